@@ -1,0 +1,41 @@
+# The same commands for people and for CI. Everything is installed into .venv, by pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help run test test-engines lint bench clean
+
+help:
+	@echo "make run           prepare a manifest from real text and train from it"
+	@echo "make test          lint, types and tests"
+	@echo "make test-engines  the pipeline on Prism and on a Flink cluster (SYLLABUS_PRISM, SYLLABUS_FLINK_JAR)"
+	@echo "make lint          format and lint check, types"
+	@echo "make bench         the benchmarks"
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[pipeline,cpu,demo,dev]'
+	touch $@
+
+run: $(STAMP)
+	$(BIN)/python examples/docstrings/demo.py
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not engine" -n 2 --dist worksteal
+
+test-engines: $(STAMP)
+	$(BIN)/python -m pytest -m engine
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/embed.py
+	$(BIN)/python benchmarks/selectors.py
+
+clean:
+	rm -rf $(VENV) runs examples/*/data
