@@ -1,0 +1,165 @@
+"""Directories on any filesystem that pyarrow reaches: a local path, ``s3://``, ``gs://``, ``hdfs://``.
+
+A file written here appears whole or not at all. Locally: a temporary name beside it, fsync, rename.
+Elsewhere the content is collected first and sent by one write, because closing a half-written stream
+would publish the half; an object store then shows the object whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+TEMPORARY = ".tmp"
+CHUNK = 1 << 22
+
+
+class Store:
+    """A directory; paths given to its methods are relative to it, with ``/`` between their parts.
+
+    Only its absolute location is pickled, so that a worker on another machine may open the same directory.
+    """
+
+    def __init__(self, location: str | os.PathLike[str]) -> None:
+        text = os.fspath(location)
+        self.is_local = "://" not in text or text.startswith("file://")
+        if self.is_local:
+            # Workers have another working directory than the job.
+            self.location = str(Path(text.removeprefix("file://")).expanduser().absolute())
+        else:
+            self.location = text.rstrip("/")
+        self._opened: tuple[Any, str] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"location": self.location, "is_local": self.is_local, "_opened": None}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Store) and self.location == other.location
+
+    def __hash__(self) -> int:
+        return hash(self.location)
+
+    def __repr__(self) -> str:
+        return f"Store({self.location!r})"
+
+    @property
+    def filesystem(self) -> Any:
+        """The pyarrow filesystem that holds the directory."""
+        return self._open()[0]
+
+    def path(self, relative: str = "") -> str:
+        """Return the path of `relative` as the filesystem spells it (no scheme)."""
+        root = self._open()[1]
+        return f"{root}/{relative}" if relative else root
+
+    def url(self, relative: str = "") -> str:
+        """Return the absolute location of `relative`, readable from any worker and by people."""
+        if not relative:
+            return self.location
+        base, mark, query = self.location.partition("?")
+        return f"{base}/{relative}{mark}{query}"
+
+    def _open(self) -> tuple[Any, str]:
+        if self._opened is None:
+            if self.is_local:
+                self._opened = (pafs.LocalFileSystem(), self.location)
+            else:
+                filesystem, root = pafs.FileSystem.from_uri(self.location)
+                self._opened = (filesystem, root.rstrip("/"))
+        return self._opened
+
+    def exists(self, relative: str = "") -> bool:
+        """Whether a file or directory of that name is there."""
+        info = self.filesystem.get_file_info(self.path(relative))
+        return bool(info.type != pafs.FileType.NotFound)
+
+    def is_file(self, relative: str = "") -> bool:
+        """Whether a file, not a directory, of that name is there."""
+        info = self.filesystem.get_file_info(self.path(relative))
+        return bool(info.type == pafs.FileType.File)
+
+    def files(self, relative: str = "") -> dict[str, int]:
+        """Return {path relative to this directory: bytes} of all files below, temporary ones included."""
+        root = self.path()
+        selector = pafs.FileSelector(self.path(relative), recursive=True, allow_not_found=True)
+        found = self.filesystem.get_file_info(selector)
+        return {
+            str(info.path)[len(root) + 1 :]: int(info.size)
+            for info in found
+            if info.type == pafs.FileType.File
+        }
+
+    def open(self, relative: str) -> Any:
+        """Open a file for random access (a ``pyarrow.NativeFile``)."""
+        return self.filesystem.open_input_file(self.path(relative))
+
+    def read(self, relative: str) -> bytes:
+        """Return a file's bytes."""
+        with self.open(relative) as file:
+            return bytes(file.read())
+
+    def write(self, relative: str, content: bytes) -> None:
+        """Write a file; it appears whole or not at all."""
+        with self.writing(relative) as sink:
+            sink.write(content)
+
+    @contextmanager
+    def writing(self, relative: str) -> Iterator[Any]:
+        """Yield a sink whose content becomes the file when the block ends without an exception."""
+        target = self.path(relative)
+        parent = target.rpartition("/")[0]
+        if not self.is_local:
+            sink = pa.BufferOutputStream()
+            yield sink
+            # Where there are real directories (HDFS) they must be there; object stores need none.
+            if not isinstance(self.filesystem, pafs.S3FileSystem):
+                self.filesystem.create_dir(parent, recursive=True)
+            with self.filesystem.open_output_stream(target) as stream:
+                stream.write(sink.getvalue())
+            return
+        Path(parent).mkdir(parents=True, exist_ok=True)
+        # Two attempts at one file may run at once: each has a name of its own, the last rename wins.
+        temporary = Path(parent, f".{Path(target).name}.{secrets.token_hex(6)}{TEMPORARY}")
+        try:
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def delete(self, relative: str) -> None:
+        """Remove one file; a file that is not there is no error."""
+        if self.exists(relative):
+            self.filesystem.delete_file(self.path(relative))
+
+    def sweep(self, older_than: float = 3600.0) -> int:
+        """Remove what killed writers left behind, `older_than` seconds old; return how many files."""
+        if not self.is_local:
+            return 0
+        horizon, swept = time.time() - older_than, 0
+        for path in Path(self.location).rglob(f".*{TEMPORARY}"):
+            if path.stat().st_mtime < horizon:
+                path.unlink(missing_ok=True)
+                swept += 1
+        return swept
+
+
+def sha256_of(store: Store, relative: str) -> str:
+    """Return the hexadecimal sha256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with store.filesystem.open_input_stream(store.path(relative)) as stream:
+        while piece := stream.read(CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,171 @@
+"""The census: which rows are accepted, and how many examples each label has.
+
+It needs every row's label and id, not their vectors, and runs in the submitting process: 8 bytes a row
+are held where there is an id column, none otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syllabus.pipeline.errors import JobError, UserError
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.plan import Plan, PlannedUnit
+from syllabus.pipeline.work import Work, key_of
+
+FEW_LABELS = 50
+SHOWN_REASONS = 8
+
+
+@dataclass(frozen=True)
+class Census:
+    """The accepted rows in numbers; JSON in the work directory."""
+
+    accepted: int
+    rejected: int
+    reasons: dict[str, int]
+    labels: dict[str, int]
+    """Accepted examples of each label, by the UTF-8 order of the labels: a label's place is its partition."""
+    duplicates: list[int]
+    """Indices whose id another accepted row of smaller index carries."""
+
+
+@dataclass(frozen=True)
+class UnitRows:
+    """Ids, labels and rejects of one unit."""
+
+    planned: PlannedUnit
+    ids: pa.Array
+    labels: pa.Array
+    content: pa.Array
+    reasons: list[str | None]
+    details: list[str | None]
+
+    @property
+    def index(self) -> np.ndarray:
+        """The (rows,) int64 indices of the unit's rows."""
+        first = self.planned.first_index
+        return np.arange(first, first + self.planned.unit.rows, dtype=np.int64)
+
+    @property
+    def accepted(self) -> np.ndarray:
+        """The (rows,) mask of the rows that nothing speaks against."""
+        return np.array([reason is None for reason in self.reasons])
+
+
+def read_rows(plan: Plan, work: Work, planned: PlannedUnit, duplicates: np.ndarray) -> UnitRows:
+    """Return a unit's rows with every reason for a reject, in the order of their weight."""
+    rows = work.read("rows", planned.rows_key)
+    made = work.read("embed", planned.embed_key, ["content", "reason", "detail"])
+    reasons, details = made.column("reason").to_pylist(), made.column("detail").to_pylist()
+    ids, labels = (rows.column(name).combine_chunks() for name in ("id", "label"))
+    found = [(rows.column("reason").to_pylist(), rows.column("detail").to_pylist())]
+    for name, values in (("id", ids), ("label", labels)):
+        column = getattr(plan.columns, name)
+        if column is not None and values.null_count:
+            missing = [f"missing {name}" if null else None for null in values.is_null().to_pylist()]
+            found.append((missing, [f"column {column} is null"] * len(missing)))
+    for more_reasons, more_details in found:
+        for row, reason in enumerate(more_reasons):
+            if reason is not None and reasons[row] is None:
+                reasons[row], details[row] = reason, more_details[row]
+    first = planned.first_index
+    begin, end = np.searchsorted(duplicates, [first, first + planned.unit.rows])
+    for index in duplicates[begin:end]:
+        row = int(index) - first
+        reasons[row], details[row] = "duplicate id", f"id {ids[row].as_py()!r} is taken by an earlier row"
+    if plan.columns.id is None:
+        ids = pc.cast(pa.array(np.arange(first, first + planned.unit.rows)), pa.string())
+    content = made.column("content").combine_chunks()
+    return UnitRows(planned, ids, labels, content, reasons, details)
+
+
+def all_rows(plan: Plan, work: Work, duplicates: np.ndarray) -> Iterator[UnitRows]:
+    """Yield the rows of all units in canonical order."""
+    for planned in plan.units:
+        yield read_rows(plan, work, planned, duplicates)
+
+
+def take_census(plan: Plan, work: Work) -> Census:
+    """Return the census of the plan's rows, from the work directory where it has been taken before."""
+    key = key_of("census", plan=plan.digest, label=plan.columns.label, id=plan.columns.id)
+    if work.has("census", key, ".json"):
+        return Census(**work.read_json("census", key))
+    duplicates = _duplicate_ids(plan, work) if plan.columns.id is not None else np.zeros(0, np.int64)
+    reasons: Counter[str] = Counter()
+    labels: Counter[str] = Counter()
+    for rows in all_rows(plan, work, duplicates):
+        reasons.update(reason for reason in rows.reasons if reason is not None)
+        if plan.columns.label is not None:
+            counted = pc.value_counts(rows.labels.filter(pa.array(rows.accepted)))
+            labels.update({pair["values"]: pair["counts"] for pair in counted.to_pylist()})
+    rejected = reasons.total()
+    ordered = dict(sorted(labels.items(), key=lambda item: item[0].encode()))
+    census = Census(
+        plan.source_rows - rejected, rejected, dict(sorted(reasons.items())), ordered, duplicates.tolist()
+    )
+    work.write_json("census", key, asdict(census))
+    return census
+
+
+def check_census(census: Census, options: Options, plan: Plan) -> None:
+    """Stop the job where too many rows are bad, or where the label is no class."""
+    rate = census.rejected / plan.source_rows
+    if rate > options.max_reject_rate or census.accepted == 0:
+        most = sorted(census.reasons.items(), key=lambda item: -item[1])[:SHOWN_REASONS]
+        raise JobError(
+            f"{census.rejected:,} of {plan.source_rows:,} rows are bad ({rate:.2%}; max_reject_rate is"
+            f" {options.max_reject_rate:.2%}): {', '.join(f'{reason} {count:,}' for reason, count in most)};"
+            f" {_first_reject(plan, Work(options.work), census)}"
+        )
+    limit = max(FEW_LABELS, census.accepted // 20)
+    if len(census.labels) > limit:
+        raise UserError(
+            f"label={options.label!r}: has {len(census.labels):,} values for {census.accepted:,} examples;"
+            f" a class has 20 or more. Leave --label out for k-means partitions (--clusters)"
+        )
+
+
+def _first_reject(plan: Plan, work: Work, census: Census) -> str:
+    for rows in all_rows(plan, work, np.array(census.duplicates, np.int64)):
+        for row, reason in enumerate(rows.reasons):
+            if reason is not None:
+                file, number = rows.planned.unit.source_files()[row], rows.planned.unit.source_rows()[row]
+                return f"the first is {file} row {number}: {reason} {rows.details[row] or ''}".rstrip()
+    return ""
+
+
+def _duplicate_ids(plan: Plan, work: Work) -> np.ndarray:
+    """Return the ascending indices of all but the first accepted row of each id."""
+    none = np.zeros(0, np.int64)
+    hashes = np.concatenate(
+        [_hashes(rows.ids.filter(pa.array(rows.accepted))) for rows in all_rows(plan, work, none)]
+    )
+    hashes.sort()
+    suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    if not len(suspects):
+        return none
+    # Equal hashes are looked at by name: two ids may share one.
+    seen: set[str] = set()
+    duplicates: list[int] = []
+    for rows in all_rows(plan, work, none):
+        index = rows.index[rows.accepted]
+        ids = rows.ids.filter(pa.array(rows.accepted))
+        for row in np.flatnonzero(np.isin(_hashes(ids), suspects)):
+            name = ids[int(row)].as_py()
+            if name in seen:
+                duplicates.append(int(index[row]))
+            seen.add(name)
+    return np.array(duplicates, np.int64)
+
+
+def _hashes(ids: pa.Array) -> np.ndarray:
+    digests = b"".join(hashlib.blake2b(value.encode(), digest_size=8).digest() for value in ids.to_pylist())
+    return np.frombuffer(digests, "<u8")

@@ -1,0 +1,122 @@
+"""The command line. Exit codes: 0 done, 1 the job failed, 2 the user's mistake: one line, no traceback."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from syllabus.pipeline.errors import JobError, UserError
+from syllabus.pipeline.flags import with_flags
+
+app = typer.Typer(
+    name="syllabus",
+    help="Draws up what a model studies and in which order, before it is trained.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True, highlight=False)
+
+Config = Annotated[Path | None, typer.Argument(help="TOML file with options; a flag wins over it.")]
+Location = Annotated[str, typer.Argument(help="Directory of the manifest.", metavar="MANIFEST")]
+
+
+@app.command()
+@with_flags
+def prepare(context: typer.Context, config: Config = None, **flags: Any) -> None:
+    """Embed a data set, choose subsets and orders, and write a manifest.
+
+    Options of the runner follow after --, as in: --runner PrismRunner -- --environment_type=LOOPBACK
+    """
+    from syllabus.pipeline.config import read_options
+
+    # Before Beam is imported: it warns on import about clients that are not installed.
+    logging.getLogger().setLevel(logging.ERROR)
+    from syllabus.pipeline.job import prepare as run
+    from syllabus.pipeline.runners import see_working_directory
+    from syllabus.pipeline.summary import print_summary
+
+    given = {name: value for name, value in flags.items() if value not in (None, [])}
+    if context.obj:
+        given["runner_options"] = list(context.obj)
+    see_working_directory()
+    print_summary(console, run(read_options(config, given), console))
+
+
+@app.command()
+def describe(manifest: Location) -> None:
+    """Show what is in a manifest: counts, partitions, subsets, importances, orders."""
+    from syllabus.manifests import Manifest
+    from syllabus.pipeline.description import print_description
+
+    print_description(Console(highlight=False), Manifest.open(manifest))
+
+
+@app.command()
+def validate(
+    manifest: Location,
+    source: Annotated[
+        str | None, typer.Option(help="The data set: checks that the manifest was made from it, row by row.")
+    ] = None,
+) -> None:
+    """Check every hash, every order and every subset of a manifest; one line for each problem."""
+    from syllabus.manifests import validate as check
+    from syllabus.pipeline.verification import source_problems
+
+    report = check(manifest)
+    problems = list(report.problems)
+    if source is not None and report.ok:
+        problems += source_problems(manifest, source)
+    for problem in problems:
+        console.print(f"{manifest}: {problem}", soft_wrap=True, markup=False)
+    if problems:
+        raise typer.Exit(1)
+    print(
+        f"{manifest}: {report.files} files are sound"
+        + (f"; made from {source}" if source is not None else "")
+    )
+
+
+@app.command()
+def export(
+    manifest: Location,
+    fraction: Annotated[float, typer.Option(help="Fraction of the subset.")],
+    output: Annotated[str, typer.Option(help="File to write.")],
+    subset: Annotated[int, typer.Option(help="Number of the subset.")] = 0,
+    format: Annotated[str, typer.Option(help="txt (ids), csv or parquet.")] = "txt",  # noqa: A002
+) -> None:
+    """Write one subset as a plain file, for trainers that read no manifest."""
+    from syllabus.manifests import Manifest
+    from syllabus.manifests import export as write
+
+    rows = write(Manifest.open(manifest), fraction, subset, format, output)
+    print(f"{output}: {rows.num_rows:,} rows")
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; return its exit code. What follows ``--`` is the runner's."""
+    import click
+
+    from syllabus.manifests import ManifestError
+
+    own, runner = arguments, []
+    if "--" in arguments:
+        cut = arguments.index("--")
+        own, runner = arguments[:cut], arguments[cut + 1 :]
+    try:
+        return int(app(own, obj=runner, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        return _fail(error.format_message(), 2)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _fail("interrupted; finished shards are kept", 130)
+    except (UserError, ManifestError) as error:
+        return _fail(str(error), 2)
+    except JobError as error:
+        return _fail(str(error), 1)
+
+
+def _fail(message: str, code: int) -> int:
+    console.print(f"syllabus: {message}", soft_wrap=True, markup=False)
+    return code

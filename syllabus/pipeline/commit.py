@@ -1,0 +1,250 @@
+"""The commit: from the work directory's shards to a manifest, as a stream, in the submitting process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import syllabus
+from syllabus.manifests import Fingerprint, ManifestWriter, budget, schema
+from syllabus.pipeline.census import Census, UnitRows, read_rows
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.orders import Ordering
+from syllabus.pipeline.plan import Plan
+from syllabus.pipeline.quality import subset_quality
+from syllabus.pipeline.regroup import Bucket, Group, Layout, read_partitions, references
+from syllabus.pipeline.work import Work
+from syllabus.selectors.importances import (
+    effective_sample_size,
+    published_probabilities,
+    tempered_probabilities,
+)
+
+PIECE = 131_072
+
+
+@dataclass(frozen=True)
+class Made:
+    """Everything that the stages have made."""
+
+    options: Options
+    plan: Plan
+    census: Census
+    layout: Layout
+    groups: list[Group]
+    ordering: Ordering
+    work: Work
+
+    def buckets(self) -> dict[Bucket, int]:
+        """Return the rows of each bucket that has any, ascending."""
+        counts: Counter[Bucket] = Counter()
+        for group in self.groups:
+            for bucket, reference in references(self.work, group.key):
+                counts[bucket] += reference.rows
+        return dict(sorted(counts.items()))
+
+
+def commit(made: Made) -> dict[str, Any]:
+    """Write the manifest; return its document."""
+    buckets = made.buckets()
+    with ManifestWriter(made.options.output, overwrite=made.options.overwrite) as writer:
+        fingerprint = _write_examples(made, writer)
+        importances = {
+            name: _write_importance(made, writer, name, buckets) for name in made.options.importance
+        }
+        description = {
+            "code_version": syllabus.__version__,
+            "fingerprint": {
+                "sha256": fingerprint.hexdigest(),
+                "block_rows": fingerprint.block_rows,
+                "blocks": fingerprint.blocks,
+            },
+            "encoder": {**made.plan.identity.described(), "mean_cosine": _mean_cosine(made)},
+            "options": made.options.recorded(),
+            "counts": {
+                "source_rows": made.plan.source_rows,
+                "accepted": made.census.accepted,
+                "rejected": made.census.rejected,
+                "reasons": made.census.reasons,
+            },
+            "partitions": _partitions(made, buckets),
+            "subsets": _write_subsets(made, writer, buckets),
+            "importances": importances,
+            "orders": _write_order(made, writer),
+        }
+        return writer.commit(description)
+
+
+def _write_examples(made: Made, writer: ManifestWriter) -> Fingerprint:
+    """Examples and rejects, group by group: ids and labels from the rows, partitions from regroup."""
+    fingerprint = Fingerprint()
+    examples, rejects = writer.table(schema.EXAMPLES), writer.table(schema.REJECTS)
+    duplicates = np.array(made.census.duplicates, np.int64)
+    for group in made.groups:
+        index, partitions = read_partitions(made.work, group)
+        first = 0
+        for planned in group.units:
+            rows = read_rows(made.plan, made.work, planned, duplicates)
+            accepted = rows.accepted
+            kept = pa.array(accepted)
+            stop = first + int(accepted.sum())
+            ids, labels = rows.ids.filter(kept), rows.labels.filter(kept)
+            given = labels if made.options.label is not None else None
+            fingerprint.update(index[first:stop], ids, given, rows.content.filter(kept))
+            examples.write(_examples(rows, accepted, index[first:stop], ids, labels, partitions[first:stop]))
+            if not accepted.all():
+                rejects.write(_rejects(rows))
+            first = stop
+    return fingerprint
+
+
+def _examples(
+    rows: UnitRows,
+    accepted: np.ndarray,
+    index: np.ndarray,
+    ids: pa.Array,
+    labels: pa.Array,
+    partitions: np.ndarray,
+) -> pa.Table:
+    unit = rows.planned.unit
+    count = len(index)
+    columns = {
+        "index": index,
+        "id": ids,
+        "label": labels,
+        "partition": partitions,
+        "source_file": pa.array(unit.source_files()).filter(pa.array(accepted)),
+        "source_row": unit.source_rows()[accepted],
+        # Left to the neighbours stage.
+        "neighbour_agreement": pa.nulls(count, pa.float32()),
+        "duplicate_group": pa.nulls(count, pa.int64()),
+    }
+    return pa.table(columns, schema=schema.EXAMPLES.schema)
+
+
+def _rejects(rows: UnitRows) -> pa.Table:
+    unit = rows.planned.unit
+    files, numbers = unit.source_files(), unit.source_rows()
+    bad = [row for row, reason in enumerate(rows.reasons) if reason is not None]
+    columns = {
+        "source_file": [files[row] for row in bad],
+        "source_row": numbers[bad],
+        "reason": [rows.reasons[row] for row in bad],
+        "detail": [rows.details[row] or "" for row in bad],
+    }
+    return pa.table(columns, schema=schema.REJECTS.schema)
+
+
+def _mean_cosine(made: Made) -> float:
+    """Mean cosine of two different examples: (‖Σx‖² − n) / (n(n − 1)) for unit rows."""
+    n = made.census.accepted
+    total = sum(
+        np.array(sums) for group in made.groups for sums in made.work.note("regroup", group.key)["sums"]
+    )
+    return float((np.dot(total, total) - n) / (n * (n - 1))) if n > 1 else 1.0
+
+
+def _partitions(made: Made, buckets: dict[Bucket, int]) -> list[dict[str, Any]]:
+    sizes: Counter[int] = Counter()
+    for (partition, _), rows in buckets.items():
+        sizes[partition] += rows
+    labels = made.layout.labels or [None] * len(made.layout.buckets)
+    return [
+        {"partition": number, "label": label, "examples": sizes[number]}
+        for number, label in enumerate(labels)
+    ]
+
+
+def _write_subsets(made: Made, writer: ManifestWriter, buckets: dict[Bucket, int]) -> list[dict[str, Any]]:
+    options = made.options
+    table = writer.table(schema.SUBSETS)
+    described = []
+    for number, fraction in enumerate(options.fraction if options.subset_count else ()):
+        wanted = budget(fraction, made.census.accepted)
+        chosen: list[np.ndarray] = []
+        for subset in range(options.subset_count):
+            rows = made.work.read("order", made.ordering.subset_key(number, subset))
+            index = rows.column("index").to_numpy()
+            chosen.append(np.sort(index))
+            count = len(index)
+            columns = {
+                "fraction": np.full(count, fraction),
+                "budget": np.full(count, wanted, np.int64),
+                "subset": np.full(count, subset, np.int32),
+                **{name: rows.column(name) for name in ("partition", "rank", "index", "gain")},
+                "position": np.arange(count, dtype=np.int32),
+            }
+            table.write(pa.table(columns, schema=schema.SUBSETS.schema))
+        notes = [made.work.note("subsets", made.ordering.selecting.subsets_key(bucket)) for bucket in buckets]
+        found = [note[str(number)] for note in notes if str(number) in note]
+        described.append(
+            {
+                "fraction": fraction,
+                "budget": wanted,
+                "count": options.subset_count,
+                "objective": options.objective,
+                **subset_quality(found, chosen, made.census.accepted),
+            }
+        )
+    return described
+
+
+def _write_importance(
+    made: Made, writer: ManifestWriter, name: str, buckets: dict[Bucket, int]
+) -> dict[str, Any]:
+    """An importance, partition by partition: the rankings of its buckets, merged by (rank, bucket)."""
+    table = writer.table(schema.importance(name))
+    by_partition: dict[int, list[Bucket]] = {}
+    for bucket in buckets:
+        by_partition.setdefault(bucket[0], []).append(bucket)
+    sizes: list[float] = []
+    for partition, held in by_partition.items():
+        shards = [made.work.read("ranking", made.ordering.selecting.ranking_key(bucket)) for bucket in held]
+        place = np.concatenate([np.arange(shard.num_rows) for shard in shards])
+        which = np.repeat(np.arange(len(shards)), [shard.num_rows for shard in shards])
+        order = np.lexsort((which, place))
+        index, gain, radius = (
+            np.concatenate([shard.column(column).to_numpy() for shard in shards])[order]
+            for column in ("index", "gain", "radius")
+        )
+        score = radius if name == "radius" else gain
+        ess = made.options.ess
+        probability = published_probabilities(score) if ess is None else tempered_probabilities(score, ess)
+        sizes.append(effective_sample_size(probability))
+        count = len(index)
+        columns = {
+            "partition": np.full(count, partition, np.int32),
+            "rank": np.arange(count, dtype=np.int32),
+            "index": index,
+            "gain": gain,
+            "score": score,
+            "probability": probability,
+        }
+        for first in range(0, count, PIECE):
+            piece = {key: values[first : first + PIECE] for key, values in columns.items()}
+            table.write(pa.table(piece, schema=schema.importance(name).schema))
+    return {
+        "ess": {
+            "mean": float(np.mean(sizes)),
+            "least": float(np.min(sizes)),
+            "greatest": float(np.max(sizes)),
+        },
+        "map": "published" if made.options.ess is None else "tempered",
+    }
+
+
+def _write_order(made: Made, writer: ManifestWriter) -> dict[str, Any]:
+    if made.options.order == "none":
+        return {}
+    key = made.ordering.full_key()
+    table = writer.table(schema.order("herding"))
+    index = made.work.read("order", key).column("index").to_numpy()
+    for first in range(0, len(index), PIECE):
+        piece = index[first : first + PIECE]
+        position = np.arange(first, first + len(piece))
+        table.write(pa.table({"position": position, "index": piece}, schema=schema.order("herding").schema))
+    return {"herding": {"passes": made.options.passes, **made.work.note("order", key)}}

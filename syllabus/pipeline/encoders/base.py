@@ -1,0 +1,107 @@
+"""What every encoder can do, and how a worker gets one."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What a worker needs to build an encoder; made by the plan, pickled to the workers."""
+
+    kind: str
+    """``sentence-transformers``, ``module``, ``hashing`` or ``column``."""
+    name: str
+    content: str
+    """``text``, ``image`` or ``embedding``."""
+    dtype: str
+    device: str | None
+    batch_size: int
+    threads: int
+    dimension: int = 0
+    """Width of the vectors where the source fixes it (``column``)."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What determines the vectors, beside the content: part of every embed key and of the manifest."""
+
+    kind: str
+    name: str
+    weights_sha256: str | None
+    dtype: str
+    dimension: int
+    batch_size: int
+    """Examples in a forward pass: a matrix product's last bits depend on its shape."""
+    device: str
+
+    def described(self) -> dict[str, Any]:
+        """Return what the manifest records."""
+        return asdict(self)
+
+
+class Encoder(ABC):
+    """Turns the content of a unit into vectors. One per thread of a worker; weights are shared."""
+
+    cheap = False
+    """Whether reading the source costs more than encoding it: then a worker takes whole runs of units."""
+
+    @abstractmethod
+    def identity(self) -> Identity:
+        """Return what determines the vectors."""
+
+    @abstractmethod
+    def encode(self, content: list[Any], reject: Any) -> np.ndarray:
+        """Return the (n, d) float32 vectors of `content`, not normalised.
+
+        `reject(row, reason, detail)` is called for content that turns out to be broken; its vector is zero.
+        """
+
+    def twin(self) -> Encoder:
+        """Return an encoder for another thread, with the same weights; itself where threads may share it."""
+        return self
+
+
+_loaded: dict[EncoderSpec, Encoder] = {}
+_lock = threading.Lock()
+_of_thread = threading.local()
+
+
+def encoder_of(spec: EncoderSpec) -> Encoder:
+    """Return this thread's encoder for `spec`: weights are loaded once a process, and shared."""
+    from syllabus.pipeline.encoders import build
+
+    held: dict[EncoderSpec, Encoder] = _of_thread.__dict__.setdefault("encoders", {})
+    if spec not in held:
+        with _lock:
+            if spec not in _loaded:
+                # One model a process: another job's model makes room.
+                _loaded.clear()
+                _loaded[spec] = build(spec)
+                held[spec] = _loaded[spec]
+            else:
+                held[spec] = _loaded[spec].twin()
+    return held[spec]
+
+
+def state_sha256(state: dict[str, Any]) -> str:
+    """Return the sha256 of a state_dict in the order of its names: dtype, shape and bytes of each tensor."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name]
+        if not isinstance(tensor, torch.Tensor):
+            digest.update(f"{name} {tensor!r}\n".encode())
+            continue
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        # bfloat16 has no numpy type: hash the bytes.
+        digest.update(memoryview(flat.view(torch.uint8).numpy()))
+    return digest.hexdigest()

@@ -1,0 +1,48 @@
+"""The flags of ``prepare``: made from the fields of `Options`, so that no name is written twice."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, get_args, get_origin
+
+import typer
+
+from syllabus.pipeline.options import Options
+
+NOT_FLAGS = ("runner_options",)
+
+
+def with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Return `command` with its ``**flags`` spelled out: one flag for each option, None where not given."""
+    signature = inspect.signature(command)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    flags = [_flag(name) for name in Options.model_fields if name not in NOT_FLAGS]
+    command.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in [*own, *flags]}
+    return command
+
+
+def _flag(name: str) -> inspect.Parameter:
+    field = Options.model_fields[name]
+    kind: Any = field.annotation
+    many = get_origin(kind) is tuple
+    if many or type(None) in get_args(kind):
+        kind = get_args(kind)[0]
+    kind = kind if kind in (int, float, bool) else str
+    flag = "--" + name.replace("_", "-")
+    if kind is bool:
+        flag = f"{flag}/--no-{flag[2:]}"
+    option = typer.Option(flag, help=_help(name, many), show_default=False)
+    annotation = Annotated[(list[kind] if many else kind) | None, option]  # type: ignore[valid-type]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _help(name: str, many: bool) -> str:
+    field = Options.model_fields[name]
+    text = field.description or ""
+    default = None if field.is_required() else field.get_default()
+    if default is None or default is False or default == ():
+        return text
+    shown = (
+        " ".join(map(str, default)) if many else round(default, 4) if isinstance(default, float) else default
+    )
+    return f"{text} [default: {shown}]"

@@ -1,0 +1,179 @@
+"""The job: plan, embed, select and order, commit."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+
+from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.schema import DOCUMENT
+from syllabus.manifests.storage import Store
+from syllabus.pipeline import embed, progress, runners, selection_pipeline
+from syllabus.pipeline.census import check_census, take_census
+from syllabus.pipeline.commit import Made, commit
+from syllabus.pipeline.errors import JobError, UserError
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.orders import Ordering, check_memory
+from syllabus.pipeline.plan import Plan, make_plan
+from syllabus.pipeline.regroup import RegroupUnits, groups_digest, make_groups, make_layout
+from syllabus.pipeline.select import Selecting
+from syllabus.pipeline.threads import limit_threads
+from syllabus.pipeline.transform import fit_transform
+from syllabus.pipeline.work import Work
+
+
+@dataclass
+class StageRun:
+    """What one stage did: how many shards it found and made, and how long it took."""
+
+    stage: str
+    unit: str
+    reused: int = 0
+    new: int = 0
+    seconds: float = 0.0
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """What a job did."""
+
+    manifest: str
+    document: dict[str, Any]
+    stages: list[StageRun]
+    ignored: tuple[str, ...]
+
+
+def prepare(options: Options, console: Console | None = None) -> Outcome:
+    """Run all stages and commit the manifest; what an earlier run left in the work directory is reused.
+
+    Raises:
+      UserError: the options, the source or the output are wrong; nothing was written.
+      JobError: the job cannot go on, such as too many bad records; finished shards are kept.
+    """
+    console = console or Console(stderr=True)
+    _check_output(options)
+    runners.check_runner(options)
+    limit_threads(options.threads_per_worker)
+    work = Work(options.work)
+    stages: list[StageRun] = []
+    with _timed(stages, "plan", "units") as stage:
+        plan = make_plan(options)
+        stage.new = len(plan.units)
+    check_memory(options, plan.source_rows, plan.identity.dimension)
+    work.store.sweep()
+    with _timed(stages, "embed", "rows") as stage:
+        _embed(options, plan, work, console, stage)
+    with _timed(stages, "census", "rows") as stage:
+        census = take_census(plan, work)
+        check_census(census, options, plan)
+        transform, fitted = fit_transform(options, plan, census, work)
+        stage.new = plan.source_rows
+    layout = make_layout(options, census, transform)
+    dimension = plan.identity.dimension if transform.components is None else len(transform.components)
+    groups = make_groups(plan, layout, dimension, options.memory_per_worker, fitted, census)
+    ordering = Ordering(Selecting(options, groups_digest(groups)))
+    made = Made(options, plan, census, layout, groups, ordering, work)
+    with _timed(stages, "select", "shards") as stage:
+        regroup = RegroupUnits(plan, layout, transform, census.duplicates, work, options.threads_per_worker)
+        _select(options, made, regroup, console, stage)
+    with _timed(stages, "commit", "files") as stage:
+        document = commit(made)
+        stage.new = len(document["files"])
+    _write_run(options, work, stages)
+    return Outcome(options.output, document, stages, plan.ignored)
+
+
+def _check_output(options: Options) -> None:
+    if Store(options.output).exists(DOCUMENT) and not options.overwrite:
+        raise UserError(f"output {options.output}: holds a manifest already; give another or --overwrite")
+    for name in ("output", "work"):
+        if getattr(options, name) == options.source:
+            raise UserError(f"{name} {options.source}: is the source itself")
+
+
+def _embed(options: Options, plan: Plan, work: Work, console: Console, stage: StageRun) -> None:
+    vectors, rows = work.keys("embed"), work.keys("rows")
+    missing = [unit for unit in plan.units if not (unit.embed_key in vectors and unit.rows_key in rows)]
+    wanted = {unit.embed_key: unit.unit.rows for unit in missing if unit.embed_key not in vectors}
+    stage.new = sum(unit.unit.rows for unit in plan.units if unit.embed_key in wanted)
+    stage.reused = plan.source_rows - stage.new
+    if stage.reused:
+        console.print(f"embed: {stage.reused:,} rows are there from an earlier run, {stage.new:,} are new")
+    if not missing:
+        return
+
+    def done() -> int:
+        found = work.keys("embed")
+        return sum(rows for key, rows in wanted.items() if key in found)
+
+    with progress.watching(console, "embed", stage.new, "rows", done):
+        stage.counters = runners.run(options, "embed", lambda p: embed.build(p, plan, work, missing))
+
+
+def _select(options: Options, made: Made, regroup: RegroupUnits, console: Console, stage: StageRun) -> None:
+    """Regroup, select and order, unless every shard is there."""
+    expected = _shards(made)
+    kinds = sorted({kind for kind, _ in expected})
+
+    def there() -> set[tuple[str, str]]:
+        return {(kind, key) for kind in kinds for key in made.work.keys(kind)} & expected
+
+    missing = expected - there()
+    stage.reused, stage.new = len(expected) - len(missing), len(missing)
+    if not missing:
+        return
+    with progress.watching(console, "select", len(missing), "shards", lambda: len(there() & missing)):
+        runners.run(
+            options,
+            "select",
+            lambda p: selection_pipeline.build(p, made.groups, regroup, made.ordering, made.work),
+        )
+
+
+def _shards(made: Made) -> set[tuple[str, str]]:
+    """All shards behind the manifest; until it is known which buckets have rows, those of all."""
+    options, ordering = made.options, made.ordering
+    shards = {("regroup", group.key) for group in made.groups}
+    regrouped = shards <= {("regroup", key) for key in made.work.keys("regroup")}
+    for bucket in made.buckets() if regrouped else made.layout.all_buckets():
+        if options.subset_count:
+            shards.add(("subsets", ordering.selecting.subsets_key(bucket)))
+        if ordering.selecting.ranks:
+            shards.add(("ranking", ordering.selecting.ranking_key(bucket)))
+    shards |= {("order", ordering.subset_key(*each)) for each in ordering.subsets()}
+    if options.order != "none":
+        shards.add(("order", ordering.full_key()))
+    return shards
+
+
+@contextmanager
+def _timed(stages: list[StageRun], name: str, unit: str) -> Iterator[StageRun]:
+    stage = StageRun(name, unit)
+    start = time.perf_counter()
+    try:
+        yield stage
+    except ManifestError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise JobError(f"{name}: {error}") from None
+    stage.seconds = time.perf_counter() - start
+    stages.append(stage)
+
+
+def _write_run(options: Options, work: Work, stages: list[StageRun]) -> None:
+    """Where and how fast it ran: kept beside the shards, not in the manifest, which must not depend on it."""
+    document = {
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "options": options.model_dump(mode="json"),
+        "stages": [vars(stage) for stage in stages],
+    }
+    work.store.write("run.json", json.dumps(document, indent=1).encode() + b"\n")

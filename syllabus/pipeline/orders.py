@@ -1,0 +1,161 @@
+"""The order stage: a position for every row of each subset, and an order of the whole data.
+
+Each is a seeded shuffle that balance-and-reorder passes smooth out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from syllabus.pipeline import progress
+from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.regroup import Bucket, Reference, read_references
+from syllabus.pipeline.select import Selecting
+from syllabus.pipeline.threads import limit_threads
+from syllabus.pipeline.work import Work, key_of, vectors_of
+from syllabus.selectors import herding
+
+RANDOM_ORDERS = 3
+CURVE_POINTS = 512
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """The options of the stage, and the keys of its shards."""
+
+    selecting: Selecting
+
+    @property
+    def options(self) -> Options:
+        """The job's options."""
+        return self.selecting.options
+
+    def full_key(self) -> str:
+        """Return the key of the order of the whole data."""
+        return key_of("order", groups=self.selecting.groups, **self._read())
+
+    def subset_key(self, fraction: int, subset: int) -> str:
+        """Return the key of one subset with its positions."""
+        whole = self.selecting.subsets_key((-1, -1))
+        return key_of("order", subsets=whole, fraction=fraction, subset=subset, **self._read())
+
+    def _read(self) -> dict[str, Any]:
+        return {"order": self.options.order, "passes": self.options.passes, "seed": self.options.seed}
+
+    def subsets(self) -> list[tuple[int, int]]:
+        """Return all (number of the fraction, subset)."""
+        options = self.options
+        return [(f, s) for f in range(len(options.fraction)) for s in range(options.subset_count)]
+
+    def balanced(self, vectors: np.ndarray, *purpose: int) -> np.ndarray:
+        """Return an order of the rows of `vectors`: a seeded shuffle, balanced `passes` times."""
+        start = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.options.seed, *purpose])))
+        shuffled = start.permutation(len(vectors))
+        if self.options.order == "none":
+            return shuffled
+        return herding.balance(vectors, passes=self.options.passes, start=shuffled)
+
+
+def check_memory(options: Options, rows: int, dimension: int) -> None:
+    """Refuse what one worker could not order, before any work is lost."""
+    needed = rows * dimension * 4 / 1e9
+    if options.order != "none" and needed > options.memory_per_worker:
+        raise UserError(
+            f"order={options.order!r}: {rows:,} × {dimension} vectors take {needed:.1f} GB in one worker;"
+            f" memory_per_worker is {options.memory_per_worker:g} GB. Raise it, or use order=none"
+        )
+
+
+class OrderSubsets(beam.DoFn):
+    """Writes one subset in the order of its positions."""
+
+    def __init__(self, ordering: Ordering, work: Work) -> None:
+        self.ordering, self.work = ordering, work
+
+    def process(self, element: tuple[int, int, list[Bucket]]) -> Iterator[int]:
+        """Write the subset's shard unless it is there."""
+        fraction, subset, buckets = element
+        key = self.ordering.subset_key(fraction, subset)
+        limit_threads(self.ordering.options.threads_per_worker)
+        if not self.work.has("order", key):
+            self.work.write("order", key, self._order(fraction, subset, buckets))
+        progress.advance("order", 1)
+        yield 1
+
+    def _order(self, fraction: int, subset: int, buckets: list[Bucket]) -> pa.Table:
+        parts, vectors = [], []
+        for bucket in sorted(buckets):
+            picks = self._picks(fraction, subset, bucket)
+            if not len(picks["index"]):
+                continue
+            held = self.work.read("chosen", self.ordering.selecting.chosen_key(bucket))
+            rows = np.searchsorted(held.column("index").to_numpy(), picks["index"])
+            parts.append(picks)
+            vectors.append(vectors_of(held.column("vector"))[rows])
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        columns["rank"] = _merged_ranks(columns["partition"], columns["rank"], columns.pop("bucket"))
+        by_index = np.argsort(columns["index"])
+        order = by_index[self.ordering.balanced(np.concatenate(vectors)[by_index], 1, fraction, subset)]
+        return pa.table({name: pa.array(values[order]) for name, values in columns.items()})
+
+    def _picks(self, fraction: int, subset: int, bucket: Bucket) -> dict[str, np.ndarray]:
+        table = self.work.read("subsets", self.ordering.selecting.subsets_key(bucket))
+        mask = (table.column("fraction").to_numpy() == fraction) & (
+            table.column("subset").to_numpy() == subset
+        )
+        picks = {name: table.column(name).to_numpy()[mask] for name in ("rank", "index", "gain")}
+        count = len(picks["index"])
+        return {
+            "partition": np.full(count, bucket[0], np.int32),
+            "bucket": np.full(count, bucket[1], np.int32),
+            **picks,
+        }
+
+
+def _merged_ranks(partitions: np.ndarray, ranks: np.ndarray, buckets: np.ndarray) -> np.ndarray:
+    """Ranks inside each partition, 0, 1, …: the picks of its buckets by (rank in the bucket, bucket)."""
+    order = np.lexsort((buckets, ranks, partitions))
+    ordered = partitions[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    merged = np.empty(len(order), np.int32)
+    merged[order] = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    return merged
+
+
+class OrderAll(beam.DoFn):
+    """Writes the order of the whole data, with its discrepancy beside that of random orders."""
+
+    def __init__(self, ordering: Ordering, work: Work) -> None:
+        self.ordering, self.work = ordering, work
+
+    def process(self, element: tuple[None, Iterable[Reference]]) -> Iterator[int]:
+        """Write the shard unless it is there."""
+        key = self.ordering.full_key()
+        limit_threads(self.ordering.options.threads_per_worker)
+        if not self.work.has("order", key):
+            index, vectors = read_references(self.work, list(element[1]))
+            order = self.ordering.balanced(vectors, 0)
+            self.work.write("order", key, pa.table({"index": index[order]}), self._measured(vectors, order))
+        progress.advance("order", 1)
+        yield 1
+
+    def _measured(self, vectors: np.ndarray, order: np.ndarray) -> dict[str, Any]:
+        own = herding.discrepancy(vectors, order)
+        draws = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.ordering.options.seed, 2])))
+        random = [herding.discrepancy(vectors, draws.permutation(len(vectors))) for _ in range(RANDOM_ORDERS)]
+        return {
+            "discrepancy": {"l2": own.l2, "linf": own.linf},
+            "random": {
+                "l2": float(np.mean([each.l2 for each in random])),
+                "linf": float(np.mean([each.linf for each in random])),
+            },
+            "curve": [float(value) for value in own.curve],
+            "random_curve": [float(value) for value in random[0].curve],
+        }

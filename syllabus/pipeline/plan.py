@@ -1,0 +1,115 @@
+"""The plan: which units there are, in which order, and under which keys their shards lie.
+
+It is made in the submitting process and streams: files are read once, for their digests and their rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from syllabus.pipeline.encoders import EncoderSpec, Identity, spec_of
+from syllabus.pipeline.encoders.base import encoder_of
+from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.sources import Columns, Source, Unit, open_source
+from syllabus.pipeline.work import digest_of, key_of
+
+RUN_UNITS = 16
+
+
+@dataclass(frozen=True)
+class PlannedUnit:
+    """A unit with its place in the data set and the keys of its shards."""
+
+    unit: Unit
+    first_index: int
+    """Index of its first row: all source rows are counted, those that turn out to be bad included."""
+    embed_key: str
+    rows_key: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All units in canonical order."""
+
+    source: Source
+    columns: Columns
+    encoder: EncoderSpec
+    identity: Identity
+    units: tuple[PlannedUnit, ...]
+    ignored: tuple[str, ...]
+    """Files in the source directory of a kind that is not read."""
+
+    @property
+    def source_rows(self) -> int:
+        """Rows in the source, bad ones included."""
+        last = self.units[-1]
+        return last.first_index + last.unit.rows
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of everything that the later stages read: contents, labels, ids and their places."""
+        return digest_of([f"{unit.embed_key} {unit.rows_key} {unit.first_index}" for unit in self.units])
+
+    def runs(self, units: list[PlannedUnit]) -> list[list[PlannedUnit]]:
+        """Group units into elements of work.
+
+        One unit an element where encoding costs most. Where reading does, consecutive units of a file go
+        together: a row group that holds many units is then decoded once, not once for each.
+        """
+        cheap = self.encoder.kind in ("column", "hashing")
+        runs: list[list[PlannedUnit]] = []
+        for unit in units:
+            joins = cheap and runs and runs[-1][0].unit.file == unit.unit.file and len(runs[-1]) < RUN_UNITS
+            if joins and not unit.unit.members:
+                runs[-1].append(unit)
+            else:
+                runs.append([unit])
+        return runs
+
+
+def make_plan(options: Options) -> Plan:
+    """Return the plan of a job; every mistake in the source or encoder is found here, as a `UserError`."""
+    source, ignored = open_source(options.source)
+    columns = Columns(options.content_kind, options.content, options.label, options.id)
+    units = list(source.units(columns))
+    if not any(unit.rows for unit in units):
+        raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
+    spec = spec_of(options, source, columns)
+    identity = encoder_of(spec).identity()
+    first = np.cumsum([0] + [unit.rows for unit in units])
+    described = identity.described()
+    planned = tuple(
+        PlannedUnit(unit, int(index), _embed_key(unit, columns, described), _rows_key(unit, columns))
+        for unit, index in zip(units, first[:-1], strict=True)
+    )
+    return Plan(source, columns, spec, identity, planned, tuple(ignored))
+
+
+def _embed_key(unit: Unit, columns: Columns, identity: dict[str, object]) -> str:
+    # Never the file's name or place: a renamed or moved file, or one added before it, embeds nothing.
+    return key_of(
+        "embed",
+        digest=unit.digest,
+        first_row=unit.first_row,
+        rows=unit.rows,
+        kind=columns.kind,
+        content=columns.content,
+        encoder=identity,
+    )
+
+
+def _rows_key(unit: Unit, columns: Columns) -> str:
+    return key_of(
+        "rows",
+        digest=unit.digest,
+        first_row=unit.first_row,
+        rows=unit.rows,
+        # A folder of images: labels and ids come from the paths.
+        members=list(unit.members),
+        label=columns.label,
+        id=columns.id,
+    )

@@ -1,0 +1,46 @@
+"""How good the subsets are: beside greedy, beside random ones, and beside one another."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+MOST_PAIRS = 200
+
+
+def subset_quality(buckets: list[dict[str, Any]], chosen: list[np.ndarray], n: int) -> dict[str, Any]:
+    """Return the figures that a manifest records of the subsets of one fraction.
+
+    Args:
+      buckets: for each bucket the values of the set function inside it (`select.choose`); the function
+        of the whole is their sum.
+      chosen: the ascending indices of each subset.
+      n: accepted examples.
+
+    `normalised_gain` is (f(S) − r) / (f(greedy) − r) with r the mean of f over random subsets of the same
+    budgets: 0 is random, 1 is greedy. `jaccard` is the mean over pairs of subsets (the first 200 pairs).
+    """
+    greedy = float(sum(note["greedy"] for note in buckets))
+    random = float(sum(note["random"] for note in buckets))
+    bounds = [note["upper_bound"] for note in buckets]
+    values = np.sum([note["subsets"] for note in buckets], axis=0)
+    room = greedy - random
+    # Where greedy cannot do better than random, as at fraction 1, there is nothing to normalise by.
+    gains = (values - random) / room if room > 1e-12 * max(1.0, abs(greedy)) else None
+    pairs = [pair for _, pair in zip(range(MOST_PAIRS), combinations(range(len(chosen)), 2), strict=False)]
+    overlaps = [len(np.intersect1d(chosen[a], chosen[b], assume_unique=True)) for a, b in pairs]
+    budget = len(chosen[0])
+    return {
+        "greedy": greedy,
+        "random": random,
+        "upper_bound": float(sum(bounds)) if all(bound is not None for bound in bounds) else None,
+        "normalised_gain": None
+        if gains is None
+        else {"least": float(gains.min()), "mean": float(gains.mean())},
+        "jaccard": float(np.mean([shared / (2 * budget - shared) for shared in overlaps]))
+        if overlaps
+        else None,
+        "covered": len(np.unique(np.concatenate(chosen))) / n,
+    }

@@ -1,0 +1,248 @@
+"""The regroup stage: the embeddings again, one row group a (partition, bucket).
+
+Embed wrote the vectors in the order of the source; a selecting worker wants those of one bucket. Regroup
+reads a few units, applies the transform, leaves out the rejects, and writes one file that is sorted by
+(partition, bucket, index). What goes on through the shuffle is (bucket → file, row group).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from syllabus.pipeline import progress
+from syllabus.pipeline.census import Census, read_rows
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.plan import Plan, PlannedUnit
+from syllabus.pipeline.threads import limit_threads
+from syllabus.pipeline.transform import Transform
+from syllabus.pipeline.work import Work, digest_of, key_of, note_of, vectors_column, vectors_of
+from syllabus.selectors import kmeans
+
+GROUP_ROWS = 131_072
+LEAST_ROW_GROUP = 1000
+
+Bucket = tuple[int, int]
+"""(partition, bucket in it)"""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where some rows of a bucket lie: a regroup shard and the row group in it."""
+
+    key: str
+    row_group: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the accepted rows are cut: the partitions, and the buckets in each."""
+
+    labels: tuple[str, ...] | None
+    """The label of each partition; None where k-means cuts them."""
+    buckets: tuple[int, ...]
+    """Buckets of each partition."""
+    seed: int
+
+    def all_buckets(self) -> list[Bucket]:
+        """Return every bucket that may have rows."""
+        return [
+            (partition, bucket) for partition, count in enumerate(self.buckets) for bucket in range(count)
+        ]
+
+    def partition_of(self, labels: pa.Array, vectors: np.ndarray, transform: Transform) -> np.ndarray:
+        """Return the (rows,) int32 partitions of rows with these labels and embeddings."""
+        if self.labels is None:
+            assert transform.centroids is not None
+            return kmeans.assign(vectors, transform.centroids)
+        return np.asarray(pa.compute.index_in(labels, pa.array(self.labels)).to_numpy(), np.int32)
+
+    def bucket_of(self, ids: list[str], partitions: np.ndarray) -> np.ndarray:
+        """Return the (rows,) int32 bucket of each row in its partition, by a stable hash of (seed, id)."""
+        counts = np.asarray(self.buckets, np.uint64)[partitions]
+        if counts.max(initial=1) == 1:
+            return np.zeros(len(ids), np.int32)
+        salt = self.seed.to_bytes(8, "little")
+        digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8, key=salt).digest() for name in ids)
+        return np.asarray(np.frombuffer(digests, "<u8") % counts, np.int32)
+
+
+def make_layout(options: Options, census: Census, transform: Transform) -> Layout:
+    """Return the layout; k-means partitions are sized by their shares of the sample."""
+    if options.label is not None:
+        labels: tuple[str, ...] | None = tuple(census.labels)
+        sizes = list(census.labels.values())
+    else:
+        labels = None
+        sizes = [round(share * census.accepted) for share in transform.shares]
+    buckets = tuple(max(1, -(-size // options.bucket_size)) for size in sizes)
+    return Layout(labels, buckets, options.seed)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Consecutive units that become one file."""
+
+    units: tuple[PlannedUnit, ...]
+    key: str
+
+
+def make_groups(
+    plan: Plan, layout: Layout, dimension: int, memory: float, fitted: str, census: Census
+) -> list[Group]:
+    """Cut the plan's units into groups: about 1,000 rows a row group, as far as `memory` GB let them."""
+    affordable = int(memory * 1e9 / 4) // (4 * dimension)
+    wanted = min(LEAST_ROW_GROUP * sum(layout.buckets), GROUP_ROWS, max(1, affordable))
+    groups: list[list[PlannedUnit]] = [[]]
+    for planned in plan.units:
+        held = sum(unit.unit.rows for unit in groups[-1])
+        if groups[-1] and held + planned.unit.rows > wanted:
+            groups.append([])
+        groups[-1].append(planned)
+    described = {"labels": layout.labels, "buckets": layout.buckets, "seed": layout.seed, "fitted": fitted}
+    return [Group(tuple(units), _group_key(units, described, census)) for units in groups]
+
+
+def _group_key(units: list[PlannedUnit], layout: dict[str, object], census: Census) -> str:
+    first = units[0].first_index
+    stop = units[-1].first_index + units[-1].unit.rows
+    return key_of(
+        "regroup",
+        units=[[unit.embed_key, unit.rows_key, unit.first_index] for unit in units],
+        duplicates=[index for index in census.duplicates if first <= index < stop],
+        layout=layout,
+    )
+
+
+def groups_digest(groups: list[Group]) -> str:
+    """Return the digest that every selection's key begins with: all the vectors it may see."""
+    return digest_of([group.key for group in groups])
+
+
+class RegroupUnits(beam.DoFn):
+    """Writes one file for each group; yields (bucket, reference) for each of its row groups."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        layout: Layout,
+        transform: Transform,
+        duplicates: list[int],
+        work: Work,
+        threads: int,
+    ) -> None:
+        self.plan, self.layout, self.transform = plan, layout, transform
+        self.duplicates, self.work, self.threads = duplicates, work, threads
+
+    def process(self, group: Group) -> Iterator[tuple[Bucket, Reference]]:
+        """Write the group's file unless it is there."""
+        limit_threads(self.threads)
+        if not self.work.has("regroup", group.key):
+            self._write(group)
+        progress.advance("regroup", 1)
+        yield from references(self.work, group.key)
+
+    def _write(self, group: Group) -> None:
+        duplicates = np.array(self.duplicates, np.int64)
+        index, vectors, partitions, buckets, sums = [], [], [], [], []
+        for planned in group.units:
+            rows = read_rows(self.plan, self.work, planned, duplicates)
+            accepted = rows.accepted
+            made = vectors_of(self.work.read("embed", planned.embed_key, ["vector"]).column("vector"))
+            embedded = self.transform.embed(made)[accepted]
+            kept = pa.array(accepted)
+            of_rows = self.layout.partition_of(rows.labels.filter(kept), embedded, self.transform)
+            index.append(rows.index[accepted])
+            vectors.append(embedded)
+            partitions.append(of_rows)
+            buckets.append(self.layout.bucket_of(rows.ids.filter(kept).to_pylist(), of_rows))
+            sums.append(embedded.sum(axis=0, dtype=np.float64).tolist())
+        cells = np.stack([np.concatenate(partitions), np.concatenate(buckets)], axis=1)
+        _write_file(self.work, group.key, np.concatenate(index), vectors, cells, sums)
+
+
+def _write_file(
+    work: Work,
+    key: str,
+    index: np.ndarray,
+    vectors: list[np.ndarray],
+    cells: np.ndarray,
+    sums: list[list[float]],
+) -> None:
+    order = np.lexsort((index, cells[:, 1], cells[:, 0]))
+    stacked = np.concatenate(vectors)
+    vectors.clear()
+    cells = cells[order]
+    edges = np.flatnonzero(np.any(cells[1:] != cells[:-1], axis=1)) + 1
+    bounds = [0, *edges.tolist(), len(order)] if len(order) else [0]
+    note = {
+        "groups": [
+            [int(cells[first, 0]), int(cells[first, 1]), stop - first] for first, stop in pairwise(bounds)
+        ],
+        # Of each unit, so that their total does not depend on how units were grouped.
+        "sums": sums,
+    }
+    schema = pa.schema([("index", pa.int64()), ("vector", pa.binary(stacked.shape[1] * 4))])
+    with work.writer("regroup", key, schema, note) as writer:
+        for first, stop in pairwise(bounds):
+            taken = order[first:stop]
+            columns = [pa.array(index[taken]), vectors_column(stacked[taken])]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=stop - first)
+
+
+def references(work: Work, key: str) -> list[tuple[Bucket, Reference]]:
+    """Return what a regroup shard holds, from its footer."""
+    return [
+        ((partition, bucket), Reference(key, number, rows))
+        for number, (partition, bucket, rows) in enumerate(work.note("regroup", key)["groups"])
+    ]
+
+
+def read_references(work: Work, found: list[Reference]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (m,) ascending indices and (m, D) float32 vectors of the row groups referred to.
+
+    Which file a row came from leaves no trace: they are sorted by index, whatever order Beam delivered.
+    """
+    total = sum(reference.rows for reference in found)
+    index = np.zeros(total, np.int64)
+    vectors: np.ndarray | None = None
+    first = 0
+    by_key: dict[str, list[int]] = {}
+    for reference in found:
+        by_key.setdefault(reference.key, []).append(reference.row_group)
+    for key in sorted(by_key):
+        with work.store.open(work.path("regroup", key)) as file:
+            parquet = pq.ParquetFile(file)
+            for number in sorted(by_key[key]):
+                table = parquet.read_row_group(number)
+                rows = vectors_of(table.column("vector"))
+                if vectors is None:
+                    vectors = np.zeros((total, rows.shape[1]), np.float32)
+                stop = first + len(rows)
+                index[first:stop] = table.column("index").to_numpy()
+                vectors[first:stop] = rows
+                first = stop
+    assert vectors is not None
+    order = np.argsort(index, kind="stable")
+    if np.array_equal(order, np.arange(total)):
+        return index, vectors
+    return index[order], vectors[order]
+
+
+def read_partitions(work: Work, group: Group) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (m,) ascending indices of a group's accepted rows and their int32 partitions."""
+    with work.store.open(work.path("regroup", group.key)) as file:
+        parquet = pq.ParquetFile(file)
+        groups = note_of(parquet)["groups"]
+        index = parquet.read(columns=["index"]).column("index").to_numpy()
+    partitions = np.repeat([partition for partition, _, _ in groups], [rows for _, _, rows in groups])
+    order = np.argsort(index, kind="stable")
+    return index[order], partitions[order].astype(np.int32)

@@ -1,0 +1,106 @@
+"""Which Beam runner a job runs on, and how a pipeline is run there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import create_runner
+
+from syllabus.pipeline.errors import JobError, UserError
+from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.options import Options
+
+EMBEDDED = "FnApiRunner"
+PORTABLE = ("PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
+REFUSED = {
+    "DaskRunner": "it silently loses data: what a bundle's end emits, and all but the last of several sinks",
+    "DirectRunner": "it looks for another runner on the network first; the embedded one is FnApiRunner",
+}
+
+
+def check_runner(options: Options) -> None:
+    """Refuse a runner that is unknown or known to be wrong."""
+    name = options.runner.rpartition(".")[2]
+    for refused, reason in REFUSED.items():
+        if name.lower() == refused.lower():
+            raise UserError(f"runner={options.runner!r} is refused: {reason}")
+    if name not in (EMBEDDED, *PORTABLE):
+        raise UserError(suggestion("runner", options.runner, (EMBEDDED, *PORTABLE)))
+    if name != EMBEDDED and options.workers > 1:
+        raise UserError(f"workers={options.workers}: is for {EMBEDDED}; {name} has its own options after --")
+    if name == EMBEDDED and options.runner_options:
+        raise UserError(f"{options.runner_options[0]!r}: {EMBEDDED} takes no options after --; use --workers")
+
+
+def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) -> dict[str, int]:
+    """Build and run one pipeline to its end; return its counters."""
+    _quieten()
+    flags = list(options.runner_options)
+    if options.runner == EMBEDDED and options.workers > 1:
+        # Threads: encoders and products release the interpreter's lock, and a process costs seconds.
+        flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={options.workers}"]
+    try:
+        pipeline_options = PipelineOptions(flags, job_name=f"syllabus-{stage}")
+        pipeline = beam.Pipeline(runner=create_runner(options.runner), options=pipeline_options)
+        build(pipeline)
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    except (UserError, JobError):
+        raise
+    except Exception as error:  # a runner may raise anything; the work done so far is kept
+        raise _failure(options, stage, error) from error
+    if state is not None and state != "DONE":
+        raise JobError(
+            f"{stage}: {options.runner} ended in state {state}; finished shards are kept in {options.work}"
+        )
+    return _counters(result)
+
+
+def _failure(options: Options, stage: str, error: Exception) -> Exception:
+    """The line that says what went wrong, from an error that a runner wrapped any number of times."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    for text in (str(cause), str(error)):
+        for name, kind in (
+            ("UserError", UserError),
+            ("SelectionError", JobError),
+            ("ManifestError", JobError),
+        ):
+            if f"{name}: " in text:
+                return kind(text.rpartition(f"{name}: ")[2].splitlines()[0].partition(" [while running")[0])
+    line = (str(cause) or type(cause).__name__).strip().splitlines()[-1]
+    line = f"{type(cause).__name__}: {line.partition(' [while running')[0]}"
+    return JobError(f"{stage}: {line}; finished shards are kept in {options.work}")
+
+
+def _counters(result: Any) -> dict[str, int]:
+    counters: dict[str, int] = {}
+    for counter in result.metrics().query()["counters"]:
+        if counter.key.metric.namespace == "syllabus":
+            name = counter.key.metric.name
+            counters[name] = counters.get(name, 0) + (counter.committed or counter.attempted or 0)
+    return counters
+
+
+def _quieten() -> None:
+    """Beam and its clients warn on import and on start about things that are no concern of the user's."""
+    for name in ("apache_beam", "root", "sentence_transformers", "transformers"):
+        logging.getLogger(None if name == "root" else name).setLevel(logging.ERROR)
+
+
+def see_working_directory() -> None:
+    """Let ``package.module:factory`` name a module of the directory that the job is started from."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if here not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([here, *filter(None, paths)])

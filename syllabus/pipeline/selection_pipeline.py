@@ -1,0 +1,71 @@
+"""Regroup, select and order as one Beam pipeline.
+
+groups ─ Regroup ─┬─ GroupByKey(bucket) ─ Select ─ all buckets ─ subsets ─ Order
+                  ├─ counts: side input of Select
+                  └─ all references ─ Order the whole data
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+
+from syllabus.pipeline.orders import OrderAll, Ordering, OrderSubsets
+from syllabus.pipeline.regroup import Bucket, Group, Reference, RegroupUnits
+from syllabus.pipeline.select import SelectBuckets
+from syllabus.pipeline.work import Work
+
+
+def build(
+    pipeline: beam.Pipeline, groups: list[Group], regroup: RegroupUnits, ordering: Ordering, work: Work
+) -> None:
+    """Add the stages after embed to a pipeline; what is already in the work directory is passed over."""
+    references = (
+        pipeline
+        | "Groups" >> beam.Create(groups, reshuffle=False)
+        | "Spread groups" >> beam.Reshuffle()
+        | "Regroup" >> beam.ParDo(regroup)
+    )
+    counts = references | "Rows" >> beam.MapTuple(_rows) | "Count" >> beam.CombinePerKey(sum)
+    selected = (
+        references
+        | "By bucket" >> beam.GroupByKey()
+        | "Select" >> beam.ParDo(SelectBuckets(ordering.selecting, work), beam.pvalue.AsDict(counts))
+    )
+    if ordering.options.order != "none":
+        _ = (
+            references
+            | "All references" >> beam.MapTuple(_together)
+            | "Gather references" >> beam.GroupByKey()
+            | "Order all" >> beam.ParDo(OrderAll(ordering, work))
+        )
+    if ordering.subsets():
+        _ = (
+            selected
+            | "All buckets" >> beam.MapTuple(_together_bucket)
+            | "Gather buckets" >> beam.GroupByKey()
+            | "Subsets" >> beam.FlatMap(_subsets, ordering.subsets())
+            | "Spread subsets" >> beam.Reshuffle()
+            | "Order subsets" >> beam.ParDo(OrderSubsets(ordering, work))
+        )
+
+
+def _rows(bucket: Bucket, reference: Reference) -> tuple[Bucket, int]:
+    return bucket, reference.rows
+
+
+def _together(bucket: Bucket, reference: Reference) -> tuple[int, Reference]:  # noqa: ARG001
+    return 0, reference
+
+
+def _together_bucket(bucket: Bucket, one: int) -> tuple[int, Bucket]:  # noqa: ARG001
+    return 0, bucket
+
+
+def _subsets(
+    element: tuple[int, Iterable[Bucket]], subsets: list[tuple[int, int]]
+) -> Iterator[tuple[int, int, list[Bucket]]]:
+    buckets = sorted(element[1])
+    for fraction, subset in subsets:
+        yield fraction, subset, buckets

@@ -1,0 +1,43 @@
+"""What every source can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import numpy as np
+
+from syllabus.manifests.storage import Store
+from syllabus.pipeline.sources.records import Columns, Records, Unit
+
+
+class Source(ABC):
+    """A kind of source: cuts its files into units, and reads units on any worker.
+
+    Instances are pickled to the workers: they hold a `Store` and names, nothing open.
+    """
+
+    suffixes: tuple[str, ...] = ()
+    default_content: str | None = None
+
+    def __init__(self, store: Store, files: list[str]) -> None:
+        self.store = store
+        self.files = files
+
+    @abstractmethod
+    def units(self, columns: Columns) -> Iterator[Unit]:
+        """Yield the units in canonical order; a missing column or unreadable file is a `UserError`."""
+
+    @abstractmethod
+    def read(self, units: list[Unit], columns: Columns) -> Iterator[Records]:
+        """Yield the records of each unit; `units` lie in one file, in ascending order."""
+
+    @abstractmethod
+    def dimension(self, columns: Columns) -> int:
+        """Return the width of the embedding column: of most of its first rows."""
+
+
+def most_common_width(values: list[object]) -> int:
+    """Return the most frequent length among the vectors in `values`; 0 where there is none."""
+    widths = [len(value) for value in values if isinstance(value, list | tuple | np.ndarray)]
+    return max(sorted(set(widths)), key=widths.count) if widths else 0

@@ -1,0 +1,61 @@
+"""A folder of images: one example a file; its class is the name of the folder that it lies in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.sources.base import Source
+from syllabus.pipeline.sources.columns import records_of
+from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
+
+COLUMNS = ("image", "folder", "path")
+LEAST_ROWS = 512
+CUT_EVERY = 2048
+
+
+class ImageFolderSource(Source):
+    """Image files below one directory, with the columns `image`, `folder` and `path`."""
+
+    suffixes = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+    def units(self, columns: Columns) -> Iterator[Unit]:  # noqa: D102
+        for name in columns.names:
+            if name not in COLUMNS:
+                raise UserError(
+                    f"{self.store.url()}: {suggestion('column', name, COLUMNS)} (a folder of images)"
+                )
+        # A unit ends at an image that its own content chooses: adding or removing one image then
+        # changes the unit that it lies in and no other.
+        members: list[str] = []
+        digest = hashlib.sha256()
+        for file in self.files:
+            own = hashlib.sha256(self.store.read(file)).digest()
+            members.append(file)
+            digest.update(own)
+            chosen = int.from_bytes(own[:8], "little") % CUT_EVERY == 0
+            if len(members) == UNIT_ROWS or (chosen and len(members) >= LEAST_ROWS):
+                yield _unit(members, digest)
+                members, digest = [], hashlib.sha256()
+        if members:
+            yield _unit(members, digest)
+
+    def read(self, units: list[Unit], columns: Columns) -> Iterator[Records]:  # noqa: D102
+        for unit in units:
+            values = {
+                "image": [self.store.read(file) for file in unit.members],
+                "folder": [file.rpartition("/")[0].rpartition("/")[2] or None for file in unit.members],
+                "path": list(unit.members),
+            }
+            yield records_of(columns, values, 0)
+
+    def dimension(self, columns: Columns) -> int:  # noqa: D102
+        raise UserError(
+            f"{self.store.url()}: a folder of images holds no embeddings (column {columns.content!r})"
+        )
+
+
+def _unit(members: list[str], digest: hashlib._Hash) -> Unit:
+    return Unit(members[0], 0, len(members), digest.hexdigest(), members=tuple(members))

@@ -1,0 +1,111 @@
+"""What a source hands over: units of row ranges, and the records read from one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+UNIT_ROWS = 8192
+"""Rows in a unit of work: what a killed worker repeats at most."""
+
+Kind = Literal["text", "image", "embedding"]
+DETAIL_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns asked for by name."""
+
+    kind: Kind
+    content: str
+    label: str | None = None
+    id: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The distinct names, content first."""
+        return list(dict.fromkeys(name for name in (self.content, self.label, self.id) if name is not None))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A row range of one source file, or of a folder of images the files `members`.
+
+    `digest` is the sha256 of the content that the rows come from (of the whole file for a row range).
+    `start` and `length` are the byte range of formats that are read by the line.
+    """
+
+    file: str
+    first_row: int
+    rows: int
+    digest: str
+    start: int = 0
+    length: int = 0
+    members: tuple[str, ...] = ()
+
+    def source_files(self) -> list[str]:
+        """The file of each row, relative to the source."""
+        return list(self.members) if self.members else [self.file] * self.rows
+
+    def source_rows(self) -> np.ndarray:
+        """The row of each record in its file, from 0."""
+        if self.members:
+            return np.zeros(self.rows, np.int64)
+        return np.arange(self.first_row, self.first_row + self.rows, dtype=np.int64)
+
+
+@dataclass
+class Records:
+    """The records of one unit, in order.
+
+    `content` is a list of str or bytes, or for embeddings an (n, d) float32 array; `labels` and `ids` hold
+    None where the value is null. `bad` maps a row of the unit to (reason, detail) where its content is
+    broken, `bad_keys` where its label or id is: vectors are reused when only labels change.
+    """
+
+    content: Any
+    labels: list[str | None] | None
+    ids: list[str | None] | None
+    bad: dict[int, tuple[str, str]] = field(default_factory=dict)
+    bad_keys: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def reject(self, row: int, reason: str, detail: str = "") -> None:
+        """Mark a row's content as bad; the first reason stays."""
+        self.bad.setdefault(row, (reason, detail[:DETAIL_LENGTH]))
+
+    def reject_key(self, row: int, reason: str, detail: str = "") -> None:
+        """Mark a row's label or id as bad; the first reason stays."""
+        self.bad_keys.setdefault(row, (reason, detail[:DETAIL_LENGTH]))
+
+    def digests(self) -> list[bytes]:
+        """Return the sha256 of each record's content: UTF-8 text, image bytes, or little-endian float32."""
+        if isinstance(self.content, np.ndarray):
+            rows = np.ascontiguousarray(self.content, dtype="<f4")
+            return [hashlib.sha256(row).digest() for row in rows]
+        return [hashlib.sha256(_bytes(value)).digest() for value in self.content]
+
+
+def _bytes(value: str | bytes | None) -> bytes:
+    if value is None:
+        return b""
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+
+
+class NotAClass(ValueError):
+    """A label that is no class: a floating-point number, a list."""
+
+
+def label_text(value: Any) -> str | None:
+    """Return a label as text: a class is a string, an integer or a truth value."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        raise NotAClass(f"{value!r} is a floating-point number")
+    raise NotAClass(f"{value!r} is a {type(value).__name__}")

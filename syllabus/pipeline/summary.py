@@ -1,0 +1,37 @@
+"""What a job did, in a few lines, and the next command to type."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from syllabus.pipeline.job import Outcome
+
+
+def print_summary(console: Console, outcome: Outcome) -> None:
+    """Print the stages with their times and what they reused, the counts, and what comes next."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("stage", "reused", "new", "", "seconds"):
+        table.add_column(name, justify="left" if name in ("stage", "") else "right")
+    for stage in outcome.stages:
+        table.add_row(stage.stage, f"{stage.reused:,}", f"{stage.new:,}", stage.unit, f"{stage.seconds:.1f}")
+    console.print(table)
+    counts = outcome.document["counts"]
+    line = f"{counts['accepted']:,} examples in {len(outcome.document['partitions'])} partitions"
+    for subset in outcome.document["subsets"]:
+        line += f"; {subset['count']} subsets of {subset['budget']:,}"
+    console.print(line, soft_wrap=True)
+    if counts["rejected"]:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts["reasons"].items())
+        console.print(f"{counts['rejected']:,} rows were rejected: {reasons}; see rejects/", soft_wrap=True)
+    halvings = sum(stage.counters.get("out_of_memory", 0) for stage in outcome.stages)
+    if halvings:
+        console.print(
+            f"memory ran out {halvings} times: batches were halved; the last bits of vectors may differ"
+        )
+    if outcome.ignored:
+        console.print(
+            f"{len(outcome.ignored)} files were not read, such as {outcome.ignored[0]}", soft_wrap=True
+        )
+    console.print(f"manifest: {outcome.manifest}", soft_wrap=True)
+    console.print(f"next: syllabus describe {outcome.manifest}", soft_wrap=True)

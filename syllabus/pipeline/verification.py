@@ -1,0 +1,57 @@
+"""Was a manifest made from this data set? The fingerprint, recomputed in one pass over the source."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from syllabus.manifests import Fingerprint, Manifest
+from syllabus.pipeline.sources import Columns, Records, open_source
+
+
+def source_problems(manifest_location: str, source_location: str) -> list[str]:
+    """Return what speaks against `source_location` as the source of a manifest: one line, or none.
+
+    Cost: one read of the source. Which rows were accepted is taken from the manifest.
+    """
+    manifest = Manifest.open(manifest_location)
+    options = manifest.description["options"]
+    kind = next(name for name in ("text", "image", "embedding") if options[name] is not None)
+    columns = Columns(kind, options[kind], options["label"], options["id"])
+    source, _ = open_source(source_location)
+    fingerprint = Fingerprint()
+    accepted = manifest.examples()
+    first = 0
+    for unit in source.units(columns):
+        begin, end = np.searchsorted(accepted, [first, first + unit.rows])
+        index = accepted[begin:end]
+        if len(index):
+            for records in source.read([unit], columns):
+                _update(fingerprint, records, index, first)
+        first += unit.rows
+    counted = manifest.description["counts"]["source_rows"]
+    if first != counted:
+        return [f"source {source_location}: has {first:,} rows; the manifest was made from {counted:,}"]
+    recorded = manifest.description["fingerprint"]
+    if fingerprint.hexdigest() == recorded["sha256"]:
+        return []
+    differing = [a != b for a, b in zip(fingerprint.blocks, recorded["blocks"], strict=False)]
+    block = int(np.flatnonzero([*differing, True])[0])
+    rows = recorded["block_rows"]
+    return [
+        f"source {source_location}: is another data set: rows {block * rows:,} to {(block + 1) * rows - 1:,}"
+        " are the first that differ in id, label or content"
+    ]
+
+
+def _update(fingerprint: Fingerprint, records: Records, index: np.ndarray, first: int) -> None:
+    rows = (index - first).tolist()
+    digests = records.digests()
+    # A row that the manifest accepted may be null here: it then differs, as it must.
+    ids = (
+        [str(number) for number in index] if records.ids is None else [records.ids[row] or "" for row in rows]
+    )
+    labels = None if records.labels is None else pa.array([records.labels[row] for row in rows], pa.string())
+    fingerprint.update(
+        index, pa.array(ids, pa.string()), labels, pa.array([digests[row] for row in rows], pa.binary(32))
+    )

@@ -1,0 +1,136 @@
+"""The work directory: shards under keys that say everything that determines them.
+
+A stage's shard is found by the sha256 of the stage's name and version, its inputs and the options that
+it reads. A rerun, after a crash or with other options, finds what is already there and makes the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from syllabus.manifests.storage import Store
+
+VERSIONS = {
+    "embed": 1,
+    "rows": 1,
+    "census": 1,
+    "fit": 1,
+    "regroup": 1,
+    "subsets": 1,
+    "ranking": 1,
+    "order": 1,
+}
+"""Raised when a stage's code would write other bytes for the same key."""
+
+
+def key_of(stage: str, **inputs: Any) -> str:
+    """Return the key of a shard: `inputs` are JSON values, in which order does not matter but in lists."""
+    document = {"stage": stage, "version": VERSIONS[stage], **inputs}
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def digest_of(values: list[str]) -> str:
+    """Return one digest of many keys, in their order."""
+    return hashlib.sha256("\n".join(values).encode()).hexdigest()
+
+
+class Work:
+    """The work directory's shards, by stage and key."""
+
+    def __init__(self, location: str) -> None:
+        self.store = Store(location)
+
+    @staticmethod
+    def path(stage: str, key: str, suffix: str = ".parquet") -> str:
+        """Return a shard's path below the work directory."""
+        return f"{stage}/{key[:2]}/{key}{suffix}"
+
+    def keys(self, stage: str) -> set[str]:
+        """Return the keys of the shards of a stage that are there, from one listing."""
+        names = (path.rpartition("/")[2] for path in self.store.files(stage))
+        return {name.partition(".")[0] for name in names if not name.startswith(".")}
+
+    def has(self, stage: str, key: str, suffix: str = ".parquet") -> bool:
+        """Whether a shard is there."""
+        return self.store.exists(self.path(stage, key, suffix))
+
+    def write(self, stage: str, key: str, table: pa.Table, note: dict[str, Any] | None = None) -> None:
+        """Write a shard of one row group; `note` travels in its footer."""
+        with self.writer(stage, key, table.schema, note) as writer:
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
+
+    def writer(self, stage: str, key: str, schema: pa.Schema, note: dict[str, Any] | None = None) -> _Writer:
+        """Return a context manager that yields a ParquetWriter; the shard appears when it ends well."""
+        return _Writer(self.store.writing(self.path(stage, key)), schema, note)
+
+    def read(self, stage: str, key: str, columns: list[str] | None = None) -> pa.Table:
+        """Return a shard, or some of its columns."""
+        with self.store.open(self.path(stage, key)) as file:
+            return pq.ParquetFile(file).read(columns=columns)
+
+    def note(self, stage: str, key: str) -> dict[str, Any]:
+        """Return what `write` was given as `note`, reading no more than the footer."""
+        with self.store.open(self.path(stage, key)) as file:
+            return note_of(pq.ParquetFile(file))
+
+    def write_json(self, stage: str, key: str, value: Any) -> None:
+        """Write a small shard as JSON."""
+        self.store.write(self.path(stage, key, ".json"), json.dumps(value).encode())
+
+    def read_json(self, stage: str, key: str) -> Any:
+        """Return a shard written by `write_json`."""
+        return json.loads(self.store.read(self.path(stage, key, ".json")))
+
+
+class _Writer:
+    def __init__(self, sink: Any, schema: pa.Schema, note: dict[str, Any] | None) -> None:
+        self._sink, self._schema, self._note = sink, schema, note
+
+    def __enter__(self) -> pq.ParquetWriter:
+        # Vectors and digests do not compress, and the shards are read more often than they are moved.
+        self._parquet = pq.ParquetWriter(
+            self._sink.__enter__(),
+            self._schema,
+            compression="none",
+            use_dictionary=False,
+            write_statistics=False,
+        )
+        return self._parquet
+
+    def __exit__(self, *error: Any) -> bool | None:
+        if error[0] is None:
+            if self._note is not None:
+                self._parquet.add_key_value_metadata({"note": json.dumps(self._note)})
+            self._parquet.close()
+        return self._sink.__exit__(*error)  # type: ignore[no-any-return]
+
+
+def note_of(parquet: pq.ParquetFile) -> dict[str, Any]:
+    """Return the note in a shard's footer."""
+    return json.loads((parquet.schema_arrow.metadata or parquet.metadata.metadata)[b"note"])  # type: ignore[no-any-return]
+
+
+def vectors_column(vectors: np.ndarray) -> pa.Array:
+    """Return (n, d) float32 as a column of fixed-size binary: no levels, read back without a copy."""
+    rows = np.ascontiguousarray(vectors, dtype="<f4")
+    kind = pa.binary(rows.shape[1] * 4)
+    return pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(rows)])
+
+
+def vectors_of(column: pa.ChunkedArray) -> np.ndarray:
+    """Return the (n, d) float32 vectors of such a column, read-only where it is one chunk."""
+    parts = []
+    for chunk in column.chunks:
+        width = chunk.type.byte_width // 4
+        flat = np.frombuffer(chunk.buffers()[1], "<f4", count=(chunk.offset + len(chunk)) * width)
+        parts.append(flat[chunk.offset * width :].reshape(len(chunk), width))
+    if not parts:
+        return np.zeros((0, column.type.byte_width // 4), np.float32)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
