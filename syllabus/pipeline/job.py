@@ -131,7 +131,7 @@ def _select(options: Options, made: Made, regroup: RegroupUnits, console: Consol
     if not missing:
         return
     with progress.watching(console, "select", len(missing), "shards", lambda: len(there() & missing)):
-        runners.run(
+        stage.counters = runners.run(
             options,
             "select",
             lambda p: selection_pipeline.build(p, made.groups, regroup, made.ordering, made.work),

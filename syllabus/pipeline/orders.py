@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.pipeline import progress
+from syllabus.pipeline.busy import busy
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.regroup import Bucket, Reference, read_references
@@ -85,7 +86,8 @@ class OrderSubsets(beam.DoFn):
         key = self.ordering.subset_key(fraction, subset)
         limit_threads(self.ordering.options.threads_per_worker)
         if not self.work.has("order", key):
-            self.work.write("order", key, self._order(fraction, subset, buckets))
+            with busy("order"):
+                self.work.write("order", key, self._order(fraction, subset, buckets))
         progress.advance("order", 1)
         yield 1
 
@@ -140,9 +142,11 @@ class OrderAll(beam.DoFn):
         key = self.ordering.full_key()
         limit_threads(self.ordering.options.threads_per_worker)
         if not self.work.has("order", key):
-            index, vectors = read_references(self.work, list(element[1]))
-            order = self.ordering.balanced(vectors, 0)
-            self.work.write("order", key, pa.table({"index": index[order]}), self._measured(vectors, order))
+            with busy("order"):
+                index, vectors = read_references(self.work, list(element[1]))
+                order = self.ordering.balanced(vectors, 0)
+                measured = self._measured(vectors, order)
+                self.work.write("order", key, pa.table({"index": index[order]}), measured)
         progress.advance("order", 1)
         yield 1
 

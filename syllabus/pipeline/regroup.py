@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syllabus.pipeline import progress
+from syllabus.pipeline.busy import busy
 from syllabus.pipeline.census import Census, read_rows
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.plan import Plan, PlannedUnit
@@ -146,7 +147,8 @@ class RegroupUnits(beam.DoFn):
         """Write the group's file unless it is there."""
         limit_threads(self.threads)
         if not self.work.has("regroup", group.key):
-            self._write(group)
+            with busy("regroup"):
+                self._write(group)
         progress.advance("regroup", 1)
         yield from references(self.work, group.key)
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from syllabus.manifests.budgets import allocate, budget
 from syllabus.pipeline import progress
+from syllabus.pipeline.busy import busy
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.regroup import Bucket, Reference, read_references
 from syllabus.pipeline.threads import limit_threads
@@ -101,9 +102,11 @@ class SelectBuckets(beam.DoFn):
         if subsets or ranking:
             index, vectors = read_references(work, list(found))
             if ranking:
-                work.write("ranking", selecting.ranking_key(bucket), rank(index, vectors))
+                with busy("ranking"):
+                    work.write("ranking", selecting.ranking_key(bucket), rank(index, vectors))
             if subsets:
-                self._write_subsets(bucket, index, vectors, counts)
+                with busy("subsets"):
+                    self._write_subsets(bucket, index, vectors, counts)
         progress.advance("select", 1)
         yield bucket, 1
 

@@ -14,6 +14,8 @@ from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity
 
 FEATURES = 2**18
 DIMENSION = 256
+# Eight entries a feature: with the customary 1/√FEATURES, half of the words would map to nothing.
+DENSITY = 8 / DIMENSION
 
 
 class HashingEncoder(Encoder):
@@ -28,7 +30,7 @@ class HashingEncoder(Encoder):
 
         self.spec = spec
         self.hashes = HashingVectorizer(n_features=FEATURES, ngram_range=(1, 2), norm="l2")
-        projection = SparseRandomProjection(DIMENSION, random_state=0)
+        projection = SparseRandomProjection(DIMENSION, density=DENSITY, random_state=0)
         self.projection = projection.fit(csr_matrix((1, FEATURES))).components_.T.tocsr()
 
     def identity(self) -> Identity:  # noqa: D102
