@@ -30,7 +30,9 @@ def write_texts(path: Path, count: int, seed: int = 0) -> Path:
     return path
 
 
-def write_embeddings(path: Path, count: int, seed: int = 0, dimension: int = 24, classes: int = 3) -> np.ndarray:
+def write_embeddings(
+    path: Path, count: int, seed: int = 0, dimension: int = 24, classes: int = 3
+) -> np.ndarray:
     """Parquet with the columns vector, label and key, in row groups of an odd size; returns the vectors."""
     draw = np.random.default_rng(seed)
     labels = draw.integers(0, classes, count)

@@ -96,12 +96,17 @@ def test_a_bucket_holds_what_the_selectors_choose(tmp_path: Path) -> None:
         subsets = table(tmp_path / "m", "subsets").to_pandas()
         for number in range(2):
             mine = subsets[(subsets.partition == partition) & (subsets.subset == number)].sort_values("rank")
-            expected = explore(GraphCut(own, trade_off=0.4), len(mine), 2, seed=(7, 0, partition, 0), epsilon=0.01)
+            expected = explore(
+                GraphCut(own, trade_off=0.4), len(mine), 2, seed=(7, 0, partition, 0), epsilon=0.01
+            )
             assert mine["index"].tolist() == index[expected[number].indices].tolist()
             assert mine.gain.tolist() == expected[number].gains.tolist()
         radius = table(tmp_path / "m", "importances/radius").to_pandas()
         mine = radius[radius.partition == partition].sort_values("rank")
-        assert mine["index"].tolist() == index[maximize(DisparityMin(own), len(own), optimizer="naive").indices].tolist()
+        assert (
+            mine["index"].tolist()
+            == index[maximize(DisparityMin(own), len(own), optimizer="naive").indices].tolist()
+        )
 
 
 @pytest.mark.parametrize(
@@ -110,7 +115,11 @@ def test_a_bucket_holds_what_the_selectors_choose(tmp_path: Path) -> None:
     ids=["two workers", "many small groups", "another work directory"],
 )
 def test_the_same_bytes_however_it_runs(
-    embeddings: Path, manifest: Path, tmp_path: Path, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    embeddings: Path,
+    manifest: Path,
+    tmp_path: Path,
+    options: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run(embeddings, tmp_path / "m", bucket_size=1000, subsets=3, fraction=(0.02, 0.1), **options)
@@ -163,7 +172,9 @@ def test_a_selection_that_is_there_is_not_made_again(embeddings: Path, tmp_path:
     run(embeddings, tmp_path / "m1", **options)
     stages = {stage.stage: stage for stage in run(embeddings, tmp_path / "m2", **options).stages}
     assert stages["select"].new == 0
-    stages = {stage.stage: stage for stage in run(embeddings, tmp_path / "m3", trade_off=0.1, **options).stages}
+    stages = {
+        stage.stage: stage for stage in run(embeddings, tmp_path / "m3", trade_off=0.1, **options).stages
+    }
     # Three classes' subsets and the order of each subset are new; vectors, rankings and the full order are not.
     assert stages["select"].new == 3 + 2
 
@@ -172,12 +183,24 @@ def test_killed_in_the_middle_of_embed(tmp_path: Path) -> None:
     source = tmp_path / "s"
     for seed in range(6):
         write_texts(source / f"{seed}.jsonl", 64, seed)
-    command = [sys.executable, "-m", "syllabus.pipeline", "prepare", "--source", str(source), "--text", "text"]
+    command = [
+        sys.executable,
+        "-m",
+        "syllabus.pipeline",
+        "prepare",
+        "--source",
+        str(source),
+        "--text",
+        "text",
+    ]
     command += ["--label", "label", "--encoder", "slow_encoder:factory", "--subsets", "2"]
     environment = {**os.environ, "SLOW_SECONDS": "0.4", "PYTHONPATH": str(HERE)}
     shards = tmp_path / "m.work" / "embed"
     with subprocess.Popen(
-        [*command, "--output", str(tmp_path / "m")], env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [*command, "--output", str(tmp_path / "m")],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
     ) as job:
         deadline = time.monotonic() + 120
         while len(list(shards.rglob("*.parquet"))) < 2 and time.monotonic() < deadline:
@@ -188,10 +211,16 @@ def test_killed_in_the_middle_of_embed(tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists()
     environment["SLOW_SECONDS"] = "0"
     again = subprocess.run(
-        [*command, "--output", str(tmp_path / "m")], env=environment, capture_output=True, text=True, check=True
+        [*command, "--output", str(tmp_path / "m")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert f"embed: {64 * left} rows are there from an earlier run, {64 * (6 - left)} are new" in again.stderr
-    subprocess.run([*command, "--output", str(tmp_path / "quiet")], env=environment, capture_output=True, check=True)
+    assert f"{64 * left} rows are there from an earlier run, {64 * (6 - left)} are new" in again.stderr
+    subprocess.run(
+        [*command, "--output", str(tmp_path / "quiet")], env=environment, capture_output=True, check=True
+    )
     assert digests(tmp_path / "m") == digests(tmp_path / "quiet")
 
 
@@ -224,7 +253,9 @@ def test_bad_records_are_rejected_by_name(tmp_path: Path) -> None:
     assert counts["rejected"] == len(found) == sum(counts["reasons"].values())
     index = table(tmp_path / "m", "examples").column("index").to_pylist()
     assert index == [row for row in range(500) if row not in found]
-    with pytest.raises(JobError, match=r"6 of 500 rows are bad \(1.20%; max_reject_rate is 1.00%\).*t.jsonl row 10: null"):
+    with pytest.raises(
+        JobError, match=r"6 of 500 rows are bad \(1.20%; max_reject_rate is 1.00%\).*t.jsonl row 10: null"
+    ):
         run(tmp_path / "s", tmp_path / "strict", text="text", id="key", subsets=1)
     assert not (tmp_path / "strict").exists()
 
@@ -237,7 +268,10 @@ def test_of_a_duplicate_id_the_first_accepted_row_stays(tmp_path: Path) -> None:
     (tmp_path / "s" / "a.jsonl").write_text("\n".join([*lines[:3], json.dumps(broken), *lines[4:]]))
     (tmp_path / "s" / "b.jsonl").write_text("\n".join([lines[3], lines[3], lines[5]]))
     run(tmp_path / "s", tmp_path / "m", text="text", id="key", subsets=1, max_reject_rate=1)
-    rejects = [(row["source_file"], row["source_row"], row["reason"]) for row in table(tmp_path / "m", "rejects").to_pylist()]
+    rejects = [
+        (row["source_file"], row["source_row"], row["reason"])
+        for row in table(tmp_path / "m", "rejects").to_pylist()
+    ]
     assert rejects == [
         ("a.jsonl", 3, "null text"),
         ("b.jsonl", 1, "duplicate id"),
@@ -256,7 +290,10 @@ def test_broken_vectors_are_rejected(tmp_path: Path) -> None:
 
     pq.write_table(pa.table(rows), tmp_path / "s" / "a.parquet")
     run(tmp_path / "s", tmp_path / "m", subsets=1, max_reject_rate=0.5)
-    found = {row["source_row"]: (row["reason"], row["detail"]) for row in table(tmp_path / "m", "rejects").to_pylist()}
+    found = {
+        row["source_row"]: (row["reason"], row["detail"])
+        for row in table(tmp_path / "m", "rejects").to_pylist()
+    }
     assert found == {
         3: ("NaN vector", "value 7 is nan"),
         4: ("wrong width", "10 values; expected 24"),
@@ -271,7 +308,9 @@ def test_mistakes_are_found_before_any_work(embeddings: Path, manifest: Path, tm
         run(embeddings, manifest)
     with pytest.raises(UserError, match=r"runner='DaskRunner' is refused: it silently loses data"):
         run(embeddings, tmp_path / "m", runner="DaskRunner")
-    with pytest.raises(UserError, match=r"take 1.0 MB|take 0.0 GB in one worker; memory_per_worker is 0.0001 GB"):
+    with pytest.raises(
+        UserError, match=r"take 1.0 MB|take 0.0 GB in one worker; memory_per_worker is 0.0001 GB"
+    ):
         run(embeddings, tmp_path / "m", memory_per_worker=0.0001)
     with pytest.raises(UserError, match=r"label='key': has 10,500 values for 10,500 examples"):
         run(embeddings, tmp_path / "m", label="key")

@@ -7,6 +7,7 @@ recorded in ``manifest.json``; the rest say where and how fast the job runs and 
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,7 +115,7 @@ class Options(BaseModel):
             return value
         if not value:
             raise ValueError("is empty")
-        return str(Path(value).expanduser().absolute())
+        return os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - Path keeps the .. in a path
 
     @field_validator("fraction", "importance", mode="before")
     @classmethod
