@@ -175,7 +175,7 @@ def test_a_selection_that_is_there_is_not_made_again(embeddings: Path, tmp_path:
     stages = {
         stage.stage: stage for stage in run(embeddings, tmp_path / "m3", trade_off=0.1, **options).stages
     }
-    # Three classes' subsets and the order of each subset are new; vectors, rankings and the full order are not.
+    # Three classes' subsets and the orders of two subsets; vectors, rankings and the full order are there.
     assert stages["select"].new == 3 + 2
 
 

@@ -15,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syllabus.manifests import budget
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.plan import Plan, PlannedUnit
+from syllabus.pipeline.sources import Columns
 from syllabus.pipeline.work import Work, key_of
 
 FEW_LABELS = 50
@@ -60,7 +62,7 @@ class UnitRows:
         return np.array([reason is None for reason in self.reasons])
 
 
-def read_rows(plan: Plan, work: Work, planned: PlannedUnit, duplicates: np.ndarray) -> UnitRows:
+def read_rows(columns: Columns, work: Work, planned: PlannedUnit, duplicates: np.ndarray) -> UnitRows:
     """Return a unit's rows with every reason for a reject, in the order of their weight."""
     rows = work.read("rows", planned.rows_key)
     made = work.read("embed", planned.embed_key, ["content", "reason", "detail"])
@@ -68,7 +70,7 @@ def read_rows(plan: Plan, work: Work, planned: PlannedUnit, duplicates: np.ndarr
     ids, labels = (rows.column(name).combine_chunks() for name in ("id", "label"))
     found = [(rows.column("reason").to_pylist(), rows.column("detail").to_pylist())]
     for name, values in (("id", ids), ("label", labels)):
-        column = getattr(plan.columns, name)
+        column = getattr(columns, name)
         if column is not None and values.null_count:
             missing = [f"missing {name}" if null else None for null in values.is_null().to_pylist()]
             found.append((missing, [f"column {column} is null"] * len(missing)))
@@ -81,7 +83,7 @@ def read_rows(plan: Plan, work: Work, planned: PlannedUnit, duplicates: np.ndarr
     for index in duplicates[begin:end]:
         row = int(index) - first
         reasons[row], details[row] = "duplicate id", f"id {ids[row].as_py()!r} is taken by an earlier row"
-    if plan.columns.id is None:
+    if columns.id is None:
         ids = pc.cast(pa.array(np.arange(first, first + planned.unit.rows)), pa.string())
     content = made.column("content").combine_chunks()
     return UnitRows(planned, ids, labels, content, reasons, details)
@@ -90,7 +92,7 @@ def read_rows(plan: Plan, work: Work, planned: PlannedUnit, duplicates: np.ndarr
 def all_rows(plan: Plan, work: Work, duplicates: np.ndarray) -> Iterator[UnitRows]:
     """Yield the rows of all units in canonical order."""
     for planned in plan.units:
-        yield read_rows(plan, work, planned, duplicates)
+        yield read_rows(plan.columns, work, planned, duplicates)
 
 
 def take_census(plan: Plan, work: Work) -> Census:
@@ -125,6 +127,9 @@ def check_census(census: Census, options: Options, plan: Plan) -> None:
             f" {options.max_reject_rate:.2%}): {', '.join(f'{reason} {count:,}' for reason, count in most)};"
             f" {_first_reject(plan, Work(options.work), census)}"
         )
+    for fraction in options.fraction:
+        if budget(fraction, census.accepted) == 0:
+            raise UserError(f"fraction={fraction:g}: of {census.accepted:,} examples is less than one")
     limit = max(FEW_LABELS, census.accepted // 20)
     if len(census.labels) > limit:
         raise UserError(

@@ -88,7 +88,7 @@ def _write_examples(made: Made, writer: ManifestWriter) -> Fingerprint:
         index, partitions = read_partitions(made.work, group)
         first = 0
         for planned in group.units:
-            rows = read_rows(made.plan, made.work, planned, duplicates)
+            rows = read_rows(made.plan.columns, made.work, planned, duplicates)
             accepted = rows.accepted
             kept = pa.array(accepted)
             stop = first + int(accepted.sum())

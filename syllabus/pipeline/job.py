@@ -82,7 +82,9 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     ordering = Ordering(Selecting(options, groups_digest(groups)))
     made = Made(options, plan, census, layout, groups, ordering, work)
     with _timed(stages, "select", "shards") as stage:
-        regroup = RegroupUnits(plan, layout, transform, census.duplicates, work, options.threads_per_worker)
+        regroup = RegroupUnits(
+            plan.columns, layout, transform, census.duplicates, work, options.threads_per_worker
+        )
         _select(options, made, regroup, console, stage)
     with _timed(stages, "commit", "files") as stage:
         document = commit(made)

@@ -22,6 +22,7 @@ from syllabus.pipeline.busy import busy
 from syllabus.pipeline.census import Census, read_rows
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.plan import Plan, PlannedUnit
+from syllabus.pipeline.sources import Columns
 from syllabus.pipeline.threads import limit_threads
 from syllabus.pipeline.transform import Transform
 from syllabus.pipeline.work import Work, digest_of, key_of, note_of, vectors_column, vectors_of
@@ -133,14 +134,14 @@ class RegroupUnits(beam.DoFn):
 
     def __init__(
         self,
-        plan: Plan,
+        columns: Columns,
         layout: Layout,
         transform: Transform,
         duplicates: list[int],
         work: Work,
         threads: int,
     ) -> None:
-        self.plan, self.layout, self.transform = plan, layout, transform
+        self.columns, self.layout, self.transform = columns, layout, transform
         self.duplicates, self.work, self.threads = duplicates, work, threads
 
     def process(self, group: Group) -> Iterator[tuple[Bucket, Reference]]:
@@ -156,7 +157,7 @@ class RegroupUnits(beam.DoFn):
         duplicates = np.array(self.duplicates, np.int64)
         index, vectors, partitions, buckets, sums = [], [], [], [], []
         for planned in group.units:
-            rows = read_rows(self.plan, self.work, planned, duplicates)
+            rows = read_rows(self.columns, self.work, planned, duplicates)
             accepted = rows.accepted
             made = vectors_of(self.work.read("embed", planned.embed_key, ["vector"]).column("vector"))
             embedded = self.transform.embed(made)[accepted]

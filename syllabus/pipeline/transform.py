@@ -35,7 +35,7 @@ class Transform:
     """Share of the sample in each cluster."""
 
     def embed(self, vectors: np.ndarray) -> np.ndarray:
-        """Return (n, D) float32 unit rows; a row that centring leaves at zero stays zero.
+        """Return (n, D) float32 unit rows; a row equal to the mean gets the first axis.
 
         Called with the rows of one unit, so that the shape of the product is fixed by the plan.
         """
@@ -44,7 +44,10 @@ class Transform:
         if self.components is not None:
             vectors = vectors @ self.components.T
         norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-        return (vectors / np.maximum(norms, np.finfo(np.float32).tiny)[:, None]).astype(np.float32)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            unit = (vectors / norms[:, None]).astype(np.float32)
+        unit[norms == 0] = np.eye(1, vectors.shape[1], dtype=np.float32)
+        return unit
 
 
 def fit_transform(options: Options, plan: Plan, census: Census, work: Work) -> tuple[Transform, str]:
@@ -81,7 +84,7 @@ def _sample(options: Options, plan: Plan, census: Census, work: Work) -> np.ndar
     limit = min(1.0, SAMPLE / census.accepted) * 2.0**64
     parts = []
     for planned in plan.units:
-        rows = read_rows(plan, work, planned, duplicates)
+        rows = read_rows(plan.columns, work, planned, duplicates)
         chosen = rows.accepted & (_mix(rows.index.astype(np.uint64), options.seed).astype(np.float64) < limit)
         if chosen.any():
             parts.append(

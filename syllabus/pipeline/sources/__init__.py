@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.sources.base import Source
+from syllabus.pipeline.sources.base import Source, first_line
 from syllabus.pipeline.sources.images import ImageFolderSource
 from syllabus.pipeline.sources.lines import CsvSource, JsonLinesSource
 from syllabus.pipeline.sources.parquet import ParquetSource
@@ -26,11 +26,11 @@ def open_source(location: str) -> tuple[Source, list[str]]:
     if not store.exists():
         raise UserError(f"source {store.url()}: no such file or directory")
     if store.is_file():
-        parent, _, name = store.location.rpartition("/")
-        store, files = Store(parent), [name]
+        path, mark, query = store.location.partition("?" if "://" in store.location else "\0")
+        parent, _, name = path.rpartition("/")
+        store, files = Store((parent or "/") + mark + query), [name]
     else:
-        files = sorted(store.files(), key=lambda path: [part.encode() for part in path.split("/")])
-    files = [file for file in files if not any(part.startswith((".", "_")) for part in file.split("/"))]
+        files = _files(store)
     known = {file: kind for file in files if (kind := _kind_of(file)) is not None}
     kinds = sorted({kind.__name__ for kind in known.values()})
     if not kinds:
@@ -44,6 +44,17 @@ def open_source(location: str) -> tuple[Source, list[str]]:
         )
     kind = next(iter(known.values()))
     return kind(store, list(known)), [file for file in files if file not in known]
+
+
+def _files(store: Store) -> list[str]:
+    try:
+        found = list(store.files())
+    except OSError as error:
+        raise UserError(f"source {store.url()}: cannot be listed: {first_line(error)}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"source {store.url()}: a file name is not UTF-8: {error.object!r}") from None
+    files = [file for file in found if not any(part.startswith((".", "_")) for part in file.split("/"))]
+    return sorted(files, key=lambda path: [part.encode() for part in path.split("/")])
 
 
 def _kind_of(name: str) -> type[Source] | None:

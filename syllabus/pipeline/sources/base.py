@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from syllabus.manifests.storage import Store
+from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.records import Columns, Records, Unit
 
 
@@ -18,7 +21,6 @@ class Source(ABC):
     """
 
     suffixes: tuple[str, ...] = ()
-    default_content: str | None = None
 
     def __init__(self, store: Store, files: list[str]) -> None:
         self.store = store
@@ -34,7 +36,21 @@ class Source(ABC):
 
     @abstractmethod
     def dimension(self, columns: Columns) -> int:
-        """Return the width of the embedding column: of most of its first rows."""
+        """Return the width of the embedding column: of most of its first rows; 0 where it has no vectors."""
+
+    @contextmanager
+    def opened(self, file: str) -> Iterator[Any]:
+        """Yield an open file; one that cannot be opened or read is the user's to mend."""
+        try:
+            with self.store.open(file) as handle:
+                yield handle
+        except OSError as error:
+            raise UserError(f"{self.store.url(file)}: cannot be read: {first_line(error)}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line that an exception of another library has to say."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def most_common_width(values: list[object]) -> int:

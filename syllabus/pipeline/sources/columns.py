@@ -19,16 +19,16 @@ def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Re
     ids = _strings(values[columns.id], _key) if columns.id else None
     if columns.kind == "embedding":
         records = Records(np.zeros((len(content), width), np.float32), None, None)
-        _fill_vectors(records, content)
+        _fill_vectors(records, content, columns.content)
     else:
         records = Records(list(content), None, None)
-        _fill_content(records, columns.kind)
+        _fill_content(records, columns.kind, columns.content)
     for name, strings in ((columns.label, labels), (columns.id, ids)):
         for row, value in enumerate(strings or ()):
             if isinstance(value, bytes):
-                records.reject_key(row, "invalid UTF-8", f"column {name}: {value!r}")
+                records.reject_key(row, "invalid UTF-8", f"column {name}: {value[:100]!r}")
             elif isinstance(value, NotAClass):
-                records.reject_key(row, "label is not a class", str(value))
+                records.reject_key(row, "label is not a class", f"column {name}: {value}")
             else:
                 continue
             strings[row] = None  # type: ignore[index]
@@ -41,9 +41,10 @@ def _strings(values: list[Any], convert: Any) -> list[Any]:
     texts: list[Any] = []
     for value in values:
         try:
-            texts.append(_decode(value) if isinstance(value, bytes) else convert(value))
+            text = _decode(value) if isinstance(value, bytes) else convert(value)
         except NotAClass as error:
-            texts.append(error)
+            text = error
+        texts.append(_checked(text) if isinstance(text, str) else text)
     return texts
 
 
@@ -58,38 +59,51 @@ def _decode(value: bytes) -> str | bytes:
         return value
 
 
-def _fill_content(records: Records, kind: str) -> None:
+def _checked(text: str) -> str | bytes:
+    """`text`, or its bytes where it holds half a surrogate pair: JSON can spell that, UTF-8 cannot."""
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def _fill_content(records: Records, kind: str, column: str) -> None:
     for row, value in enumerate(records.content):
         if isinstance(value, dict) and kind == "image":
             # Hugging Face data sets store an image as {"bytes": …, "path": …}.
             value = value.get("bytes")
-        if isinstance(value, bytes) and kind == "text":
-            value = _decode(value)
+        if kind == "text" and isinstance(value, bytes | str):
+            value = _decode(value) if isinstance(value, bytes) else _checked(value)
             if isinstance(value, bytes):
-                records.reject(row, "invalid UTF-8", repr(value))
+                records.reject(row, "invalid UTF-8", f"column {column}: {value[:100]!r}")
                 value = None
         if value is None:
-            records.reject(row, f"null {kind}")
+            records.reject(row, f"null {kind}", f"column {column} is null")
         elif not isinstance(value, str if kind == "text" else bytes):
             records.reject(
                 row,
                 f"not {'text' if kind == 'text' else 'image bytes'}",
-                f"{value!r} is a {type(value).__name__}",
+                f"column {column}: {value!r} is a {type(value).__name__}",
             )
             value = None
         records.content[row] = value
 
 
-def _fill_vectors(records: Records, values: list[Any]) -> None:
+def _fill_vectors(records: Records, values: list[Any], column: str) -> None:
     width = records.content.shape[1]
     for row, value in enumerate(values):
         if value is None:
-            records.reject(row, "null vector")
+            records.reject(row, "null vector", f"column {column} is null")
             continue
         try:
-            vector = np.asarray(value, dtype=np.float32)
-        except (TypeError, ValueError):
-            records.reject(row, "not a vector", repr(value))
+            # What is too large for float32 becomes infinite, and is rejected as such.
+            with np.errstate(over="ignore"):
+                vector = np.asarray(value, dtype=np.float32)
+        except (TypeError, ValueError, OverflowError):
+            records.reject(row, "not a vector", f"column {column}: {value!r}")
             continue
         if vector.shape != (width,):
             records.reject(row, "wrong width", f"{vector.size} values; expected {width}")

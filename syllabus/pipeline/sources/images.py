@@ -27,12 +27,17 @@ class ImageFolderSource(Source):
                 raise UserError(
                     f"{self.store.url()}: {suggestion('column', name, COLUMNS)} (a folder of images)"
                 )
-        # A unit ends at an image that its own content chooses: adding or removing one image then
-        # changes the unit that it lies in and no other.
+        if (columns.kind, columns.content) != ("image", "image"):
+            raise UserError(
+                f"{self.store.url()}: {columns.kind}={columns.content!r}: a folder of images holds images"
+                " only; give image='image'"
+            )
+        # A unit ends at an image that its own content chooses: adding or removing one image then changes
+        # the unit that it lies in and, but for cuts that are forced by its size, no other.
         members: list[str] = []
         digest = hashlib.sha256()
         for file in self.files:
-            own = hashlib.sha256(self.store.read(file)).digest()
+            own = hashlib.sha256(self._bytes(file)).digest()
             members.append(file)
             digest.update(own)
             chosen = int.from_bytes(own[:8], "little") % CUT_EVERY == 0
@@ -45,7 +50,7 @@ class ImageFolderSource(Source):
     def read(self, units: list[Unit], columns: Columns) -> Iterator[Records]:  # noqa: D102
         for unit in units:
             values = {
-                "image": [self.store.read(file) for file in unit.members],
+                "image": [self._bytes(file) for file in unit.members],
                 "folder": [file.rpartition("/")[0].rpartition("/")[2] or None for file in unit.members],
                 "path": list(unit.members),
             }
@@ -55,6 +60,10 @@ class ImageFolderSource(Source):
         raise UserError(
             f"{self.store.url()}: a folder of images holds no embeddings (column {columns.content!r})"
         )
+
+    def _bytes(self, file: str) -> bytes:
+        with self.opened(file) as handle:
+            return bytes(handle.read())
 
 
 def _unit(members: list[str], digest: hashlib._Hash) -> Unit:
