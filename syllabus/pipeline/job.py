@@ -12,9 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from syllabus.manifests.errors import ManifestError
-from syllabus.manifests.schema import DOCUMENT
-from syllabus.manifests.storage import Store
+from syllabus.manifests import ManifestError, check_target
 from syllabus.pipeline import embed, progress, runners, selection_pipeline
 from syllabus.pipeline.census import check_census, take_census
 from syllabus.pipeline.commit import Made, commit
@@ -94,8 +92,10 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
 
 
 def _check_output(options: Options) -> None:
-    if Store(options.output).exists(DOCUMENT) and not options.overwrite:
-        raise UserError(f"output {options.output}: holds a manifest already; give another or --overwrite")
+    try:
+        check_target(options.output, options.overwrite)
+    except ManifestError as error:
+        raise UserError(f"output {error}") from None
     for name in ("output", "work"):
         if getattr(options, name) == options.source:
             raise UserError(f"{name} {options.source}: is the source itself")

@@ -1,0 +1,90 @@
+"""A subset as a plain file, for programs that read no manifest."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from syllabus.manifests import schema
+from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.reader import Manifest
+from syllabus.manifests.storage import Store
+
+COLUMNS = ("index", "id", "label", "partition", "rank", "gain", "position")
+FORMATS = ("txt", "csv", "parquet")
+
+
+def export(
+    manifest: Manifest,
+    fraction: float,
+    subset: int = 0,
+    format: str = "txt",  # noqa: A002 - the word on the command line
+    output: Any = None,
+) -> pa.Table:
+    """Write one subset in position order; return its rows: index, id, label, partition, rank, gain, position.
+
+    Args:
+      manifest: an open one.
+      fraction: found by its budget.
+      subset: its number.
+      format: ``txt`` (UTF-8, one id a line), ``csv`` (with a header; a missing label is an empty field,
+        an empty one is ``""``) or ``parquet``.
+      output: a path, a URL, or an open binary file; None writes nothing.
+
+    Raises:
+      ManifestError: if the subset or the format is unknown, or an id with a line break is to become a line.
+
+    Memory: the subset's rows and one row group of the examples.
+    """
+    if format not in FORMATS:
+        raise ManifestError(f"export: format {format!r} is unknown; known: {', '.join(FORMATS)}")
+    rows = _rows(manifest, fraction, subset)
+    if format == "txt":
+        _check_lines(rows)
+    if isinstance(output, (str, os.PathLike)):
+        directory, _, name = _absolute(output).rpartition("/")
+        with Store(directory or "/").writing(name) as sink:
+            _write(rows, format, sink)
+    elif output is not None:
+        _write(rows, format, output)
+    return rows
+
+
+def _rows(manifest: Manifest, fraction: float, subset: int) -> pa.Table:
+    start, stop = manifest.subset_rows(fraction, subset)
+    picks = manifest.table(schema.SUBSETS, ["index", "partition", "rank", "gain", "position"], start, stop)
+    names = manifest.records(picks.column("index").to_numpy(), ["id", "label"])
+    table = pa.table(
+        {**{n: picks.column(n) for n in picks.column_names}, "id": names["id"], "label": names["label"]}
+    )
+    return table.select(list(COLUMNS))
+
+
+def _write(rows: pa.Table, format: str, sink: Any) -> None:  # noqa: A002
+    if format == "txt":
+        for chunk in rows.column("id").chunks:
+            sink.write("".join(f"{value}\n" for value in chunk.to_pylist()).encode())
+    elif format == "csv":
+        pacsv.write_csv(rows, sink)
+    else:
+        pq.write_table(rows, sink, compression="zstd")
+
+
+def _check_lines(rows: pa.Table) -> None:
+    broken = pc.match_substring_regex(rows.column("id"), r"[\r\n]")
+    if pc.any(broken).as_py():
+        place = int(np.flatnonzero(broken.to_numpy())[0])
+        raise ManifestError(
+            f"export: id {rows.column('id')[place].as_py()!r} holds a line break; export as csv or parquet"
+        )
+
+
+def _absolute(output: str | os.PathLike[str]) -> str:
+    text = os.fspath(output)
+    return text if "://" in text else os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111

@@ -1,0 +1,143 @@
+"""Ids: finding them, comparing two sets of them, and finding repetitions without holding them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syllabus.manifests.errors import ManifestError
+
+
+def as_strings(ids: Any) -> pa.ChunkedArray:
+    """Return ids of any array-like as Arrow strings; integers become their decimal text.
+
+    Raises:
+      ManifestError: if they are neither strings nor integers, or some are null.
+    """
+    try:
+        # Columns of Hugging Face data sets are sequences without being lists.
+        array = ids if isinstance(ids, (pa.Array, pa.ChunkedArray)) else pa.array(_plain(ids))
+    except (pa.ArrowException, TypeError) as error:
+        raise ManifestError(f"ids: {str(error).splitlines()[0]}") from None
+    chunked = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+    kind = chunked.type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    if not (is_text or pa.types.is_integer(kind) or len(chunked) == 0):
+        raise ManifestError(f"ids: are of type {kind}; expected strings or integers")
+    if chunked.null_count:
+        raise ManifestError(f"ids: {chunked.null_count} of {len(chunked)} are null")
+    return chunked.cast(pa.string())
+
+
+def find_ids(known: Iterable[pa.Table], ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return the index of each of `ids`, (rows,) int64; `known` gives the columns index and id in pieces.
+
+    Raises:
+      ManifestError: if some are not there; with their number and three of them.
+
+    Cost: a hash table of `ids` for each piece, so pieces should be some times as long as `ids`.
+    """
+    encoded = ids.combine_chunks().dictionary_encode()
+    found = np.full(len(encoded.dictionary), -1, np.int64)
+    for rows in known:
+        places = pc.index_in(rows.column("id"), value_set=encoded.dictionary)
+        hits = np.flatnonzero(places.is_valid().to_numpy())
+        found[places.take(pa.array(hits)).to_numpy()] = rows.column("index").to_numpy()[hits]
+    absent = encoded.dictionary.filter(pa.array(found < 0))
+    if len(absent):
+        raise ManifestError(
+            f"ids: {len(absent)} of {len(found)} different ids are not in the manifest{_examples(absent)}"
+        )
+    indices: npt.NDArray[np.int64] = found[encoded.indices.to_numpy()]
+    return indices
+
+
+def check_ids(known: pa.ChunkedArray, ids: pa.ChunkedArray) -> None:
+    """Raise one ManifestError unless `ids` are exactly the `known` ones, each once, in any order."""
+    missing = known.filter(pc.invert(pc.is_in(known, value_set=ids)))
+    extra = ids.filter(pc.invert(pc.is_in(ids, value_set=known)))
+    counts = ids.value_counts()
+    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    found = [
+        f"{len(values)} {what}{_examples(values)}"
+        for what, values in (
+            ("of the manifest's are missing", missing),
+            ("are not in the manifest", extra),
+            ("occur more than once", repeated),
+        )
+        if len(values)
+    ]
+    if found:
+        raise ManifestError(f"ids: of {len(ids)} ids against {len(known)}: {'; '.join(found)}")
+
+
+class RepetitionCheck:
+    """Finds ids that occur twice among many, in one or two passes, at 8 bytes an id.
+
+    The first pass keeps a 64-bit hash of each id. Ids whose hashes meet are few: the second pass compares
+    them as they are, so that the answer is exact.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: list[npt.NDArray[np.uint64]] = []
+
+    def add(self, ids: pa.ChunkedArray) -> None:
+        """Take the next ids of the first pass."""
+        self._hashes += [hashes(chunk) for chunk in ids.chunks]
+
+    def repeated(self, again: Iterable[pa.ChunkedArray]) -> list[str]:
+        """Return the ids that occur more than once, sorted; `again` gives all of them a second time."""
+        every = np.concatenate([np.empty(0, np.uint64), *self._hashes])
+        self._hashes = []
+        every.sort()
+        suspects = np.unique(every[1:][every[1:] == every[:-1]])
+        if not suspects.size:
+            return []
+        seen: set[str] = set()
+        twice: set[str] = set()
+        for ids in again:
+            for chunk in ids.chunks:
+                for value in chunk.filter(pa.array(np.isin(hashes(chunk), suspects))).to_pylist():
+                    (twice if value in seen else seen).add(value)
+        return sorted(twice)
+
+
+def hashes(strings: pa.StringArray) -> npt.NDArray[np.uint64]:
+    """Return a hash of each string, (rows,) uint64: Σ (byte + 1) · m(place) mod 2⁶⁴, m odd and irregular."""
+    if not len(strings):
+        return np.empty(0, np.uint64)
+    _, offsets, data = strings.buffers()
+    bounds = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    content = np.frombuffer(data or b"", np.uint8)[bounds[0] : bounds[-1]].astype(np.uint64) + np.uint64(1)
+    lengths = np.diff(bounds)
+    starts = bounds[:-1] - bounds[0]
+    places = np.arange(len(content), dtype=np.int64) - np.repeat(starts, lengths)
+    content *= _multipliers(int(lengths.max()))[places]
+    result = np.zeros(len(strings), np.uint64)
+    full = lengths > 0
+    # reduceat gives the next segment's first term for an empty one.
+    if full.any():
+        result[full] = np.add.reduceat(content, starts[full])
+    return result
+
+
+def _multipliers(count: int) -> npt.NDArray[np.uint64]:
+    # SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+    z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (z ^ (z >> np.uint64(31))) | np.uint64(1)
+
+
+def _plain(ids: Any) -> Any:
+    return ids if isinstance(ids, (list, tuple, np.ndarray)) else list(ids)
+
+
+def _examples(values: Any) -> str:
+    shown = [repr(value) for value in values.slice(0, 3).to_pylist()] + ["…"] * (len(values) > 3)
+    return f" ({', '.join(shown)})"

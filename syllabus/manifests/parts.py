@@ -1,0 +1,147 @@
+"""Reading rows of one table from its Parquet parts, no row group more than needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.storage import Store
+
+
+class Parts:
+    """The parts of one table, in order.
+
+    Args:
+      store: the manifest's directory.
+      files: the table's entries of manifest.json.
+    """
+
+    def __init__(self, store: Store, files: Sequence[dict[str, Any]]) -> None:
+        self.store = store
+        self.paths = [str(entry["path"]) for entry in files]
+        # Part p holds the rows bounds[p] … bounds[p + 1] - 1 of the table.
+        self.bounds = np.cumsum([0, *(int(entry["rows"]) for entry in files)], dtype=np.int64)
+        self.rows = int(self.bounds[-1])
+
+    def read(self, start: int, stop: int, columns: Sequence[str] | None) -> pa.Table:
+        """Return the rows start … stop - 1; both must lie within the table."""
+        return self.read_ranges(np.asarray([start]), np.asarray([stop]), columns)
+
+    def read_ranges(
+        self, starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64], columns: Sequence[str] | None
+    ) -> pa.Table:
+        """Return the rows of several ranges, ascending and disjoint; a row group is read once at most."""
+        full = stops > starts
+        pieces = list(self._pieces(starts[full], stops[full], columns))
+        if pieces:
+            return pa.concat_tables(pieces)
+        with self._opened(0) as file:
+            return file.read_row_groups([], columns=_known(file, columns, self.paths[0]))
+
+    def cut(self, columns: Sequence[str] | None, sizes: Iterable[int]) -> Iterator[pa.Table]:
+        """Yield the rows from the first on as tables of the given `sizes`; holds one row group more.
+
+        Ends with the rows or the sizes; the last table is shorter where the rows end inside it.
+        """
+        wanted = iter(sizes)
+        size = next(wanted, 0)
+        waiting: list[pa.Table] = []
+        count = 0
+        for piece in self._pieces(np.asarray([0]), np.asarray([self.rows]), columns):
+            while piece.num_rows and size:
+                taken = piece.slice(0, size - count)
+                piece = piece.slice(taken.num_rows)
+                waiting.append(taken)
+                count += taken.num_rows
+                if count == size:
+                    yield pa.concat_tables(waiting)
+                    waiting, count, size = [], 0, next(wanted, 0)
+            if not size:
+                return
+        if waiting:
+            yield pa.concat_tables(waiting)
+
+    def find(self, column: str, values: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+        """Yield (start, stop) of the row groups that may hold one of the sorted `values`, by statistics."""
+        for part, path in enumerate(self.paths):
+            with self._opened(part) as file:
+                place = file.schema_arrow.get_field_index(column)
+                row = int(self.bounds[part])
+                for group in range(file.num_row_groups):
+                    meta = file.metadata.row_group(group)
+                    statistics = meta.column(place).statistics
+                    if statistics is None or not statistics.has_min_max:
+                        raise ManifestError(f"{path}: row group {group} has no statistics of {column}")
+                    first, last = np.searchsorted(values, [statistics.min, statistics.max + 1])
+                    if last > first:
+                        yield row, row + meta.num_rows
+                    row += meta.num_rows
+
+    def _pieces(
+        self, starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64], columns: Sequence[str] | None
+    ) -> Iterator[pa.Table]:
+        for part, path in enumerate(self.paths):
+            low, high = int(self.bounds[part]), int(self.bounds[part + 1])
+            if not _overlap(starts, stops, low, high):
+                continue
+            with self._opened(part) as file:
+                names = _known(file, columns, path)
+                row = low
+                for group in range(file.num_row_groups):
+                    end = row + file.metadata.row_group(group).num_rows
+                    touched = _overlap(starts, stops, row, end)
+                    if touched:
+                        rows = file.read_row_group(group, columns=names)
+                        # A page whose header is damaged may be passed over in silence.
+                        if rows.num_rows != end - row:
+                            raise ManifestError(
+                                f"{path}: cannot be read: row group {group} gave {rows.num_rows} of "
+                                f"{end - row} rows"
+                            )
+                        for start, stop in touched:
+                            yield rows.slice(start - row, stop - start)
+                    row = end
+                if row != high:
+                    raise ManifestError(f"{path}: has {row - low} rows, manifest.json says {high - low}")
+
+    @contextmanager
+    def _opened(self, part: int) -> Iterator[pq.ParquetFile]:
+        path = self.paths[part]
+        try:
+            with (
+                self.store.open(path) as source,
+                pq.ParquetFile(
+                    source, pre_buffer=not self.store.is_local, page_checksum_verification=True
+                ) as file,
+            ):
+                yield file
+        except (pa.ArrowException, OSError) as error:
+            raise ManifestError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _overlap(
+    starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64], low: int, high: int
+) -> list[tuple[int, int]]:
+    """Return the ranges cut to low … high - 1, empty ones left out; O(log ranges + those returned)."""
+    first = int(np.searchsorted(stops, low, side="right"))
+    last = int(np.searchsorted(starts, high, side="left"))
+    cut = zip(starts[first:last].tolist(), stops[first:last].tolist(), strict=True)
+    return [(max(start, low), min(stop, high)) for start, stop in cut]
+
+
+def _known(file: pq.ParquetFile, columns: Sequence[str] | None, path: str) -> list[str] | None:
+    # Parquet readers pass over unknown names in silence.
+    if columns is None:
+        return None
+    names = file.schema_arrow.names
+    for name in columns:
+        if name not in names:
+            raise ManifestError(f"{path}: has no column {name!r}; it has {', '.join(names)}")
+    return list(columns)

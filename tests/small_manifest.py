@@ -1,0 +1,164 @@
+"""A small but complete manifest for tests, written with the real writer; no selector is asked.
+
+    manifest = write_small_manifest(tmp_path / "m", n=200, fractions=(0.1, 0.3))
+
+Every table is there and consistent; what would be computed from embeddings is drawn from the seed instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from syllabus.manifests import Fingerprint, Manifest, ManifestWriter, allocate, budget, schema
+
+REJECTED = 2
+
+
+def write_small_manifest(
+    location: Any,
+    n: int = 60,
+    classes: int = 3,
+    fractions: Sequence[float] = (0.1,),
+    subsets: int = 4,
+    seed: int = 0,
+    ids: Sequence[str] | None = None,
+    importances: Sequence[str] = ("disparity_min", "radius"),
+    orders: Sequence[str] = ("balance",),
+    sketch_dim: int = 4,
+    gap: int = 7,
+    overwrite: bool = False,
+) -> Manifest:
+    """Write a manifest of `n` examples and return it opened.
+
+    Args:
+      location: directory or Store.
+      n: accepted examples.
+      classes: labels "class-0" … one partition each; 0 for no labels, one partition.
+      fractions: ascending, with distinct budgets.
+      subsets: how many for each fraction.
+      seed: of everything that is drawn.
+      ids: (n,) unique; by default "example-00000" and so on, by index.
+      importances: their names.
+      orders: their names.
+      sketch_dim: 0 for no sketches.
+      gap: a source row is missing (rejected) after so many examples, so that indices have gaps; 0 for none.
+      overwrite: as in ManifestWriter.
+    """
+    rng = np.random.default_rng(seed)
+    place = np.arange(n)
+    index = place + np.minimum(place // gap, REJECTED) if gap else place
+    rejected = int(index[-1]) + 1 - n
+    partition = rng.integers(0, max(classes, 1), n)
+    partition[: max(classes, 1)] = np.arange(max(classes, 1))[:n]
+    sizes = np.bincount(partition, minlength=max(classes, 1))
+    names = pa.array([f"example-{i:05d}" for i in index] if ids is None else list(ids), pa.string())
+    labels = pa.array([f"class-{p}" for p in partition] if classes else [None] * n, pa.string())
+    content = np.frombuffer(b"".join(hashlib.sha256(b"%d" % i).digest() for i in index), np.uint8)
+    fingerprint = Fingerprint()
+    fingerprint.update(index, names, labels, content.reshape(n, 32))
+    with ManifestWriter(location, overwrite=overwrite) as writer:
+        _write(
+            writer,
+            schema.EXAMPLES,
+            [index, names, labels, partition, ["data.parquet"] * n, index, [None] * n, [None] * n],
+        )
+        entries = []
+        for fraction in fractions:
+            k = budget(fraction, n)
+            share = allocate(k, sizes)
+            for subset in range(subsets):
+                _write(writer, schema.SUBSETS, _subset(rng, fraction, k, subset, share, index, partition))
+            entries.append({"fraction": fraction, "budget": k, "count": subsets, "objective": 1.0})
+        for name in importances:
+            _write(writer, schema.importance(name), _importance(rng, index, partition))
+        for name in orders:
+            _write(writer, schema.order(name), [place, rng.permutation(index)])
+        if sketch_dim:
+            steps = rng.integers(-127, 128, (n, sketch_dim)).astype(np.int8)
+            sketch = pa.FixedSizeListArray.from_arrays(pa.array(steps.ravel()), sketch_dim)
+            _write(writer, schema.sketches(sketch_dim), [index, sketch])
+        missing = np.setdiff1d(np.arange(n + rejected), index)
+        lost = [["data.parquet"] * rejected, missing, ["null_text"] * rejected, ["text is null"] * rejected]
+        _write(writer, schema.REJECTS, lost)
+        writer.commit(
+            {
+                "code_version": "0",
+                "fingerprint": {
+                    "sha256": fingerprint.hexdigest(),
+                    "block_rows": fingerprint.block_rows,
+                    "blocks": fingerprint.blocks,
+                },
+                "encoder": {
+                    "kind": "embedding",
+                    "name": "vector",
+                    "weights_sha256": None,
+                    "dtype": "float32",
+                    "dimension": 8,
+                },
+                "options": {"seed": seed, "fraction": list(fractions), "budgets": "proportional"},
+                "counts": {
+                    "source_rows": n + rejected,
+                    "accepted": n,
+                    "rejected": rejected,
+                    "reasons": {"null_text": rejected} if rejected else {},
+                },
+                "partitions": [
+                    {"partition": p, "label": f"class-{p}" if classes else None, "examples": int(size)}
+                    for p, size in enumerate(sizes)
+                ],
+                "subsets": entries,
+                "importances": {name: {} for name in importances},
+                "orders": {
+                    name: {
+                        "discrepancy": {"l2": 1.0, "linf": 0.5},
+                        "random": {"l2": 2.0, "linf": 1.0},
+                        "curve": [0.5, 1.0],
+                        "random_curve": [1.0, 2.0],
+                    }
+                    for name in orders
+                },
+            }
+        )
+    return Manifest.open(location)
+
+
+def _subset(
+    rng: np.random.Generator,
+    fraction: float,
+    k: int,
+    subset: int,
+    share: np.ndarray,
+    index: np.ndarray,
+    partition: np.ndarray,
+) -> list[Any]:
+    """The columns of one subset: `share` examples of each partition, in a random herding order."""
+    picks = [rng.permutation(np.flatnonzero(partition == p))[:size] for p, size in enumerate(share)]
+    rank = np.concatenate([np.arange(len(pick)) for pick in picks])
+    gain = np.concatenate([np.sort(rng.random(len(pick)))[::-1] for pick in picks])
+    mixed = rng.permutation(k)
+    rows = np.concatenate(picks)[mixed]
+    constant = [np.full(k, fraction), np.full(k, k), np.full(k, subset)]
+    return [*constant, partition[rows], rank[mixed], index[rows], gain[mixed], np.arange(k)]
+
+
+def _importance(rng: np.random.Generator, index: np.ndarray, partition: np.ndarray) -> list[Any]:
+    rows = np.lexsort((rng.random(len(index)), partition))
+    owner = partition[rows]
+    starts = np.searchsorted(owner, np.arange(owner[-1] + 1))
+    rank = np.arange(len(rows)) - starts[owner]
+    score = 1.0 / (1.0 + rank)
+    probability = score / np.bincount(owner, score)[owner]
+    return [owner, rank, index[rows], score, score, probability]
+
+
+def _write(writer: ManifestWriter, table: schema.Table, columns: Sequence[Any]) -> None:
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, field.type)
+        for field, column in zip(table.schema, columns, strict=True)
+    ]
+    writer.table(table).write(pa.Table.from_arrays(arrays, schema=table.schema))
