@@ -35,7 +35,8 @@ test-engines: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/embed.py
-	$(BIN)/python benchmarks/selectors.py
+	$(BIN)/python benchmarks/selection.py
 
 clean:
 	rm -rf $(VENV) runs examples/*/data
+	find syllabus -name __pycache__ -prune -exec rm -rf {} +

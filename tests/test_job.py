@@ -304,7 +304,7 @@ def test_broken_vectors_are_rejected(tmp_path: Path) -> None:
 
 def test_mistakes_are_found_before_any_work(embeddings: Path, manifest: Path, tmp_path: Path) -> None:
     before = digests(manifest)
-    with pytest.raises(UserError, match="holds a committed manifest; overwrite"):
+    with pytest.raises(UserError, match="holds a committed manifest; give another"):
         run(embeddings, manifest)
     with pytest.raises(UserError, match=r"runner='DaskRunner' is refused: it silently loses data"):
         run(embeddings, tmp_path / "m", runner="DaskRunner")

@@ -44,7 +44,7 @@ def _checked(store: Store, overwrite: bool) -> set[str]:
             f"{where}: {len(foreign)} files there are no part of a manifest ({names}); nothing was touched"
         )
     if DOCUMENT in found and not overwrite:
-        raise ManifestError(f"{where}: holds a committed manifest; give another place, or overwrite (--overwrite)")
+        raise ManifestError(f"{where}: holds a committed manifest; give another place, or --overwrite")
     return set(found)
 
 

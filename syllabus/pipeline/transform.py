@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from syllabus.pipeline.census import Census, read_rows
 from syllabus.pipeline.errors import UserError
@@ -66,8 +67,11 @@ def fit_transform(options: Options, plan: Plan, census: Census, work: Work) -> t
         threads=options.threads_per_worker,
     )
     if not work.has("fit", key):
-        transform = _fit(options, _sample(options, plan, census, work), clusters)
-        _write(work, key, transform)
+        # Imported before the limits are set: they reach the libraries that are loaded.
+        import faiss  # noqa: F401
+
+        with threadpool_limits(options.threads_per_worker):
+            _write(work, key, _fit(options, _sample(options, plan, census, work), clusters))
     return _read(work, key), key
 
 

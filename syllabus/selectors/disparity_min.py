@@ -1,0 +1,100 @@
+"""Disparity-min: pick rows far from one another. The hard phase of MILO (arXiv 2301.13287).
+
+f(S) = min over pairs of S of ‖x - y‖²/4, which is (1 - cos)/2 for unit rows; 0 for fewer than two rows.
+Neither monotone nor submodular; greedy is the farthest-first traversal of Gonzalez, "Clustering to minimize
+the maximum intercluster distance", 1985.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiled import compiled
+from .exact import distance
+from .nearest import nearest_distances
+from .set_function import SetFunction, State
+
+
+class DisparityMin(SetFunction):
+    """Disparity-min without the n x n kernel.
+
+    Args:
+      vectors: (n, d) float32, unit rows; not copied.
+
+    Gains as in submodlib: 0 for the first pick, r_2 for the second, r_t - r_{t-1} after it (never positive),
+    r_t = f of the first t picks. Since all first gains are 0, greedy starts from row 0.
+    """
+
+    name: ClassVar[str] = "disparity_min"
+    bound_needs_greedy: ClassVar[bool] = True
+
+    def state(self) -> "DisparityMinState":
+        """Return the empty set."""
+        return DisparityMinState(self)
+
+    def _value(self, indices: NDArray[np.int64]) -> float:
+        if len(indices) < 2:
+            return 0.0
+        return float(nearest_distances(self.rows, indices).min())
+
+    def upper_bound(self, indices: NDArray[np.int64], objective: float) -> float | None:  # noqa: ARG002
+        """Return 4 f(S_k) for the set of k rows that greedy picked.
+
+        Farthest-first is within a factor 2 of the largest f on Euclidean distances, and f is their square.
+        """
+        return 4.0 * objective
+
+
+class DisparityMinState(State):
+    """The exact distance of each row to the picks it has been compared with, brought up to date on demand."""
+
+    def __init__(self, function: DisparityMin) -> None:
+        self.function = function
+        self.nearest = np.full(function.n, np.inf)
+        self.seen = np.zeros(function.n, np.int64)
+        self.picks = np.empty(0, np.int64)
+        self.size = 0
+        self.radius = 0.0
+
+    def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return f(S + e) of each candidate."""
+        out = np.zeros(len(candidates))
+        if self.size:
+            picks = self.picks[: self.size]
+            _bring_up_to_date(self.function.rows, picks, candidates, self.nearest, self.seen, out)
+        # A candidate farther away than the closest pair of S leaves f as it is.
+        return np.minimum(out, self.radius) if self.size > 1 else out
+
+    def add(self, index: int, score: float) -> float:
+        """Put a row into the set and return its gain."""
+        if self.size == len(self.picks):
+            self.picks = np.concatenate([self.picks, np.empty(max(64, self.size), np.int64)])
+        self.picks[self.size] = index
+        self.size += 1
+        gain = score - self.radius
+        self.radius = score
+        return gain
+
+    def value(self) -> float:
+        """Return f of the set."""
+        return self.radius
+
+
+@compiled
+def _bring_up_to_date(
+    rows: np.ndarray,
+    picks: np.ndarray,
+    candidates: np.ndarray,
+    nearest: np.ndarray,
+    seen: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    for position in range(candidates.shape[0]):
+        index = candidates[position]
+        least = nearest[index]
+        for t in range(seen[index], picks.shape[0]):
+            least = min(least, distance(rows[index], rows[picks[t]]))
+        nearest[index] = least
+        seen[index] = picks.shape[0]
+        out[position] = least

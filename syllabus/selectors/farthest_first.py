@@ -1,0 +1,131 @@
+"""Exact greedy disparity-min (farthest-first traversal) by blocks of stale distances.
+
+Each row keeps its exact distance to the picks it has been compared with: an upper bound on its distance to
+all of them. The rows with the largest bounds form a block, are compared with the picks they have not seen
+by float32 products (`nearest.py` keeps the result exact), and picks are taken from the block for as long as
+its best comes before every bound outside, in the order (distance descending, index ascending). So the picks
+are those of computing every distance exactly, ties included.
+
+Every pair (row, pick) is compared at most once: at most the work of the (n x d)(d x k) product, half of it
+for a full ranking. Memory: the picked rows (k d floats), 24 n bytes and a block.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiled import compiled
+from .disparity_min import DisparityMin, DisparityMinState
+from .exact import distance, dot
+from .nearest import lower_nearest, squared_norms
+
+_BLOCK = 256  # rows brought up to date together: wide enough for the product, small enough to be picked from
+_CHUNK = 512  # picks compared at once
+
+
+def farthest_first(
+    function: DisparityMin, budget: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], DisparityMinState]:
+    """Return the picks of greedy, their gains, and the state they end in."""
+    rows, n = function.rows, function.n
+    state = DisparityMinState(function)
+    nearest, seen = state.nearest, state.seen
+    picked = np.empty((budget, rows.shape[1]), np.float32)
+    picks = np.empty(budget, np.int64)
+    radii = np.zeros(budget)
+    norms = np.empty(budget)
+    # All first gains are equal: the smallest index.
+    picks[0] = 0
+    picked[0] = rows[0]
+    norms[0] = squared_norms(rows[:1])[0]
+    nearest[0] = -1.0
+    count = 1
+    while count < budget:
+        block, bound, bound_index = _largest(nearest, min(_BLOCK, n - count))
+        block = _by_seen(block, seen)
+        block_rows = rows[block]
+        block_nearest = nearest[block]
+        _refresh(block_rows, block_nearest, seen[block], picked[:count], norms[:count])
+        count = _take(
+            block, block_rows, block_nearest, bound, bound_index, picks, picked, radii, norms, count
+        )
+        nearest[block] = block_nearest
+        seen[block] = count
+    state.picks, state.size, state.radius = picks, budget, float(radii[-1])
+    gains = np.diff(radii, prepend=0.0)
+    return picks, gains, state
+
+
+def _largest(nearest: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], float, int]:
+    """Return `size` rows that come first by (bound descending, index ascending), and the first one left out.
+
+    Picked rows carry -1 and never come first; without a row left out the bound is -1.
+    """
+    n = len(nearest)
+    least = float(np.partition(nearest, n - size)[n - size])
+    above = np.flatnonzero(nearest > least)
+    level = np.flatnonzero(nearest == least)
+    block = np.concatenate([above, level[: size - len(above)]])
+    if len(level) > size - len(above):
+        return block, least, int(level[size - len(above)])
+    if size == n:
+        return block, -1.0, n
+    below = np.where(nearest < least, nearest, -2.0)
+    return block, float(below.max()), int(below.argmax())
+
+
+def _by_seen(block: NDArray[np.int64], seen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the block sorted by how many picks its rows have seen: those behind a chunk form a prefix."""
+    return block[np.argsort(seen[block], kind="stable")]
+
+
+def _refresh(
+    rows: NDArray[np.float32],
+    nearest: NDArray[np.float64],
+    seen: NDArray[np.int64],
+    picked: NDArray[np.float32],
+    norms: NDArray[np.float64],
+) -> None:
+    """Lower `nearest` to the exact distance to all of `picked`; `seen` is ascending."""
+    # Rows at distance 0 cannot come nearer.
+    for start in range(int(seen[0]) // _CHUNK * _CHUNK, len(picked), _CHUNK):
+        stop = min(start + _CHUNK, len(picked))
+        behind = int(np.searchsorted(seen, stop))
+        first = max(start, int(seen[0]))
+        product = rows[:behind] @ picked[first:stop].T
+        lower_nearest(product, rows[:behind], picked[first:stop], norms[first:stop], nearest[:behind])
+
+
+@compiled
+def _take(
+    block: np.ndarray,
+    rows: np.ndarray,
+    nearest: np.ndarray,
+    bound: float,
+    bound_index: int,
+    picks: np.ndarray,
+    picked: np.ndarray,
+    radii: np.ndarray,
+    norms: np.ndarray,
+    count: int,
+) -> int:
+    """Pick from the block while its best comes before (bound, bound_index); return the new count."""
+    while count < picks.shape[0]:
+        best = -1.0
+        place = -1
+        for i in range(block.shape[0]):
+            if nearest[i] > best or (nearest[i] == best and place >= 0 and block[i] < block[place]):
+                best = nearest[i]
+                place = i
+        if place < 0 or best < bound or (best == bound and block[place] > bound_index):
+            return count
+        picks[count] = block[place]
+        radii[count] = best
+        nearest[place] = -1.0
+        for j in range(rows.shape[1]):
+            picked[count, j] = rows[place, j]
+        norms[count] = dot(rows[place], rows[place])
+        count += 1
+        for i in range(block.shape[0]):
+            if nearest[i] > 0.0:
+                nearest[i] = min(nearest[i], distance(rows[i], rows[place]))
+    return count

@@ -1,0 +1,222 @@
+"""The greedy optimisers: lazy is naive, naive is greedy, and ties go to the smallest index."""
+
+import numpy as np
+import oracles
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from syllabus.selectors import (
+    FUNCTIONS,
+    DisparityMin,
+    FacilityLocation,
+    GraphCut,
+    farthest_first,
+    greedy,
+    maximize,
+    nearest,
+    valid_optimizers,
+)
+
+ORACLES = {
+    "graph_cut": oracles.graph_cut,
+    "facility_location": oracles.facility_location,
+    "disparity_min": oracles.disparity_min,
+}
+LAZY = [name for name, function in FUNCTIONS.items() if "lazy" in valid_optimizers(function)]
+WIDTHS = (1, 2, 3, 8, 16, 17, 33, 48)
+
+
+def cases(n):
+    return st.tuples(
+        st.sampled_from(oracles.KINDS), st.integers(2, n), st.sampled_from(WIDTHS), st.integers(0, 10**6)
+    )
+
+
+def quick(examples):
+    return settings(max_examples=examples, deadline=None, derandomize=True)
+
+
+def assert_same(one, other):
+    assert one.indices.tolist() == other.indices.tolist()
+    assert one.gains.tolist() == other.gains.tolist()
+    assert one.objective == other.objective
+
+
+def test_every_function_has_an_oracle_and_some_are_lazy():
+    assert set(ORACLES) == set(FUNCTIONS)
+    assert set(LAZY) == {"graph_cut", "facility_location"}
+
+
+@pytest.mark.parametrize("name", LAZY)
+@given(case=cases(200), share=st.floats(0.01, 1))
+@quick(120)
+def test_lazy_is_naive_in_rows_order_and_gains(name, case, share):
+    rows = oracles.planted(*case)
+    budget = max(1, int(share * len(rows)))
+    function = FUNCTIONS[name](rows)
+    assert_same(maximize(function, budget, "lazy"), maximize(function, budget, "naive"))
+
+
+@pytest.mark.parametrize("trade_off", [0.0, 0.4, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("kind", oracles.KINDS)
+def test_graph_cut_lazy_is_naive_when_the_list_is_a_part_of_the_rows(kind, trade_off):
+    for d in (2, 24):
+        rows = oracles.planted(kind, 1500, d, seed=5)
+        function = GraphCut(rows, trade_off=trade_off)
+        assert_same(maximize(function, 1500, "lazy"), maximize(function, 1500, "naive"))
+
+
+@given(case=cases(200), share=st.floats(0.01, 1), block=st.sampled_from([1, 2, 7, 64]))
+@quick(120)
+def test_farthest_first_is_naive_whatever_the_block(case, share, block):
+    rows = oracles.planted(*case)
+    budget = max(1, int(share * len(rows)))
+    function = DisparityMin(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(farthest_first, "_BLOCK", block)
+        patch.setattr(farthest_first, "_CHUNK", 3 * block)
+        picks, gains, state = farthest_first.farthest_first(function, budget)
+    expected, expected_gains, expected_state = greedy.naive(function, budget)
+    assert picks.tolist() == expected.tolist()
+    assert gains.tolist() == expected_gains.tolist()
+    assert state.value() == expected_state.value()
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+@given(case=cases(40))
+@quick(40)
+def test_naive_is_greedy_by_brute_force(name, case):
+    rows = oracles.planted(*case)
+    selection = maximize(FUNCTIONS[name](rows), len(rows), "naive")
+    assert sorted(selection.indices.tolist()) == list(range(len(rows)))
+    oracles.check_greedy(ORACLES[name](rows), len(rows), selection.indices, selection.gains)
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+@given(case=cases(120), share=st.floats(0.05, 1))
+@quick(40)
+def test_equal_rows_are_picked_by_index_and_the_figures_agree(name, case, share):
+    rows = oracles.planted(*case)
+    function = FUNCTIONS[name](rows)
+    optimizer = "lazy" if name in LAZY else "naive"
+    selection = maximize(function, max(1, int(share * len(rows))), optimizer)
+    oracles.check_equal_rows(rows, selection.indices)
+    brute = ORACLES[name](rows)(selection.indices.tolist())
+    for value in (selection.objective, selection.gains.sum(), function.value(selection.indices)):
+        assert value == pytest.approx(brute, rel=1e-9, abs=1e-12)
+    shuffled = np.random.default_rng(0).permutation(selection.indices)
+    assert function.value(shuffled) == pytest.approx(selection.objective, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_the_first_picks_do_not_depend_on_the_budget(name):
+    rows = oracles.planted("near_ties", 150, 17, seed=1)
+    for optimizer in valid_optimizers(FUNCTIONS[name]):
+        if optimizer == "stochastic":
+            continue
+        whole = maximize(FUNCTIONS[name](rows), 150, optimizer)
+        part = maximize(FUNCTIONS[name](rows), 37, optimizer)
+        assert part.indices.tolist() == whole.indices[:37].tolist()
+        assert part.gains.tolist() == whole.gains[:37].tolist()
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_mirrored_and_padded_vectors_select_the_same(name):
+    rows = oracles.planted("near_ties", 150, 32, seed=2)
+    optimizer = valid_optimizers(FUNCTIONS[name])[0]
+    expected = maximize(FUNCTIONS[name](rows), 60, optimizer)
+    assert_same(maximize(FUNCTIONS[name](-rows), 60, optimizer), expected)
+    padded = np.concatenate([rows, np.zeros((150, 32), np.float32)], axis=1)
+    assert_same(maximize(FUNCTIONS[name](padded), 60, optimizer), expected)
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_permuted_rows_select_the_same_rows(name):
+    rows = oracles.planted("normal", 150, 24, seed=3)
+    order = np.random.default_rng(0).permutation(150)
+    order[order == 0], order[0] = order[0], 0  # disparity-min starts from row 0
+    optimizer = valid_optimizers(FUNCTIONS[name])[0]
+    expected = maximize(FUNCTIONS[name](rows), 60, optimizer)
+    permuted = maximize(FUNCTIONS[name](rows[order]), 60, optimizer)
+    assert order[permuted.indices].tolist() == expected.indices.tolist()
+    np.testing.assert_allclose(permuted.gains, expected.gains, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", oracles.KINDS)
+def test_facility_location_selects_the_same_in_little_memory(kind):
+    rows = oracles.planted(kind, 400, 24, seed=4)
+    expected = maximize(FacilityLocation(rows), 400, "naive")
+    small = FacilityLocation(rows, memory_budget=4 * 400 * 130)
+    assert small.kernel() is None
+    assert_same(maximize(small, 400, "lazy"), expected)
+    assert_same(maximize(small, 50, "naive"), maximize(FacilityLocation(rows), 50, "lazy"))
+
+
+class Noisy(FacilityLocation):
+    """As if another BLAS had computed the products: each off by up to the stated error."""
+
+    def products(self, indices):
+        exact = self.rows[indices].astype(np.float64) @ self.rows.T.astype(np.float64)
+        noise = np.random.default_rng(0).uniform(-1, 1, exact.shape) * 0.95 * self.error
+        return (exact + noise).astype(np.float32)
+
+    def kernel(self):
+        if self._kernel is None:
+            self._kernel = self.products(np.arange(self.n))
+        return self._kernel
+
+
+@pytest.mark.parametrize("kind", oracles.KINDS)
+def test_errors_of_the_products_do_not_reach_the_result(kind, monkeypatch):
+    rows = oracles.planted(kind, 200, 24, seed=6)
+    monkeypatch.setattr(FacilityLocation, "products", Noisy.products)
+    monkeypatch.setattr(FacilityLocation, "kernel", Noisy.kernel)
+    noisy = maximize(FacilityLocation(rows), 200, "lazy")
+    monkeypatch.undo()
+    assert_same(noisy, maximize(FacilityLocation(rows), 200, "naive"))
+    picks = rows[::3].copy()
+    norms = nearest.squared_norms(picks)
+    expected = oracles.distances(rows)[:, ::3].min(axis=1)
+    exact = rows.astype(np.float64) @ picks.T.astype(np.float64)
+    error = (24 + 16) * 2.0**-24
+    noise = np.random.default_rng(1).uniform(-1, 1, exact.shape) * 0.95 * error
+    found = np.full(len(rows), np.inf)
+    nearest.lower_nearest((exact + noise).astype(np.float32), rows, picks, norms, found)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
+
+
+@given(
+    kind=st.sampled_from(oracles.KINDS), n=st.integers(2, 9), k=st.integers(1, 4), seed=st.integers(0, 10**6)
+)
+@example(kind="opposite", n=2, k=2, seed=7)  # norms a little above 1 make similarities negative
+@quick(60)
+def test_certificates_hold_and_greedy_keeps_its_promise(kind, n, k, seed):
+    k = min(k, n)
+    rows = oracles.planted(kind, n, 3, seed)
+    for name, factor in (
+        ("graph_cut", 1 - 1 / np.e),
+        ("facility_location", 1 - 1 / np.e),
+        ("disparity_min", 0.25),
+    ):
+        best = oracles.best_value(ORACLES[name](rows), n, k)
+        function = FUNCTIONS[name](rows)
+        for optimizer in valid_optimizers(FUNCTIONS[name]):
+            seed_ = 1 if optimizer == "stochastic" else None
+            selection = maximize(function, k, optimizer, seed=seed_)
+            if selection.upper_bound is not None:
+                assert selection.upper_bound >= best - 1e-9
+            if optimizer != "stochastic":
+                assert selection.upper_bound is not None
+                assert selection.objective >= factor * best - 1e-9
+
+
+def test_certificates_are_not_void():
+    rows = oracles.planted("clusters", 200, 16, seed=0)
+    for name, most in (("graph_cut", 1.2), ("facility_location", 1.1), ("disparity_min", 4.0)):
+        for optimizer in valid_optimizers(FUNCTIONS[name]):
+            if optimizer == "stochastic":
+                continue
+            selection = maximize(FUNCTIONS[name](rows), 20, optimizer)
+            assert selection.objective <= selection.upper_bound <= most * selection.objective * (1 + 1e-12)
+    assert maximize(GraphCut(rows, trade_off=0.6), 20).upper_bound is None

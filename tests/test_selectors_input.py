@@ -1,0 +1,172 @@
+"""What the selectors accept and what they refuse: one line that names the item, the value and the bound."""
+
+import numpy as np
+import oracles
+import pytest
+import torch
+
+from syllabus.selectors import (
+    FUNCTIONS,
+    DisparityMin,
+    FacilityLocation,
+    GraphCut,
+    SelectionError,
+    explore,
+    herding,
+    kmeans,
+    maximize,
+    random_value,
+    validation,
+)
+
+ROWS = oracles.planted("normal", 30, 8, seed=0)
+
+
+def changed(row, column, value):
+    rows = ROWS.copy()
+    rows[row, column] = value
+    return rows
+
+
+def refuses(words, call, *arguments, **options):
+    with pytest.raises(SelectionError) as caught:
+        call(*arguments, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+@pytest.mark.parametrize(
+    ("vectors", "words"),
+    [
+        (changed(17, 3, np.nan), ["row 17", "NaN"]),
+        (changed(4, 0, np.inf), ["row 4", "infinity"]),
+        (np.where(np.arange(30)[:, None] == 9, 0, ROWS).astype(np.float32), ["row 9", "norm 0", "0.0001"]),
+        (np.where(np.arange(30)[:, None] == 9, 3 * ROWS, ROWS).astype(np.float32), ["row 9", "norm 3"]),
+        (ROWS[0], ["(8,)", "(n, d)"]),
+        (ROWS[:, :, None], ["(30, 8, 1)", "(n, d)"]),
+        (ROWS[:0], ["(0, 8)", "at least 1"]),
+        (ROWS[:, :0], ["(30, 0)"]),
+        (ROWS.astype(np.float64), ["float64", "float32"]),
+        (torch.from_numpy(ROWS).half(), ["float16", "float32"]),
+        (ROWS.tolist(), ["list", "array"]),
+    ],
+)
+def test_vectors(name, vectors, words):
+    refuses([name, *words], FUNCTIONS[name], vectors)
+
+
+@pytest.mark.parametrize("budget", [0, -1, 31, 2.0, True, "3", None])
+def test_budgets(budget):
+    for function in (GraphCut(ROWS), DisparityMin(ROWS), FacilityLocation(ROWS)):
+        refuses([function.name, f"budget={budget!r}", "[1, n=30]"], maximize, function, budget, "naive")
+        refuses(["budget=", "[1, n=30]"], explore, function, budget, 2, seed=0)
+        refuses(["budget=", "[1, n=30]"], random_value, function, budget, 2, seed=0)
+
+
+def test_names_and_pairs():
+    refuses(["'lazyy'", "lazy, naive, stochastic"], maximize, GraphCut(ROWS), 3, "lazyy")
+    refuses(["disparity_min", "'lazy'", "naive, stochastic"], maximize, DisparityMin(ROWS), 3, "lazy")
+    refuses(["ndarray", "set function"], maximize, ROWS, 3)
+
+
+def test_seeds():
+    function = GraphCut(ROWS)
+    refuses(["seed", "missing"], maximize, function, 3, "stochastic")
+    refuses(["seed=4", "'lazy'"], maximize, function, 3, "lazy", seed=4)
+    for seed in (-1, 2**64, 0.5, (), (1, -2), "ab"):
+        refuses(["seed"], maximize, function, 3, "stochastic", seed=seed)
+    for epsilon in (0, 1, -0.1, 160, float("nan"), "x"):
+        refuses(["epsilon", "(0, 1)"], maximize, function, 3, "stochastic", seed=0, epsilon=epsilon)
+    for subsets in (0, -1, 1.5):
+        refuses([f"subsets={subsets}"], explore, function, 3, subsets, seed=0)
+    refuses(["draws=0"], random_value, function, 3, 0, seed=0)
+    refuses(["seed", "missing"], random_value, function, 3, 2, seed=None)
+
+
+def test_options_of_the_functions():
+    for trade_off in (-0.1, float("nan"), float("inf"), "0.4", None):
+        refuses(["graph_cut", "trade_off", "[0, inf)"], GraphCut, ROWS, trade_off=trade_off)
+    refuses(["memory_budget=1000", "bytes"], FacilityLocation, ROWS, memory_budget=1000)
+
+
+def test_indices():
+    function = GraphCut(ROWS)
+    refuses(["index 30", "[0, n=30)"], function.value, np.array([1, 30]))
+    refuses(["index -1"], function.value, np.array([-1]))
+    refuses(["index 4", "more than once"], function.value, np.array([4, 2, 4]))
+    refuses(["float64"], function.value, np.array([1.0]))
+    refuses(["(1, 2)"], function.value, np.array([[1, 2]]))
+    assert function.value(np.array([], np.int64)) == 0.0
+    assert function.value([3, 1]) == function.value((1, 3))
+
+
+def test_clusters_and_orders():
+    refuses(["clusters=31", "n=30"], kmeans.fit, ROWS, 31, 0)
+    refuses(["clusters=0"], kmeans.fit, ROWS, 0, 0)
+    refuses(["seed"], kmeans.fit, ROWS, 3, None)
+    refuses(["row 17"], kmeans.fit, changed(17, 3, np.nan), 3, 0)
+    refuses(["8 columns", "7"], kmeans.assign, ROWS, ROWS[:3, :7])
+    refuses(["balance", "row 17"], herding.balance, changed(17, 3, np.nan))
+    refuses(["passes=0"], herding.balance, ROWS, passes=0)
+    refuses(["29", "n=30"], herding.balance, ROWS, start=np.arange(29))
+    refuses(["index 3", "more than once"], herding.discrepancy, ROWS, [3] * 30)
+    refuses(["index 30"], herding.discrepancy, ROWS, np.arange(1, 31))
+    refuses(["greedy", "(8,)"], herding.greedy, ROWS[0])
+
+
+def test_rows_need_a_norm_of_one_within_the_tolerance():
+    for name, function in FUNCTIONS.items():
+        function((ROWS * (1 + 0.9e-4)).astype(np.float32))
+        refuses([name, "row 0"], function, (ROWS * (1 + 1.1e-4)).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_tensors_and_strided_arrays_are_the_same_as_arrays(name):
+    optimizer = "naive"
+    expected = maximize(FUNCTIONS[name](ROWS), 10, optimizer)
+    tensor = torch.from_numpy(ROWS)
+    wide = np.empty((30, 16), np.float32)
+    wide[:, ::2] = ROWS
+    for vectors in (tensor, tensor.clone().requires_grad_(), wide[:, ::2], np.asfortranarray(ROWS)):
+        found = maximize(FUNCTIONS[name](vectors), 10, optimizer)
+        assert found.indices.tolist() == expected.indices.tolist()
+        assert found.gains.tolist() == expected.gains.tolist()
+    assert np.shares_memory(FUNCTIONS[name](tensor).rows, tensor.numpy())
+
+
+def test_nothing_writes_to_the_vectors():
+    rows = ROWS.copy()
+    rows.flags.writeable = False
+    for name, function in FUNCTIONS.items():
+        maximize(function(rows), 30, "naive")
+        explore(function(rows), 5, 2, seed=0)
+        if name != "disparity_min":
+            maximize(function(rows), 30, "lazy")
+    order = herding.balance(rows)
+    herding.greedy(rows)
+    herding.discrepancy(rows, order)
+    kmeans.assign(rows, kmeans.fit(rows, 3, seed=0))
+
+
+def test_a_single_row():
+    one = ROWS[:1]
+    assert maximize(DisparityMin(one), 1, "naive").gains.tolist() == [0.0]
+    assert maximize(FacilityLocation(one), 1).objective == pytest.approx(1.0)
+    assert maximize(GraphCut(one), 1).objective == pytest.approx(0.6)
+    assert herding.balance(one).tolist() == [0]
+    assert kmeans.fit(one, 1, seed=0).tolist() == one.tolist()
+
+
+@pytest.mark.gpu
+def test_tensors_on_a_gpu_are_the_same_as_arrays():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    for name, function in FUNCTIONS.items():
+        expected = maximize(function(ROWS), 10, "naive")
+        found = maximize(function(torch.from_numpy(ROWS).cuda()), 10, "naive")
+        assert found.indices.tolist() == expected.indices.tolist(), name
+    with pytest.raises(SelectionError, match="row 17"):
+        validation.unit_rows(torch.from_numpy(changed(17, 3, np.nan)).cuda(), "here")

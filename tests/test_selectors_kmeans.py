@@ -1,0 +1,73 @@
+"""k-means: a partition that does not depend on anything but vectors, clusters and seed."""
+
+import numpy as np
+import oracles
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syllabus.selectors import kmeans
+
+
+@given(
+    kind=st.sampled_from(oracles.KINDS),
+    n=st.integers(1, 120),
+    d=st.sampled_from([1, 3, 17]),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=80, deadline=None, derandomize=True)
+def test_rows_go_to_the_closest_centroid_and_the_smallest_number(kind, n, d, share, seed):
+    rows = oracles.planted(kind, n, d, seed)
+    clusters = max(1, int(share * n))
+    centroids = kmeans.fit(rows, clusters, seed)
+    assert centroids.shape == (clusters, d)
+    assert centroids.dtype == np.float32
+    labels = kmeans.assign(rows, centroids)
+    assert labels.dtype == np.int32
+    dist = ((rows[:, None].astype(np.float64) - centroids[None]) ** 2).sum(axis=2)
+    np.testing.assert_allclose(dist[np.arange(n), labels], dist.min(axis=1), rtol=0, atol=1e-14)
+    doubled = np.concatenate([centroids, centroids])
+    assert kmeans.assign(rows, doubled).tolist() == labels.tolist()
+
+
+def test_the_same_seed_gives_the_same_centroids_and_another_others():
+    rows = oracles.planted("normal", 500, 16, seed=0)
+    assert kmeans.fit(rows, 10, 3).tobytes() == kmeans.fit(rows, 10, (3,)).tobytes()
+    assert kmeans.fit(rows, 10, 3).tobytes() != kmeans.fit(rows, 10, 4).tobytes()
+
+
+def test_assignment_of_a_row_does_not_depend_on_the_rows_beside_it():
+    rows = oracles.planted("near_ties", 5000, 24, seed=1)
+    centroids = kmeans.fit(rows, 40, 0)
+    whole = kmeans.assign(rows, centroids)
+    parts = [kmeans.assign(part, centroids) for part in np.array_split(rows, 7)]
+    assert np.concatenate(parts).tolist() == whole.tolist()
+
+
+def spread(rows, centroids):
+    labels = kmeans.assign(rows, centroids)
+    return float(((rows.astype(np.float64) - centroids[labels]) ** 2).sum())
+
+
+def test_clusters_are_tighter_than_those_around_random_rows():
+    rng = np.random.default_rng(2)
+    centres = oracles.unit(rng.standard_normal((6, 20)))
+    rows = oracles.unit(centres[rng.integers(0, 6, 600)] + 0.05 * rng.standard_normal((600, 20)))
+    fitted = spread(rows, kmeans.fit(rows, 12, seed=0))
+    assert all(fitted < 0.8 * spread(rows, rows[rng.permutation(600)[:12]]) for _ in range(20))
+
+
+def test_a_converged_centroid_is_the_mean_of_its_cluster():
+    rows = oracles.planted("clusters", 300, 12, seed=3)
+    centroids = kmeans.fit(rows, 4, seed=0)
+    labels = kmeans.assign(rows, centroids)
+    for c in range(4):
+        mean = rows[labels == c].astype(np.float64).mean(axis=0)
+        np.testing.assert_allclose(centroids[c], mean, rtol=0, atol=1e-6)
+
+
+def test_more_clusters_than_distinct_rows():
+    rows = np.repeat(oracles.planted("normal", 3, 5, seed=4), 4, axis=0)
+    labels = kmeans.assign(rows, kmeans.fit(rows, 8, seed=0))
+    assert len(set(labels.tolist())) == 3
+    assert labels.reshape(3, 4).tolist() == [[group[0]] * 4 for group in labels.reshape(3, 4)]
