@@ -1,0 +1,47 @@
+"""In which order an epoch's examples are visited, by name.
+
+An order is a function (curriculum, epoch, seed) -> the epoch's int64 indices, rearranged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from syllabus.trainer import noise
+from syllabus.trainer.curriculum import Curriculum
+from syllabus.trainer.errors import TrainerError
+
+Order = Callable[[Curriculum, int, int], np.ndarray]
+
+
+def shuffle(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
+    """A permutation keyed by (seed, epoch): random reshuffling."""
+    indices = curriculum.indices(epoch)
+    return indices[noise.permutation(noise.key(seed, "shuffle", epoch), len(indices))]
+
+
+def sequential(curriculum: Curriculum, epoch: int, _seed: int) -> np.ndarray:
+    """Ascending index, for evaluation and for debugging."""
+    return curriculum.indices(epoch)
+
+
+def herding(curriculum: Curriculum, epoch: int, _seed: int) -> np.ndarray:
+    """The stored herding order: of the subset where the epoch trains on a stored one, else of the full data.
+
+    The restriction of the full order to a drawn subset is as bad as a random order (measured).
+    """
+    subset = curriculum.subset_of(epoch)
+    if subset is not None:
+        return curriculum.manifest.subset(curriculum.fraction, subset)
+    names = curriculum.manifest.orders
+    if not names:
+        raise TrainerError(f"order 'herding': epoch {epoch} is drawn and the manifest stores no full order")
+    order = curriculum.manifest.order(names[0])
+    indices = curriculum.indices(epoch)
+    place = np.minimum(np.searchsorted(indices, order), len(indices) - 1)
+    return order[indices[place] == order]
+
+
+ORDERS: dict[str, Order] = {"herding": herding, "sequential": sequential, "shuffle": shuffle}

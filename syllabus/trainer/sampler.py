@@ -1,0 +1,231 @@
+"""The rows of each epoch, in order, for any data loader: alone or over ranks, resumable at every example."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any
+
+import numpy as np
+import torch.distributed
+from torch.utils.data import DistributedSampler
+
+from syllabus.trainer.alignment import rows_of
+from syllabus.trainer.curriculum import Curriculum
+from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.orders import ORDERS
+
+STATE_VERSION = 1
+CHUNK = 65_536
+
+
+class ManifestSampler(DistributedSampler):
+    """Yields the rows of a curriculum's epoch; call `set_epoch(epoch)` before each epoch.
+
+    The order of an epoch is one global sequence of positions; rank r of W takes positions r, r+W, …, so that
+    with a constant global batch every global batch is the same set for any W. It is a `DistributedSampler`
+    because some trainers shuffle anything else; `torch.distributed` need not be initialised (then W = 1).
+
+    `state_dict()` is a position in the global sequence, counted in examples: a run resumes on another number
+    of ranks, workers or examples a batch. It resumes once: the next `iter` starts there, later ones at 0.
+
+    Args:
+        curriculum: which examples each epoch has, k of them.
+        order: ``shuffle`` (keyed by seed and epoch), ``sequential`` (ascending index), or ``herding`` (stored
+            and fixed; see `syllabus.trainer.orders`).
+        ids: the ids of the user's data set, one a row, where it was shuffled, filtered or changed since the
+            manifest was made; every id of the manifest must be in one row. Without it, row = index.
+        num_replicas: W; from `torch.distributed` where it is initialised, else 1.
+        rank: r; from the same place, else 0.
+        drop_last: leave out what does not divide by W, instead of repeating the first examples of the epoch.
+        seed: of ``shuffle``; the curriculum's by default.
+
+    Attributes:
+        padding: examples repeated in a full epoch so that all ranks have equally many.
+        dropped: examples left out of a full epoch for the same reason.
+
+    Raises:
+        TrainerError: an unknown order, a rank out of bounds, ids that do not fit.
+    """
+
+    def __init__(
+        self,
+        curriculum: Curriculum,
+        order: str = "shuffle",
+        ids: Iterable[Any] | None = None,
+        *,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        drop_last: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        if order not in ORDERS:
+            raise TrainerError(f"order {order!r} is unknown; known: {', '.join(sorted(ORDERS))}")
+        running = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if num_replicas is None:
+            num_replicas = torch.distributed.get_world_size() if running else 1
+        if rank is None:
+            rank = torch.distributed.get_rank() if running else 0
+        if num_replicas < 1:
+            raise TrainerError(f"ManifestSampler: num_replicas={num_replicas} is below 1")
+        if not 0 <= rank < num_replicas:
+            raise TrainerError(f"ManifestSampler: rank={rank} is outside [0, num_replicas={num_replicas})")
+        if drop_last and len(curriculum) < num_replicas:
+            raise TrainerError(
+                f"drop_last leaves nothing of {len(curriculum)} examples for {num_replicas} ranks"
+            )
+        seed = curriculum.seed if seed is None else seed
+        # The "data set" of torch's class is what it takes the epoch's length from.
+        super().__init__(
+            curriculum, num_replicas=num_replicas, rank=rank, shuffle=False, seed=seed, drop_last=drop_last
+        )
+        self.curriculum, self.order = curriculum, order
+        self.padding = max(self.total_size - len(curriculum), 0)
+        self.dropped = max(len(curriculum) - self.total_size, 0)
+        if ids is None:
+            self._rows, self._length = None, int(curriculum.manifest.description["counts"]["source_rows"])
+        else:
+            ids = ids if isinstance(ids, Sized) else list(ids)
+            self._rows, self._length = rows_of(curriculum.manifest, ids), len(ids)
+        self._resume: tuple[int, int] | None = None
+        self._current: EpochIterator | None = None
+        if order == "herding":
+            warnings.warn(
+                "order 'herding' is fixed: under label noise that can be worse than shuffling, and a drawn "
+                "epoch follows the full data's order, which is no better for it than a random one",
+                stacklevel=2,
+            )
+
+    def check(self, dataset: Sized) -> None:
+        """Raise a TrainerError unless `dataset` has the length that the rows were numbered for."""
+        if len(dataset) != self._length:
+            other = "ids were given" if self._rows is not None else "the manifest's source has"
+            hint = "" if self._rows is not None else "; give the data set's ids"
+            raise TrainerError(f"the data set has {len(dataset)} rows, {other} {self._length}{hint}")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next `iter`; naming the one that a state was loaded for keeps it."""
+        if epoch < 0:
+            raise TrainerError(f"ManifestSampler.set_epoch: epoch={epoch} is below 0")
+        if self._resume and self._resume[0] != epoch:
+            self._resume = None
+        self.epoch, self._current = epoch, None
+
+    def __iter__(self) -> EpochIterator:
+        start = self._resume[1] if self._resume else 0
+        self._resume = None
+        self._current = EpochIterator(self, self.epoch, start)
+        return self._current
+
+    def state_dict(self, global_examples: int | None = None) -> dict[str, Any]:
+        """Return where the epoch stands: O(1), the same on every rank; an epoch that ended is the next's 0.
+
+        Args:
+            global_examples: examples of this epoch trained on by all ranks together, those before a resume
+                included. By default what the current iterator gave, times W: with a loader that fetches
+                ahead that is too far, so a loop that prefetches says what it has used.
+        """
+        epoch, position = self.epoch, self._resume[1] if self._resume else 0
+        if self._current is not None and not self._resume:
+            epoch, position = self._current.epoch, self._current.position
+        return self._state(epoch, position if global_examples is None else global_examples)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`: sets the epoch, and where its next `iter` starts.
+
+        Raises:
+            TrainerError: the state is of another version, manifest, curriculum, order or seed.
+        """
+        self.epoch, position = self._checked(state)
+        self._resume, self._current = (self.epoch, position), None
+
+    def _state(self, epoch: int, position: int) -> dict[str, Any]:
+        k = len(self.curriculum)
+        if position >= k or (self.drop_last and k - position < self.num_replicas):
+            epoch, position = epoch + 1, 0
+        return {**self._identity(), "epoch": epoch, "global_examples": position}
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "version": STATE_VERSION,
+            "manifest": self.curriculum.manifest.fingerprint,
+            "n": self.curriculum.manifest.n,
+            **self.curriculum.identity(),
+            "order": self.order,
+            "order_seed": self.seed,
+            "drop_last": self.drop_last,
+        }
+
+    def _checked(self, state: dict[str, Any]) -> tuple[int, int]:
+        """Return (epoch, position) of a state that was made for the same sequence as this sampler's."""
+        here = self._identity()
+        if state.get("version") != STATE_VERSION:
+            raise TrainerError(
+                f"load_state_dict: version is {state.get('version')!r}; this code reads {STATE_VERSION}"
+            )
+        wrong = [
+            f"{name} is {state.get(name)!r} in the state and {value!r} here"
+            for name, value in here.items()
+            if state.get(name) != value
+        ]
+        if wrong:
+            raise TrainerError(f"load_state_dict: {'; '.join(wrong)}")
+        epoch, position = state.get("epoch", -1), state.get("global_examples", -1)
+        if not 0 <= epoch <= self.curriculum.epochs:
+            raise TrainerError(
+                f"load_state_dict: epoch={epoch} is outside [0, epochs={self.curriculum.epochs}]"
+            )
+        if not 0 <= position < len(self.curriculum):
+            raise TrainerError(
+                f"load_state_dict: global_examples={position} is outside [0, {len(self.curriculum)})"
+            )
+        return epoch, position
+
+    def _local(self, epoch: int, start: int) -> np.ndarray:
+        """Return this rank's int64 rows of the epoch from the global position `start` on."""
+        order = ORDERS[self.order](self.curriculum, epoch, self.seed)
+        left, ranks = len(order) - start, self.num_replicas
+        steps = left // ranks if self.drop_last else -(-left // ranks)
+        # Past the end the positions wrap around: the padding is the epoch's first examples.
+        mine = order.take(start + self.rank + ranks * np.arange(steps), mode="wrap")
+        if self._rows is None:
+            return mine
+        return self._rows[np.searchsorted(self.curriculum.examples, mine)]
+
+
+class EpochIterator(Iterator[int]):
+    """One epoch's rows on one rank; `state_dict` and `load_state_dict` as the sampler's.
+
+    Positions in states are absolute, so loading the same state twice, or into the sampler and into its
+    iterator as torchdata's StatefulDataLoader does, is loading it once.
+    """
+
+    def __init__(self, sampler: ManifestSampler, epoch: int, start: int) -> None:
+        self._sampler = sampler
+        self._begin(epoch, start)
+
+    def __next__(self) -> int:
+        if self._ahead is None:
+            # Only now: an iterator that a state is loaded into never computes the order it would have had.
+            self._ahead = _numbers(self._sampler._local(self.epoch, self.position))
+        row = next(self._ahead)
+        self.position += self._sampler.num_replicas
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position after what was yielded, in O(1), as a fresh dict."""
+        return self._sampler._state(self.epoch, self.position)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`, which may be of another epoch."""
+        self._begin(*self._sampler._checked(state))
+
+    def _begin(self, epoch: int, start: int) -> None:
+        self.epoch, self.position = epoch, start
+        self._ahead: Iterator[int] | None = None
+
+
+def _numbers(rows: np.ndarray) -> Iterator[int]:
+    """Yield `rows` as Python integers; by chunks: a list of all would take five times the array's memory."""
+    for first in range(0, len(rows), CHUNK):
+        yield from rows[first : first + CHUNK].tolist()

@@ -1,0 +1,87 @@
+"""Which examples an epoch trains on, by name.
+
+A schedule is a function (curriculum, epoch) -> int64 indices, `len(curriculum)` of them, each once, in any
+order. It keeps nothing between calls: what it draws is keyed by the curriculum's seed and the draw's number.
+
+``milo``    Killamsetty et al., "MILO: Model-Agnostic Subset Selection Framework", arXiv 2301.13287: stored
+            near-optimal subsets first (SGE), then draws weighted by importance (WRE).
+``fresh``   a random subset each epoch, without repeats until every example was seen.
+``redraw``  a random subset each epoch, independent of the others: MILO's "adaptive random".
+
+All three are stratified by partition. The budgets of a partition follow the curriculum's rule `budgets`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from syllabus.manifests import allocate
+from syllabus.trainer import noise
+from syllabus.trainer.strata import apportion
+
+if TYPE_CHECKING:
+    from syllabus.trainer.curriculum import Curriculum
+
+Schedule = Callable[["Curriculum", int], np.ndarray]
+
+
+def milo(curriculum: Curriculum, epoch: int) -> np.ndarray:
+    """The stored subsets while the epoch is easy, then draws weighted by importance."""
+    subset = curriculum.subset_of(epoch)
+    if subset is not None:
+        return curriculum.manifest.subset(curriculum.fraction, subset)
+    # Top k of log p + Gumbel noise is a draw of k without replacement by p, one after another
+    # (Yellott 1977; Efraimidis and Spirakis 2006).
+    draw = (epoch - curriculum.easy_epochs) // curriculum.refresh_every
+    strata = curriculum.strata
+    noisy = curriculum.log_probability + noise.gumbel(
+        noise.key(curriculum.seed, "weighted", draw), strata.members
+    )
+    return strata.smallest(-noisy, _budgets(curriculum))
+
+
+def redraw(curriculum: Curriculum, epoch: int) -> np.ndarray:
+    """A stratified random subset, drawn anew."""
+    key = noise.key(curriculum.seed, "redraw", epoch // curriculum.refresh_every)
+    strata = curriculum.strata
+    return strata.smallest(noise.words(key, strata.members), _budgets(curriculum))
+
+
+def fresh(curriculum: Curriculum, epoch: int) -> np.ndarray:
+    """The next slice of a keyed permutation of each partition.
+
+    With proportional budgets a cycle is ⌈n/k⌉ epochs (1/fraction where that is whole), and every example is
+    seen in it. Where k does not divide n, the last slice is what is left, filled up to k with those seen
+    longest ago, the first of the cycle's permutation. With other budgets each partition has its own
+    cycle of ⌈n_c/k_c⌉ epochs, its last slice filled up in the same way.
+    """
+    draw, budget, sizes = epoch // curriculum.refresh_every, len(curriculum), curriculum.strata.sizes
+    if curriculum.budgets == "proportional":
+        n = int(sizes.sum())
+        cycle, slot = divmod(draw, -(-n // budget))
+        start = apportion(slot * budget, sizes)
+        stop = apportion(min((slot + 1) * budget, n), sizes)
+        counts = stop - start + apportion(max((slot + 1) * budget - n, 0), sizes)
+        cycles = np.full(len(sizes), cycle)
+    else:
+        counts = _budgets(curriculum)
+        cycles, slots = np.divmod(draw, -(-sizes // np.maximum(counts, 1)))
+        start = slots * counts
+    return np.concatenate(
+        [
+            curriculum.permuted(part, int(cycles[part])).take(
+                np.arange(start[part], start[part] + counts[part]), mode="wrap"
+            )
+            for part in np.flatnonzero(counts)
+        ]
+    )
+
+
+SCHEDULES: dict[str, Schedule] = {"fresh": fresh, "milo": milo, "redraw": redraw}
+
+
+def _budgets(curriculum: Curriculum) -> np.ndarray:
+    return allocate(len(curriculum), curriculum.strata.sizes, curriculum.budgets)
