@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -52,8 +53,6 @@ def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) ->
         build(pipeline)
         result = pipeline.run()
         state = result.wait_until_finish()
-    except (UserError, JobError):
-        raise
     except Exception as error:  # a runner may raise anything; the work done so far is kept
         raise _failure(options, stage, error) from error
     if state is not None and state != "DONE":
@@ -64,21 +63,19 @@ def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) ->
 
 
 def _failure(options: Options, stage: str, error: Exception) -> Exception:
-    """The line that says what went wrong, from an error that a runner wrapped any number of times."""
+    """The line that says what went wrong in a worker, from what its runner made of it."""
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    for text in (str(cause), str(error)):
-        for name, kind in (
-            ("UserError", UserError),
-            ("SelectionError", JobError),
-            ("ManifestError", JobError),
-        ):
-            if f"{name}: " in text:
-                return kind(text.rpartition(f"{name}: ")[2].splitlines()[0].partition(" [while running")[0])
-    line = (str(cause) or type(cause).__name__).strip().splitlines()[-1]
-    line = f"{type(cause).__name__}: {line.partition(' [while running')[0]}"
-    return JobError(f"{stage}: {line}; finished shards are kept in {options.work}")
+    line = next(reversed(str(cause).strip().splitlines()), "").partition(" [while running")[0]
+    # Workers elsewhere send a traceback as text; its last line is "package.Error: message".
+    sent = re.fullmatch(r"(?:[\w.]+\.)?(\w+(?:Error|Exception)): (.*)", line)
+    name, message = sent.groups() if sent else (type(cause).__name__, line)
+    if name == "UserError":
+        return UserError(message)
+    if name == "JobError":
+        return JobError(message)
+    return JobError(f"{stage}: {name}: {message}; finished shards are kept in {options.work}")
 
 
 def _counters(result: Any) -> dict[str, int]:
@@ -94,6 +91,12 @@ def _quieten() -> None:
     """Beam and its clients warn on import and on start about things that are no concern of the user's."""
     for name in ("apache_beam", "root", "sentence_transformers", "transformers"):
         logging.getLogger(None if name == "root" else name).setLevel(logging.ERROR)
+    logging.getLogger("apache_beam.runners.common").addFilter(_already_told)
+
+
+def _already_told(record: logging.LogRecord) -> bool:
+    """Keep out of the log what ends as one line anyway; any other error keeps its traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], UserError | JobError))
 
 
 def see_working_directory() -> None:

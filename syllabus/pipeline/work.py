@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,10 @@ class _Writer:
             if self._note is not None:
                 self._parquet.add_key_value_metadata({"note": json.dumps(self._note)})
             self._parquet.close()
+        else:
+            # Into the temporary file, which goes away: closed now, it does not try again when collected.
+            with suppress(Exception):
+                self._parquet.close()
         return self._sink.__exit__(*error)  # type: ignore[no-any-return]
 
 
