@@ -297,7 +297,7 @@ def test_broken_vectors_are_rejected(tmp_path: Path) -> None:
     assert found == {
         3: ("NaN vector", "value 7 is nan"),
         4: ("wrong width", "10 values; expected 24"),
-        5: ("null vector", ""),
+        5: ("null vector", "column vector is null"),
         6: ("zero vector", "a vector of norm 0 has no direction"),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,21 @@ def test_options_of_another_runner_are_no_use_to_the_embedded_one(tmp_path: Path
         runners.check_runner(options(tmp_path, runner_options=("--flink_master=x",)))
     with pytest.raises(UserError, match="workers=2: is for FnApiRunner"):
         runners.check_runner(options(tmp_path, runner="PrismRunner", workers=2))
+
+
+@pytest.mark.parametrize(
+    ("flag", "line"),
+    [
+        (
+            "--environment_typ=LOOPBACK",
+            "runner option '--environment_typ' is unknown; did you mean '--environment_type'?",
+        ),
+        ("--prism_location=/nowhere/prism", "--prism_location=/nowhere/prism: no such file"),
+    ],
+)
+def test_options_that_beam_would_pass_over(tmp_path: Path, flag: str, line: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
+        runners.check_runner(options(tmp_path, runner="PrismRunner", runner_options=(flag,)))
 
 
 def _fail(element: int) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from syllabus.pipeline.options import Options
 
 EMBEDDED = "FnApiRunner"
 PORTABLE = ("PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
+FILES = ("--flink_job_server_jar", "--spark_job_server_jar", "--prism_location")
 REFUSED = {
     "DaskRunner": "it silently loses data: what a bundle's end emits, and all but the last of several sinks",
     "DirectRunner": "it looks for another runner on the network first; the embedded one is FnApiRunner",
@@ -38,21 +42,40 @@ def check_runner(options: Options) -> None:
         raise UserError(f"workers={options.workers}: is for {EMBEDDED}; {name} has its own options after --")
     if name == EMBEDDED and options.runner_options:
         raise UserError(f"{options.runner_options[0]!r}: {EMBEDDED} takes no options after --; use --workers")
+    _check_runner_options(options.runner_options)
+
+
+def _check_runner_options(flags: tuple[str, ...]) -> None:
+    """Refuse what Beam passes over (a name it does not know) or looks for on the network (a missing file)."""
+    known: set[str] = set()
+    for group in PipelineOptions.__subclasses__():
+        parser = argparse.ArgumentParser(add_help=False)
+        group._add_argparse_args(parser)
+        known.update(name for action in parser._actions for name in action.option_strings)
+    for flag, following in zip(flags, [*flags[1:], ""], strict=True):
+        name, _, value = flag.partition("=")
+        if not name.startswith("--"):
+            continue
+        # A runner may have options of its own, which Beam does not know: only a near miss is a mistake.
+        if name not in known and difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+            raise UserError(suggestion("runner option", name, known))
+        if name in FILES and "://" not in (path := value or following) and not Path(path).is_file():
+            raise UserError(f"{name}={path}: no such file")
 
 
 def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) -> dict[str, int]:
     """Build and run one pipeline to its end; return its counters."""
-    _quieten()
     flags = list(options.runner_options)
     if options.runner == EMBEDDED and options.workers > 1:
         # Threads: encoders and products release the interpreter's lock, and a process costs seconds.
         flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={options.workers}"]
     try:
-        pipeline_options = PipelineOptions(flags, job_name=f"syllabus-{stage}")
-        pipeline = beam.Pipeline(runner=create_runner(options.runner), options=pipeline_options)
-        build(pipeline)
-        result = pipeline.run()
-        state = result.wait_until_finish()
+        with _quiet():
+            pipeline_options = PipelineOptions(flags, job_name=f"syllabus-{stage}")
+            pipeline = beam.Pipeline(runner=create_runner(options.runner), options=pipeline_options)
+            build(pipeline)
+            result = pipeline.run()
+            state = result.wait_until_finish()
     except Exception as error:  # a runner may raise anything; the work done so far is kept
         raise _failure(options, stage, error) from error
     if state is not None and state != "DONE":
@@ -87,16 +110,15 @@ def _counters(result: Any) -> dict[str, int]:
     return counters
 
 
-def _quieten() -> None:
-    """Beam and its clients warn on import and on start about things that are no concern of the user's."""
-    for name in ("apache_beam", "root", "sentence_transformers", "transformers"):
-        logging.getLogger(None if name == "root" else name).setLevel(logging.ERROR)
-    logging.getLogger("apache_beam.runners.common").addFilter(_already_told)
-
-
-def _already_told(record: logging.LogRecord) -> bool:
-    """Keep out of the log what ends as one line anyway; any other error keeps its traceback."""
-    return not (record.exc_info and isinstance(record.exc_info[1], UserError | JobError))
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Beam and its clients warn about things that are no concern of the user's, some at level INFO."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def see_working_directory() -> None:
