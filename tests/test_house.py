@@ -20,7 +20,8 @@ ALLOWED = {
     "trainer": {"numpy", "torch", "rich", "pyarrow", "manifests", "selectors"},
     "pipeline": {
         "numpy", "pyarrow", "torch", "rich", "apache_beam", "typer", "click", "pydantic", "pandas", "sklearn",
-        "scipy", "sentence_transformers", "transformers", "huggingface_hub", "faiss", "PIL", "threadpoolctl", "tomli", "grpc",
+        "scipy", "sentence_transformers", "transformers", "huggingface_hub", "faiss",
+        "PIL", "threadpoolctl", "tomli", "grpc",
         "google", "manifests", "selectors",
     },
 }  # fmt: skip

@@ -18,11 +18,10 @@ import pyarrow.compute as pc
 from syllabus.manifests import budget
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.plan import Plan, PlannedUnit
+from syllabus.pipeline.plan import Plan, PlannedUnit, check_label_count
 from syllabus.pipeline.sources import Columns
 from syllabus.pipeline.work import Work, key_of
 
-FEW_LABELS = 50
 SHOWN_REASONS = 8
 
 
@@ -130,12 +129,7 @@ def check_census(census: Census, options: Options, plan: Plan) -> None:
     for fraction in options.fraction:
         if budget(fraction, census.accepted) == 0:
             raise UserError(f"fraction={fraction:g}: of {census.accepted:,} examples is less than one")
-    limit = max(FEW_LABELS, census.accepted // 20)
-    if len(census.labels) > limit:
-        raise UserError(
-            f"label={options.label!r}: has {len(census.labels):,} values for {census.accepted:,} examples;"
-            f" a class has 20 or more. Leave --label out for k-means partitions (--clusters)"
-        )
+    check_label_count(options, len(census.labels), census.accepted)
 
 
 def _first_reject(plan: Plan, work: Work, census: Census) -> str:

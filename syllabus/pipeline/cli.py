@@ -9,21 +9,27 @@ from rich.console import Console
 
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.flags import with_flags
+from syllabus.pipeline.nearest import suggestion
 
 app = typer.Typer(
     name="syllabus",
     help="Draws up what a model studies and in which order, before it is trained.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Plain text: boxes leave the explanations half of a terminal's width, and swallow what is in brackets.
+    rich_markup_mode=None,
 )
 console = Console(stderr=True, highlight=False)
+# Recent releases of typer have their own copy of click: the family of its errors, in either case.
+ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
-Config = Annotated[Path | None, typer.Argument(help="TOML file with options; a flag wins over it.")]
+Config = Annotated[
+    Path | None, typer.Argument(help="TOML file with options; a flag wins over it.", metavar="[CONFIG.toml]")
+]
 Location = Annotated[str, typer.Argument(help="Directory of the manifest.", metavar="MANIFEST")]
 
 
-@app.command()
+@app.command(short_help="Embed, choose subsets and orders, write a manifest.")
 @with_flags
 def prepare(context: typer.Context, config: Config = None, **flags: Any) -> None:
     """Embed a data set, choose subsets and orders, and write a manifest.
@@ -32,20 +38,21 @@ def prepare(context: typer.Context, config: Config = None, **flags: Any) -> None
     """
     from syllabus.pipeline.config import read_options
 
+    given = {name: value for name, value in flags.items() if value not in (None, [])}
+    if context.obj:
+        given["runner_options"] = list(context.obj)
+    options = read_options(config, given)
     # Before Beam is imported: it warns on import about clients that are not installed.
     logging.getLogger().setLevel(logging.ERROR)
     from syllabus.pipeline.job import prepare as run
     from syllabus.pipeline.runners import see_working_directory
     from syllabus.pipeline.summary import print_summary
 
-    given = {name: value for name, value in flags.items() if value not in (None, [])}
-    if context.obj:
-        given["runner_options"] = list(context.obj)
     see_working_directory()
-    print_summary(console, run(read_options(config, given), console))
+    print_summary(console, run(options, console))
 
 
-@app.command()
+@app.command(short_help="Show what is in a manifest.")
 def describe(manifest: Location) -> None:
     """Show what is in a manifest: counts, partitions, subsets, importances, orders."""
     from syllabus.manifests import Manifest
@@ -54,7 +61,7 @@ def describe(manifest: Location) -> None:
     print_description(Console(highlight=False), Manifest.open(manifest))
 
 
-@app.command()
+@app.command(short_help="Check every file of a manifest, and its source.")
 def validate(
     manifest: Location,
     source: Annotated[
@@ -79,7 +86,7 @@ def validate(
     )
 
 
-@app.command()
+@app.command(short_help="Write one subset as a plain file.")
 def export(
     manifest: Location,
     fraction: Annotated[float, typer.Option(help="Fraction of the subset.")],
@@ -95,26 +102,39 @@ def export(
     print(f"{output}: {rows.num_rows:,} rows")
 
 
+INTERRUPTED = "interrupted; finished shards are kept"
+COMMANDS = tuple(command.callback.__name__ for command in app.registered_commands)  # type: ignore[union-attr]
+
+
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code. What follows ``--`` is the runner's."""
-    import click
-
     from syllabus.manifests import ManifestError
 
-    own, runner = arguments, []
+    own, runner = arguments or ["--help"], []
     if "--" in arguments:
         cut = arguments.index("--")
-        own, runner = arguments[:cut], arguments[cut + 1 :]
+        own, runner = arguments[:cut] or ["--help"], arguments[cut + 1 :]
     try:
-        return int(app(own, obj=runner, standalone_mode=False) or 0)
-    except click.ClickException as error:
-        return _fail(error.format_message(), 2)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        return _fail("interrupted; finished shards are kept", 130)
+        if not own[0].startswith("-") and own[0] not in COMMANDS:
+            raise UserError(suggestion("command", own[0], COMMANDS))
+        code = int(app(own, obj=runner, prog_name="syllabus", standalone_mode=False) or 0)
+        return _fail(INTERRUPTED, code) if code == 130 else code
+    except ClickException as error:
+        return _fail(_usage(error), 2)
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail(INTERRUPTED, 130)
     except (UserError, ManifestError) as error:
         return _fail(str(error), 2)
     except JobError as error:
         return _fail(str(error), 1)
+
+
+def _usage(error: Any) -> str:
+    """One line that says what is wrong with the flags."""
+    if error.ctx is not None and (name := getattr(error, "option_name", None)):
+        known = [flag for parameter in error.ctx.command.params for flag in parameter.opts]
+        return suggestion("option", name, [flag for flag in known if flag.startswith("--")])
+    return " ".join(error.format_message().split())
 
 
 def _fail(message: str, code: int) -> int:

@@ -26,16 +26,27 @@ def read_options(config: Path | None, flags: dict[str, Any]) -> Options:
     values: dict[str, Any] = {}
     if config is not None:
         try:
-            values = tomllib.loads(config.read_text(encoding="utf-8"))
+            values = tomllib.loads(config.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             raise UserError(f"{config}: no such file") from None
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{config}: cannot be read: {error}") from None
         except tomllib.TOMLDecodeError as error:
             raise UserError(f"{config}: is not TOML: {error}") from None
-        for name in LOCATIONS:
-            value = values.get(name)
-            if isinstance(value, str) and "://" not in value:
-                values[name] = str(config.parent.absolute() / Path(value).expanduser())
-    values.update(flags)
-    return make_options(values, str(config) if config is not None else "options")
+        values = {name: _from(config.parent.absolute(), name, value) for name, value in values.items()}
+    places = {"": str(config) if config is not None else "options"}
+    places |= {name: "--" + name.replace("_", "-") for name in flags}
+    return make_options({**values, **flags}, places)
+
+
+def _from(directory: Path, name: str, value: Any) -> Any:
+    """A location of the file, relative to the file's directory."""
+    if not isinstance(value, str) or not value or "://" in value:
+        return value
+    path = directory / Path(value).expanduser()
+    # The name of an encoder is a path where there is one.
+    return (
+        str(path)
+        if name in LOCATIONS or (name == "encoder" and value != "hashing" and path.is_dir())
+        else value
+    )

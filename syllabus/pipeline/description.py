@@ -6,18 +6,24 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from syllabus.manifests import Manifest
 
 SHOWN_PARTITIONS = 12
 HIGH_COSINE = 0.3
+LABEL_WIDTH = 40
+SUBSETS_LEGEND = (
+    "gain: 0 is a random subset, 1 greedy's; Jaccard: shared by two subsets; covered: examples in any;"
+    " certificate: greedy's value is at least this share of the best there is"
+)
 
 
 def print_description(console: Console, manifest: Manifest) -> None:
     """Print counts, encoder, partitions, subsets, importances and orders of an opened manifest."""
     document = manifest.description
     counts, encoder = document["counts"], document["encoder"]
-    console.print(f"[bold]{manifest.location}[/]", soft_wrap=True)
+    console.print(Text(str(manifest.location), style="bold"), soft_wrap=True)
     console.print(f"fingerprint {manifest.fingerprint}", soft_wrap=True)
     console.print(
         f"{counts['accepted']:,} examples; {counts['rejected']:,} of {counts['source_rows']:,} rejected"
@@ -25,13 +31,19 @@ def print_description(console: Console, manifest: Manifest) -> None:
     for reason, count in counts["reasons"].items():
         console.print(f"  {reason}: {count:,}")
     console.print(
-        f"encoder {encoder['name']} ({encoder['kind']}, {encoder['dtype']}), {encoder['dimension']} dimensions"
+        f"encoder {encoder['name']} ({encoder['kind']}, {encoder['dtype']}),"
+        f" {encoder['dimension']} dimensions",
+        soft_wrap=True,
+        markup=False,
     )
     _cosine(console, encoder.get("mean_cosine"))
     for table in (_partitions(document), _subsets(document), _importances(document), _orders(document)):
         if table.row_count:
             console.print()
             console.print(table)
+    if document["subsets"]:
+        console.print()
+        console.print(SUBSETS_LEGEND)
 
 
 def _cosine(console: Console, cosine: float | None) -> None:
@@ -42,14 +54,13 @@ def _cosine(console: Console, cosine: float | None) -> None:
         console.print(
             f"[yellow]warning:[/] above {HIGH_COSINE}: the vectors share a large mean and the cosine hardly"
             " separates them; try --preprocess center",
-            soft_wrap=True,
         )
 
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right")
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
     return table
 
 
@@ -57,57 +68,60 @@ def _partitions(document: dict[str, Any]) -> Table:
     parts = document["partitions"]
     table = _table(f"{len(parts)} partitions", "label", "examples")
     for part in parts[:SHOWN_PARTITIONS]:
-        table.add_row(
-            f"cluster {part['partition']}" if part["label"] is None else part["label"],
-            f"{part['examples']:,}",
-        )
+        label = f"cluster {part['partition']}" if part["label"] is None else part["label"]
+        table.add_row(_cut(label, LABEL_WIDTH), f"{part['examples']:,}")
     if len(parts) > SHOWN_PARTITIONS:
-        table.add_row("…", f"{sum(part['examples'] for part in parts[SHOWN_PARTITIONS:]):,}")
+        rest = parts[SHOWN_PARTITIONS:]
+        table.add_row(f"… {len(rest):,} more", f"{sum(part['examples'] for part in rest):,}")
     return table
 
 
 def _subsets(document: dict[str, Any]) -> Table:
+    # As few and as narrow columns as fit 80: a figure that is wrapped cannot be read.
+    objectives = sorted({each.get("objective", "?") for each in document["subsets"]})
     table = _table(
-        "easy subsets",
-        "objective",
-        "fraction",
-        "budget",
-        "count",
-        "normalised gain",
-        "Jaccard",
-        "rows covered",
-        "bound",
+        f"easy subsets by {', '.join(objectives)}",
+        *("fraction", "budget", "count", "gain", "least", "Jaccard", "covered", "certificate"),
     )
     for each in document["subsets"]:
-        gain = each.get("normalised_gain")
-        bound = each.get("upper_bound")
+        gain, bound = each.get("normalised_gain"), each.get("upper_bound")
         table.add_row(
-            each.get("objective", ""),
             f"{each['fraction']:g}",
             f"{each['budget']:,}",
-            str(each["count"]),
-            "–" if gain is None else f"{gain['mean']:.3f} (least {gain['least']:.3f})",
-            "–" if each.get("jaccard") is None else f"{each['jaccard']:.2f}",
-            "–" if each.get("covered") is None else f"{each['covered']:.1%}",
-            "–" if bound is None else f"greedy ≥ {each['greedy'] / bound:.3f} of the best",
+            f"{each['count']:,}",
+            _figure(gain and gain["mean"], ".3f"),
+            _figure(gain and gain["least"], ".3f"),
+            _figure(each.get("jaccard"), ".2f"),
+            _figure(each.get("covered"), ".1%"),
+            _figure(each["greedy"] / bound if bound else None, ".3f"),
         )
     return table
 
 
 def _importances(document: dict[str, Any]) -> Table:
-    table = _table("importances", "name", "effective sample size", "least", "greatest", "map")
+    table = _table("importances: effective sample size", "name", "mean", "least", "greatest", "map")
     for name, each in document["importances"].items():
-        ess = each.get("ess")
-        figures = ["–"] * 3 if ess is None else [f"{ess[key]:.3f}" for key in ("mean", "least", "greatest")]
-        table.add_row(name, *figures, each.get("map", "–"))
+        ess = each.get("ess") or {}
+        figures = [_figure(ess.get(key), ".3f") for key in ("mean", "least", "greatest")]
+        table.add_row(_cut(name, LABEL_WIDTH), *figures, each.get("map", "–"))
     return table
 
 
 def _orders(document: dict[str, Any]) -> Table:
-    table = _table("orders", "name", "discrepancy l2", "random", "l∞", "random")
+    table = _table("orders: discrepancy", "name", "l2", "random l2", "l∞", "random l∞")
     for name, each in document["orders"].items():
         own, random = each["discrepancy"], each["random"]
-        table.add_row(
-            name, f"{own['l2']:.2f}", f"{random['l2']:.2f}", f"{own['linf']:.2f}", f"{random['linf']:.2f}"
-        )
+        figures = (own["l2"], random["l2"], own["linf"], random["linf"])
+        table.add_row(_cut(name, LABEL_WIDTH), *(_figure(value, ".4g") for value in figures))
     return table
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _cut(text: str, width: int) -> Text:
+    """A name from the data as one line of text: no markup, no line breaks, not wider than the column."""
+    shown = Text(" ".join(text.split()) or repr(text))
+    shown.truncate(width, overflow="ellipsis")
+    return shown

@@ -6,9 +6,13 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from syllabus.pipeline.options import Options
+from syllabus.pipeline.options import Options, choices
 
 NOT_FLAGS = ("runner_options",)
+METAVARS = {
+    **dict.fromkeys(("source", "output", "work_dir"), "PATH"),
+    **dict.fromkeys(("text", "image", "embedding", "label", "id"), "COLUMN"),
+}
 
 
 def with_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -31,14 +35,17 @@ def _flag(name: str) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
     if kind is bool:
         flag = f"{flag}/--no-{flag[2:]}"
-    option = typer.Option(flag, help=_help(name, many), show_default=False)
+    metavar = METAVARS.get(name, {int: "INT", float: "FLOAT", bool: None}.get(kind, "NAME"))
+    option = typer.Option(flag, help=_help(name, many), show_default=False, metavar=metavar)
     annotation = Annotated[(list[kind] if many else kind) | None, option]  # type: ignore[valid-type]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _help(name: str, many: bool) -> str:
     field = Options.model_fields[name]
-    text = field.description or ""
+    text = (field.description or "").removesuffix(".")
+    allowed = choices(name)
+    text += f": {' or '.join(allowed)}." if allowed else "." if not text.endswith("]") else ""
     default = None if field.is_required() else field.get_default()
     if default is None or default is False or default == ():
         return text

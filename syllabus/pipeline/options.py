@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -20,7 +22,8 @@ from syllabus.pipeline.nearest import suggestion
 class Options(BaseModel):
     """The options of one job. Frozen; every field is checked when it is made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: "3" is no number and 1 is no truth value, in TOML as in Python.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     source: str = Field(description="File or directory: Parquet, JSON lines, CSV, or images.")
     output: str = Field(description="Directory of the manifest.")
@@ -107,20 +110,43 @@ class Options(BaseModel):
     runner_options: tuple[str, ...] = Field((), description="Options of the runner, one a string.")
     overwrite: bool = Field(False, description="Replace a manifest that is already there.")
 
-    @field_validator("source", "output", "work_dir")
+    @field_validator("source", "output", "work_dir", mode="before")
     @classmethod
-    def _absolute(cls, value: str | None) -> str | None:
-        # Workers have another working directory than the job.
-        if value is None or "://" in value:
+    def _absolute(cls, value: Any) -> Any:
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if not isinstance(value, str):
             return value
         if not value:
             raise ValueError("is empty")
-        return os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - Path keeps the .. in a path
+        if value.startswith("file://"):
+            value = unquote(urlsplit(value).path)
+        # Workers have another working directory than the job.
+        return value if "://" in value else _absolute_path(value)
 
-    @field_validator("fraction", "importance", mode="before")
+    @field_validator("text", "image", "embedding", "label", "id", "encoder", "device", "runner")
+    @classmethod
+    def _not_empty(cls, value: str | None) -> str | None:
+        if value == "":
+            raise ValueError("is empty")
+        return value
+
+    @field_validator("encoder")
+    @classmethod
+    def _absolute_encoder(cls, value: str | None) -> str | None:
+        # A model of the hub may have the form of a relative path: only what is there is one.
+        return _absolute_path(value) if value not in (None, "hashing") and Path(value).is_dir() else value
+
+    @field_validator("fraction", "importance", "runner_options", mode="before")
     @classmethod
     def _one_or_more(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str | int | float) else value
+        return (
+            (value,)
+            if isinstance(value, str | int | float)
+            else tuple(value)
+            if isinstance(value, list)
+            else value
+        )
 
     @field_validator("fraction")
     @classmethod
@@ -164,6 +190,19 @@ class Options(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _apart(self) -> Options:
+        for name, value in (("output", self.output), ("work_dir", self.work)):
+            if _within(value, self.source):
+                place = "is the source itself" if _within(self.source, value) else "lies in the source"
+                raise ValueError(f"{name}={value!r}: {place}; a rerun would take it for data")
+        for name, value in (("source", self.source), ("work_dir", self.work)):
+            if _within(value, self.output):
+                raise ValueError(
+                    f"output={self.output!r}: holds {name}={value!r}; give it a directory of its own"
+                )
+        return self
+
     @property
     def content_kind(self) -> Literal["text", "image", "embedding"]:
         """What is embedded."""
@@ -172,7 +211,7 @@ class Options(BaseModel):
     @property
     def content(self) -> str:
         """Name of the column that is embedded."""
-        return str(self.text or self.image or self.embedding)
+        return str(getattr(self, self.content_kind))
 
     @property
     def work(self) -> str:
@@ -215,19 +254,53 @@ def easy_epochs(easy_fraction: float, epochs: int) -> int:
     return min(epochs, math.ceil(easy_fraction * epochs - 1e-9))
 
 
-def make_options(values: dict[str, Any], where: str) -> Options:
-    """Return the options in `values`; a mistake is one line that begins with `where` they were given."""
-    unknown = sorted(set(values) - set(Options.model_fields))
-    if unknown:
-        raise UserError(f"{where}: {suggestion('option', unknown[0], Options.model_fields)}")
+def make_options(values: dict[str, Any], where: str | Mapping[str, str] = "options") -> Options:
+    """Return the options in `values`; a mistake is one line that begins with where it was made.
+
+    `where` names the place of all options, or of each by name, with ``""`` for that of the whole.
+    """
+    places: Mapping[str, str] = {"": where} if isinstance(where, str) else where
+
+    def mistake(name: str, message: str) -> UserError:
+        return UserError(f"{places.get(name, places[''])}: {message}")
+
+    for name in sorted(set(values) - set(Options.model_fields)):
+        raise mistake(name, suggestion("option", name, Options.model_fields))
     try:
         return Options(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
+        name = str(first["loc"][0]) if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "missing":
-            raise UserError(f"{where}: option {name!r} is missing") from None
+            raise mistake("", f"option {name!r} is missing") from None
+        if first["type"] == "literal_error":
+            raise mistake(name, suggestion(name, str(first["input"]), choices(name))) from None
         if not name:
-            raise UserError(f"{where}: {message}") from None
-        raise UserError(f"{where}: {name}={first['input']!r}: {message}") from None
+            raise mistake("", message) from None
+        raise mistake(name, f"{name}={values[name]!r}: {message[0].lower()}{message[1:]}") from None
+
+
+def choices(name: str) -> tuple[str, ...]:
+    """Return the values that an option of a fixed choice may have; none for any other."""
+
+    def literals(kind: Any) -> tuple[str, ...]:
+        found = get_args(kind)
+        if all(isinstance(each, str) for each in found):
+            return found
+        return tuple(value for each in found if each is not ... for value in literals(each))
+
+    return literals(Options.model_fields[name].annotation)
+
+
+def _absolute_path(value: str) -> str:
+    return os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - Path keeps the .. in a path
+
+
+def _within(inner: str, outer: str) -> bool:
+    """Whether a location is another or lies in it, symbolic links followed."""
+    paths = []
+    for location in (inner, outer):
+        path = location.partition("?")[0] if "://" in location else os.path.realpath(location)
+        paths.append(path.rstrip("/") + "/")
+    return paths[0].startswith(paths[1])

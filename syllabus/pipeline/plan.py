@@ -11,13 +11,19 @@ from functools import cached_property
 import numpy as np
 
 from syllabus.pipeline.encoders import EncoderSpec, Identity, spec_of
-from syllabus.pipeline.encoders.base import encoder_of
+from syllabus.pipeline.encoders.known import identity_of
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.sources import Columns, Source, Unit, open_source
-from syllabus.pipeline.work import digest_of, key_of
+from syllabus.pipeline.sources import UNIT_ROWS, Columns, Source, Unit, open_source
+from syllabus.pipeline.work import Work, digest_of, key_of
 
 RUN_UNITS = 16
+CHEAP = ("column", "hashing")
+"""Encoders that cost less than reading the source."""
+ENCODED_ROWS = 2048
+"""Rows in a unit where a model encodes, a minute or less on one core: a killed worker loses no more, a few
+thousand rows keep all workers busy, and sorting by length saves as much padding as it does in 8,192."""
+FEW_LABELS = 50
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Plan:
         One unit an element where encoding costs most. Where reading does, consecutive units of a file go
         together: a row group that holds many units is then decoded once, not once for each.
         """
-        cheap = self.encoder.kind in ("column", "hashing")
+        cheap = self.encoder.kind in CHEAP
         runs: list[list[PlannedUnit]] = []
         for unit in units:
             joins = cheap and runs and runs[-1][0].unit.file == unit.unit.file and len(runs[-1]) < RUN_UNITS
@@ -75,21 +81,40 @@ def make_plan(options: Options) -> Plan:
     """Return the plan of a job; every mistake in the source or encoder is found here, as a `UserError`."""
     source, ignored = open_source(options.source)
     columns = Columns(options.content_kind, options.content, options.label, options.id)
-    units = list(source.units(columns))
+    spec = spec_of(options, source, columns)
+    units = list(source.units(columns, UNIT_ROWS if spec.kind in CHEAP else ENCODED_ROWS))
     if not any(unit.rows for unit in units):
         raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
-    spec = spec_of(options, source, columns)
-    identity = encoder_of(spec).identity()
+    _check_labels(options, source, columns, units)
+    identity = identity_of(spec, Work(options.work))
     first = np.cumsum([0] + [unit.rows for unit in units])
-    described = identity.described()
+    determining = identity.determining()
     planned = tuple(
-        PlannedUnit(unit, int(index), _embed_key(unit, columns, described), _rows_key(unit, columns))
+        PlannedUnit(unit, int(index), _embed_key(unit, columns, determining, spec), _rows_key(unit, columns))
         for unit, index in zip(units, first[:-1], strict=True)
     )
     return Plan(source, columns, spec, identity, planned, tuple(ignored))
 
 
-def _embed_key(unit: Unit, columns: Columns, identity: dict[str, object]) -> str:
+def _check_labels(options: Options, source: Source, columns: Columns, units: list[Unit]) -> None:
+    """Find a label that is no class in the first unit, rather than after hours of encoding."""
+    if columns.label is None or units[0].members:
+        return
+    total = sum(unit.rows for unit in units)
+    labels = next(iter(source.read(units[:1], columns))).labels or []
+    check_label_count(options, len(set(labels)), total, "at least ")
+
+
+def check_label_count(options: Options, values: int, examples: int, least: str = "") -> None:
+    """Refuse a label column with more than a value for every 20 examples."""
+    if values > max(FEW_LABELS, examples // 20):
+        raise UserError(
+            f"label={options.label!r}: has {least}{values:,} values for {examples:,} examples; a class has 20"
+            " or more. Leave --label out for k-means partitions (--clusters)"
+        )
+
+
+def _embed_key(unit: Unit, columns: Columns, identity: dict[str, object], spec: EncoderSpec) -> str:
     # Never the file's name or place: a renamed or moved file, or one added before it, embeds nothing.
     return key_of(
         "embed",
@@ -99,6 +124,8 @@ def _embed_key(unit: Unit, columns: Columns, identity: dict[str, object]) -> str
         kind=columns.kind,
         content=columns.content,
         encoder=identity,
+        # The number of threads sets the last bits of a model's products.
+        threads=None if spec.kind in CHEAP else spec.threads,
     )
 
 

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from apache_beam.runners.runner import create_runner
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.nearest import suggestion
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.work import Work
 
 EMBEDDED = "FnApiRunner"
 PORTABLE = ("PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
 FILES = ("--flink_job_server_jar", "--spark_job_server_jar", "--prism_location")
+FAILURE = "failure.txt"
 REFUSED = {
     "DaskRunner": "it silently loses data: what a bundle's end emits, and all but the last of several sinks",
     "DirectRunner": "it looks for another runner on the network first; the embedded one is FnApiRunner",
@@ -52,7 +55,7 @@ def _check_runner_options(flags: tuple[str, ...]) -> None:
         parser = argparse.ArgumentParser(add_help=False)
         group._add_argparse_args(parser)
         known.update(name for action in parser._actions for name in action.option_strings)
-    for flag, following in zip(flags, [*flags[1:], ""], strict=True):
+    for flag, following in zip_longest(flags, flags[1:], fillvalue=""):
         name, _, value = flag.partition("=")
         if not name.startswith("--"):
             continue
@@ -98,7 +101,9 @@ def _failure(options: Options, stage: str, error: Exception) -> Exception:
         return UserError(message)
     if name == "JobError":
         return JobError(message)
-    return JobError(f"{stage}: {name}: {message}; finished shards are kept in {options.work}")
+    Work(options.work).store.write(FAILURE, str(error).encode())
+    kept = f"finished shards are kept in {options.work}, with the whole error in {FAILURE}"
+    return JobError(f"{stage}: {name}: {message}; {kept}")
 
 
 def _counters(result: Any) -> dict[str, int]:
@@ -112,9 +117,9 @@ def _counters(result: Any) -> dict[str, int]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Beam and its clients warn about things that are no concern of the user's, some at level INFO."""
+    """Beam and its clients log what is not for the user, and the traceback of what we say in a line."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         yield
     finally:

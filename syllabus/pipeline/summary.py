@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +33,9 @@ def print_summary(console: Console, outcome: Outcome) -> None:
         )
     if outcome.ignored:
         console.print(
-            f"{len(outcome.ignored)} files were not read, such as {outcome.ignored[0]}", soft_wrap=True
+            f"{len(outcome.ignored)} files were not read, such as {outcome.ignored[0]}",
+            soft_wrap=True,
+            markup=False,
         )
-    console.print(f"manifest: {outcome.manifest}", soft_wrap=True)
-    console.print(f"next: syllabus describe {outcome.manifest}", soft_wrap=True)
+    console.print(f"manifest: {outcome.manifest}", soft_wrap=True, markup=False)
+    console.print(f"next: syllabus describe {shlex.quote(outcome.manifest)}", soft_wrap=True, markup=False)

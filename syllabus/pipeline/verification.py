@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import numpy as np
 import pyarrow as pa
 
 from syllabus.manifests import Fingerprint, Manifest
-from syllabus.pipeline.sources import Columns, Records, open_source
+from syllabus.pipeline.sources import UNIT_ROWS, Columns, Records, open_source
 
 
 def source_problems(manifest_location: str, source_location: str) -> list[str]:
@@ -22,13 +24,14 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
     fingerprint = Fingerprint()
     accepted = manifest.examples()
     first = 0
-    for unit in source.units(columns):
-        begin, end = np.searchsorted(accepted, [first, first + unit.rows])
-        index = accepted[begin:end]
-        if len(index):
-            for records in source.read([unit], columns):
-                _update(fingerprint, records, index, first)
-        first += unit.rows
+    # File by file: a row group that holds many units is then decoded once, not once for each.
+    for _, held in groupby(source.units(columns, UNIT_ROWS), key=lambda unit: unit.members or unit.file):
+        units = list(held)
+        for unit, records in zip(units, source.read(units, columns), strict=True):
+            begin, end = np.searchsorted(accepted, [first, first + unit.rows])
+            if begin < end:
+                _update(fingerprint, records, accepted[begin:end], first)
+            first += unit.rows
     counted = manifest.description["counts"]["source_rows"]
     if first != counted:
         return [f"source {source_location}: has {first:,} rows; the manifest was made from {counted:,}"]
@@ -37,11 +40,18 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
         return []
     differing = [a != b for a, b in zip(fingerprint.blocks, recorded["blocks"], strict=False)]
     block = int(np.flatnonzero([*differing, True])[0])
-    rows = recorded["block_rows"]
+    begin, end = (bound * recorded["block_rows"] for bound in (block, block + 1))
     return [
-        f"source {source_location}: is another data set: rows {block * rows:,} to {(block + 1) * rows - 1:,}"
-        " are the first that differ in id, label or content"
+        f"source {source_location}: is another data set: rows {begin:,} to {min(end, counted) - 1:,} are the"
+        f" first that differ in id, label or content, from {_place(manifest, begin)} on"
     ]
+
+
+def _place(manifest: Manifest, index: int) -> str:
+    """File and row of the first example that is not before `index`."""
+    at = int(np.searchsorted(manifest.examples(), index))
+    row = manifest.table("examples", ["source_file", "source_row"], at, at + 1).to_pylist()
+    return f"{row[0]['source_file']} row {row[0]['source_row']:,}" if row else "the end"
 
 
 def _update(fingerprint: Fingerprint, records: Records, index: np.ndarray, first: int) -> None:

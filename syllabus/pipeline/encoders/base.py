@@ -40,10 +40,18 @@ class Identity:
     batch_size: int
     """Examples in a forward pass: a matrix product's last bits depend on its shape."""
     device: str
+    preprocessing_sha256: str | None = None
+    """Of what comes before and after the weights: tokenizer, pooling, prompts; a factory's source."""
 
     def described(self) -> dict[str, Any]:
         """Return what the manifest records."""
         return asdict(self)
+
+    def determining(self) -> dict[str, Any]:
+        """Return what a key holds: not the name, so that a model may be renamed or moved."""
+        values = asdict(self)
+        del values["name"]
+        return values
 
 
 class Encoder(ABC):

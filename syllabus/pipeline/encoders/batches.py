@@ -9,6 +9,8 @@ import numpy as np
 
 from syllabus.pipeline import progress
 
+SAID = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+
 
 class Batches:
     """Runs a forward pass over blocks, in batches of at most `size` examples.
@@ -39,9 +41,12 @@ class Batches:
             try:
                 batch = self.forward([content[row] for row in taken])
             except (RuntimeError, MemoryError) as error:
-                if size == 1 or not out_of_memory(error):
+                if len(taken) == 1 or not out_of_memory(error):
                     raise
-                size = (size + 1) // 2
+                batch = None
+            if batch is None:
+                # Only now: the exception held the tensors of the batch.
+                size = (len(taken) + 1) // 2
                 self.halvings += 1
                 _free()
                 continue
@@ -56,7 +61,7 @@ class Batches:
 def out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out; the CPU's is known by its text alone."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or any(said in text for said in SAID)
 
 
 def _free() -> None:

@@ -7,8 +7,10 @@ constructions that differ, such as random weights, are an error, since no other 
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy as np
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
 from syllabus.pipeline.encoders.batches import Batches
 from syllabus.pipeline.encoders.devices import pick_device, torch_dtype
-from syllabus.pipeline.encoders.pictures import decode
+from syllabus.pipeline.encoders.pictures import UnreadableImage, decode
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.threads import limit_threads
 
@@ -24,25 +26,37 @@ from syllabus.pipeline.threads import limit_threads
 class ModuleEncoder(Encoder):
     """A torch module with its preprocessing."""
 
-    def __init__(self, spec: EncoderSpec) -> None:
+    def __init__(self, spec: EncoderSpec, made: tuple[Any, Any] | None = None) -> None:
         self.spec = spec
         self.device = pick_device(spec.device)
         limit_threads(spec.threads)
         self.dtype = torch_dtype(spec.dtype, self.device)
-        module, self.preprocess = _construct(spec.name)
-        self.module = module.to(self.device, self.dtype).eval()
+        self.module, self.preprocess = made if made is not None else self._construct()
         self.batches = Batches(self._forward, spec.batch_size)
+
+    def twin(self) -> Encoder:
+        """Return an encoder with the same module, and a count of its own."""
+        return ModuleEncoder(self.spec, (self.module, self.preprocess))
+
+    def _construct(self) -> tuple[Any, Any]:
+        module, preprocess = construct(self.spec.name)
+        return module.to(self.device, self.dtype).eval(), preprocess
 
     def identity(self) -> Identity:  # noqa: D102
         weights = state_sha256(self.module.state_dict())
-        again, _ = _construct(self.spec.name)
-        if state_sha256(again.to(self.device, self.dtype).state_dict()) != weights:
+        again, _ = self._construct()
+        if state_sha256(again.state_dict()) != weights:
             raise UserError(
                 f"encoder {self.spec.name!r}: two constructions have different weights;"
                 " load them from a file or seed the factory"
             )
         example = "a" if self.spec.content == "text" else None
-        dimension = self._forward([self._tensor(example)]).shape[1]
+        try:
+            dimension = self._forward([self._tensor(example)]).shape[1]
+        except UserError:
+            raise
+        except Exception as error:  # the module's own
+            raise self._wrong(f"fails on a first example: {_line(error)}") from None
         return Identity(
             "module",
             self.spec.name,
@@ -51,6 +65,7 @@ class ModuleEncoder(Encoder):
             dimension,
             self.spec.batch_size,
             self.device.split(":")[0],
+            source_sha256(self.spec.name),
         )
 
     def encode(self, content: list[Any], reject: Any) -> np.ndarray:  # noqa: D102
@@ -60,39 +75,73 @@ class ModuleEncoder(Encoder):
     def _forward(self, batch: list[Any]) -> np.ndarray:
         import torch
 
-        inputs = torch.stack([self._open(*item) if isinstance(item, tuple) else item for item in batch])
+        tensors = [self._open(*item) if isinstance(item, tuple) else item for item in batch]
+        shapes = sorted({tuple(tensor.shape) for tensor in tensors})
+        if len(shapes) > 1:
+            raise self._wrong(f"preprocess gives shapes {shapes[0]} and {shapes[1]}; expected one")
+        inputs = torch.stack(tensors)
         with torch.inference_mode():
             vectors = self.module(inputs.to(self.device, self.dtype if inputs.is_floating_point() else None))
-        if vectors.ndim != 2:
-            raise UserError(
-                f"encoder {self.spec.name!r}: gives shape {tuple(vectors.shape)}; expected (batch, d)"
-            )
+        if not isinstance(vectors, torch.Tensor):
+            raise self._wrong(f"gives {type(vectors).__name__}; expected a tensor of shape (batch, d)")
+        if vectors.ndim != 2 or len(vectors) != len(batch):
+            raise self._wrong(f"gives shape {tuple(vectors.shape)}; expected ({len(batch)}, d)")
         return np.asarray(vectors.float().cpu().numpy(), np.float32)
 
     def _open(self, row: int, item: Any, reject: Any) -> Any:
-        if self.spec.content == "text":
-            return self._tensor(item)
         try:
             return self._tensor(item)
-        except (OSError, ValueError, SyntaxError) as error:
+        except UnreadableImage as error:
             reject(row, "unreadable image", str(error))
             return self._tensor(None)
 
     def _tensor(self, item: Any) -> Any:
-        return self.preprocess(item if self.spec.content == "text" else decode(item))
+        import torch
+
+        tensor = self.preprocess(item if self.spec.content == "text" else decode(item))
+        if not isinstance(tensor, torch.Tensor):
+            raise self._wrong(f"preprocess gives {type(tensor).__name__}; expected a tensor")
+        return tensor
+
+    def _wrong(self, what: str) -> UserError:
+        return UserError(f"encoder {self.spec.name!r}: {what}")
 
 
-def _construct(name: str) -> tuple[Any, Callable[[Any], Any]]:
+def construct(name: str) -> tuple[Any, Callable[[Any], Any]]:
+    """Return what the factory ``package.module:factory`` makes; what is wrong with it is a `UserError`."""
+    import torch
+
     path, _, attribute = name.partition(":")
     try:
         factory = getattr(importlib.import_module(path), attribute)
     except ImportError as error:
         raise UserError(f"encoder {name!r}: cannot import {path!r}: {error}") from None
-    except AttributeError:
+    except (AttributeError, ValueError):
         raise UserError(f"encoder {name!r}: module {path!r} has no {attribute!r}") from None
-    made = factory()
+    except Exception as error:  # the module's own
+        raise UserError(f"encoder {name!r}: importing {path!r} fails: {_line(error)}") from None
+    try:
+        made = factory()
+    except Exception as error:  # the factory's own
+        raise UserError(f"encoder {name!r}: the factory fails: {_line(error)}") from None
     if not (isinstance(made, tuple) and len(made) == 2 and callable(made[1])):
         raise UserError(
             f"encoder {name!r}: the factory returned {type(made).__name__}; expected (module, preprocess)"
         )
+    if not isinstance(made[0], torch.nn.Module):
+        raise UserError(
+            f"encoder {name!r}: the factory made a {type(made[0]).__name__}; expected a torch.nn.Module"
+        )
     return made
+
+
+def source_sha256(name: str) -> str | None:
+    """Return the sha256 of the factory's source file: an edited preprocessing makes other vectors."""
+    file = getattr(importlib.import_module(name.partition(":")[0]), "__file__", None)
+    if file is None or not Path(file).is_file():
+        return None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

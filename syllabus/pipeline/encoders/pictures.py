@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 
+class UnreadableImage(ValueError):
+    """Bytes that are no image, or a broken one."""
+
+
 def decode(data: bytes | None) -> Any:
-    """Return a PIL image in RGB; a grey pixel for None, which stands in where an image is broken."""
+    """Return a PIL image in RGB; a grey pixel for None, which stands in where an image is broken.
+
+    Raises:
+      UnreadableImage: whatever it is that the decoder ran into.
+    """
     from PIL import Image
 
     if data is None:
         return Image.new("RGB", (8, 8), (127, 127, 127))
-    with Image.open(io.BytesIO(data)) as image:
-        return image.convert("RGB")
+    try:
+        with warnings.catch_warnings():
+            # Remarks on odd metadata; what cannot be decoded raises.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                if "transparency" in image.info:
+                    return image.convert("RGBA").convert("RGB")
+                return image.convert("RGB")
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders of broken data raise a dozen kinds
+        raise UnreadableImage(f"{type(error).__name__}: {error}") from None

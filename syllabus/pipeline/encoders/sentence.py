@@ -8,7 +8,8 @@ differ in their last bits between runs.
 from __future__ import annotations
 
 import copy
-import os
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import numpy as np
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
 from syllabus.pipeline.encoders.batches import Batches
 from syllabus.pipeline.encoders.devices import pick_device, torch_dtype
-from syllabus.pipeline.encoders.pictures import decode
-from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.encoders.hub import load_model
+from syllabus.pipeline.encoders.pictures import UnreadableImage, decode
+from syllabus.pipeline.encoders.quiet import quiet
 from syllabus.pipeline.threads import limit_threads
 
 
@@ -29,21 +31,31 @@ class SentenceEncoder(Encoder):
         self.spec = spec
         self.device = pick_device(spec.device)
         limit_threads(spec.threads)
-        self.model = model if model is not None else _load(spec, self.device)
+        # Refused before the model is loaded, where this CPU only emulates it.
+        dtype = torch_dtype(spec.dtype, self.device)
+        self.model = model if model is not None else load_model(spec.name, self.device, dtype)
         self.batches = Batches(self._forward, spec.batch_size)
 
     def identity(self) -> Identity:  # noqa: D102
-        dimension = int(self.model.get_sentence_embedding_dimension() or len(self._probe()))
         return Identity(
             "sentence-transformers",
-            # A path differs between machines, and says nothing that the weights' hash does not.
+            # A path differs between machines, and says nothing that the hashes do not.
             Path(self.spec.name).name if Path(self.spec.name).exists() else self.spec.name,
             state_sha256(self.model.state_dict()),
             self.spec.dtype,
-            dimension,
+            self._dimension(),
             self.spec.batch_size,
             self.device.split(":")[0],
+            preprocessing_sha256(self.model),
         )
+
+    def _dimension(self) -> int:
+        # Renamed in 5.x; the old name warns.
+        for name in ("get_embedding_dimension", "get_sentence_embedding_dimension"):
+            if callable(method := getattr(self.model, name, None)):
+                with quiet():
+                    return int(method() or len(self._probe()))
+        return len(self._probe())
 
     def _probe(self) -> Any:
         return self._forward(["" if self.spec.content == "text" else decode(None)])[0]
@@ -80,24 +92,42 @@ class _Picture:
     def open(self) -> Any:
         try:
             return decode(self.data)
-        except (OSError, ValueError, SyntaxError) as error:
+        except UnreadableImage as error:
             self.reject(self.row, "unreadable image", str(error))
             return decode(None)
 
 
-def _load(spec: EncoderSpec, device: str) -> Any:
-    # The tokenizer's own threads after a fork are a warning at best; workers bring their own parallelism.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from sentence_transformers import SentenceTransformer
+def preprocessing_sha256(model: Any) -> str:
+    """Return the sha256 of what turns an example into tensors, and token vectors into one.
 
-    try:
-        model = SentenceTransformer(
-            spec.name, device=device, model_kwargs={"dtype": torch_dtype(spec.dtype, device)}
-        )
-    except Exception as error:  # every library below raises its own
-        line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(
-            f"encoder {spec.name!r}: is no sentence-transformers model here (name or path),"
-            f" no package.module:factory and not 'hashing': {line[:200]}"
-        ) from None
-    return model.eval()
+    Two models with the same weights differ by their pooling, their tokenizer, the length at which texts
+    are cut, or a prompt put in front of them.
+    """
+    digest = hashlib.sha256()
+    for module in model:
+        config = module.get_config_dict() if hasattr(module, "get_config_dict") else {}
+        _update(digest, [type(module).__name__, config])
+    processor = getattr(model, "tokenizer", None)
+    for part in (processor, *(getattr(processor, name, None) for name in ("tokenizer", "image_processor"))):
+        if part is not None:
+            _update(digest, [type(part).__name__, _described(part)])
+    names = ("max_seq_length", "prompts", "default_prompt_name", "truncate_dim")
+    _update(digest, [getattr(model, name, None) for name in names])
+    return digest.hexdigest()
+
+
+def _described(processor: Any) -> Any:
+    """What a tokenizer or an image processor does, as JSON values."""
+    backend = getattr(processor, "backend_tokenizer", processor)
+    if hasattr(backend, "to_str"):
+        # Padding and truncation are state: each call sets them.
+        return {**json.loads(backend.to_str()), "padding": None, "truncation": None}
+    if hasattr(processor, "get_vocab"):
+        return sorted(processor.get_vocab().items())
+    return processor.to_dict() if hasattr(processor, "to_dict") else None
+
+
+def _update(digest: Any, values: list[Any]) -> None:
+    # The name of what JSON does not know: the text of an object may hold its address.
+    text = json.dumps(values, sort_keys=True, default=lambda value: type(value).__name__)
+    digest.update(text.encode() + b"\n")

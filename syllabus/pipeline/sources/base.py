@@ -11,7 +11,7 @@ import numpy as np
 
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.sources.records import Columns, Records, Unit
+from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
 
 
 class Source(ABC):
@@ -27,7 +27,7 @@ class Source(ABC):
         self.files = files
 
     @abstractmethod
-    def units(self, columns: Columns) -> Iterator[Unit]:
+    def units(self, columns: Columns, unit_rows: int = UNIT_ROWS) -> Iterator[Unit]:
         """Yield the units in canonical order; a missing column or unreadable file is a `UserError`."""
 
     @abstractmethod

@@ -21,7 +21,7 @@ class ImageFolderSource(Source):
 
     suffixes = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
-    def units(self, columns: Columns) -> Iterator[Unit]:  # noqa: D102
+    def units(self, columns: Columns, unit_rows: int = UNIT_ROWS) -> Iterator[Unit]:  # noqa: D102
         for name in columns.names:
             if name not in COLUMNS:
                 raise UserError(
@@ -41,7 +41,7 @@ class ImageFolderSource(Source):
             members.append(file)
             digest.update(own)
             chosen = int.from_bytes(own[:8], "little") % CUT_EVERY == 0
-            if len(members) == UNIT_ROWS or (chosen and len(members) >= LEAST_ROWS):
+            if len(members) == unit_rows or (chosen and len(members) >= LEAST_ROWS):
                 yield _unit(members, digest)
                 members, digest = [], hashlib.sha256()
         if members:

@@ -23,6 +23,7 @@ from syllabus.pipeline.sources.records import FLOAT_LABEL, UNIT_ROWS, Columns, R
 BUFFER = 1 << 20
 HEAD = 1000
 """Records from whose beginning the columns of JSON lines, and the width of vectors, are found."""
+FEW_LABELS = 50
 BOM = b"\xef\xbb\xbf"
 
 Parsed = dict[str, Any] | str
@@ -34,7 +35,7 @@ class LineSource(Source):
 
     has_header = False
 
-    def units(self, columns: Columns) -> Iterator[Unit]:  # noqa: D102
+    def units(self, columns: Columns, unit_rows: int = UNIT_ROWS) -> Iterator[Unit]:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
                 self._check(file, columns, *self._head(file, handle))
@@ -45,13 +46,14 @@ class LineSource(Source):
                 for record in self._records(file, _hashed(_lines(handle), digest)):
                     if not self._blank(record):
                         if not header:
-                            if not cuts or cuts[-1][1] == UNIT_ROWS:
+                            if not cuts or cuts[-1][1] == unit_rows:
                                 cuts.append((position, 0))
                             cuts[-1] = (cuts[-1][0], cuts[-1][1] + 1)
                         header = False
                     position += len(record)
             first = 0
-            for (start, rows), (end, _) in zip(cuts, [*cuts[1:], (position, 0)], strict=True):
+            for number, (start, rows) in enumerate(cuts, start=1):
+                end = cuts[number][0] if number < len(cuts) else position
                 yield Unit(file, first, rows, digest.hexdigest(), start, end - start)
                 first += rows
 
@@ -100,8 +102,8 @@ class LineSource(Source):
         """The values of a record by column, or what is wrong with it."""
 
     @abstractmethod
-    def _is_float(self, label: Any) -> bool:
-        """Whether a label's value is a floating-point number."""
+    def _are_floats(self, labels: list[Any]) -> bool:
+        """Whether the first labels are floating-point numbers, not classes."""
 
     def _blank(self, record: bytes) -> bool:
         return not record.removeprefix(BOM).strip()
@@ -127,7 +129,7 @@ class LineSource(Source):
             if names.count(name) > 1:
                 raise UserError(f"{self.store.url(file)}: has {names.count(name)} columns {name!r}")
         labels = [row.get(columns.label) for row in head if isinstance(row, dict)] if columns.label else []
-        if any(map(self._is_float, labels)):
+        if self._are_floats([label for label in labels if label is not None]):
             raise UserError(f"{self.store.url(file)}: label {columns.label!r} {FLOAT_LABEL}")
 
 
@@ -170,8 +172,8 @@ class JsonLinesSource(LineSource):
             return {name: _as_bytes(value) for name, value in values.items()}
         return values
 
-    def _is_float(self, label: Any) -> bool:
-        return isinstance(label, float)
+    def _are_floats(self, labels: list[Any]) -> bool:
+        return any(isinstance(label, float) for label in labels)
 
 
 def _as_bytes(value: Any) -> Any:
@@ -194,7 +196,7 @@ class CsvSource(LineSource):
         def texts() -> Iterator[str]:
             for line in lines:
                 held.append(line)
-                yield line.decode("utf-8", "surrogateescape")
+                yield line.removeprefix(BOM).decode("utf-8", "surrogateescape")
 
         reader, number = self._reader(file, texts()), 0
         while True:
@@ -239,10 +241,12 @@ class CsvSource(LineSource):
             for name, cell in zip(names, cells, strict=True)
         }
 
-    def _is_float(self, label: Any) -> bool:
-        # Digits with a fraction: 1.0 may be a version, or a class that went through a table with nulls.
+    def _are_floats(self, labels: list[Any]) -> bool:
+        # A cell has no type: a few values, such as 1.0 or 3.11, may well be classes.
+        if len(set(labels)) <= FEW_LABELS:
+            return False
         try:
-            return label is not None and not float(label).is_integer() and b"." in label
+            return not all(float(label).is_integer() for label in labels)
         except (ValueError, OverflowError):
             return False
 

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from syllabus.manifests.storage import sha256_of
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.nearest import suggestion
-from syllabus.pipeline.sources.base import Source, most_common_width
+from syllabus.pipeline.sources.base import Source, first_line, most_common_width
 from syllabus.pipeline.sources.columns import records_of, reject_not_finite
-from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
+from syllabus.pipeline.sources.records import FLOAT_LABEL, UNIT_ROWS, Columns, Records, Unit
 
 
 class ParquetSource(Source):
@@ -23,54 +23,112 @@ class ParquetSource(Source):
 
     suffixes = (".parquet", ".pq")
 
-    def units(self, columns: Columns) -> Iterator[Unit]:  # noqa: D102
+    def units(self, columns: Columns, unit_rows: int = UNIT_ROWS) -> Iterator[Unit]:  # noqa: D102
         for file in self.files:
-            with self.store.open(file) as handle:
-                parquet = _open(handle, self.store.url(file))
-                for name in columns.names:
-                    if name not in parquet.schema_arrow.names:
-                        line = suggestion("column", name, parquet.schema_arrow.names)
-                        raise UserError(f"{self.store.url(file)}: {line}")
-                if columns.label and pa.types.is_floating(parquet.schema_arrow.field(columns.label).type):
-                    raise UserError(
-                        f"{self.store.url(file)}: label {columns.label!r} holds floating-point numbers;"
-                        " a label is a class. Leave --label out for k-means partitions (--clusters)"
-                    )
+            with self.opened(file) as handle:
+                parquet = self._parquet(file, handle)
+                self._check(file, columns, parquet.schema_arrow)
                 rows = parquet.metadata.num_rows
             digest = sha256_of(self.store, file)
-            for first in range(0, rows, UNIT_ROWS):
-                yield Unit(file, first, min(UNIT_ROWS, rows - first), digest)
+            for first in range(0, rows, unit_rows):
+                yield Unit(file, first, min(unit_rows, rows - first), digest)
 
     def read(self, units: list[Unit], columns: Columns) -> Iterator[Records]:  # noqa: D102
         width = self.dimension(columns) if columns.kind == "embedding" else 0
-        first, stop = units[0].first_row, units[-1].first_row + units[-1].rows
-        with self.store.open(units[0].file) as handle:
-            parquet = pq.ParquetFile(handle)
+        file, first, stop = units[0].file, units[0].first_row, units[-1].first_row + units[-1].rows
+        with self.opened(file) as handle:
+            parquet = self._parquet(file, handle)
             ends = np.cumsum([parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)])
+            if not len(ends) or ends[-1] < stop:
+                raise UserError(f"{self.store.url(file)}: has changed since the job began")
             groups = [i for i, end in enumerate(ends) if end > first and (i == 0 or ends[i - 1] < stop)]
             skipped = int(ends[groups[0] - 1]) if groups[0] else 0
-            batches = _rows_from(
-                parquet.iter_batches(UNIT_ROWS, row_groups=groups, columns=columns.names), skipped, units
-            )
-            for batch in batches:
-                yield _records(columns, batch, width)
+            batches = parquet.iter_batches(UNIT_ROWS, row_groups=groups, columns=columns.names)
+            for table in _rows_from(self._decoded(file, batches), skipped, units):
+                yield _records(columns, table, width)
 
     def dimension(self, columns: Columns) -> int:  # noqa: D102
-        with self.store.open(self.files[0]) as handle:
-            parquet = pq.ParquetFile(handle)
-            kind = parquet.schema_arrow.field(columns.content).type
-            if pa.types.is_fixed_size_list(kind):
-                return int(kind.list_size)
-            for batch in parquet.iter_batches(1000, columns=[columns.content]):
-                return most_common_width(batch.column(0).to_pylist())
+        for file in self.files:
+            with self.opened(file) as handle:
+                parquet = self._parquet(file, handle)
+                kind = parquet.schema_arrow.field(columns.content).type
+                if pa.types.is_fixed_size_list(kind):
+                    return int(kind.list_size)
+                for batch in self._decoded(file, parquet.iter_batches(1000, columns=[columns.content])):
+                    if width := most_common_width(batch.column(0).to_pylist()):
+                        return width
+                    break
         return 0
 
+    def _parquet(self, file: str, handle: Any) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(handle)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._broken(file, error) from None
 
-def _open(handle: Any, url: str) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(handle)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{url}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+    def _decoded(self, file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except (pa.ArrowException, OSError) as error:
+            raise self._broken(file, error) from None
+
+    def _broken(self, file: str, error: Exception) -> UserError:
+        return UserError(f"{self.store.url(file)}: cannot be read as Parquet: {first_line(error)}")
+
+    def _check(self, file: str, columns: Columns, schema: pa.Schema) -> None:
+        where = self.store.url(file)
+        for name in columns.names:
+            if name not in schema.names:
+                raise UserError(f"{where}: {suggestion('column', name, schema.names)}")
+            if schema.names.count(name) > 1:
+                raise UserError(f"{where}: has {schema.names.count(name)} columns {name!r}")
+        kind = _plain(schema.field(columns.content).type)
+        if not (pa.types.is_null(kind) or CONTENT[columns.kind](kind)):
+            raise UserError(f"{where}: {columns.kind} {columns.content!r} is a column of {kind}")
+        if columns.label is not None:
+            kind = _plain(schema.field(columns.label).type)
+            if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+                raise UserError(f"{where}: label {columns.label!r} {FLOAT_LABEL}")
+            if not (
+                _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or kind == pa.null()
+            ):
+                raise UserError(
+                    f"{where}: label {columns.label!r} is a column of {kind}; a class is a string, an integer"
+                    " or a truth value"
+                )
+        if columns.id is not None and pa.types.is_nested(_plain(schema.field(columns.id).type)):
+            raise UserError(f"{where}: id {columns.id!r} is a column of {schema.field(columns.id).type}")
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return _is_string(kind) or _is_bytes(kind)
+
+
+CONTENT = {
+    "text": _is_text,
+    "image": lambda kind: (
+        _is_bytes(kind) or (pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
+    ),
+    # A list of any kind, such as a nested one, is looked at row by row.
+    "embedding": lambda kind: pa.types.is_nested(kind) and not pa.types.is_struct(kind),
+}
 
 
 def _rows_from(batches: Iterator[pa.RecordBatch], position: int, units: list[Unit]) -> Iterator[pa.Table]:
@@ -125,7 +183,9 @@ def _vectors(column: pa.ChunkedArray, width: int) -> Records | None:
             return None
     elif array.type.list_size != width:
         return None
-    vectors = flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(array), width)
+    # What is too large for float32 becomes infinite, and is rejected as such.
+    with np.errstate(over="ignore"):
+        vectors = flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(array), width)
     records = Records(vectors, None, None)
     reject_not_finite(records)
     return records
@@ -137,10 +197,12 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_struct(kind):
+        # Of an image {"bytes": …, "path": …} only the bytes.
+        column = pc.struct_field(column, "bytes")
+    if _is_string(kind):
         try:
             column.validate(full=True)
         except pa.ArrowInvalid:
-            binary = pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()
-            return [value for chunk in column.chunks for value in chunk.view(binary).to_pylist()]
-    return column.to_pylist()
+            column = column.cast(pa.large_binary())
+    return column.to_pylist()  # type: ignore[no-any-return]

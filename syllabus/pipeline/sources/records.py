@@ -94,6 +94,12 @@ def _bytes(value: str | bytes | None) -> bytes:
     return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
 
 
+FLOAT_LABEL = (
+    "holds floating-point numbers; a label is a class: store it as integers or strings, or leave --label out"
+    " for k-means partitions (--clusters)"
+)
+
+
 class NotAClass(ValueError):
     """A label that is no class: a floating-point number, a list."""
 
