@@ -122,7 +122,7 @@ def test_an_output_that_cannot_be_used_is_one_line(data, made, capsys, tmp_path)
 
 def test_too_many_label_values_is_a_mistake(data, tmp_path, capsys):
     assert prepare(data, tmp_path / "m", label="id") == 2
-    assert "label='id': has 300 values for 300 examples" in lines_of(capsys)[-1]
+    assert "label='id': has at least 300 values for 300 examples" in lines_of(capsys)[-1]
     assert not (tmp_path / "m").exists()
 
 
