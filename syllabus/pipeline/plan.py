@@ -20,9 +20,9 @@ from syllabus.pipeline.work import Work, digest_of, key_of
 RUN_UNITS = 16
 CHEAP = ("column", "hashing")
 """Encoders that cost less than reading the source."""
-ENCODED_ROWS = 2048
-"""Rows in a unit where a model encodes, a minute or less on one core: a killed worker loses no more, a few
-thousand rows keep all workers busy, and sorting by length saves as much padding as it does in 8,192."""
+ENCODED_ROWS = 1024
+"""Rows in a unit where a model encodes, half a minute or less on one core: a killed worker loses no more, a
+few thousand rows keep all workers busy, and sorting by length saves nearly as much padding as in 8,192."""
 FEW_LABELS = 50
 
 
