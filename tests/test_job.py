@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets import digests, document, sentences, table, write_embeddings, write_texts
+from PIL import Image
 from rich.console import Console
 
 from syllabus.manifests import Manifest, allocate, budget, validate
@@ -193,8 +194,8 @@ def test_killed_in_the_middle_of_embed(tmp_path: Path) -> None:
         "--text",
         "text",
     ]
-    command += ["--label", "label", "--encoder", "slow_encoder:factory", "--subsets", "2"]
-    environment = {**os.environ, "SLOW_SECONDS": "0.4", "PYTHONPATH": str(HERE)}
+    command += ["--label", "label", "--encoder", "toy_encoder:factory", "--subsets", "2"]
+    environment = {**os.environ, "TOY_SECONDS": "0.4", "PYTHONPATH": str(HERE)}
     shards = tmp_path / "m.work" / "embed"
     with subprocess.Popen(
         [*command, "--output", str(tmp_path / "m")],
@@ -209,7 +210,7 @@ def test_killed_in_the_middle_of_embed(tmp_path: Path) -> None:
     left = len(list(shards.rglob("*.parquet")))
     assert 2 <= left < 6
     assert not (tmp_path / "m").exists()
-    environment["SLOW_SECONDS"] = "0"
+    environment["TOY_SECONDS"] = "0"
     again = subprocess.run(
         [*command, "--output", str(tmp_path / "m")],
         env=environment,
@@ -300,6 +301,30 @@ def test_broken_vectors_are_rejected(tmp_path: Path) -> None:
         5: ("null vector", "column vector is null"),
         6: ("zero vector", "a vector of norm 0 has no direction"),
     }
+
+
+def test_broken_images_are_rejected(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for number in range(60):
+        folder = tmp_path / "s" / ("cats", "dogs")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / f"{number:02d}.png")
+    whole = (tmp_path / "s" / "cats" / "08.png").read_bytes()
+    (tmp_path / "s" / "cats" / "08.png").write_bytes(whole[:40])
+    (tmp_path / "s" / "dogs" / "11.png").write_bytes(b"no image at all")
+    options = {"embedding": None, "image": "image", "label": "folder", "encoder": "toy_encoder:pixels"}
+    run(tmp_path / "s", tmp_path / "m", subsets=1, max_reject_rate=0.1, **options)
+    rejects = [(row["source_file"], row["reason"]) for row in table(tmp_path / "m", "rejects").to_pylist()]
+    assert rejects == [("cats/08.png", "unreadable image"), ("dogs/11.png", "unreadable image")]
+    rows = table(tmp_path / "m", "examples").to_pydict()
+    assert len(rows["index"]) == 58
+    assert {
+        (file.split("/")[0], label) for file, label in zip(rows["source_file"], rows["label"], strict=True)
+    } == {
+        ("cats", "cats"),
+        ("dogs", "dogs"),
+    }
+    assert validate(str(tmp_path / "m")).problems == []
 
 
 def test_mistakes_are_found_before_any_work(embeddings: Path, manifest: Path, tmp_path: Path) -> None:

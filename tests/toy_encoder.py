@@ -28,3 +28,15 @@ def factory():
 def _count_bytes(text: str) -> torch.Tensor:
     counts = np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=256)
     return torch.from_numpy(counts.astype(np.float32))
+
+
+def pixels():
+    """Return a fixed projection of an image's 8 × 8 grey pixels, and what takes them."""
+    module = torch.nn.Linear(64, DIMENSION, bias=False)
+    weights = np.random.default_rng(1).standard_normal((DIMENSION, 64), dtype=np.float32)
+    module.load_state_dict({"weight": torch.from_numpy(weights)})
+    return module, _grey
+
+
+def _grey(image) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(image.convert("L").resize((8, 8)), np.float32).ravel() - 127)

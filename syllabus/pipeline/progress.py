@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -25,6 +26,24 @@ def advance(stage: str, amount: int) -> None:
         _advanced[stage] += amount
 
 
+@dataclass(frozen=True)
+class _Watch:
+    console: Console
+    stage: str
+    total: int
+    unit: str
+    done: Callable[[], int]
+    interval: float
+    stop: threading.Event = field(default_factory=threading.Event)
+    start: float = field(default_factory=time.monotonic)
+
+    def counts(self) -> Iterator[tuple[int, float]]:
+        """Yield how much is done and how fast, once an interval, until the stage ends."""
+        while not self.stop.wait(self.interval):
+            count = min(self.total, max(_advanced[self.stage], self.done()))
+            yield count, count / (time.monotonic() - self.start)
+
+
 @contextmanager
 def watching(
     console: Console, stage: str, total: int, unit: str, done: Callable[[], int], interval: float = 0.5
@@ -32,32 +51,17 @@ def watching(
     """Show the progress of `stage` while the block runs; `done()` counts what the work directory shows."""
     with _guard:
         _advanced[stage] = 0
-    stop = threading.Event()
-    show = _bar if console.is_terminal else _lines
-    thread = threading.Thread(
-        target=show, args=(console, stage, total, unit, done, stop, interval), daemon=True
-    )
+    watch = _Watch(console, stage, total, unit, done, interval)
+    thread = threading.Thread(target=_bar if console.is_terminal else _lines, args=(watch,), daemon=True)
     thread.start()
     try:
         yield
     finally:
-        stop.set()
+        watch.stop.set()
         thread.join()
 
 
-def _count(stage: str, total: int, done: Callable[[], int]) -> int:
-    return min(total, max(_advanced[stage], done()))
-
-
-def _bar(
-    console: Console,
-    stage: str,
-    total: int,
-    unit: str,
-    done: Callable[[], int],
-    stop: threading.Event,
-    interval: float,
-) -> None:
+def _bar(watch: _Watch) -> None:
     columns = (
         TextColumn("{task.description:8}"),
         BarColumn(),
@@ -65,32 +69,20 @@ def _bar(
         TextColumn("{task.fields[unit]} {task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    start = time.monotonic()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(stage, total=total, unit=unit, rate="")
-        while not stop.wait(interval):
-            count = _count(stage, total, done)
-            rate = count / (time.monotonic() - start)
+    with Progress(*columns, console=watch.console, transient=True) as bar:
+        task = bar.add_task(watch.stage, total=watch.total, unit=watch.unit, rate="")
+        for count, rate in watch.counts():
             bar.update(task, completed=count, rate=f"{rate:,.0f}/s" if count else "")
 
 
-def _lines(
-    console: Console,
-    stage: str,
-    total: int,
-    unit: str,
-    done: Callable[[], int],
-    stop: threading.Event,
-    interval: float,
-) -> None:
-    start, told = time.monotonic(), 0
-    while not stop.wait(interval):
-        count = _count(stage, total, done)
-        tenth = 10 * count // total if total else 0
+def _lines(watch: _Watch) -> None:
+    told = 0
+    for count, rate in watch.counts():
+        tenth = 10 * count // watch.total if watch.total else 0
         if told < tenth < 10:
             told = tenth
-            rate = count / (time.monotonic() - start)
-            left = (total - count) / rate
-            console.print(
-                f"{stage}: {10 * tenth}%, {count:,} of {total:,} {unit}, {rate:,.0f}/s, {left:,.0f} s left"
+            left = (watch.total - count) / rate
+            watch.console.print(
+                f"{watch.stage}: {10 * tenth}%, {count:,} of {watch.total:,} {watch.unit},"
+                f" {rate:,.0f}/s, {left:,.0f} s left"
             )
