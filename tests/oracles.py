@@ -63,6 +63,31 @@ def disparity_min(rows):
     return lambda chosen: min((dist[a, b] for a, b in itertools.combinations(chosen, 2)), default=0.0)
 
 
+def disparity_sum(rows):
+    s = similarities(rows)
+    return lambda chosen: sum(1 - s[a, b] for a, b in itertools.combinations(chosen, 2))
+
+
+def feature_based(features, curve=np.sqrt):
+    features = features.astype(np.float64)
+    return lambda chosen: curve(features[chosen].sum(axis=0)).sum() if chosen else 0.0
+
+
+def saturated_coverage(rows, share=0.1):
+    caps = share * similarities(rows).sum(axis=1)
+    s = np.maximum(similarities(rows), 0)
+    return lambda chosen: np.minimum(s[:, chosen].sum(axis=1), caps).sum() if chosen else 0.0
+
+
+def log_determinant(rows, regularisation=1.0):
+    matrix = similarities(rows) + regularisation * np.eye(len(rows))
+    return lambda chosen: np.linalg.slogdet(matrix[np.ix_(chosen, chosen)])[1] if chosen else 0.0
+
+
+def mixture(parts, weights):
+    return lambda chosen: sum(weight * part(chosen) for weight, part in zip(weights, parts, strict=True))
+
+
 def best_value(f, n, k):
     """Return the largest f over all sets of k of n."""
     return max(f(list(chosen)) for chosen in itertools.combinations(range(n), k))

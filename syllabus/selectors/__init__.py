@@ -1,15 +1,20 @@
 """Which examples, and in which order: arrays in, row numbers and gains out. No files, no Beam, no logging.
 
-Set functions (`GraphCut`, `FacilityLocation`, `DisparityMin`) × optimisers (`maximize`), subsets for the easy
-phase (`explore`), probabilities for the hard one (`importances`), orders (`herding`), partitions (`kmeans`).
+Set functions (one class each, `Mixture` of them) × optimisers (`maximize`), subsets for the easy phase
+(`explore`), probabilities for the hard one (`importances`), orders (`herding`), partitions (`kmeans`).
 """
 
 from . import balancing, herding, importances, kmeans
 from .disparity_min import DisparityMin
+from .disparity_sum import DisparitySum
 from .errors import SelectionError
 from .facility_location import FacilityLocation
+from .feature_based import FeatureBased
 from .graph_cut import GraphCut
+from .log_determinant import LogDeterminant
 from .maximize import FUNCTIONS, OPTIMIZERS, maximize, random_value, valid_optimizers
+from .mixture import Mixture
+from .saturated_coverage import SaturatedCoverage
 from .selection import Selection
 from .sge import explore
 
@@ -17,8 +22,13 @@ __all__ = [
     "FUNCTIONS",
     "OPTIMIZERS",
     "DisparityMin",
+    "DisparitySum",
     "FacilityLocation",
+    "FeatureBased",
     "GraphCut",
+    "LogDeterminant",
+    "Mixture",
+    "SaturatedCoverage",
     "Selection",
     "SelectionError",
     "balancing",

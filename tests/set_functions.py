@@ -1,0 +1,45 @@
+"""Every set function by name over the same rows, and the brute force for it."""
+
+import numpy as np
+import oracles
+
+from syllabus.selectors import (
+    FUNCTIONS,
+    DisparityMin,
+    FacilityLocation,
+    GraphCut,
+    LogDeterminant,
+    Mixture,
+    valid_optimizers,
+)
+
+NAMES = (*sorted(FUNCTIONS), "mixture", "mixture_with_disparity")
+WEIGHTS = (0.1, 1.0, 30.0)
+
+
+def taken(name, rows):
+    """Return what the function takes: features are never negative."""
+    return np.abs(rows) if name == "feature_based" else rows
+
+
+def made(name, rows):
+    if name == "mixture":
+        return Mixture([GraphCut(rows), FacilityLocation(rows), LogDeterminant(rows)], WEIGHTS)
+    if name == "mixture_with_disparity":
+        return Mixture([GraphCut(rows), DisparityMin(rows)], WEIGHTS[:2])
+    return FUNCTIONS[name](taken(name, rows))
+
+
+def brute(name, rows):
+    if name == "mixture":
+        parts = (oracles.graph_cut, oracles.facility_location, oracles.log_determinant)
+        return oracles.mixture([part(rows) for part in parts], WEIGHTS)
+    if name == "mixture_with_disparity":
+        return oracles.mixture([oracles.graph_cut(rows), oracles.disparity_min(rows)], WEIGHTS[:2])
+    return getattr(oracles, name)(taken(name, rows))
+
+
+def having(optimizer):
+    """Return the names for which an optimiser is valid."""
+    few = oracles.planted("normal", 3, 2, seed=0)
+    return [name for name in NAMES if optimizer in valid_optimizers(made(name, few))]
