@@ -58,6 +58,14 @@ def facility_location(rows):
     return lambda chosen: s[:, chosen].max(axis=1).sum() if chosen else 0.0
 
 
+def sparse_facility_location(rows, neighbours=64):
+    s = np.maximum(similarities(rows), 0)
+    near = np.argsort(-s, axis=1, kind="stable")[:, :neighbours]
+    kept = np.zeros_like(s)
+    np.put_along_axis(kept, near, np.take_along_axis(s, near, axis=1), axis=1)
+    return lambda chosen: kept[:, chosen].max(axis=1).sum() if chosen else 0.0
+
+
 def disparity_min(rows):
     dist = distances(rows)
     return lambda chosen: min((dist[a, b] for a, b in itertools.combinations(chosen, 2)), default=0.0)

@@ -11,12 +11,15 @@ from .errors import SelectionError
 from .facility_location import FacilityLocation
 from .feature_based import FeatureBased
 from .graph_cut import GraphCut
+from .knapsack import maximize_within
 from .log_determinant import LogDeterminant
 from .maximize import FUNCTIONS, OPTIMIZERS, maximize, random_value, valid_optimizers
 from .mixture import Mixture
 from .saturated_coverage import SaturatedCoverage
 from .selection import Selection
 from .sge import explore
+from .sieve import sieve
+from .sparse_facility_location import SparseFacilityLocation
 
 __all__ = [
     "FUNCTIONS",
@@ -31,12 +34,15 @@ __all__ = [
     "SaturatedCoverage",
     "Selection",
     "SelectionError",
+    "SparseFacilityLocation",
     "balancing",
     "explore",
     "herding",
     "importances",
     "kmeans",
     "maximize",
+    "maximize_within",
     "random_value",
+    "sieve",
     "valid_optimizers",
 ]

@@ -25,9 +25,20 @@ from .randomness import key_of, sample_to_front, stream
 from .saturated_coverage import SaturatedCoverage
 from .selection import Selection
 from .set_function import SetFunction
+from .sparse_facility_location import SparseFacilityLocation
 from .task import Task
 from .validation import Seed, budget_of, constraints_of, real_number, seed_words
 
+# The first two have lazy optimisers of their own.
+_SUBMODULAR = (
+    FacilityLocation,
+    GraphCut,
+    FeatureBased,
+    LogDeterminant,
+    Mixture,
+    SaturatedCoverage,
+    SparseFacilityLocation,
+)
 # Disparity-min and -sum are not submodular: an old gain is no bound, and lazy greedy would return another set
 # without a word. Their exact greedy is as fast: by blocks of distances (`farthest_first.py`), and by the
 # query (`drifting.py`, which needs no submodularity).
@@ -39,10 +50,10 @@ _SOLVERS: dict[tuple[type[SetFunction], str], Any] = {
     (DisparitySum, "stochastic"): stochastic,
     (FacilityLocation, "lazy"): facility_location_lazy.lazy,
     (GraphCut, "lazy"): drifting.lazy,
-    **{(kind, "lazy"): lazy for kind in (FeatureBased, LogDeterminant, Mixture, SaturatedCoverage)},
+    **{(kind, "lazy"): lazy for kind in _SUBMODULAR[2:]},
     **{
         (kind, name): solver
-        for kind in (FacilityLocation, FeatureBased, GraphCut, LogDeterminant, Mixture, SaturatedCoverage)
+        for kind in _SUBMODULAR
         for name, solver in (("naive", naive), ("stochastic", stochastic), ("lazier", lazier))
     },
 }
@@ -59,6 +70,7 @@ FUNCTIONS: dict[str, type[SetFunction]] = {
         GraphCut,
         LogDeterminant,
         SaturatedCoverage,
+        SparseFacilityLocation,
     )
 }
 _STOCHASTIC_GREEDY = 1  # purpose number of its random keys
