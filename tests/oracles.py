@@ -58,6 +58,20 @@ def facility_location(rows):
     return lambda chosen: s[:, chosen].max(axis=1).sum() if chosen else 0.0
 
 
+def facility_location_conditional_gain(rows, private, hardness=1.0):
+    s = similarities(rows)
+    other = (1 + rows.astype(np.float64) @ private.astype(np.float64).T) / 2
+    served = hardness * np.maximum(other.max(axis=1), 0)
+    return lambda chosen: np.maximum(s[:, chosen].max(axis=1) - served, 0).sum() if chosen else 0.0
+
+
+def facility_location_mutual_information(rows, query, relevance=1.0):
+    s = np.maximum((1 + rows.astype(np.float64) @ query.astype(np.float64).T) / 2, 0)
+    return lambda chosen: (
+        s[chosen].max(axis=0).sum() + relevance * s[chosen].max(axis=1).sum() if chosen else 0.0
+    )
+
+
 def sparse_facility_location(rows, neighbours=64):
     s = np.maximum(similarities(rows), 0)
     near = np.argsort(-s, axis=1, kind="stable")[:, :neighbours]

@@ -14,6 +14,7 @@ from syllabus.selectors import (
 )
 
 NAMES = (*sorted(FUNCTIONS), "mixture", "mixture_with_disparity")
+GUIDED = ("facility_location_conditional_gain", "facility_location_mutual_information")
 WEIGHTS = (0.1, 1.0, 30.0)
 
 
@@ -22,12 +23,28 @@ def taken(name, rows):
     return np.abs(rows) if name == "feature_based" else rows
 
 
+def references(rows):
+    """Return a query or private set: two rows opposite to the mean, and one between the first two axes."""
+    d = rows.shape[1]
+    mean = rows.astype(np.float64).mean(axis=0) + 1e-3
+    return oracles.unit([-mean, -mean + 0.1, np.arange(d) < 2])
+
+
 def made(name, rows):
     if name == "mixture":
         return Mixture([GraphCut(rows), FacilityLocation(rows), LogDeterminant(rows)], WEIGHTS)
     if name == "mixture_with_disparity":
         return Mixture([GraphCut(rows), DisparityMin(rows)], WEIGHTS[:2])
+    if name in GUIDED:
+        return FUNCTIONS[name](rows, references(rows))
     return FUNCTIONS[name](taken(name, rows))
+
+
+def kind(name, rows):
+    """Return the function's constructor of vectors alone; a guided one has the references of `rows`."""
+    if name in GUIDED:
+        return lambda vectors: FUNCTIONS[name](vectors, references(rows))
+    return FUNCTIONS[name]
 
 
 def brute(name, rows):
@@ -36,6 +53,8 @@ def brute(name, rows):
         return oracles.mixture([part(rows) for part in parts], WEIGHTS)
     if name == "mixture_with_disparity":
         return oracles.mixture([oracles.graph_cut(rows), oracles.disparity_min(rows)], WEIGHTS[:2])
+    if name in GUIDED:
+        return getattr(oracles, name)(rows, references(rows))
     return getattr(oracles, name)(taken(name, rows))
 
 

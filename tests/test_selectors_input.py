@@ -4,12 +4,14 @@ import numpy as np
 import oracles
 import pytest
 import torch
-from set_functions import made, taken
+from set_functions import kind, made, taken
 
 from syllabus.selectors import (
     FUNCTIONS,
     DisparityMin,
     FacilityLocation,
+    FacilityLocationConditionalGain,
+    FacilityLocationMutualInformation,
     FeatureBased,
     GraphCut,
     LogDeterminant,
@@ -63,7 +65,7 @@ def refuses(words, call, *arguments, **options):
 def test_vectors(name, vectors, words):
     if name == "feature_based" and "norm" in " ".join(words):
         return  # features need no norm
-    refuses([name, *words], FUNCTIONS[name], vectors)
+    refuses([name, *words], kind(name, ROWS), vectors)
 
 
 @pytest.mark.parametrize("budget", [0, -1, 31, 2.0, True, "3", None])
@@ -126,7 +128,8 @@ def test_clusters_and_orders():
 
 
 def test_rows_need_a_norm_of_one_within_the_tolerance():
-    for name, function in FUNCTIONS.items():
+    for name in FUNCTIONS:
+        function = kind(name, ROWS)
         if name == "feature_based":
             continue
         function((ROWS * (1 + 0.9e-4)).astype(np.float32))
@@ -142,19 +145,20 @@ def test_tensors_and_strided_arrays_are_the_same_as_arrays(name):
     wide = np.empty((30, 16), np.float32)
     wide[:, ::2] = rows
     for vectors in (tensor, tensor.clone().requires_grad_(), wide[:, ::2], np.asfortranarray(rows)):
-        found = maximize(FUNCTIONS[name](vectors), 10, optimizer)
+        found = maximize(kind(name, ROWS)(vectors), 10, optimizer)
         assert found.indices.tolist() == expected.indices.tolist()
         assert found.gains.tolist() == expected.gains.tolist()
-    assert np.shares_memory(FUNCTIONS[name](tensor).rows, tensor.numpy())
+    assert np.shares_memory(kind(name, ROWS)(tensor).rows, tensor.numpy())
 
 
 def test_nothing_writes_to_the_vectors():
     rows = ROWS.copy()
     rows.flags.writeable = False
-    for name, function in FUNCTIONS.items():
+    for name in FUNCTIONS:
+        function = kind(name, ROWS)
         maximize(function(taken(name, rows)), 30, "naive")
         explore(function(taken(name, rows)), 5, 2, seed=0)
-        if "lazy" in valid_optimizers(function):
+        if "lazy" in valid_optimizers(FUNCTIONS[name]):
             maximize(function(taken(name, rows)), 30, "lazy")
     order = herding.balance(rows)
     herding.greedy(rows)
@@ -175,7 +179,8 @@ def test_a_single_row():
 def test_tensors_on_a_gpu_are_the_same_as_arrays():
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    for name, function in FUNCTIONS.items():
+    for name in FUNCTIONS:
+        function = kind(name, ROWS)
         rows = taken(name, ROWS)
         expected = maximize(function(rows), 10, "naive")
         found = maximize(function(torch.from_numpy(rows).cuda()), 10, "naive")
@@ -222,3 +227,28 @@ def test_a_mixture_says_which_optimisers_its_parts_allow():
     refuses(["mixture", "'lazy'", "naive, stochastic"], maximize, mixed, 3, "lazy")
     refuses(["mixture", "'lazier'", "naive, stochastic"], maximize, mixed, 3, "lazier", seed=0)
     refuses(["'lazy'", "no chance", "lazier, stochastic"], explore, GraphCut(ROWS), 3, 2, 0, optimizer="lazy")
+
+
+def test_reference_rows():
+    for function in (FacilityLocationConditionalGain, FacilityLocationMutualInformation):
+        refuses([function.name, "7 columns", "8"], function, ROWS, np.eye(7, dtype=np.float32))
+        refuses([function.name, "row 0", "norm 2"], function, ROWS, 2 * np.eye(8, dtype=np.float32))
+    refuses(["hardness=-1", "[0, inf)"], FacilityLocationConditionalGain, ROWS, ROWS[:2], hardness=-1)
+    refuses(["relevance=nan"], FacilityLocationMutualInformation, ROWS, ROWS[:2], relevance=float("nan"))
+
+
+def test_a_guided_selection_turns_to_the_query_and_from_the_private_rows():
+    rows = oracles.planted("clusters", 200, 8, seed=0)
+    query = rows[:1]
+    towards = maximize(FacilityLocationMutualInformation(rows, query), 10).indices
+    away = maximize(FacilityLocationConditionalGain(rows, query), 10).indices
+    similar = rows @ query[0]
+    assert similar[towards].min() >= np.sort(similar)[-10]
+    cluster = similar > 0.9
+    assert cluster.sum() >= 20
+    assert not cluster[away[:2]].any()
+    plain = maximize(FacilityLocation(rows), 10).indices
+    assert (
+        maximize(FacilityLocationConditionalGain(rows, query, hardness=0), 10).indices.tolist()
+        == plain.tolist()
+    )

@@ -5,6 +5,7 @@ Set functions (one class each, `Mixture` of them) × optimisers (`maximize`), su
 """
 
 from . import balancing, herding, importances, kmeans
+from .conditional_gain import FacilityLocationConditionalGain
 from .disparity_min import DisparityMin
 from .disparity_sum import DisparitySum
 from .errors import SelectionError
@@ -15,8 +16,10 @@ from .knapsack import maximize_within
 from .log_determinant import LogDeterminant
 from .maximize import FUNCTIONS, OPTIMIZERS, maximize, random_value, valid_optimizers
 from .mixture import Mixture
+from .mutual_information import FacilityLocationMutualInformation
 from .saturated_coverage import SaturatedCoverage
 from .selection import Selection
+from .set_function import SetFunction
 from .sge import explore
 from .sieve import sieve
 from .sparse_facility_location import SparseFacilityLocation
@@ -27,6 +30,8 @@ __all__ = [
     "DisparityMin",
     "DisparitySum",
     "FacilityLocation",
+    "FacilityLocationConditionalGain",
+    "FacilityLocationMutualInformation",
     "FeatureBased",
     "GraphCut",
     "LogDeterminant",
@@ -34,6 +39,7 @@ __all__ = [
     "SaturatedCoverage",
     "Selection",
     "SelectionError",
+    "SetFunction",
     "SparseFacilityLocation",
     "balancing",
     "explore",

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from .compiled import compiled
 from .exact import dot, excess
-from .kernel import KernelFunction
+from .kernel import GIBIBYTE, KernelFunction
 from .set_function import State
+from .validation import Vectors
 
 
 class FacilityLocation(KernelFunction):
@@ -30,6 +31,10 @@ class FacilityLocation(KernelFunction):
     name: ClassVar[str] = "facility_location"
     submodular = True
     monotone = True
+
+    def __init__(self, vectors: Vectors, memory_budget: int = 2 * GIBIBYTE) -> None:
+        super().__init__(vectors, memory_budget)
+        self.served = np.zeros(self.n)  # how close the empty set is to each row
 
     def state(self) -> "FacilityLocationState":
         """Return the empty set."""
@@ -69,7 +74,7 @@ class FacilityLocationState(State):
 
     def __init__(self, function: FacilityLocation) -> None:
         self.function = function
-        self.levels = np.zeros(function.n)
+        self.levels = function.served.copy()
         self.floors = np.empty(function.n, np.float32)
         set_floors(self.levels, function.error, self.floors)
 
@@ -106,7 +111,7 @@ class FacilityLocationState(State):
 
     def value(self) -> float:
         """Return f of the set."""
-        return math.fsum(self.levels)
+        return math.fsum(self.levels - self.function.served)
 
 
 @compiled

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import drifting, facility_location_lazy
+from .conditional_gain import FacilityLocationConditionalGain
 from .disparity_min import DisparityMin
 from .disparity_sum import DisparitySum
 from .errors import SelectionError
@@ -21,6 +22,7 @@ from .graph_cut import GraphCut
 from .greedy import lazier, lazy, naive, stochastic
 from .log_determinant import LogDeterminant
 from .mixture import Mixture
+from .mutual_information import FacilityLocationMutualInformation
 from .randomness import key_of, sample_to_front, stream
 from .saturated_coverage import SaturatedCoverage
 from .selection import Selection
@@ -29,15 +31,17 @@ from .sparse_facility_location import SparseFacilityLocation
 from .task import Task
 from .validation import Seed, budget_of, constraints_of, real_number, seed_words
 
-# The first two have lazy optimisers of their own.
+# The first three have lazy optimisers of their own.
 _SUBMODULAR = (
     FacilityLocation,
+    FacilityLocationConditionalGain,
     GraphCut,
     FeatureBased,
     LogDeterminant,
     Mixture,
     SaturatedCoverage,
     SparseFacilityLocation,
+    FacilityLocationMutualInformation,
 )
 # Disparity-min and -sum are not submodular: an old gain is no bound, and lazy greedy would return another set
 # without a word. Their exact greedy is as fast: by blocks of distances (`farthest_first.py`), and by the
@@ -49,8 +53,9 @@ _SOLVERS: dict[tuple[type[SetFunction], str], Any] = {
     (DisparitySum, "lazy"): drifting.lazy,
     (DisparitySum, "stochastic"): stochastic,
     (FacilityLocation, "lazy"): facility_location_lazy.lazy,
+    (FacilityLocationConditionalGain, "lazy"): facility_location_lazy.lazy,
     (GraphCut, "lazy"): drifting.lazy,
-    **{(kind, "lazy"): lazy for kind in _SUBMODULAR[2:]},
+    **{(kind, "lazy"): lazy for kind in _SUBMODULAR[3:]},
     **{
         (kind, name): solver
         for kind in _SUBMODULAR
@@ -66,6 +71,8 @@ FUNCTIONS: dict[str, type[SetFunction]] = {
         DisparityMin,
         DisparitySum,
         FacilityLocation,
+        FacilityLocationConditionalGain,
+        FacilityLocationMutualInformation,
         FeatureBased,
         GraphCut,
         LogDeterminant,
