@@ -5,9 +5,9 @@
 
 Isotropic unit rows of 384 float32. Ours includes the checks and the similarities; the peers are given the
 float64 kernel (1 + cos)/2, whose time is not theirs. Median of three (one, above 5 s). `peak` is the memory
-of the process above what it held before the selection, the peers' kernel in it. `same` is how many of the k
-ids agree, in order: peers break ties to the largest index, and so are given the rows reversed. A peer that
-is not installed is left out; one that needs longer than --patience is shown with that as its least time.
+of the process above what it held before it made its data. `same` is how many of the k ids agree, in order:
+peers break ties to the largest index, so ours is given the rows reversed. A peer that is not installed is
+left out; one not done after --patience seconds, kernel and imports among them, is stopped.
 """
 
 import argparse

@@ -121,7 +121,7 @@ def plot(folder: Path, output: Path) -> None:
     ]
     budget = 300
     order = np.random.default_rng(0).permutation(len(rows))[:budget]
-    ranks = np.unique(np.geomspace(1, budget, 80).astype(int))
+    ranks = np.unique(np.geomspace(1, budget, 50).astype(int))
     figure, panels = plt.subplots(2, 4, figsize=(10, 4.6), layout="constrained")
     for panel, function in zip(panels.flat, functions, strict=False):
         optimizer = "naive" if isinstance(function, DisparityMin) else "lazy"
@@ -135,6 +135,7 @@ def plot(folder: Path, output: Path) -> None:
         panel.plot(shown, chance[shown - 1], color="#b0b0b0", linewidth=1, label="rows in random order")
         panel.plot(shown, greedy[shown - 1], color="#1f5fa8", linewidth=1.6, label="greedy")
         panel.set(title=title, xscale="log")
+        panel.minorticks_off()
         panel.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4))
     panels[0, 0].legend(frameon=False)
     panels.flat[-1].axis("off")

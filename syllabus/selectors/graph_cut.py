@@ -44,8 +44,8 @@ class GraphCut(QueryFunction):
         self.terms = self.step * squared_norms(self.rows) / 2
 
     def slack(self) -> float:
-        """Return a bound on the rounding of any gain: all sums are of at most n terms of 1."""
-        return 1e-15 * float((self.rows.shape[1] + 8) * (1 + 2 * self.step) * self.n)
+        """Return a bound on the rounding of any gain: q is at most n long, and rounded at each of n picks."""
+        return 1e-15 * float((self.rows.shape[1] + self.n) * (1 + 2 * self.step) * self.n)
 
     def _value(self, indices: NDArray[np.int64]) -> float:
         size, picked = len(indices), sum_of_rows(self.rows, indices)
