@@ -24,10 +24,8 @@ def taken(name, rows):
 
 
 def references(rows):
-    """Return a query or private set: two rows opposite to the mean, and one between the first two axes."""
-    d = rows.shape[1]
-    mean = rows.astype(np.float64).mean(axis=0) + 1e-3
-    return oracles.unit([-mean, -mean + 0.1, np.arange(d) < 2])
+    """Return a query or private set, (2, d): the first row and its opposite."""
+    return np.stack([rows[0], -rows[0]])
 
 
 def made(name, rows):
