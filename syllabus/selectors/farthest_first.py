@@ -21,6 +21,7 @@ from .nearest import lower_nearest, squared_norms
 from .task import Task
 
 _BLOCK = 256  # rows brought up to date together: wide enough for the product, small enough to be picked from
+_BLOCK_SHARE = 128  # at least n / 128 rows: finding a block costs a pass over n bounds
 _CHUNK = 512  # picks compared at once
 
 
@@ -46,9 +47,10 @@ def farthest_first(
     norms[:count] = squared_norms(picked[:count])
     distances = np.empty(budget)
     start = count
+    size = max(_BLOCK, function.n // _BLOCK_SHARE)
     while count < budget:
         left = len(task.candidates) - (count - len(task.first))
-        block, bound, bound_index = _largest(nearest, min(_BLOCK, left))
+        block, bound, bound_index = _largest(nearest, min(size, left))
         block = _by_seen(block, seen)
         block_rows = rows[block]
         block_nearest = nearest[block]

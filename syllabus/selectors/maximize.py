@@ -31,18 +31,18 @@ from .sparse_facility_location import SparseFacilityLocation
 from .task import Task
 from .validation import Seed, budget_of, constraints_of, real_number, seed_words
 
-# The first three have lazy optimisers of their own.
-_SUBMODULAR = (
-    FacilityLocation,
-    FacilityLocationConditionalGain,
-    GraphCut,
-    FeatureBased,
-    LogDeterminant,
-    Mixture,
-    SaturatedCoverage,
-    SparseFacilityLocation,
-    FacilityLocationMutualInformation,
-)
+# The submodular functions, each with its lazy optimiser.
+_LAZY: dict[type[SetFunction], Any] = {
+    FacilityLocation: facility_location_lazy.lazy,
+    FacilityLocationConditionalGain: facility_location_lazy.lazy,
+    FacilityLocationMutualInformation: lazy,
+    FeatureBased: lazy,
+    GraphCut: drifting.lazy,
+    LogDeterminant: lazy,
+    Mixture: lazy,
+    SaturatedCoverage: lazy,
+    SparseFacilityLocation: lazy,
+}
 # Disparity-min and -sum are not submodular: an old gain is no bound, and lazy greedy would return another set
 # without a word. Their exact greedy is as fast: by blocks of distances (`farthest_first.py`), and by the
 # query (`drifting.py`, which needs no submodularity).
@@ -52,13 +52,10 @@ _SOLVERS: dict[tuple[type[SetFunction], str], Any] = {
     (DisparitySum, "naive"): naive,
     (DisparitySum, "lazy"): drifting.lazy,
     (DisparitySum, "stochastic"): stochastic,
-    (FacilityLocation, "lazy"): facility_location_lazy.lazy,
-    (FacilityLocationConditionalGain, "lazy"): facility_location_lazy.lazy,
-    (GraphCut, "lazy"): drifting.lazy,
-    **{(kind, "lazy"): lazy for kind in _SUBMODULAR[3:]},
+    **{(kind, "lazy"): solver for kind, solver in _LAZY.items()},
     **{
         (kind, name): solver
-        for kind in _SUBMODULAR
+        for kind in _LAZY
         for name, solver in (("naive", naive), ("stochastic", stochastic), ("lazier", lazier))
     },
 }
