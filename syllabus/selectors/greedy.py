@@ -1,6 +1,5 @@
 """Naive, lazy, stochastic and lazier-than-lazy greedy over any set function."""
 
-import heapq
 import math
 
 import numpy as np
@@ -12,7 +11,7 @@ from .task import Task
 
 Picked = tuple[NDArray[np.int64], NDArray[np.float64], State]
 
-_WIDEST = 64  # stale rows brought up to date together, at most
+_NARROWEST = 8  # candidates of the largest old gains that are scored first
 _BLOCK = 16  # sampled rows scored together
 
 
@@ -36,29 +35,32 @@ def lazy(function: SetFunction, task: Task) -> Picked:
     """Return the same as `naive` for a submodular function (Minoux, "Accelerated greedy algorithms", 1978).
 
     An old gain bounds a new one, so a candidate is scored again only where its old gain reaches the best
-    found. One gain of every candidate, then as many as bounds leave open, and a heap.
+    found. One gain of every candidate, then as many as bounds leave open: first those of the largest bounds,
+    then ever more at a time, so that where bounds rule out nothing a pick costs little more than `naive`'s.
     """
     picks, gains, state = begin(function, task)
     slack = function.slack()
-    old = state.gains(state.scores(task.candidates))
-    heap = [(-gain, int(index)) for gain, index in zip(old.tolist(), task.candidates, strict=True)]
-    heapq.heapify(heap)
+    candidates = task.candidates
+    bounds = state.gains(state.scores(candidates))
     for t in range(len(task.first), task.budget):
-        pick, best, best_gain, width = -1, -math.inf, -math.inf, 1
-        fresh: list[tuple[float, int]] = []
-        while heap and slack - heap[0][0] >= best_gain:
-            stale = np.array([heapq.heappop(heap)[1] for _ in range(min(width, len(heap)))])
-            scores = state.scores(stale)
-            found = state.gains(scores)
-            fresh += zip((-found).tolist(), stale.tolist(), strict=True)
-            pick, best = better(pick, best, stale, scores)
-            best_gain = max(best_gain, float(found.max()))
-            width = min(2 * width, _WIDEST)
-        for entry in fresh:
-            if entry[1] != pick:
-                heapq.heappush(heap, entry)
+        pick, best, best_gain, width = -1, -math.inf, -math.inf, _NARROWEST
+        stale = np.arange(len(candidates))
+        while len(stale):
+            if width < len(stale):
+                order = np.argpartition(-bounds[stale], width)
+                block, stale = stale[order[:width]], stale[order[width:]]
+            else:
+                block, stale = stale, stale[:0]
+            scores = state.scores(candidates[block])
+            bounds[block] = state.gains(scores)
+            pick, best = better(pick, best, candidates[block], scores)
+            best_gain = max(best_gain, float(bounds[block].max()))
+            stale = stale[bounds[stale] + slack >= best_gain]
+            width *= 4
         picks[t] = pick
         gains[t] = state.add(pick, best)
+        place = int(np.searchsorted(candidates, pick))
+        candidates, bounds = np.delete(candidates, place), np.delete(bounds, place)
     return picks, gains, state
 
 
@@ -95,8 +97,8 @@ def lazier(function: SetFunction, task: Task, key: np.uint64, epsilon: float) ->
     Rows come in random order. One whose old gain is below the best found cannot win and is passed over, which
     costs nothing; the pick is made when s = ⌊n/k · ln(1/ε)⌋ rows in a row were scored without a better one.
     So the rows looked at contain a sample of at least s, and the promise of `stochastic` holds; for facility
-    location at ε = 0.01 the normalised gain is .97-1 instead of .84-.98, at about 1.3 times the scored rows. The
-    subsets of different seeds are more alike; for graph cut they may be the same.
+    location at ε = 0.01 the normalised gain is .97-1 instead of .84-.98, at about 1.3 times the scored rows.
+    The subsets of different seeds are more alike; for graph cut they may be the same.
     """
     picks, gains, state = begin(function, task)
     size = sample_size(function.n, task.budget, epsilon)
