@@ -136,7 +136,8 @@ def plot(folder: Path, output: Path) -> None:
         panel.plot(shown, greedy[shown - 1], color="#1f5fa8", linewidth=1.6, label="greedy")
         panel.set(title=title, xscale="log")
         panel.minorticks_off()
-        panel.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4))
+        if isinstance(function, FacilityLocation):
+            panel.set_yscale("log")  # the first gain is 30 times the second
     panels[0, 0].legend(frameon=False)
     panels.flat[-1].axis("off")
     figure.supxlabel("rank")
