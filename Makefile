@@ -36,6 +36,7 @@ test-engines: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python benchmarks/selection.py
+	$(BIN)/python benchmarks/peers.py --quick
 
 clean:
 	rm -rf $(VENV) runs examples/*/data

@@ -2,7 +2,7 @@
 
 (Not called selectors.py: beside other scripts that name would shadow Python's own module.)
 
-    python benchmarks/selection.py             # all rows, about two minutes on one thread
+    python benchmarks/selection.py             # all rows, about four minutes on one thread
     python benchmarks/selection.py --quick     # the small ones
 
 One thread; everything compiled before; the median of three (one, above 5 s). `ratio` is ours over the product
@@ -13,6 +13,8 @@ import argparse
 import os
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -21,10 +23,13 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 import numpy as np  # noqa: E402
+from peers import PeakMemory, resident  # noqa: E402
 
 from syllabus.selectors import (  # noqa: E402
     DisparityMin,
+    DisparitySum,
     FacilityLocation,
+    FeatureBased,
     GraphCut,
     explore,
     herding,
@@ -95,9 +100,41 @@ def fifty_thousand() -> None:
     rows = vectors(50_000)
     out = np.empty(50_000, np.float32)
     a_pass = seconds(lambda: np.matmul(rows, rows[0], out=out))
-    ours = seconds(lambda: maximize(GraphCut(rows), 500))
-    line("graph cut, lazy, isotropic (worst case)", 50_000, 500, ours, 500 * a_pass, "gemv/pick")
+    ours = seconds(lambda: maximize(GraphCut(rows), 5000))
+    line("graph cut, lazy, isotropic (worst case)", 50_000, 5000, ours, 5000 * a_pass, "gemv/pick")
     selection("disparity-min, isotropic", rows, 5000, lambda: maximize(DisparityMin(rows), 5000, "naive"))
+
+
+GROWING = {
+    "graph cut, lazy": lambda rows: maximize(GraphCut(rows), 500),
+    "disparity-min": lambda rows: maximize(DisparityMin(rows), 500, "naive"),
+    "disparity-sum, lazy": lambda rows: maximize(DisparitySum(rows), 500),
+    "feature-based, lazy": lambda rows: maximize(FeatureBased(np.abs(rows, out=rows)), 500),
+    "facility location, lazy": lambda rows: maximize(FacilityLocation(rows), 500),
+}
+
+
+def growth(name: str) -> None:
+    """Print time and memory above the vectors as n doubles at k = 500; isotropic vectors."""
+    last: tuple[float, float] | None = None
+    for n in (5000, 10_000, 20_000) if "facility" in name else (25_000, 50_000, 100_000):
+        rows = vectors(n)
+        before = resident()
+        with PeakMemory() as peak:
+            ours = seconds(lambda rows=rows: GROWING[name](rows))
+        used = (peak.largest - before) / 1e6
+        times = f"{ours / last[0]:6.2f} {used / last[1]:7.2f}" if last else ""
+        above = 100 * used * 1e6 / rows.nbytes
+        print(f"{name:26} {n:8,} {ours:9.3f} {used:9.0f} {above:8.0f}% {times}", flush=True)
+        last = ours, used
+
+
+def growths() -> None:
+    heads = f"{'seconds':>9} {'MB above':>9} {'of them':>9} {'x time':>6} {'x memory':>7}"
+    print(f"\n{'k = 500':26} {'n':>8} {heads}")
+    for name in GROWING:
+        # A process each: memory that was used before would not show again.
+        subprocess.run([sys.executable, __file__, "--growth", name], check=True)
 
 
 def main() -> None:
@@ -105,8 +142,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="only what takes less than a few seconds")
-    quick = parser.parse_args().quick
+    parser.add_argument("--growth", choices=GROWING, help="only this line of the growth table")
+    options = parser.parse_args()
+    quick = options.quick
     warm = vectors(700)
+    if options.growth:
+        GROWING[options.growth](warm)
+        growth(options.growth)
+        return
     for call in (
         lambda: maximize(GraphCut(warm), 70),
         lambda: explore(GraphCut(warm), 70, 2, seed=0),
@@ -147,6 +190,7 @@ def main() -> None:
         twenty_thousand("clustered", 50)
         twenty_thousand("isotropic", 0)
         fifty_thousand()
+        growths()
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 
 

@@ -58,9 +58,56 @@ def facility_location(rows):
     return lambda chosen: s[:, chosen].max(axis=1).sum() if chosen else 0.0
 
 
+def facility_location_conditional_gain(rows, private, hardness=1.0):
+    s = similarities(rows)
+    other = (1 + rows.astype(np.float64) @ private.astype(np.float64).T) / 2
+    served = hardness * np.maximum(other.max(axis=1), 0)
+    return lambda chosen: np.maximum(s[:, chosen].max(axis=1) - served, 0).sum() if chosen else 0.0
+
+
+def facility_location_mutual_information(rows, query, relevance=1.0):
+    s = np.maximum((1 + rows.astype(np.float64) @ query.astype(np.float64).T) / 2, 0)
+    return lambda chosen: (
+        s[chosen].max(axis=0).sum() + relevance * s[chosen].max(axis=1).sum() if chosen else 0.0
+    )
+
+
+def sparse_facility_location(rows, neighbours=64):
+    s = np.maximum(similarities(rows), 0)
+    near = np.argsort(-s, axis=1, kind="stable")[:, :neighbours]
+    kept = np.zeros_like(s)
+    np.put_along_axis(kept, near, np.take_along_axis(s, near, axis=1), axis=1)
+    return lambda chosen: kept[:, chosen].max(axis=1).sum() if chosen else 0.0
+
+
 def disparity_min(rows):
     dist = distances(rows)
     return lambda chosen: min((dist[a, b] for a, b in itertools.combinations(chosen, 2)), default=0.0)
+
+
+def disparity_sum(rows):
+    s = similarities(rows)
+    return lambda chosen: sum(1 - s[a, b] for a, b in itertools.combinations(chosen, 2))
+
+
+def feature_based(features, curve=np.sqrt):
+    features = features.astype(np.float64)
+    return lambda chosen: curve(features[chosen].sum(axis=0)).sum() if chosen else 0.0
+
+
+def saturated_coverage(rows, share=0.1):
+    caps = share * similarities(rows).sum(axis=1)
+    s = np.maximum(similarities(rows), 0)
+    return lambda chosen: np.minimum(s[:, chosen].sum(axis=1), caps).sum() if chosen else 0.0
+
+
+def log_determinant(rows, regularisation=1.0):
+    matrix = similarities(rows) + regularisation * np.eye(len(rows))
+    return lambda chosen: np.linalg.slogdet(matrix[np.ix_(chosen, chosen)])[1] if chosen else 0.0
+
+
+def mixture(parts, weights):
+    return lambda chosen: sum(weight * part(chosen) for weight, part in zip(weights, parts, strict=True))
 
 
 def best_value(f, n, k):

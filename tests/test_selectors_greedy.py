@@ -5,25 +5,22 @@ import oracles
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from set_functions import NAMES, brute, having, made
 
 from syllabus.selectors import (
-    FUNCTIONS,
     DisparityMin,
     FacilityLocation,
     GraphCut,
+    SparseFacilityLocation,
     farthest_first,
     greedy,
     maximize,
     nearest,
     valid_optimizers,
 )
+from syllabus.selectors.task import Task
 
-ORACLES = {
-    "graph_cut": oracles.graph_cut,
-    "facility_location": oracles.facility_location,
-    "disparity_min": oracles.disparity_min,
-}
-LAZY = [name for name, function in FUNCTIONS.items() if "lazy" in valid_optimizers(function)]
+LAZY = having("lazy")
 WIDTHS = (1, 2, 3, 8, 16, 17, 33, 48)
 
 
@@ -43,9 +40,10 @@ def assert_same(one, other):
     assert one.objective == other.objective
 
 
-def test_every_function_has_an_oracle_and_some_are_lazy():
-    assert set(ORACLES) == set(FUNCTIONS)
-    assert set(LAZY) == {"graph_cut", "facility_location"}
+def test_which_functions_are_lazy():
+    assert set(NAMES) - set(LAZY) == {"disparity_min", "mixture_with_disparity"}
+    assert set(having("naive")) == set(having("stochastic")) == set(NAMES)
+    assert set(NAMES) - set(having("lazier")) == {"disparity_min", "disparity_sum", "mixture_with_disparity"}
 
 
 @pytest.mark.parametrize("name", LAZY)
@@ -54,7 +52,7 @@ def test_every_function_has_an_oracle_and_some_are_lazy():
 def test_lazy_is_naive_in_rows_order_and_gains(name, case, share):
     rows = oracles.planted(*case)
     budget = max(1, int(share * len(rows)))
-    function = FUNCTIONS[name](rows)
+    function = made(name, rows)
     assert_same(maximize(function, budget, "lazy"), maximize(function, budget, "naive"))
 
 
@@ -76,69 +74,93 @@ def test_farthest_first_is_naive_whatever_the_block(case, share, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(farthest_first, "_BLOCK", block)
         patch.setattr(farthest_first, "_CHUNK", 3 * block)
-        picks, gains, state = farthest_first.farthest_first(function, budget)
-    expected, expected_gains, expected_state = greedy.naive(function, budget)
+        picks, gains, state = farthest_first.farthest_first(function, Task.free(len(rows), budget))
+    expected, expected_gains, expected_state = greedy.naive(function, Task.free(len(rows), budget))
     assert picks.tolist() == expected.tolist()
     assert gains.tolist() == expected_gains.tolist()
     assert state.value() == expected_state.value()
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+@pytest.mark.parametrize("name", NAMES)
 @given(case=cases(40))
 @quick(40)
 def test_naive_is_greedy_by_brute_force(name, case):
     rows = oracles.planted(*case)
-    selection = maximize(FUNCTIONS[name](rows), len(rows), "naive")
+    selection = maximize(made(name, rows), len(rows), "naive")
     assert sorted(selection.indices.tolist()) == list(range(len(rows)))
-    oracles.check_greedy(ORACLES[name](rows), len(rows), selection.indices, selection.gains)
+    oracles.check_greedy(brute(name, rows), len(rows), selection.indices, selection.gains)
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+# Of rows that tie for the last place in a neighbourhood, faiss chooses.
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "sparse_facility_location"])
 @given(case=cases(120), share=st.floats(0.05, 1))
 @quick(40)
 def test_equal_rows_are_picked_by_index_and_the_figures_agree(name, case, share):
     rows = oracles.planted(*case)
-    function = FUNCTIONS[name](rows)
+    function = made(name, rows)
     optimizer = "lazy" if name in LAZY else "naive"
     selection = maximize(function, max(1, int(share * len(rows))), optimizer)
     oracles.check_equal_rows(rows, selection.indices)
-    brute = ORACLES[name](rows)(selection.indices.tolist())
+    expected = brute(name, rows)(selection.indices.tolist())
     for value in (selection.objective, selection.gains.sum(), function.value(selection.indices)):
-        assert value == pytest.approx(brute, rel=1e-9, abs=1e-12)
+        assert value == pytest.approx(expected, rel=1e-9, abs=1e-12)
     shuffled = np.random.default_rng(0).permutation(selection.indices)
     assert function.value(shuffled) == pytest.approx(selection.objective, rel=1e-12, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_sparse_facility_location_with_all_neighbours_is_the_dense_one():
+    rows = oracles.planted("normal", 120, 17, seed=7)
+    assert_same(maximize(SparseFacilityLocation(rows, 120), 60), maximize(FacilityLocation(rows), 60))
+
+
+@pytest.mark.parametrize("kind", ["normal", "clusters"])
+def test_sparse_facility_location_by_brute_force(kind):
+    rows = oracles.planted(kind, 60, 17, seed=8)
+    selection = maximize(SparseFacilityLocation(rows, neighbours=7), 30, "lazy")
+    f = oracles.sparse_facility_location(rows, 7)
+    oracles.check_greedy(f, 60, selection.indices, selection.gains)
+    assert_same(selection, maximize(SparseFacilityLocation(rows, neighbours=7), 30, "naive"))
+
+
+def test_a_row_with_many_copies_is_still_its_own_neighbour():
+    rows = np.repeat(oracles.planted("normal", 2, 8, seed=0), 40, axis=0)
+    function = SparseFacilityLocation(rows, neighbours=3)
+    for index in range(80):
+        assert index in function.owners[function.starts[index] : function.starts[index + 1]]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_first_picks_do_not_depend_on_the_budget(name):
     rows = oracles.planted("near_ties", 150, 17, seed=1)
-    for optimizer in valid_optimizers(FUNCTIONS[name]):
-        if optimizer == "stochastic":
+    for optimizer in valid_optimizers(made(name, rows)):
+        if optimizer in ("lazier", "stochastic"):
             continue
-        whole = maximize(FUNCTIONS[name](rows), 150, optimizer)
-        part = maximize(FUNCTIONS[name](rows), 37, optimizer)
+        whole = maximize(made(name, rows), 150, optimizer)
+        part = maximize(made(name, rows), 37, optimizer)
         assert part.indices.tolist() == whole.indices[:37].tolist()
         assert part.gains.tolist() == whole.gains[:37].tolist()
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+@pytest.mark.parametrize("name", NAMES)
 def test_mirrored_and_padded_vectors_select_the_same(name):
     rows = oracles.planted("near_ties", 150, 32, seed=2)
-    optimizer = valid_optimizers(FUNCTIONS[name])[0]
-    expected = maximize(FUNCTIONS[name](rows), 60, optimizer)
-    assert_same(maximize(FUNCTIONS[name](-rows), 60, optimizer), expected)
+    optimizer = "lazy" if name in LAZY else "naive"
+    expected = maximize(made(name, rows), 60, optimizer)
+    assert_same(maximize(made(name, -rows), 60, optimizer), expected)
     padded = np.concatenate([rows, np.zeros((150, 32), np.float32)], axis=1)
-    assert_same(maximize(FUNCTIONS[name](padded), 60, optimizer), expected)
+    assert_same(maximize(made(name, padded), 60, optimizer), expected)
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+@pytest.mark.parametrize("name", NAMES)
 def test_permuted_rows_select_the_same_rows(name):
     rows = oracles.planted("normal", 150, 24, seed=3)
     order = np.random.default_rng(0).permutation(150)
     order[order == 0], order[0] = order[0], 0  # disparity-min starts from row 0
-    optimizer = valid_optimizers(FUNCTIONS[name])[0]
-    expected = maximize(FUNCTIONS[name](rows), 60, optimizer)
-    permuted = maximize(FUNCTIONS[name](rows[order]), 60, optimizer)
+    optimizer = "lazy" if name in LAZY else "naive"
+    # After a tenth of the rows all are covered up to their share, and all gains are 0.
+    budget = 12 if name == "saturated_coverage" else 60
+    expected = maximize(made(name, rows), budget, optimizer)
+    permuted = maximize(made(name, rows[order]), budget, optimizer)
     assert order[permuted.indices].tolist() == expected.indices.tolist()
     np.testing.assert_allclose(permuted.gains, expected.gains, rtol=1e-9, atol=1e-12)
 
@@ -199,14 +221,14 @@ def test_certificates_hold_and_greedy_keeps_its_promise(kind, n, k, seed):
         ("facility_location", 1 - 1 / np.e),
         ("disparity_min", 0.25),
     ):
-        best = oracles.best_value(ORACLES[name](rows), n, k)
-        function = FUNCTIONS[name](rows)
-        for optimizer in valid_optimizers(FUNCTIONS[name]):
-            seed_ = 1 if optimizer == "stochastic" else None
+        best = oracles.best_value(brute(name, rows), n, k)
+        function = made(name, rows)
+        for optimizer in valid_optimizers(made(name, rows)):
+            seed_ = 1 if optimizer in ("lazier", "stochastic") else None
             selection = maximize(function, k, optimizer, seed=seed_)
             if selection.upper_bound is not None:
                 assert selection.upper_bound >= best - 1e-9
-            if optimizer != "stochastic":
+            if optimizer not in ("lazier", "stochastic"):
                 assert selection.upper_bound is not None
                 assert selection.objective >= factor * best - 1e-9
 
@@ -214,9 +236,9 @@ def test_certificates_hold_and_greedy_keeps_its_promise(kind, n, k, seed):
 def test_certificates_are_not_void():
     rows = oracles.planted("clusters", 200, 16, seed=0)
     for name, most in (("graph_cut", 1.2), ("facility_location", 1.1), ("disparity_min", 4.0)):
-        for optimizer in valid_optimizers(FUNCTIONS[name]):
-            if optimizer == "stochastic":
+        for optimizer in valid_optimizers(made(name, rows)):
+            if optimizer in ("lazier", "stochastic"):
                 continue
-            selection = maximize(FUNCTIONS[name](rows), 20, optimizer)
+            selection = maximize(made(name, rows), 20, optimizer)
             assert selection.objective <= selection.upper_bound <= most * selection.objective * (1 + 1e-12)
     assert maximize(GraphCut(rows, trade_off=0.6), 20).upper_bound is None

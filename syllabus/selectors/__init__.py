@@ -1,32 +1,54 @@
 """Which examples, and in which order: arrays in, row numbers and gains out. No files, no Beam, no logging.
 
-Set functions (`GraphCut`, `FacilityLocation`, `DisparityMin`) × optimisers (`maximize`), subsets for the easy
-phase (`explore`), probabilities for the hard one (`importances`), orders (`herding`), partitions (`kmeans`).
+Set functions (one class each, `Mixture` of them) × optimisers (`maximize`), subsets for the easy phase
+(`explore`), probabilities for the hard one (`importances`), orders (`herding`), partitions (`kmeans`).
 """
 
 from . import balancing, herding, importances, kmeans
+from .conditional_gain import FacilityLocationConditionalGain
 from .disparity_min import DisparityMin
+from .disparity_sum import DisparitySum
 from .errors import SelectionError
 from .facility_location import FacilityLocation
+from .feature_based import FeatureBased
 from .graph_cut import GraphCut
+from .knapsack import maximize_within
+from .log_determinant import LogDeterminant
 from .maximize import FUNCTIONS, OPTIMIZERS, maximize, random_value, valid_optimizers
+from .mixture import Mixture
+from .mutual_information import FacilityLocationMutualInformation
+from .saturated_coverage import SaturatedCoverage
 from .selection import Selection
+from .set_function import SetFunction
 from .sge import explore
+from .sieve import sieve
+from .sparse_facility_location import SparseFacilityLocation
 
 __all__ = [
     "FUNCTIONS",
     "OPTIMIZERS",
     "DisparityMin",
+    "DisparitySum",
     "FacilityLocation",
+    "FacilityLocationConditionalGain",
+    "FacilityLocationMutualInformation",
+    "FeatureBased",
     "GraphCut",
+    "LogDeterminant",
+    "Mixture",
+    "SaturatedCoverage",
     "Selection",
     "SelectionError",
+    "SetFunction",
+    "SparseFacilityLocation",
     "balancing",
     "explore",
     "herding",
     "importances",
     "kmeans",
     "maximize",
+    "maximize_within",
     "random_value",
+    "sieve",
     "valid_optimizers",
 ]

@@ -1,4 +1,4 @@
-"""One way to compile a loop with numba, typed so that mypy strict sees plain functions.
+"""Ways to compile a loop with numba, typed so that mypy strict sees plain functions.
 
 The machine code is cached beside the source. Numba's cache looks at the file of the compiled function
 only: after an edit of a file whose functions others call (`exact.py`, `randomness.py`), clear the room's
@@ -18,3 +18,9 @@ def compiled(function: Function) -> Function:
     # nogil: workers that are threads select from different buckets at once.
     # error_model numpy: a division by zero gives inf, and loops lose a branch each.
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def bounding(function: Function) -> Function:
+    """Compile a loop whose sums only bound: the compiler may order and fuse them as is fastest."""
+    fast = {"reassoc", "contract", "nsz"}  # infinities keep their meaning
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fast)(function))

@@ -58,22 +58,28 @@ class DisparityMinState(State):
         self.radius = 0.0
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return f(S + e) of each candidate."""
+        """Return the distance of each candidate to the nearest of S; 0 for the empty set.
+
+        A candidate farther away than the closest pair of S leaves f as it is; the farthest is best.
+        """
         out = np.zeros(len(candidates))
         if self.size:
             picks = self.picks[: self.size]
             _bring_up_to_date(self.function.rows, picks, candidates, self.nearest, self.seen, out)
-        # A candidate farther away than the closest pair of S leaves f as it is.
-        return np.minimum(out, self.radius) if self.size > 1 else out
+        return out
+
+    def gains(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how f changes for candidates at these distances."""
+        return np.minimum(scores, self.radius) - self.radius if self.size > 1 else scores
 
     def add(self, index: int, score: float) -> float:
         """Put a row into the set and return its gain."""
+        gain = float(self.gains(np.array([score]))[0])
         if self.size == len(self.picks):
             self.picks = np.concatenate([self.picks, np.empty(max(64, self.size), np.int64)])
         self.picks[self.size] = index
+        self.radius = min(score, self.radius) if self.size > 1 else score
         self.size += 1
-        gain = score - self.radius
-        self.radius = score
         return gain
 
     def value(self) -> float:

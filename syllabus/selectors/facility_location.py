@@ -5,69 +5,40 @@ submodular (Cornuéjols, Fisher, Nemhauser, "Location of bank accounts to optimi
 """
 
 import math
-from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
-from .errors import SelectionError
-from .exact import UNIT32, dot, excess
-from .set_function import SetFunction, State
+from .exact import dot, excess
+from .kernel import GIBIBYTE, KernelFunction
+from .set_function import State
 from .validation import Vectors
 
-_BLOCK = 64  # columns of the kernel computed together where it does not fit
-_GIBIBYTE = 2**30
 
-
-class FacilityLocation(SetFunction):
+class FacilityLocation(KernelFunction):
     """Facility location over all rows.
 
     Args:
       vectors: (n, d) float32, unit rows; not copied.
-      memory_budget: bytes for products of the vectors. If 4 n² fit, the float32 kernel is computed once and
-        shared by all selections from this object; else columns are computed in blocks as they are needed.
+      memory_budget: bytes for products of the vectors; see `KernelFunction`.
 
     A gain costs O(n) given its kernel row, and the row O(n d). Gains are sums of exact similarities: a
     kernel entry only says which terms are zero.
     """
 
     name: ClassVar[str] = "facility_location"
+    submodular = True
+    monotone = True
 
-    def __init__(self, vectors: Vectors, memory_budget: int = 2 * _GIBIBYTE) -> None:
-        super().__init__(vectors)
-        self.capacity = min(self.n, int(memory_budget) // (4 * self.n))
-        if self.capacity < min(self.n, 2 * _BLOCK):
-            least = 4 * self.n * min(self.n, 2 * _BLOCK)
-            raise SelectionError(
-                f"{self.name}: memory_budget={memory_budget} is below {least} bytes, {2 * _BLOCK} kernel rows"
-            )
-        # |fl(<x, y>) - <x, y>| <= γ_d ‖x‖‖y‖ for float32 sums in any order; sixteen more units cover the
-        # rounding of the levels it is compared with, 1.0003 the norms.
-        self.error = (self.rows.shape[1] + 16) * UNIT32 * 1.0003
-        self._kernel: NDArray[np.float32] | None = None
+    def __init__(self, vectors: Vectors, memory_budget: int = 2 * GIBIBYTE) -> None:
+        super().__init__(vectors, memory_budget)
+        self.served = np.zeros(self.n)  # how close the empty set is to each row
 
     def state(self) -> "FacilityLocationState":
         """Return the empty set."""
         return FacilityLocationState(self)
-
-    def products(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return <x_i, x_v> within `error` for the rows v of `indices`; (b, n) float32."""
-        return self.rows[indices] @ self.rows.T
-
-    def kernel(self) -> NDArray[np.float32] | None:
-        """Return all products, (n, n) float32, or None if they do not fit the memory budget."""
-        if self._kernel is None and self.capacity == self.n:
-            self._kernel = self.rows @ self.rows.T
-        return self._kernel
-
-    def blocks(self, indices: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """Yield slices of `indices` and their rows of products."""
-        kernel = self.kernel()
-        for start in range(0, len(indices), _BLOCK):
-            part = slice(start, min(start + _BLOCK, len(indices)))
-            yield part, self.products(indices[part]) if kernel is None else kernel[indices[part]]
 
     def _value(self, indices: NDArray[np.int64]) -> float:
         state = self.state()
@@ -103,7 +74,7 @@ class FacilityLocationState(State):
 
     def __init__(self, function: FacilityLocation) -> None:
         self.function = function
-        self.levels = np.zeros(function.n)
+        self.levels = function.served.copy()
         self.floors = np.empty(function.n, np.float32)
         set_floors(self.levels, function.error, self.floors)
 
@@ -140,7 +111,7 @@ class FacilityLocationState(State):
 
     def value(self) -> float:
         """Return f of the set."""
-        return math.fsum(self.levels)
+        return math.fsum(self.levels - self.function.served)
 
 
 @compiled

@@ -17,42 +17,43 @@ from numpy.typing import NDArray
 from .compiled import compiled
 from .exact import column_sums, dots
 from .facility_location import (
-    _BLOCK,
     FacilityLocation,
     FacilityLocationState,
     exact_gain,
     raise_levels,
     upper_gain,
 )
+from .greedy import begin
+from .kernel import BLOCK
+from .task import Task
 
 
 def lazy(
-    function: FacilityLocation, budget: int
+    function: FacilityLocation, task: Task
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], FacilityLocationState, float]:
     """Return the picks of greedy, their gains, the state they end in, and an upper bound on f(OPT)."""
-    n = function.n
-    state = FacilityLocationState(function)
+    n, budget, first = function.n, task.budget, len(task.first)
+    picks, gains, state = begin(function, task)
+    assert isinstance(state, FacilityLocationState)
     bounds = _first_bounds(function.rows)
     # -1: bound from earlier; 2t: upper bound at pick t; 2t + 1: exact at pick t.
     stamps = np.full(n, -1, np.int64)
-    heap = np.lexsort((np.arange(n), -bounds))  # a sorted array is a heap
-    picks = np.empty(budget, np.int64)
-    gains = np.empty(budget)
+    heap = task.candidates[np.argsort(-bounds[task.candidates], kind="stable")]  # a sorted array is a heap
     kernel = function.kernel()
     if kernel is not None:
         cache, slots = kernel, np.arange(n)
     else:
         cache, slots = np.empty((function.capacity, n), np.float32), np.full(n, -1, np.int64)
     owners = np.full(len(cache), -1, np.int64)
-    count, next_slot = 0, 0
+    count, next_slot = first, 0
     while True:
         count = _run(
             function.rows, cache, slots, bounds, stamps, heap, state.levels, state.floors, function.error,
-            picks, gains, count,
+            picks, gains, first, count,
         )  # fmt: skip
         if count == budget:
             break
-        wanted = _without_slot(heap[: n - count], bounds, slots)
+        wanted = _without_slot(heap[: len(heap) - count + first], bounds, slots)
         places = (next_slot + np.arange(len(wanted))) % len(cache)
         slots[owners[places][owners[places] >= 0]] = -1
         cache[places] = function.products(wanted)
@@ -60,7 +61,7 @@ def lazy(
         slots[wanted] = places
         next_slot = int(places[-1] + 1) % len(cache)
     # The bounds left in the heap are at least the gains given S_k: f(OPT) <= f(S_k) + the k largest.
-    left = np.sort(bounds[heap[: n - budget]])[max(0, n - 2 * budget) :]
+    left = np.sort(bounds[heap[: len(heap) - budget + first]])[-budget:]
     return picks, gains, state, state.value() + math.fsum(left)
 
 
@@ -79,7 +80,7 @@ def _without_slot(
 ) -> NDArray[np.int64]:
     """Return the rows of the largest bounds that have no kernel row, the top of the heap included."""
     missing = heap[slots[heap] < 0]
-    size = min(_BLOCK, len(missing))
+    size = min(BLOCK, len(missing))
     largest = missing[np.argpartition(-bounds[missing], size - 1)[:size]]
     return largest if heap[0] in largest else np.append(largest[1:], heap[0])
 
@@ -97,10 +98,11 @@ def _run(
     error: float,
     picks: np.ndarray,
     gains: np.ndarray,
+    first: int,
     count: int,
 ) -> int:
     """Pick until done or until the top of the heap has no kernel row; return the number of picks."""
-    size = heap.shape[0] - count
+    size = heap.shape[0] - count + first
     while count < picks.shape[0]:
         top = heap[0]
         if slots[top] < 0:

@@ -16,42 +16,52 @@ from numpy.typing import NDArray
 from .compiled import compiled
 from .disparity_min import DisparityMin, DisparityMinState
 from .exact import distance, dot
+from .greedy import begin
 from .nearest import lower_nearest, squared_norms
+from .task import Task
 
 _BLOCK = 256  # rows brought up to date together: wide enough for the product, small enough to be picked from
+_BLOCK_SHARE = 128  # at least n / 128 rows: finding a block costs a pass over n bounds
 _CHUNK = 512  # picks compared at once
 
 
 def farthest_first(
-    function: DisparityMin, budget: int
+    function: DisparityMin, task: Task
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], DisparityMinState]:
     """Return the picks of greedy, their gains, and the state they end in."""
-    rows, n = function.rows, function.n
-    state = DisparityMinState(function)
+    rows, budget = function.rows, task.budget
+    picks, gains, state = begin(function, task)
+    assert isinstance(state, DisparityMinState)
+    count = len(task.first)
+    if count == 0:
+        # All first gains are equal: the smallest index.
+        picks[0], gains[0] = task.candidates[0], state.add(int(task.candidates[0]), 0.0)
+        count = 1
     nearest, seen = state.nearest, state.seen
+    nearest[np.setdiff1d(np.arange(function.n), task.candidates, assume_unique=True)] = -1.0
+    nearest[picks[:count]] = -1.0
+    seen[:] = 0
     picked = np.empty((budget, rows.shape[1]), np.float32)
-    picks = np.empty(budget, np.int64)
-    radii = np.zeros(budget)
+    picked[:count] = rows[picks[:count]]
     norms = np.empty(budget)
-    # All first gains are equal: the smallest index.
-    picks[0] = 0
-    picked[0] = rows[0]
-    norms[0] = squared_norms(rows[:1])[0]
-    nearest[0] = -1.0
-    count = 1
+    norms[:count] = squared_norms(picked[:count])
+    distances = np.empty(budget)
+    start = count
+    size = max(_BLOCK, function.n // _BLOCK_SHARE)
     while count < budget:
-        block, bound, bound_index = _largest(nearest, min(_BLOCK, n - count))
+        left = len(task.candidates) - (count - len(task.first))
+        block, bound, bound_index = _largest(nearest, min(size, left))
         block = _by_seen(block, seen)
         block_rows = rows[block]
         block_nearest = nearest[block]
         _refresh(block_rows, block_nearest, seen[block], picked[:count], norms[:count])
         count = _take(
-            block, block_rows, block_nearest, bound, bound_index, picks, picked, radii, norms, count
+            block, block_rows, block_nearest, bound, bound_index, picks, picked, distances, norms, count
         )
         nearest[block] = block_nearest
         seen[block] = count
-    state.picks, state.size, state.radius = picks, budget, float(radii[-1])
-    gains = np.diff(radii, prepend=0.0)
+    for t in range(start, budget):
+        gains[t] = state.add(int(picks[t]), float(distances[t]))
     return picks, gains, state
 
 
@@ -104,7 +114,7 @@ def _take(
     bound_index: int,
     picks: np.ndarray,
     picked: np.ndarray,
-    radii: np.ndarray,
+    distances: np.ndarray,
     norms: np.ndarray,
     count: int,
 ) -> int:
@@ -119,7 +129,7 @@ def _take(
         if place < 0 or best < bound or (best == bound and block[place] > bound_index):
             return count
         picks[count] = block[place]
-        radii[count] = best
+        distances[count] = best
         nearest[place] = -1.0
         for j in range(rows.shape[1]):
             picked[count, j] = rows[place, j]

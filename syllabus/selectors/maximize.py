@@ -4,46 +4,94 @@ Ties: of candidates with equal gains the smallest index is picked, by every opti
 says what makes gains equal). Results do not depend on the number of threads of torch or BLAS.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from . import facility_location_lazy, graph_cut_lazy
+from . import drifting, facility_location_lazy
+from .conditional_gain import FacilityLocationConditionalGain
 from .disparity_min import DisparityMin
+from .disparity_sum import DisparitySum
 from .errors import SelectionError
 from .facility_location import FacilityLocation
 from .farthest_first import farthest_first
+from .feature_based import FeatureBased
 from .graph_cut import GraphCut
-from .greedy import naive, stochastic
+from .greedy import lazier, lazy, naive, stochastic
+from .log_determinant import LogDeterminant
+from .mixture import Mixture
+from .mutual_information import FacilityLocationMutualInformation
 from .randomness import key_of, sample_to_front, stream
+from .saturated_coverage import SaturatedCoverage
 from .selection import Selection
 from .set_function import SetFunction
-from .validation import Seed, budget_of, real_number, seed_words
+from .sparse_facility_location import SparseFacilityLocation
+from .task import Task
+from .validation import Seed, budget_of, constraints_of, real_number, seed_words
 
-# Disparity-min is not submodular: a stale gain is no bound, and lazy greedy would return another set without
-# a word. Its exact greedy is as fast as a lazy one (`farthest_first.py`).
+# The submodular functions, each with its lazy optimiser.
+_LAZY: dict[type[SetFunction], Any] = {
+    FacilityLocation: facility_location_lazy.lazy,
+    FacilityLocationConditionalGain: facility_location_lazy.lazy,
+    FacilityLocationMutualInformation: lazy,
+    FeatureBased: lazy,
+    GraphCut: drifting.lazy,
+    LogDeterminant: lazy,
+    Mixture: lazy,
+    SaturatedCoverage: lazy,
+    SparseFacilityLocation: lazy,
+}
+# Disparity-min and -sum are not submodular: an old gain is no bound, and lazy greedy would return another set
+# without a word. Their exact greedy is as fast: by blocks of distances (`farthest_first.py`), and by the
+# query (`drifting.py`, which needs no submodularity).
 _SOLVERS: dict[tuple[type[SetFunction], str], Any] = {
-    (GraphCut, "naive"): naive,
-    (GraphCut, "lazy"): graph_cut_lazy.lazy,
-    (GraphCut, "stochastic"): stochastic,
-    (FacilityLocation, "naive"): naive,
-    (FacilityLocation, "lazy"): facility_location_lazy.lazy,
-    (FacilityLocation, "stochastic"): stochastic,
     (DisparityMin, "naive"): farthest_first,
     (DisparityMin, "stochastic"): stochastic,
+    (DisparitySum, "naive"): naive,
+    (DisparitySum, "lazy"): drifting.lazy,
+    (DisparitySum, "stochastic"): stochastic,
+    **{(kind, "lazy"): solver for kind, solver in _LAZY.items()},
+    **{
+        (kind, name): solver
+        for kind in _LAZY
+        for name, solver in (("naive", naive), ("stochastic", stochastic), ("lazier", lazier))
+    },
 }
 
 OPTIMIZERS = tuple(sorted({name for _, name in _SOLVERS}))
+CHANCE = ("lazier", "stochastic")
 FUNCTIONS: dict[str, type[SetFunction]] = {
-    function.name: function for function in (DisparityMin, FacilityLocation, GraphCut)
+    function.name: function
+    for function in (
+        DisparityMin,
+        DisparitySum,
+        FacilityLocation,
+        FacilityLocationConditionalGain,
+        FacilityLocationMutualInformation,
+        FeatureBased,
+        GraphCut,
+        LogDeterminant,
+        SaturatedCoverage,
+        SparseFacilityLocation,
+    )
 }
 _STOCHASTIC_GREEDY = 1  # purpose number of its random keys
 _RANDOM_VALUE = 2
 
 
-def valid_optimizers(function: type[SetFunction]) -> tuple[str, ...]:
+def valid_optimizers(function: type[SetFunction] | SetFunction) -> tuple[str, ...]:
     """Return the names of the optimisers that are exact, or honest about chance, for a set function."""
-    return tuple(sorted(name for kind, name in _SOLVERS if kind is function))
+    kind = function if isinstance(function, type) else type(function)
+    return tuple(
+        sorted(
+            name
+            for (known, name), solver in _SOLVERS.items()
+            if known is kind
+            and (solver not in (lazy, lazier) or isinstance(function, type) or function.submodular)
+        )
+    )
 
 
 def maximize(
@@ -52,6 +100,8 @@ def maximize(
     optimizer: str = "lazy",
     seed: Seed | None = None,
     epsilon: float = 0.01,
+    include: Sequence[int] | NDArray[np.int64] = (),
+    exclude: Sequence[int] | NDArray[np.int64] = (),
 ) -> Selection:
     """Return `budget` rows picked greedily, with gains, objective and a certificate.
 
@@ -59,9 +109,13 @@ def maximize(
       function: a set function on (n, d) vectors.
       budget: 1 <= budget <= n.
       optimizer: "naive" (every gain at every pick; for disparity-min exact by blocks), "lazy" (the same
-        rows, order and gains, sooner), or "stochastic" (needs `seed`).
-      seed: a whole number or a tuple of them; only for, and required by, "stochastic".
-      epsilon: of stochastic greedy, in (0, 1): samples of ⌊n/budget · ln(1/ε)⌋ rows.
+        rows, order and gains, sooner), "stochastic", or "lazier" (its samples made larger by old gains).
+        `valid_optimizers` has those of a function.
+      seed: a whole number or a tuple of them; only for, and required by, "stochastic" and "lazier".
+      epsilon: of these two, in (0, 1): samples of ⌊n/budget · ln(1/ε)⌋ rows.
+      include: distinct rows that are in the selection from the beginning; they come first, in this order, and
+        count against the budget.
+      exclude: rows that are not picked.
 
     Raises:
       SelectionError: a budget outside [1, n], an unknown optimiser, a pair that is not valid, a missing seed.
@@ -73,22 +127,28 @@ def maximize(
     """
     solver = _solver(function, optimizer)
     budget = budget_of(budget, function.n, function.name)
-    if optimizer == "stochastic":
-        return _explore(function, budget, range(1), seed, epsilon)[0]
+    task = Task(budget, *constraints_of(include, exclude, function.n, budget, "maximize"))
+    if optimizer in CHANCE:
+        return _explore(function, task, optimizer, range(1), seed, epsilon)[0]
     if seed is not None:
         raise SelectionError(f"maximize: seed={seed!r} was given, but optimizer {optimizer!r} uses no chance")
-    indices, gains, state, *bound = solver(function, budget)
+    indices, gains, state, *bound = solver(function, task)
     objective = state.value()
-    upper = bound[0] if bound else function.upper_bound(indices, objective)
-    return Selection(indices, gains, objective, upper)
+    if bound:
+        return Selection(indices, gains, objective, bound[0])
+    held = not (function.bound_needs_greedy and len(task.first))
+    return Selection(indices, gains, objective, function.upper_bound(indices, objective) if held else None)
 
 
 def explore_subsets(
-    function: SetFunction, budget: int, numbers: range, seed: Seed | None, epsilon: float
+    function: SetFunction, budget: int, optimizer: str, numbers: range, seed: Seed | None, epsilon: float
 ) -> list[Selection]:
-    """Return the stochastic-greedy subsets of the given numbers; see `sge.explore`."""
-    _solver(function, "stochastic")
-    return _explore(function, budget_of(budget, function.n, function.name), numbers, seed, epsilon)
+    """Return the subsets of the given numbers; see `sge.explore`."""
+    _solver(function, optimizer)
+    if optimizer not in CHANCE:
+        raise SelectionError(f"explore: optimizer {optimizer!r} uses no chance; valid: {', '.join(CHANCE)}")
+    task = Task.free(function.n, budget_of(budget, function.n, function.name))
+    return _explore(function, task, optimizer, numbers, seed, epsilon)
 
 
 def random_value(function: SetFunction, budget: int, draws: int, seed: Seed) -> float:
@@ -121,15 +181,15 @@ def random_rows(n: int, size: int, key: np.uint64) -> np.ndarray:
 
 
 def _explore(
-    function: SetFunction, budget: int, numbers: range, seed: Seed | None, epsilon: float
+    function: SetFunction, task: Task, optimizer: str, numbers: range, seed: Seed | None, epsilon: float
 ) -> list[Selection]:
-    words = seed_words(seed, "stochastic greedy")
+    words = seed_words(seed, f"{optimizer} greedy")
     accepted = isinstance(epsilon, (int, float)) and 0 < epsilon < 1
-    epsilon = real_number(epsilon, "epsilon", accepted, "(0, 1)", "stochastic greedy")
+    epsilon = real_number(epsilon, "epsilon", accepted, "(0, 1)", f"{optimizer} greedy")
     key = key_of(words, _STOCHASTIC_GREEDY)
     selections = []
     for number in numbers:
-        indices, gains, state = stochastic(function, budget, stream(key, number), epsilon)
+        indices, gains, state = _solver(function, optimizer)(function, task, stream(key, number), epsilon)
         objective = state.value()
         upper = None if function.bound_needs_greedy else function.upper_bound(indices, objective)
         selections.append(Selection(indices, gains, objective, upper))
@@ -142,7 +202,8 @@ def _solver(function: SetFunction, optimizer: str) -> Any:
     if optimizer not in OPTIMIZERS:
         raise SelectionError(f"optimizer {optimizer!r} is unknown; known: {', '.join(OPTIMIZERS)}")
     solver = _SOLVERS.get((type(function), optimizer))
-    if solver is None:
-        valid = ", ".join(valid_optimizers(type(function)))
+    # Whether old gains bound new ones depends on what a mixture is made of.
+    if solver is None or (solver in (lazy, lazier) and not function.submodular):
+        valid = ", ".join(valid_optimizers(function))
         raise SelectionError(f"{function.name}: optimizer {optimizer!r} is not exact for it; valid: {valid}")
     return solver

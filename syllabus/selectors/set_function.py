@@ -1,13 +1,14 @@
 """What an optimiser needs to know of a set function.
 
 A set function holds the vectors and the definition; its state holds one set that grows. Optimisers ask a
-state for *scores*: numbers that order the candidates exactly as their gains do, but are compared before a
-large common term is added, which would round near-ties into ties. Scores come from the routines of
+state for *scores*: numbers that order the candidates as their gains do, but are compared before a large
+common term is added, which would round near-ties into ties. Scores come from the routines of
 `exact.py`, so that equal rows have equal scores in every optimiser; equal scores go to the smallest index.
 """
 
+import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,10 @@ class State(ABC):
         largest = scores.max()
         return int(candidates[scores == largest].min()), float(largest)
 
+    def gains(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the gains of candidates with these scores; the scores themselves unless a class differs."""
+        return scores
+
     @abstractmethod
     def add(self, index: int, score: float) -> float:
         """Put `index`, whose current score is `score`, into S and return its gain."""
@@ -40,16 +45,22 @@ class State(ABC):
 class SetFunction(ABC):
     """A function on sets of rows of (n, d) float32 unit vectors.
 
-    `name` is what tables and errors call it; `bound_needs_greedy` says that `upper_bound` holds for sets that
-    greedy picked only, not for any set.
+    `name` is what tables and errors call it. `submodular`: an old gain bounds a new one, up to `slack()`.
+    `monotone`: no gain is negative. `bound_needs_greedy`: `upper_bound` holds only for greedy's sets.
     """
 
     name: ClassVar[str]
     bound_needs_greedy: ClassVar[bool] = False
+    submodular: bool = False
+    monotone: bool = False
 
     def __init__(self, vectors: Vectors) -> None:
-        self.rows = unit_rows(vectors, self.name)
+        self.rows = self.checked(vectors)
         self.n = len(self.rows)
+
+    def checked(self, vectors: Any) -> NDArray[np.float32]:
+        """Return the vectors as an (n, d) array, or raise: unit rows unless a class differs."""
+        return unit_rows(vectors, self.name)
 
     @abstractmethod
     def state(self) -> State:
@@ -67,11 +78,25 @@ class SetFunction(ABC):
         """
         return self._value(indices_of(indices, self.n, self.name))
 
-    @abstractmethod
+    def slack(self) -> float:
+        """Return what a gain may exceed an earlier one by through rounding, if submodular."""
+        return 0.0
+
     def upper_bound(self, indices: NDArray[np.int64], objective: float) -> float | None:
         """Return a number that f of no set of k rows exceeds, from a selection of k rows, or None.
+
+        For monotone submodular functions f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S), at most the k largest gains
+        given S. One gain of every row.
 
         Args:
           indices: (k,) int64, a finished selection; greedy's where `bound_needs_greedy`.
           objective: its f.
         """
+        if not (self.submodular and self.monotone):
+            return None
+        state = self.state()
+        for index in indices:
+            state.add(int(index), float(state.scores(np.array([index]))[0]))
+        outside = np.delete(np.arange(self.n), indices)
+        gains = np.maximum(state.gains(state.scores(outside)), 0.0) + self.slack()
+        return objective + float(math.fsum(np.sort(gains)[max(0, len(gains) - len(indices)) :]))

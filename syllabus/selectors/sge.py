@@ -7,12 +7,17 @@ from .validation import Seed, whole_number
 
 
 def explore(
-    function: SetFunction, budget: int, subsets: int, seed: Seed, epsilon: float = 0.01
+    function: SetFunction,
+    budget: int,
+    subsets: int,
+    seed: Seed,
+    epsilon: float = 0.01,
+    optimizer: str = "stochastic",
 ) -> list[Selection]:
     """Return `subsets` stochastic-greedy selections that differ in their random samples.
 
     Subset j is a function of (vectors, budget, seed, j, epsilon): the same however many are asked for, and
-    subset 0 is `maximize(..., optimizer="stochastic")`. What the function precomputes is shared by all.
+    subset 0 is `maximize(..., optimizer=optimizer)`. What the function precomputes is shared by all.
 
     Args:
       function: a set function on (n, d) vectors; graph cut in MILO.
@@ -20,6 +25,7 @@ def explore(
       subsets: how many, at least 1.
       seed: a whole number or a tuple of them, for example (seed, partition, bucket).
       epsilon: in (0, 1); each pick looks at ⌊n/budget · ln(1/ε)⌋ rows.
+      optimizer: "stochastic", or "lazier": closer to greedy, and more alike.
     """
     subsets = whole_number(subsets, "subsets", 1, 2**31, "[1, 2^31]", "explore")
-    return explore_subsets(function, budget, range(subsets), seed, epsilon)
+    return explore_subsets(function, budget, optimizer, range(subsets), seed, epsilon)

@@ -1,0 +1,62 @@
+"""Every set function by name over the same rows, and the brute force for it."""
+
+import numpy as np
+import oracles
+
+from syllabus.selectors import (
+    FUNCTIONS,
+    DisparityMin,
+    FacilityLocation,
+    GraphCut,
+    LogDeterminant,
+    Mixture,
+    valid_optimizers,
+)
+
+NAMES = (*sorted(FUNCTIONS), "mixture", "mixture_with_disparity")
+GUIDED = ("facility_location_conditional_gain", "facility_location_mutual_information")
+WEIGHTS = (0.1, 1.0, 30.0)
+
+
+def taken(name, rows):
+    """Return what the function takes: features are never negative."""
+    return np.abs(rows) if name == "feature_based" else rows
+
+
+def references(rows):
+    """Return a query or private set, (2, d): the first row and its opposite."""
+    return np.stack([rows[0], -rows[0]])
+
+
+def made(name, rows):
+    if name == "mixture":
+        return Mixture([GraphCut(rows), FacilityLocation(rows), LogDeterminant(rows)], WEIGHTS)
+    if name == "mixture_with_disparity":
+        return Mixture([GraphCut(rows), DisparityMin(rows)], WEIGHTS[:2])
+    if name in GUIDED:
+        return FUNCTIONS[name](rows, references(rows))
+    return FUNCTIONS[name](taken(name, rows))
+
+
+def kind(name, rows):
+    """Return the function's constructor of vectors alone; a guided one has the references of `rows`."""
+    if name in GUIDED:
+        return lambda vectors: FUNCTIONS[name](vectors, references(rows))
+    return FUNCTIONS[name]
+
+
+def brute(name, rows):
+    if name == "mixture":
+        parts = (oracles.graph_cut, oracles.facility_location, oracles.log_determinant)
+        return oracles.mixture([part(rows) for part in parts], WEIGHTS)
+    if name == "mixture_with_disparity":
+        return oracles.mixture([oracles.graph_cut(rows), oracles.disparity_min(rows)], WEIGHTS[:2])
+    if name in GUIDED:
+        return getattr(oracles, name)(rows, references(rows))
+    return getattr(oracles, name)(taken(name, rows))
+
+
+def having(optimizer):
+    """Return the names for which an optimiser is valid."""
+    few = oracles.planted("normal", 3, 2, seed=0)
+    return [name for name in NAMES if optimizer in valid_optimizers(made(name, few))]
