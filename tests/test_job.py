@@ -348,3 +348,21 @@ def test_overwrite_replaces_a_manifest(embeddings: Path, manifest: Path, tmp_pat
     run(embeddings, tmp_path / "m", subsets=1, overwrite=True)
     assert validate(str(tmp_path / "m")).problems == []
     assert Manifest.open(tmp_path / "m").subset_count(0.1) == 1
+
+
+def test_every_way_of_choosing_subsets(embeddings: Path, tmp_path: Path) -> None:
+    gains = {}
+    for optimizer in ("stochastic", "lazier", "lazy"):
+        run(
+            embeddings,
+            tmp_path / optimizer,
+            objective="facility_location",
+            optimizer=optimizer,
+            subsets=1,
+            fraction=(0.02,),
+            bucket_size=1000,
+            work_dir=str(tmp_path / "w"),
+        )
+        gains[optimizer] = document(tmp_path / optimizer)["subsets"][0]["normalised_gain"]["mean"]
+    assert gains["lazy"] == 1.0
+    assert 0.5 < gains["stochastic"] < gains["lazier"]

@@ -64,8 +64,10 @@ class Options(BaseModel):
         "graph_cut", description="Representative function of the easy subsets."
     )
     trade_off: float = Field(0.4, ge=0, description="λ of graph cut; monotone up to 0.5.")
-    optimizer: Literal["stochastic", "lazy"] = Field(
-        "stochastic", description="How subsets are chosen; lazy is greedy itself and gives a single one."
+    optimizer: Literal["stochastic", "lazier", "lazy"] = Field(
+        "stochastic",
+        description="How subsets are chosen: lazier is nearer to greedy (for facility location);"
+        " lazy is greedy itself and gives a single one.",
     )
     epsilon: float = Field(
         0.01, gt=0, lt=1, description="ε of stochastic greedy: smaller is nearer to greedy."

@@ -143,7 +143,14 @@ def choose(
         if options.optimizer == "lazy":
             found = [greedy]
         else:
-            found = explore(function, wanted, options.subset_count, seed=keys, epsilon=options.epsilon)
+            found = explore(
+                function,
+                wanted,
+                options.subset_count,
+                seed=keys,
+                epsilon=options.epsilon,
+                optimizer=options.optimizer,
+            )
         for subset, selection in enumerate(found):
             parts.append(
                 {
