@@ -33,8 +33,20 @@ class Rows:
         return len(self.rows)
 
     def cut(self, start: int, stop: int) -> "Rows":
-        """Return vectors start to stop, in memory of their own."""
-        return Rows(self.rows[start:stop].clone())
+        """Return vectors start to stop; a view."""
+        return Rows(self.rows[start:stop])
+
+    def copy(self) -> "Rows":
+        """Return the same vectors in memory of their own."""
+        return Rows(self.rows.clone())
+
+    def state(self) -> tuple[torch.Tensor, ...]:
+        """Return the tensors that `Rows(*state)` is made of."""
+        return (self.rows,)
+
+    def to(self, device: torch.device) -> "Rows":
+        """Return the same vectors on `device`."""
+        return Rows(self.rows.to(device))
 
     def after(self, earlier: "Rows") -> "Rows":
         """Return `earlier` followed by these."""
@@ -85,8 +97,20 @@ class Outer:
         return len(self.left)
 
     def cut(self, start: int, stop: int) -> "Outer":
-        """Return vectors start to stop, in memory of their own."""
-        return Outer(self.left[start:stop].clone(), self.right[start:stop].clone())
+        """Return vectors start to stop; a view."""
+        return Outer(self.left[start:stop], self.right[start:stop])
+
+    def copy(self) -> "Outer":
+        """Return the same vectors in memory of their own."""
+        return Outer(self.left.clone(), self.right.clone())
+
+    def state(self) -> tuple[torch.Tensor, ...]:
+        """Return the tensors that `Outer(*state)` is made of."""
+        return (self.left, self.right)
+
+    def to(self, device: torch.device) -> "Outer":
+        """Return the same vectors on `device`."""
+        return Outer(self.left.to(device), self.right.to(device))
 
     def after(self, earlier: "Outer") -> "Outer":
         """Return `earlier` followed by these."""

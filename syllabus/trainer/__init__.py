@@ -5,6 +5,7 @@ This room needs torch, numpy and rich, and of the others only manifests and sele
 
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.grab import GraB
 from syllabus.trainer.loop import EpochRecord, fit
 from syllabus.trainer.orders import ORDERS
 from syllabus.trainer.sampler import ManifestSampler
@@ -15,6 +16,7 @@ __all__ = [
     "SCHEDULES",
     "Curriculum",
     "EpochRecord",
+    "GraB",
     "ManifestSampler",
     "TrainerError",
     "fit",
