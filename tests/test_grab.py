@@ -303,11 +303,11 @@ def test_a_block_that_is_not_finite_is_passed_over():
 
 
 def test_an_epoch_without_a_step_is_an_error_at_the_next():
-    sampler, grab = make()
+    sampler, _ = make()
     sampler.set_epoch(0)
     list(sampler)
     sampler.set_epoch(0)
-    with pytest.raises(TrainerError, match="epoch 0 got no gradients; call grab.step"):
+    with pytest.raises(TrainerError, match=r"epoch 0 got no gradients; call grab\.step"):
         sampler.set_epoch(1)
 
 

@@ -5,6 +5,7 @@ This room needs torch, numpy and rich, and of the others only manifests and sele
 
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.features import CountSketch, FullGradients, LastLayer, MeanGradient
 from syllabus.trainer.grab import GraB
 from syllabus.trainer.loop import EpochRecord, fit
 from syllabus.trainer.orders import ORDERS
@@ -14,10 +15,14 @@ from syllabus.trainer.schedules import SCHEDULES
 __all__ = [
     "ORDERS",
     "SCHEDULES",
+    "CountSketch",
     "Curriculum",
     "EpochRecord",
+    "FullGradients",
     "GraB",
+    "LastLayer",
     "ManifestSampler",
+    "MeanGradient",
     "TrainerError",
     "fit",
 ]
