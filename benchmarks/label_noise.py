@@ -75,7 +75,8 @@ def final(x: torch.Tensor, y: torch.Tensor, sampler: ManifestSampler, lr: float,
     features = LastLayer(model, criterion) if grab is not None else None
     for number in range(epochs):
         sampler.set_epoch(number)
-        for rows in torch.tensor(list(sampler)).split(16):
+        # Without the short last batch, whose mean loss would weigh its few examples several times.
+        for rows in torch.tensor(list(sampler)).split(16)[: len(sampler) // 16]:
             optimizer.zero_grad()
             criterion(model(x[rows]), y[rows]).backward()
             if grab is not None and features is not None:

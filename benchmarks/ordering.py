@@ -128,7 +128,7 @@ class Data:
 def epochs_beside(fashion: Path, device: str) -> None:
     with tempfile.TemporaryDirectory(prefix="syllabus-ordering-") as folder:
         many = Data.first(12_800, fashion, Path(folder) / "many", device)
-        few = Data.first(640, fashion, Path(folder) / "few", device)
+        few = Data.first(320, fashion, Path(folder) / "few", device)
     print(
         f"Fashion-MNIST, batch 64, {device}, {torch.get_num_threads()} thread; seconds, least of 3, and ratio"
     )
@@ -140,7 +140,7 @@ def epochs_beside(fashion: Path, device: str) -> None:
         )
         for kind in ("grab", "one by one"):
             ours(
-                f"{name}, full gradients, {kind}, 10 steps",
+                f"{name}, full gradients, {kind}, 5 steps",
                 lambda make=make: full_epoch(make(), few, "plain"),
                 lambda make=make, kind=kind: full_epoch(make(), few, kind),
             )

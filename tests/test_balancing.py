@@ -111,6 +111,31 @@ def test_the_blocked_form_of_pairs_has_the_signs_of_the_loop(halved, device):
     np.testing.assert_allclose(moved.cpu(), position, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("halved", [False, True])
+@pytest.mark.parametrize("device", DEVICES)
+def test_factors_by_the_loop_and_in_the_blocked_form_have_the_same_signs(halved, device):
+    left, right = normal(400, 5), normal(400, 21, seed=1)
+    position, moved = np.zeros((5, 21)), torch.zeros(105, dtype=torch.float64, device=device)
+    halving = [Halving(200, 3, (0,)) if halved else None for _ in range(2)]
+    signs = balancing.factor_pair_walk(left.astype(float), right.astype(float), position, halving[0])
+    written = (left[:, :, None] * right[:, None, :]).reshape(400, 105)
+    found = [
+        walk_pairs(Rows(torch.from_numpy(written[i : i + 50]).to(device)), moved, halving[1])
+        for i in range(0, 400, 50)
+    ]
+    assert np.concatenate(found).tolist() == signs.tolist()
+    np.testing.assert_allclose(moved.cpu(), position.ravel(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.gpu
+def test_factors_on_the_device_have_the_signs_of_the_loop():
+    left, right = (torch.from_numpy(normal(400, width, seed=width)) for width in (5, 21))
+    here, there = (torch.zeros(105, dtype=torch.float64, device=device) for device in ("cpu", "cuda"))
+    expected = walk_pairs(Outer(left, right), here)
+    assert walk_pairs(Outer(left.cuda(), right.cuda()), there).tolist() == expected.tolist()
+    torch.testing.assert_close(there.cpu(), here)
+
+
 @given(seed=st.integers(0, 10**6), size=st.integers(1, 8), p=st.integers(1, 6), q=st.integers(1, 9))
 @quick
 def test_factors_walk_as_the_vectors_that_they_stand_for(seed, size, p, q):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import tempfile
 import warnings
 from functools import cache
@@ -169,15 +170,21 @@ def test_slices_of_a_cycle_are_full_data_grab_bit_for_bit(balance, slices, batch
     assert torch.equal(cut.weight, whole.weight)
 
 
-def test_a_cycle_that_does_not_divide_is_filled_up_with_those_seen_longest_ago():
-    sampler, grab = make(50, 0.3)
+def test_what_a_cycle_leaves_over_comes_in_the_next():
+    sampler, grab = make(50, 0.3)  # three slices of 15, and 5 left over
     known = features(50)
-    epochs = [visit(sampler, grab, epoch, known) for epoch in range(8)]
-    first = np.concatenate(epochs[:4]).tolist()
-    assert sorted(first[:50]) == list(range(50))
-    assert first[50:] == first[:10]
-    second = np.concatenate(epochs[4:]).tolist()
-    assert np.array(first[:50])[oracles.pair_balance(known.numpy()[first[:50]], 1)].tolist() == second[:50]
+    cycles = [
+        np.concatenate([visit(sampler, grab, 3 * cycle + part, known) for part in range(3)]).tolist()
+        for cycle in range(4)
+    ]
+    for before, after in itertools.pairwise(cycles):
+        assert len(set(before)) == 45
+        assert set(before) | set(after) == set(range(50))
+        rest = [row for row in range(50) if row not in before]
+        expected = np.array(before)[oracles.pair_balance(known.numpy()[before], 1)].tolist()
+        # The walk's order with the rest in its middle, cut after 45.
+        assert after[:22] == expected[:22]
+        assert sorted(set(after) - set(expected)) == rest
 
 
 def test_a_stored_subset_is_refined_while_it_stays_and_a_change_is_told_once():

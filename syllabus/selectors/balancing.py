@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
-from .exact import centred_dot, distance
+from .exact import centred_dot, distance, dot
 from .randomness import key_of, uniform
 
 _PURPOSE = 11  # keeps the draws of kernel halving apart from others under the same seed
@@ -110,6 +110,31 @@ def pair_walk(
     return signs
 
 
+def factor_pair_walk(
+    left: NDArray[np.float64],
+    right: NDArray[np.float64],
+    position: NDArray[np.float64],
+    halving: Halving | None = None,
+) -> NDArray[np.int8]:
+    """Walk as `pair_walk` over vectors left_i ⊗ right_i of which only the factors are kept.
+
+    Args:
+      left: (m, p) float64, contiguous, m even.
+      right: (m, q) float64, contiguous.
+      position: (p, q) float64, where the walk stands; changed.
+      halving: thresholds of kernel halving; without, they are 0.
+
+    O(m p q), all of it in a cache where p q is small: for the few outputs of a last layer that is less
+    than the Gram matrix of a block.
+    """
+    signs = np.empty(len(left) // 2, np.int8)
+    if halving is None:
+        _factor_pair_walk(left, right, position, signs, _NO_DRAWS, _NO_DRAWS, _NO_DRAWS)
+    else:
+        _factor_pair_walk(left, right, position, signs, *halving.draw(len(signs)), halving.spread)
+    return signs
+
+
 def products_walk(
     products: NDArray[np.float64], gram: NDArray[np.float64], halving: Halving | None = None
 ) -> NDArray[np.int8]:
@@ -177,6 +202,34 @@ def _pair_walk(
             signs[pair] = -1
             for j in range(a.shape[0]):
                 position[j] -= np.float64(a[j]) - b[j]
+
+
+@compiled
+def _factor_pair_walk(
+    left: np.ndarray,
+    right: np.ndarray,
+    position: np.ndarray,
+    signs: np.ndarray,
+    draws: np.ndarray,
+    penalties: np.ndarray,
+    spread: np.ndarray,
+) -> None:
+    for pair in range(signs.shape[0]):
+        a, b = 2 * pair, 2 * pair + 1
+        threshold = 0.0
+        if draws.shape[0]:
+            square = dot(left[a], left[a]) * dot(right[a], right[a])
+            square += dot(left[b], left[b]) * dot(right[b], right[b])
+            square -= 2.0 * dot(left[a], left[b]) * dot(right[a], right[b])
+            threshold = draws[pair] * _bound(max(square, 0.0), penalties[pair], spread)
+        product = 0.0
+        for k in range(left.shape[1]):
+            product += left[a, k] * dot(position[k], right[a]) - left[b, k] * dot(position[k], right[b])
+        signs[pair] = 1 if product <= threshold else -1
+        for k in range(left.shape[1]):
+            first, second = signs[pair] * left[a, k], signs[pair] * left[b, k]
+            for j in range(right.shape[1]):
+                position[k, j] += first * right[a, j] - second * right[b, j]
 
 
 @compiled

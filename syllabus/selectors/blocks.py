@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .balancing import Halving, pair_walk, products_walk, signed_walk
+from .balancing import Halving, factor_pair_walk, pair_walk, products_walk, signed_walk
 from .errors import SelectionError
 
 _COLUMNS = 65_536  # of a block of rows are widened to float64 at once
@@ -119,7 +119,7 @@ class Outer:
     def products(self, *vectors: torch.Tensor) -> torch.Tensor:
         """Return (B, v) float64 inner products with v vectors, (d,) float64 each. O(v B d)."""
         # <S, l ⊗ r> = lᵀ S r.
-        return torch.stack([((self.left @ self._square(v)) * self.right).sum(1) for v in vectors], 1)
+        return torch.stack([((self.left @ self.square(v)) * self.right).sum(1) for v in vectors], 1)
 
     def gram(self) -> torch.Tensor:
         """Return (B, B) float64 inner products. O(B² (p + q))."""
@@ -127,9 +127,10 @@ class Outer:
 
     def add_to(self, total: torch.Tensor, weights: torch.Tensor) -> None:
         """Add Σ weights[i] z_i to `total`, (d,) float64."""
-        self._square(total).addmm_((self.left * weights[:, None]).T, self.right)
+        self.square(total).addmm_((self.left * weights[:, None]).T, self.right)
 
-    def _square(self, vector: torch.Tensor) -> torch.Tensor:
+    def square(self, vector: torch.Tensor) -> torch.Tensor:
+        """Return `vector`, (d,), as the (p, q) matrix that it is; a view."""
         return vector.view(self.left.shape[1], self.right.shape[1])
 
 
@@ -182,6 +183,12 @@ def walk_pairs(
         if rows is None:
             return None
         return pair_walk(rows, np.arange(len(rows)), position.numpy(), halving)
+    if isinstance(block, Outer) and block.device.type == "cpu":
+        left, right = block.left.contiguous(), block.right.contiguous()
+        if not bool(torch.isfinite(left.sum() * right.sum())):
+            return None
+        here = block.square(position).numpy()
+        return factor_pair_walk(left.numpy(), right.numpy(), here, halving)
     products, gram = block.products(position)[:, 0], block.gram()
     by_column = gram[:, ::2] - gram[:, 1::2]
     host = _fetched(products[::2] - products[1::2], by_column[::2] - by_column[1::2])

@@ -234,9 +234,7 @@ class GraB:
         return Halving(pairs, cycles.count(), noise.key(sampler.seed, "halving", self._cycle))
 
     def _slice(self) -> np.ndarray:
-        # The last slice of a cycle is filled up with those seen longest ago.
-        size = len(self._served()[1].curriculum)
-        return self._order.take(self._begin + np.arange(size), mode="wrap")
+        return self._order[self._begin : self._begin + len(self._served()[1].curriculum)]
 
     def _given_out(self, count: int) -> np.ndarray:
         """Return the units of the next `count` gradients by the ledger, and move on in it."""
@@ -278,7 +276,7 @@ class GraB:
 
     def _units(self, places: np.ndarray) -> np.ndarray:
         """Return the units at `places` of the epoch; -1 for the tail that is no whole unit."""
-        units = (self._begin + places) % len(self._order) // self.unit
+        units = (self._begin + places) // self.unit
         return np.where(units < len(self._following.places), units, -1)
 
     def _identity(self) -> dict[str, Any]:
