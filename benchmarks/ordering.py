@@ -125,10 +125,9 @@ class Data:
         return cls(x.to(device), y.to(device), Curriculum(manifest, 1.0, 1, seed=0))
 
 
-def epochs_beside(fashion: Path, device: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="syllabus-ordering-") as folder:
-        many = Data.first(12_800, fashion, Path(folder) / "many", device)
-        few = Data.first(320, fashion, Path(folder) / "few", device)
+def epochs_beside(fashion: Path, folder: Path, device: str) -> None:
+    many = Data.first(12_800, fashion, folder / "many", device)
+    few = Data.first(320, fashion, folder / "few", device)
     print(
         f"Fashion-MNIST, batch 64, {device}, {torch.get_num_threads()} thread; seconds, least of 3, and ratio"
     )
@@ -212,7 +211,8 @@ def main() -> None:
     if arguments.part == "herding":
         discrepancies()
     else:
-        epochs_beside(arguments.fashion, arguments.device)
+        with tempfile.TemporaryDirectory(prefix="syllabus-ordering-") as folder:
+            epochs_beside(arguments.fashion, Path(folder), arguments.device)
 
 
 if __name__ == "__main__":
