@@ -166,6 +166,21 @@ def balance(rows, passes):
     return order
 
 
+def pair_balance(rows, passes):
+    order = list(range(len(rows)))
+    for _ in range(passes):
+        front, back = [], []
+        position = np.zeros(rows.shape[1])
+        for a, b in zip(order[::2], order[1::2], strict=False):
+            z = rows[a].astype(np.float64) - rows[b]
+            sign = 1 if position @ z <= 0 else -1
+            position += sign * z
+            front.append(a if sign > 0 else b)
+            back.append(b if sign > 0 else a)
+        order = front + order[len(order) // 2 * 2 :] + back[::-1]
+    return order
+
+
 def prefix_norms(rows, order):
     centred = rows.astype(np.float64) - rows.astype(np.float64).mean(axis=0)
     sums = np.cumsum(centred[np.asarray(order)], axis=0)

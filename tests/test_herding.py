@@ -5,6 +5,7 @@ import oracles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
 
 from syllabus.selectors import balancing, herding
 
@@ -23,38 +24,88 @@ def second_data():
     return normalised(np.random.RandomState(0).randn(2000, 384))
 
 
-# passes: (l2, linf); then the checksum of the order after 50 passes; then greedy's first rows and (l2, linf).
+def digits():
+    return load_digits().data
+
+
+# The reference figures. Passes: (l2, linf) of balance, then of pair; the checksum of the order after 50
+# balance passes; greedy's first rows and (l2, linf).
 PARITY = [
     (
         first_data,
-        {1: (13.168, 2.332), 2: (9.174, 1.778), 3: (8.032, 1.738), 5: (7.300, 1.523)},
+        {1: (13.168, 2.332), 2: (9.174, 1.778), 3: (8.032, 1.738), 5: (7.300, 1.523), 10: (7.300, 1.523)},
+        {1: (14.239, 2.767), 2: (11.230, 2.276), 5: (10.430, 2.221), 10: (10.065, 1.822)},
         619461,
         [1377, 1347, 779, 1902, 1213, 1312, 1709, 1005],
         (4.4703, 0.9849),
     ),
     (
         second_data,
-        {1: (13.163, 2.605), 2: (8.987, 1.919), 3: (8.107, 1.759), 5: (7.476, 1.593)},
+        {1: (13.163, 2.605), 2: (8.987, 1.919), 3: (8.107, 1.759), 5: (7.476, 1.593), 10: (7.476, 1.593)},
+        {1: (14.862, 2.815), 2: (11.320, 2.342), 5: (10.000, 1.883), 10: (10.252, 2.039)},
         287262,
         [1847, 833, 1142, 1062, 1229, 1952, 1633, 788],
         (4.3869, 0.8937),
     ),
+    (
+        lambda: normalised(digits()),
+        {1: (15.511, 5.694), 2: (8.066, 2.996), 3: (4.392, 1.829), 5: (2.060, 0.938), 10: (1.792, 0.839)},
+        {1: (15.545, 5.471), 2: (8.087, 3.129), 5: (2.696, 1.294), 10: (2.585, 1.291)},
+        174246,
+        [424, 1709, 1206, 1293, 1624, 770, 951, 138],
+        (0.9794, 0.4549),
+    ),
+    (
+        lambda: (digits() / 16).astype(np.float32),
+        {1: (60.444, 22.87), 2: (31.599, 11.988), 3: (17.295, 6.857), 5: (8.452, 3.947), 10: (7.554, 3.809)},
+        {1: (62.597, 22.995), 2: (33.923, 15.024), 5: (10.266, 4.529), 10: (9.186, 4.810)},
+        465440,
+        [945, 297, 318, 769, 829, 461, 651, 805],
+        (3.4914, 1.6572),
+    ),
 ]
 
 
-@pytest.mark.parametrize(("data", "passes", "checksum", "first", "greedy"), PARITY)
-def test_published_figures(data, passes, checksum, first, greedy):
+@pytest.mark.parametrize(("data", "balance", "pair", "checksum", "first", "greedy"), PARITY)
+def test_published_figures(data, balance, pair, checksum, first, greedy):
     rows = data()
-    for count, (l2, linf) in passes.items():
-        found = herding.discrepancy(rows, herding.balance(rows, passes=count))
-        assert found.l2 == pytest.approx(l2, abs=6e-4)
-        assert found.linf == pytest.approx(linf, abs=6e-4)
+    for call, figures in ((herding.balance, balance), (herding.pair, pair)):
+        for passes, (l2, linf) in figures.items():
+            found = herding.discrepancy(rows, call(rows, passes=passes))
+            assert found.l2 == pytest.approx(l2, abs=6e-4)
+            assert found.linf == pytest.approx(linf, abs=6e-4)
     order = herding.balance(rows, passes=50)
     assert int((order * np.arange(1, len(order) + 1)).sum() % 1000003) == checksum
     order = herding.greedy(rows)
     assert order[:8].tolist() == first
     found = herding.discrepancy(rows, order)
     assert (found.l2, found.linf) == (pytest.approx(greedy[0], abs=6e-5), pytest.approx(greedy[1], abs=6e-5))
+
+
+def test_a_window_after_balance_comes_close_to_greedy():
+    rows = first_data()
+    order = herding.balance(rows, passes=5)
+    for width, l2 in ((16, 6.745), (64, 5.824), (256, 5.005)):
+        assert herding.discrepancy(rows, herding.window(rows, order, width)).l2 == pytest.approx(l2, abs=6e-4)
+    identity = herding.window(rows, np.arange(len(rows)))
+    assert herding.discrepancy(rows, identity).l2 == pytest.approx(9.5618, abs=6e-4)
+
+
+@given(n=st.integers(1, 50), d=st.integers(1, 20), width=st.integers(1, 60), seed=st.integers(0, 10**6))
+@quick
+def test_a_window_never_worsens_an_order_and_is_greedy_when_it_is_wide(n, d, width, seed):
+    rows = np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32)
+    order = np.random.default_rng(seed + 1).permutation(n)
+    refined = herding.window(rows, order, width)
+    assert sorted(refined.tolist()) == list(range(n))
+    before, after = herding.discrepancy(rows, order).l2, herding.discrepancy(rows, refined).l2
+    assert after <= before
+    place = {index: position for position, index in enumerate(order.tolist())}
+    if refined.tolist() != order.tolist():
+        # No row comes before the window reaches it.
+        assert all(place[index] < t + width for t, index in enumerate(refined.tolist()))
+    if width >= n and after < before:
+        assert after == pytest.approx(herding.discrepancy(rows, herding.greedy(rows)).l2)
 
 
 def test_rows_need_not_be_centred_nor_normalised():

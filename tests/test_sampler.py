@@ -107,6 +107,23 @@ def test_orders_are_what_their_names_say():
     assert tuple(rows([sampler(drawn)], 3)[0]) == shuffled[0]
 
 
+def test_shuffle_once_and_flip_flop_repeat_themselves():
+    drawn = curriculum(1.0, schedule="fresh")
+    once = sampler(drawn, "shuffle_once")
+    assert rows([once], 0) == rows([once], 1) == rows([once], 5)
+    flipped = sampler(drawn, "flip_flop")
+    for epoch in (0, 2, 4):
+        assert rows([flipped], epoch)[0] == rows([flipped], epoch + 1)[0][::-1]
+    assert rows([flipped], 0) != rows([flipped], 2)
+    for name in ("shuffle_once", "flip_flop"):
+        assert rows([sampler(drawn, name)], 0) != rows([sampler(drawn, name, seed=5)], 0)
+    part = sampler(curriculum(0.4), "shuffle_once")
+    everything = rows([once], 0)[0]
+    for epoch in range(6):
+        mine = rows([part], epoch)[0]
+        assert mine == [row for row in everything if row in set(mine)]
+
+
 def test_herding_at_fraction_one_is_the_stored_order_of_the_data():
     drawn = curriculum(1.0, schedule="fresh")
     assert list(sampler(drawn, "herding")) == drawn.manifest.order("balance").tolist()

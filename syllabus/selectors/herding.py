@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .balancing import reorder, signed_walk
+from .balancing import pair_walk, reorder, reorder_pairs, signed_walk
 from .compiled import compiled
 from .errors import SelectionError
 from .exact import column_sums, dot
@@ -64,6 +64,54 @@ def balance(
             break
         order = reorder(order, signs)
     return order
+
+
+def pair(
+    vectors: Vectors, passes: int = 5, start: NDArray[np.int64] | Sequence[int] | None = None
+) -> NDArray[np.int64]:
+    """Return an (n,) int64 order after passes of pair balance, each on the order of the pass before.
+
+    What CD-GraB does online. It needs no mean, never settles, and stays about 1.4 times above `balance`.
+
+    Args:
+      vectors: (n, d) float32, finite, any norm; not copied.
+      passes: at least 1.
+      start: (n,) the order of the first pass, a permutation; by default 0, 1, ..., n - 1.
+
+    O(passes · n d) time, O(n + d) memory above the vectors.
+    """
+    rows = as_rows(vectors, "pair")
+    passes = whole_number(passes, "passes", 1, 2**31, "[1, 2^31]", "pair")
+    order = np.arange(len(rows)) if start is None else _permutation(start, len(rows), "pair")
+    for _ in range(passes):
+        order = reorder_pairs(order, pair_walk(rows, order, np.zeros(rows.shape[1])))
+    return order
+
+
+def window(vectors: Vectors, order: NDArray[np.int64] | Sequence[int], width: int = 256) -> NDArray[np.int64]:
+    """Return an (n,) int64 refinement of `order`: greedy, but among the next `width` rows of it only.
+
+    After balance passes it comes close to `greedy` (unit rows 2,000 x 384: 7.3 to 5.0, greedy 4.5) in time
+    linear in n. Where it would not lower the l2 discrepancy, the order comes back as it was.
+
+    Args:
+      vectors: (n, d) float32, finite; not copied.
+      order: (n,) a permutation of the rows.
+      width: rows to choose from, at least 1. At n this is `greedy`.
+
+    O(n · width · d) time, O(n + width · d) memory above the vectors.
+    """
+    rows = as_rows(vectors, "window")
+    n = len(rows)
+    width = whole_number(width, "width", 1, 2**31, "[1, 2^31]", "window")
+    before = _permutation(order, n, "window")
+    mean = column_sums(rows) / n
+    after = _window(rows, mean, before, min(width, n))
+    end = np.array([n])
+    old, new = np.empty(1), np.empty(1)
+    _prefix_norms(rows, mean, before, end, old)
+    _prefix_norms(rows, mean, after, end, new)
+    return after if new[0] < old[0] else before
 
 
 def greedy(vectors: Vectors) -> NDArray[np.int64]:
@@ -157,3 +205,38 @@ def _greedy(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
                 unused[kept] = unused[i]
                 kept += 1
     return order
+
+
+@compiled
+def _window(rows: np.ndarray, mean: np.ndarray, order: np.ndarray, width: int) -> np.ndarray:
+    # As `_greedy`, whose comment gives the value minimised. The rows of the window lie side by side in
+    # memory; the next row of the order takes the place of the one picked.
+    n, d = rows.shape
+    held, norms = np.empty((width, d), np.float32), np.empty(width)
+    names, refined = np.empty(width, np.int64), np.empty(n, np.int64)
+    prefix, centred = np.zeros(d), np.empty(d)
+    size = 0
+    for t in range(n + width):
+        place = size
+        if t >= width:
+            least = np.inf
+            for i in range(size):
+                value = 2.0 * dot(held[i], prefix) + norms[i]
+                if value < least:
+                    least = value
+                    place = i
+            refined[t - width] = names[place]
+            for j in range(d):
+                prefix[j] += held[place, j] - mean[j]
+            size -= 1
+        if t < n:
+            names[place] = order[t]
+            held[place] = rows[order[t]]
+            for j in range(d):
+                centred[j] = held[place, j] - mean[j]
+            norms[place] = dot(centred, centred)
+            size += 1
+        else:
+            names[place], norms[place] = names[size], norms[size]
+            held[place] = held[size]
+    return refined

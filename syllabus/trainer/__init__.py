@@ -5,6 +5,8 @@ This room needs torch, numpy and rich, and of the others only manifests and sele
 
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.features import CountSketch, FullGradients, LastLayer, MeanGradient
+from syllabus.trainer.grab import GraB
 from syllabus.trainer.loop import EpochRecord, fit
 from syllabus.trainer.orders import ORDERS
 from syllabus.trainer.sampler import ManifestSampler
@@ -13,9 +15,14 @@ from syllabus.trainer.schedules import SCHEDULES
 __all__ = [
     "ORDERS",
     "SCHEDULES",
+    "CountSketch",
     "Curriculum",
     "EpochRecord",
+    "FullGradients",
+    "GraB",
+    "LastLayer",
     "ManifestSampler",
+    "MeanGradient",
     "TrainerError",
     "fit",
 ]

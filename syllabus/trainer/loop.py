@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from syllabus.trainer import checkpoints, noise
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.grab import GraB
 from syllabus.trainer.progress import TrainingProgress
 from syllabus.trainer.sampler import ManifestSampler
 
@@ -40,6 +41,7 @@ def fit(
     device: str | torch.device | None = None,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     collate: Callable[[list[Any]], Any] | None = None,
+    features: Callable[[], Any] | None = None,
     num_workers: int = 0,
     progress: bool = True,
     title: str = "training",
@@ -60,6 +62,8 @@ def fit(
         device: by default where the model's parameters are.
         scheduler: stepped once a batch.
         collate: makes a batch of examples; torch's default otherwise.
+        features: where the sampler's order is a `GraB`, called after each backward pass for what its `step`
+            takes, such as a `LastLayer`.
         num_workers: of the data loader; the order of the examples does not depend on it.
         progress: show a bar on a terminal, one line per tenth elsewhere.
         title: what the progress is called.
@@ -85,6 +89,9 @@ def fit(
         raise TrainerError(f"fit: batch_size={batch_size} is below 1")
     if checkpoint_every is not None and checkpoint_every < 1:
         raise TrainerError(f"fit: checkpoint_every={checkpoint_every} is below 1")
+    grab = sampler.order if isinstance(sampler.order, GraB) else None
+    if (grab is None) != (features is None):
+        raise TrainerError("fit: a GraB order and features go together; one of the two is missing")
     sampler.check(dataset)
     device = torch.device(device) if device is not None else next(model.parameters()).device
     model.to(device)
@@ -110,6 +117,8 @@ def fit(
 
     saved = checkpoints.load(checkpoint) if checkpoint is not None else None
     if saved is not None:
+        if grab is not None:
+            grab.load_state_dict(saved["grab"])
         sampler.load_state_dict(saved["sampler"])
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -139,6 +148,7 @@ def fit(
                 "optimizer": optimizer.state_dict(),
                 "scheduler": scheduler.state_dict() if scheduler is not None else None,
                 "sampler": place,
+                "grab": grab.state_dict() if grab is not None else None,
                 "records": [dataclasses.asdict(record) for record in records],
                 "step": step,
                 "examples": examples,
@@ -162,6 +172,8 @@ def fit(
                 inputs, targets = _to((inputs, targets), device)
                 batch_loss = loss(model(inputs), targets)
                 batch_loss.backward()
+                if grab is not None and features is not None:
+                    grab.step(features())
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 if scheduler is not None:

@@ -22,6 +22,20 @@ def shuffle(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
     return indices[noise.permutation(noise.key(seed, "shuffle", epoch), len(indices))]
 
 
+def shuffle_once(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
+    """One permutation of all examples for all epochs: a baseline, mostly worse than ``shuffle``."""
+    return _ranked(curriculum.indices(epoch), noise.key(seed, "shuffle_once"))
+
+
+def flip_flop(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
+    """A permutation drawn every other epoch, reversed in between (FlipFlop, arXiv 2102.09718): a baseline.
+
+    Where two epochs have different sets, each only has the rank that the permutation of both gives it.
+    """
+    order = _ranked(curriculum.indices(epoch), noise.key(seed, "flip_flop", epoch // 2))
+    return order[::-1] if epoch % 2 else order
+
+
 def sequential(curriculum: Curriculum, epoch: int, _seed: int) -> np.ndarray:
     """Ascending index, for evaluation and for debugging."""
     return curriculum.indices(epoch)
@@ -44,4 +58,15 @@ def herding(curriculum: Curriculum, epoch: int, _seed: int) -> np.ndarray:
     return order[indices[place] == order]
 
 
-ORDERS: dict[str, Order] = {"herding": herding, "sequential": sequential, "shuffle": shuffle}
+ORDERS: dict[str, Order] = {
+    "flip_flop": flip_flop,
+    "herding": herding,
+    "sequential": sequential,
+    "shuffle": shuffle,
+    "shuffle_once": shuffle_once,
+}
+
+
+def _ranked(indices: np.ndarray, key: tuple[int, int]) -> np.ndarray:
+    """Sort by random numbers of the examples themselves: the same in every set that they are in."""
+    return indices[np.argsort(noise.words(key, indices))]

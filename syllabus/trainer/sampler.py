@@ -13,6 +13,7 @@ from torch.utils.data import DistributedSampler
 from syllabus.trainer.alignment import rows_of
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.grab import GraB
 from syllabus.trainer.orders import ORDERS
 
 STATE_VERSION = 1
@@ -31,8 +32,8 @@ class ManifestSampler(DistributedSampler):
 
     Args:
         curriculum: which examples each epoch has, k of them.
-        order: ``shuffle`` (keyed by seed and epoch), ``sequential`` (ascending index), or ``herding`` (stored
-            and fixed; see `syllabus.trainer.orders`).
+        order: ``shuffle`` (keyed by seed and epoch) or another name of `syllabus.trainer.orders`, or a `GraB`
+            object, which is told the gradients and refines the order while training; one process only.
         ids: the ids of the user's data set, one a row, where it was shuffled, filtered or changed since the
             manifest was made; every id of the manifest must be in one row. Without it, row = index.
         num_replicas: W; from `torch.distributed` where it is initialised, else 1.
@@ -51,7 +52,7 @@ class ManifestSampler(DistributedSampler):
     def __init__(
         self,
         curriculum: Curriculum,
-        order: str = "shuffle",
+        order: str | GraB = "shuffle",
         ids: Iterable[Any] | None = None,
         *,
         num_replicas: int | None = None,
@@ -59,7 +60,7 @@ class ManifestSampler(DistributedSampler):
         drop_last: bool = False,
         seed: int | None = None,
     ) -> None:
-        if order not in ORDERS:
+        if not isinstance(order, GraB) and order not in ORDERS:
             raise TrainerError(f"order {order!r} is unknown; known: {', '.join(sorted(ORDERS))}")
         running = torch.distributed.is_available() and torch.distributed.is_initialized()
         if num_replicas is None:
@@ -89,6 +90,9 @@ class ManifestSampler(DistributedSampler):
             self._rows, self._length = rows_of(curriculum.manifest, ids), len(ids)
         self._resume: tuple[int, int] | None = None
         self._current: EpochIterator | None = None
+        self._grab = order if isinstance(order, GraB) else None
+        if self._grab is not None:
+            self._grab.attach(self)
         if order == "herding":
             warnings.warn(
                 "order 'herding' is fixed: under label noise that can be worse than shuffling, and a drawn "
@@ -107,6 +111,8 @@ class ManifestSampler(DistributedSampler):
         """Choose the epoch of the next `iter`; naming the one that a state was loaded for keeps it."""
         if epoch < 0:
             raise TrainerError(f"ManifestSampler.set_epoch: epoch={epoch} is below 0")
+        if self._grab is not None:
+            self._grab.leave(epoch)
         if self._resume and self._resume[0] != epoch:
             self._resume = None
         self.epoch, self._current = epoch, None
@@ -139,11 +145,25 @@ class ManifestSampler(DistributedSampler):
         self.epoch, position = self._checked(state)
         self._resume, self._current = (self.epoch, position), None
 
+    @property
+    def given_out(self) -> int:
+        """Examples of the epoch that the current iterator has given out, those before a resume included."""
+        return min(self._current.position, len(self.curriculum)) if self._current is not None else 0
+
+    def rows_of(self, indices: np.ndarray) -> np.ndarray:
+        """Return the int64 rows of the data set that hold the examples `indices`."""
+        if self._rows is None:
+            return indices
+        return self._rows[np.searchsorted(self.curriculum.examples, indices)]
+
     def _state(self, epoch: int, position: int) -> dict[str, Any]:
         k = len(self.curriculum)
         if position >= k or (self.drop_last and k - position < self.num_replicas):
             epoch, position = epoch + 1, 0
-        return {**self._identity(), "epoch": epoch, "global_examples": position}
+        state = {**self._identity(), "epoch": epoch, "global_examples": position}
+        if self._grab is not None:
+            state["order_id"] = self._grab.order_id(epoch)
+        return state
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -151,7 +171,7 @@ class ManifestSampler(DistributedSampler):
             "manifest": self.curriculum.manifest.fingerprint,
             "n": self.curriculum.manifest.n,
             **self.curriculum.identity(),
-            "order": self.order,
+            "order": self.order.name if isinstance(self.order, GraB) else self.order,
             "order_seed": self.seed,
             "drop_last": self.drop_last,
         }
@@ -179,18 +199,21 @@ class ManifestSampler(DistributedSampler):
             raise TrainerError(
                 f"load_state_dict: global_examples={position} is outside [0, {len(self.curriculum)})"
             )
+        if self._grab is not None:
+            self._grab.check(epoch, position, state.get("order_id", ""))
         return epoch, position
 
     def _local(self, epoch: int, start: int) -> np.ndarray:
         """Return this rank's int64 rows of the epoch from the global position `start` on."""
-        order = ORDERS[self.order](self.curriculum, epoch, self.seed)
+        if isinstance(self.order, GraB):
+            order = self.order.visits(epoch, start)
+        else:
+            order = ORDERS[self.order](self.curriculum, epoch, self.seed)
         left, ranks = len(order) - start, self.num_replicas
         steps = left // ranks if self.drop_last else -(-left // ranks)
         # Past the end the positions wrap around: the padding is the epoch's first examples.
         mine = order.take(start + self.rank + ranks * np.arange(steps), mode="wrap")
-        if self._rows is None:
-            return mine
-        return self._rows[np.searchsorted(self.curriculum.examples, mine)]
+        return self.rows_of(mine)
 
 
 class EpochIterator(Iterator[int]):

@@ -1,0 +1,218 @@
+"""Walks over blocks of vectors that are torch tensors, on any device, or that exist only as two factors.
+
+The signs of a block follow from its inner products with where the walk stands and from its Gram matrix
+(`balancing.products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once.
+So a vector may also be an outer product that is never written out. Rows in main memory are walked directly,
+which reads them once.
+"""
+
+from typing import TypeAlias, Union
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .balancing import Halving, factor_pair_walk, pair_walk, products_walk, signed_walk
+from .errors import SelectionError
+
+_COLUMNS = 65_536  # of a block of rows are widened to float64 at once
+
+
+class Rows:
+    """(B, d) float32 vectors as they are."""
+
+    def __init__(self, rows: torch.Tensor) -> None:
+        if rows.ndim != 2 or rows.dtype != torch.float32:
+            raise SelectionError(
+                f"Rows: rows have shape {tuple(rows.shape)} and dtype {rows.dtype}; expected (B, d) float32"
+            )
+        self.rows = rows.detach().contiguous()
+        self.device, self.width = rows.device, rows.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def cut(self, start: int, stop: int) -> "Rows":
+        """Return vectors start to stop; a view."""
+        return Rows(self.rows[start:stop])
+
+    def copy(self) -> "Rows":
+        """Return the same vectors in memory of their own."""
+        return Rows(self.rows.clone())
+
+    def state(self) -> tuple[torch.Tensor, ...]:
+        """Return the tensors that `Rows(*state)` is made of."""
+        return (self.rows,)
+
+    def to(self, device: torch.device) -> "Rows":
+        """Return the same vectors on `device`."""
+        return Rows(self.rows.to(device))
+
+    def after(self, earlier: "Rows") -> "Rows":
+        """Return `earlier` followed by these."""
+        return Rows(torch.cat([earlier.rows, self.rows]))
+
+    def products(self, *vectors: torch.Tensor) -> torch.Tensor:
+        """Return (B, v) float64 inner products with v vectors, (d,) float64 each."""
+        found = torch.zeros(len(self), len(vectors), dtype=torch.float64, device=self.device)
+        for start in range(0, self.width, _COLUMNS):
+            piece = self.rows[:, start : start + _COLUMNS].double()
+            found += piece @ torch.stack([vector[start : start + _COLUMNS] for vector in vectors], 1)
+        return found
+
+    def gram(self) -> torch.Tensor:
+        """Return (B, B) float64 inner products. O(B² d)."""
+        found = torch.zeros(len(self), len(self), dtype=torch.float64, device=self.device)
+        for start in range(0, self.width, _COLUMNS):
+            piece = self.rows[:, start : start + _COLUMNS].double()
+            found += piece @ piece.T
+        return found
+
+    def add_to(self, total: torch.Tensor, weights: torch.Tensor) -> None:
+        """Add Σ weights[i] z_i to `total`, (d,) float64."""
+        for start in range(0, self.width, _COLUMNS):
+            total[start : start + _COLUMNS] += weights @ self.rows[:, start : start + _COLUMNS].double()
+
+
+class Outer:
+    """B vectors left_i ⊗ right_i of width d = p·q, of which only the factors are kept.
+
+    Inner products are products of the factors': nothing of size B × d is ever made.
+
+    Args:
+      left: (B, p) floats.
+      right: (B, q) floats on the same device.
+    """
+
+    def __init__(self, left: torch.Tensor, right: torch.Tensor) -> None:
+        if left.ndim != 2 or right.ndim != 2 or len(left) != len(right):
+            raise SelectionError(
+                f"Outer: factors have shapes {tuple(left.shape)} and {tuple(right.shape)};"
+                " expected (B, p) and (B, q)"
+            )
+        self.left, self.right = left.detach().double(), right.detach().double()
+        self.device, self.width = left.device, left.shape[1] * right.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def cut(self, start: int, stop: int) -> "Outer":
+        """Return vectors start to stop; a view."""
+        return Outer(self.left[start:stop], self.right[start:stop])
+
+    def copy(self) -> "Outer":
+        """Return the same vectors in memory of their own."""
+        return Outer(self.left.clone(), self.right.clone())
+
+    def state(self) -> tuple[torch.Tensor, ...]:
+        """Return the tensors that `Outer(*state)` is made of."""
+        return (self.left, self.right)
+
+    def to(self, device: torch.device) -> "Outer":
+        """Return the same vectors on `device`."""
+        return Outer(self.left.to(device), self.right.to(device))
+
+    def after(self, earlier: "Outer") -> "Outer":
+        """Return `earlier` followed by these."""
+        return Outer(torch.cat([earlier.left, self.left]), torch.cat([earlier.right, self.right]))
+
+    def products(self, *vectors: torch.Tensor) -> torch.Tensor:
+        """Return (B, v) float64 inner products with v vectors, (d,) float64 each. O(v B d)."""
+        # <S, l ⊗ r> = lᵀ S r.
+        return torch.stack([((self.left @ self.square(v)) * self.right).sum(1) for v in vectors], 1)
+
+    def gram(self) -> torch.Tensor:
+        """Return (B, B) float64 inner products. O(B² (p + q))."""
+        return (self.left @ self.left.T) * (self.right @ self.right.T)
+
+    def add_to(self, total: torch.Tensor, weights: torch.Tensor) -> None:
+        """Add Σ weights[i] z_i to `total`, (d,) float64."""
+        self.square(total).addmm_((self.left * weights[:, None]).T, self.right)
+
+    def square(self, vector: torch.Tensor) -> torch.Tensor:
+        """Return `vector`, (d,), as the (p, q) matrix that it is; a view."""
+        return vector.view(self.left.shape[1], self.right.shape[1])
+
+
+Block: TypeAlias = Union[Rows, Outer]
+
+
+def walk(block: Block, position: torch.Tensor, mean: torch.Tensor) -> NDArray[np.int8] | None:
+    """Walk over z_i - mean; return (B,) signs, or None, nothing changed, where a value is not finite.
+
+    Args:
+      block: B vectors.
+      position: (d,) float64 on the block's device, where the walk stands; changed.
+      mean: (d,) float64.
+    """
+    if _lies_here(block):
+        rows = _finite_rows(block)
+        if rows is None:
+            return None
+        signs = np.empty(len(rows), np.int8)
+        signed_walk(rows, mean.numpy(), np.arange(len(rows)), position.numpy(), signs)
+        return signs
+    found = block.products(position, mean)
+    # <z_i - m, z_j - m> = <z_i, z_j> - <z_i, m> - <z_j, m> + <m, m>
+    along = found[:, 1]
+    gram = block.gram() - along[:, None] - along[None, :] + mean @ mean
+    host = _fetched(found[:, 0] - position @ mean, gram)
+    if host is None:
+        return None
+    signs = products_walk(*host)
+    weights = torch.from_numpy(signs.astype(np.float64)).to(block.device)
+    block.add_to(position, weights)
+    position -= weights.sum() * mean
+    return signs
+
+
+def walk_pairs(
+    block: Block, position: torch.Tensor, halving: Halving | None = None
+) -> NDArray[np.int8] | None:
+    """Walk over z_0 - z_1, z_2 - z_3, ...; return (B // 2,) signs, or None where a value is not finite.
+
+    Args:
+      block: an even number B of vectors.
+      position: (d,) float64 on the block's device, where the walk stands; changed.
+      halving: thresholds of kernel halving; without, they are 0.
+    """
+    if len(block) % 2:
+        raise SelectionError(f"walk_pairs: a block of {len(block)} vectors is not made of pairs")
+    if _lies_here(block):
+        rows = _finite_rows(block)
+        if rows is None:
+            return None
+        return pair_walk(rows, np.arange(len(rows)), position.numpy(), halving)
+    if isinstance(block, Outer) and block.device.type == "cpu":
+        left, right = block.left.contiguous(), block.right.contiguous()
+        if not bool(torch.isfinite(left.sum() * right.sum())):
+            return None
+        here = block.square(position).numpy()
+        return factor_pair_walk(left.numpy(), right.numpy(), here, halving)
+    products, gram = block.products(position)[:, 0], block.gram()
+    by_column = gram[:, ::2] - gram[:, 1::2]
+    host = _fetched(products[::2] - products[1::2], by_column[::2] - by_column[1::2])
+    if host is None:
+        return None
+    signs = products_walk(*host, halving)
+    weights = np.stack([signs, -signs], 1).ravel().astype(np.float64)
+    block.add_to(position, torch.from_numpy(weights).to(block.device))
+    return signs
+
+
+def _lies_here(block: Block) -> bool:
+    return isinstance(block, Rows) and block.device.type == "cpu"
+
+
+def _finite_rows(block: Block) -> NDArray[np.float32] | None:
+    rows: torch.Tensor = block.rows  # type: ignore[union-attr]
+    return rows.numpy() if bool(torch.isfinite(rows.sum(1)).all()) else None
+
+
+def _fetched(
+    products: torch.Tensor, gram: torch.Tensor
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Bring both to main memory in one copy, the only wait of a block; None where a value is not finite."""
+    both = torch.cat([products[None], gram]).cpu().numpy()
+    # A vector with NaN or infinity shows on the diagonal.
+    return (both[0], np.ascontiguousarray(both[1:])) if np.isfinite(both).all() else None
