@@ -6,6 +6,16 @@ from pathlib import Path
 # The helper modules beside the tests: pytest's importlib mode leaves sys.path alone.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import pytest
+import torch
 from engines import _flink_session, flink, flink_jar, prism
 
 __all__ = ["_flink_session", "flink", "flink_jar", "prism"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no CUDA device"))

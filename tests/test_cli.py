@@ -128,10 +128,10 @@ def test_too_many_label_values_is_a_mistake(data, tmp_path, capsys):
 
 def test_a_failed_job_ends_with_1(tmp_path, capsys):
     bad = tmp_path / "bad.jsonl"
-    bad.write_text('{"text": "fine words", "class": "a"}\n{"text": null, "class": "a"}\n')
+    bad.write_text('{"text": "fine words", "class": "a"}\n' * 19 + '{"text": null, "class": "a"}\n')
     assert prepare(bad, tmp_path / "m") == 1
     told = lines_of(capsys)
-    assert "1 of 2 rows are bad (50.00%; max_reject_rate is 1.00%)" in told[-1]
+    assert "1 of 20 rows are bad (5.00%; max_reject_rate is 1.00%)" in told[-1]
     assert not (tmp_path / "m").exists()
 
 

@@ -366,3 +366,80 @@ def test_every_way_of_choosing_subsets(embeddings: Path, tmp_path: Path) -> None
         gains[optimizer] = document(tmp_path / optimizer)["subsets"][0]["normalised_gain"]["mean"]
     assert gains["lazy"] == 1.0
     assert 0.5 < gains["stochastic"] < gains["lazier"]
+
+
+def test_a_unit_without_an_accepted_row(tmp_path: Path) -> None:
+    for number, text in enumerate(sentences(30, 8)):
+        path = tmp_path / "s" / f"{number:02d}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"text": None if number == 7 else text}) + "\n")
+    run(tmp_path / "s", tmp_path / "m", text="text", label=None, subsets=1, max_reject_rate=0.1)
+    assert validate(str(tmp_path / "m")).problems == []
+    assert Manifest.open(tmp_path / "m").n == 29
+
+
+def test_a_table_that_is_read_another_way_is_not_reused(tmp_path: Path) -> None:
+    """The same bytes, but commas part the cells of a .csv and not those of a .tsv."""
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "a.csv").write_text("text\n" + "".join(f"{text}, twice\n" for text in sentences(60, 9)))
+    options = {
+        "text": "text",
+        "label": None,
+        "subsets": 1,
+        "max_reject_rate": 1,
+        "work_dir": str(tmp_path / "w"),
+    }
+    with pytest.raises(JobError, match="60 of 60 rows are bad"):
+        run(tmp_path / "s", tmp_path / "m", **options)
+    (tmp_path / "s" / "a.csv").rename(tmp_path / "s" / "a.tsv")
+    run(tmp_path / "s", tmp_path / "m", **options)
+    assert Manifest.open(tmp_path / "m").n == 60
+
+
+def test_long_duplicate_ids_keep_to_the_format(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"text": text, "key": "k" * 400 if row < 2 else str(row)})
+        for row, text in enumerate(sentences(40, 10))
+    ]
+    (tmp_path / "s.jsonl").write_text("\n".join(lines))
+    run(
+        tmp_path / "s.jsonl",
+        tmp_path / "m",
+        text="text",
+        label=None,
+        id="key",
+        subsets=1,
+        max_reject_rate=0.1,
+    )
+    assert validate(str(tmp_path / "m")).problems == []
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"fraction": (0.1, 0.1004)}, "fraction=0.1004: of 500 examples is 50, and so is 0.1"),
+        ({"fraction": 0.0001}, "fraction=0.0001: of 500 examples is less than one"),
+        ({"preprocess": "center+pca:25"}, r"preprocess='center\+pca:25': 25 is above the 24 dimensions"),
+        ({"label": None, "clusters": 501}, "clusters=501: is above 500, what 500 examples allow"),
+        ({"ess": 0.0001}, r"ess=0.0001: importance radius, partition '0': .* out of reach"),
+        ({"embedding": "vektor"}, r"column 'vektor' is unknown; did you mean 'vector'\?"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, options: dict[str, object], line: str) -> None:
+    write_embeddings(tmp_path / "s" / "a.parquet", 500)
+    with pytest.raises(UserError, match=line):
+        run(tmp_path / "s", tmp_path / "m", **{"subsets": 1, **options})
+    assert not (tmp_path / "m" / "manifest.json").exists()
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    write_embeddings(tmp_path / "s" / "a.parquet", 300)
+    run(tmp_path / "s", tmp_path / "m", subsets=1)
+    for stage in ("regroup", "rows"):
+        shard = next((tmp_path / "m.work" / stage).rglob("*.parquet"))
+        whole = shard.read_bytes()
+        shard.write_bytes(whole[:50])
+        shutil.rmtree(tmp_path / "m.work" / "census", ignore_errors=True)
+        with pytest.raises(JobError, match=rf"{shard.name}: cannot be read: .*; delete it and run again"):
+            run(tmp_path / "s", tmp_path / "m", subsets=1, overwrite=True)
+        shard.write_bytes(whole)

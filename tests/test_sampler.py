@@ -382,7 +382,10 @@ def test_a_data_loader_keeps_the_order_whatever_its_workers(num_workers):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"order": "random"}, "order 'random' is unknown; known: herding, sequential, shuffle"),
+        (
+            {"order": "random"},
+            "order 'random' is unknown; known: flip_flop, herding, sequential, shuffle, shuffle_once",
+        ),
         ({"num_replicas": 0}, "num_replicas=0 is below 1"),
         ({"num_replicas": 2, "rank": 2}, r"rank=2 is outside \[0, num_replicas=2\)"),
         ({"num_replicas": 30, "drop_last": True}, "drop_last leaves nothing of 25 examples for 30 ranks"),

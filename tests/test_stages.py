@@ -196,6 +196,17 @@ def _fail(element: int) -> int:
     raise UserError(f"element {element} is odd")
 
 
+def _interrupt(element: int) -> int:  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_a_worker_is_an_interrupt(tmp_path: Path) -> None:
+    import apache_beam as beam
+
+    with pytest.raises(KeyboardInterrupt):
+        runners.run(options(tmp_path), "test", lambda p: p | beam.Create([3]) | beam.Map(_interrupt))
+
+
 def _crash(element: int) -> int:
     return element // 0
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +150,11 @@ class Store:
             return 0
         horizon, swept = time.time() - older_than, 0
         for path in Path(self.location).rglob(f".*{TEMPORARY}"):
-            if path.stat().st_mtime < horizon:
-                path.unlink(missing_ok=True)
-                swept += 1
+            # Another job's file may be renamed while we look.
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < horizon:
+                    path.unlink()
+                    swept += 1
         return swept
 
 

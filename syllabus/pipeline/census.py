@@ -20,6 +20,7 @@ from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.plan import Plan, PlannedUnit, check_label_count
 from syllabus.pipeline.sources import Columns
+from syllabus.pipeline.sources.records import DETAIL_LENGTH
 from syllabus.pipeline.work import Work, key_of
 
 SHOWN_REASONS = 8
@@ -72,7 +73,7 @@ def read_rows(columns: Columns, work: Work, planned: PlannedUnit, duplicates: np
         column = getattr(columns, name)
         if column is not None and values.null_count:
             missing = [f"missing {name}" if null else None for null in values.is_null().to_pylist()]
-            found.append((missing, [f"column {column} is null"] * len(missing)))
+            found.append((missing, [f"column {column} is null"[:DETAIL_LENGTH]] * len(missing)))
     for more_reasons, more_details in found:
         for row, reason in enumerate(more_reasons):
             if reason is not None and reasons[row] is None:
@@ -81,7 +82,7 @@ def read_rows(columns: Columns, work: Work, planned: PlannedUnit, duplicates: np
     begin, end = np.searchsorted(duplicates, [first, first + planned.unit.rows])
     for index in duplicates[begin:end]:
         row = int(index) - first
-        reasons[row], details[row] = "duplicate id", f"id {ids[row].as_py()!r} is taken by an earlier row"
+        reasons[row], details[row] = "duplicate id", f"{ids[row].as_py()!r:.150} is taken by an earlier row"
     if columns.id is None:
         ids = pc.cast(pa.array(np.arange(first, first + planned.unit.rows)), pa.string())
     content = made.column("content").combine_chunks()
@@ -126,10 +127,19 @@ def check_census(census: Census, options: Options, plan: Plan) -> None:
             f" {options.max_reject_rate:.2%}): {', '.join(f'{reason} {count:,}' for reason, count in most)};"
             f" {_first_reject(plan, Work(options.work), census)}"
         )
-    for fraction in options.fraction:
-        if budget(fraction, census.accepted) == 0:
-            raise UserError(f"fraction={fraction:g}: of {census.accepted:,} examples is less than one")
+    check_fractions(options, census.accepted)
     check_label_count(options, len(census.labels), census.accepted)
+
+
+def check_fractions(options: Options, examples: int) -> None:
+    """Refuse fractions that have no example, or that have the budget of another."""
+    budgets = [budget(fraction, examples) for fraction in options.fraction]
+    for number, (fraction, k) in enumerate(zip(options.fraction, budgets, strict=True)):
+        if k == 0:
+            raise UserError(f"fraction={fraction:g}: of {examples:,} examples is less than one")
+        if k in budgets[:number]:
+            other = options.fraction[budgets.index(k)]
+            raise UserError(f"fraction={fraction:g}: of {examples:,} examples is {k:,}, and so is {other:g}")
 
 
 def _first_reject(plan: Plan, work: Work, census: Census) -> str:

@@ -12,12 +12,14 @@ import pyarrow as pa
 import syllabus
 from syllabus.manifests import Fingerprint, ManifestWriter, budget, schema
 from syllabus.pipeline.census import Census, UnitRows, read_rows
+from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.orders import Ordering
 from syllabus.pipeline.plan import Plan
 from syllabus.pipeline.quality import subset_quality
 from syllabus.pipeline.regroup import Bucket, Group, Layout, read_partitions, references
 from syllabus.pipeline.work import Work
+from syllabus.selectors import SelectionError
 from syllabus.selectors.importances import (
     effective_sample_size,
     published_probabilities,
@@ -212,8 +214,7 @@ def _write_importance(
             for column in ("index", "gain", "radius")
         )
         score = radius if name == "radius" else gain
-        ess = made.options.ess
-        probability = published_probabilities(score) if ess is None else tempered_probabilities(score, ess)
+        probability = _probabilities(made, name, partition, score)
         sizes.append(effective_sample_size(probability))
         count = len(index)
         columns = {
@@ -235,6 +236,17 @@ def _write_importance(
         },
         "map": "published" if made.options.ess is None else "tempered",
     }
+
+
+def _probabilities(made: Made, name: str, partition: int, score: np.ndarray) -> np.ndarray:
+    ess = made.options.ess
+    if ess is None:
+        return published_probabilities(score)
+    try:
+        return tempered_probabilities(score, ess)
+    except SelectionError as error:
+        label = partition if made.layout.labels is None else repr(made.layout.labels[partition])
+        raise UserError(f"ess={ess:g}: importance {name}, partition {label}: {error}") from None
 
 
 def _write_order(made: Made, writer: ManifestWriter) -> dict[str, Any]:

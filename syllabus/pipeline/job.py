@@ -14,7 +14,7 @@ from rich.console import Console
 
 from syllabus.manifests import ManifestError, check_target
 from syllabus.pipeline import embed, progress, runners, selection_pipeline
-from syllabus.pipeline.census import check_census, take_census
+from syllabus.pipeline.census import check_census, check_fractions, take_census
 from syllabus.pipeline.commit import Made, commit
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
@@ -23,7 +23,7 @@ from syllabus.pipeline.plan import Plan, make_plan
 from syllabus.pipeline.regroup import RegroupUnits, groups_digest, make_groups, make_layout
 from syllabus.pipeline.select import Selecting
 from syllabus.pipeline.threads import limit_threads
-from syllabus.pipeline.transform import fit_transform
+from syllabus.pipeline.transform import final_dimension, fit_transform
 from syllabus.pipeline.work import Work
 
 
@@ -65,7 +65,10 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     with _timed(stages, "plan", "units") as stage:
         plan = make_plan(options)
         stage.new = len(plan.units)
-    check_memory(options, plan.source_rows, plan.identity.dimension)
+    dimension = final_dimension(options, plan.identity.dimension)
+    check_memory(options, plan.source_rows, dimension)
+    # Rejects may yet make a budget smaller; what is hopeless now is said now.
+    check_fractions(options, plan.source_rows)
     work.store.sweep()
     with _timed(stages, "embed", "rows") as stage:
         _embed(options, plan, work, console, stage)
@@ -75,7 +78,6 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         transform, fitted = fit_transform(options, plan, census, work)
         stage.new = plan.source_rows
     layout = make_layout(options, census, transform)
-    dimension = plan.identity.dimension if transform.components is None else len(transform.components)
     groups = make_groups(plan, layout, dimension, options.memory_per_worker, fitted, census)
     ordering = Ordering(Selecting(options, groups_digest(groups)))
     made = Made(options, plan, census, layout, groups, ordering, work)
@@ -95,7 +97,9 @@ def _check_output(options: Options) -> None:
     try:
         check_target(options.output, options.overwrite)
     except ManifestError as error:
-        raise UserError(f"output {error}") from None
+        raise UserError(
+            f"output {error}; another place reuses the shards with --work-dir {options.work}"
+        ) from None
     for name in ("output", "work"):
         if getattr(options, name) == options.source:
             raise UserError(f"{name} {options.source}: is the source itself")

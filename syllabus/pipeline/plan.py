@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from syllabus.pipeline.encoders import EncoderSpec, Identity, spec_of
-from syllabus.pipeline.encoders.known import identity_of
+from syllabus.pipeline.encoders.known import identify
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.sources import UNIT_ROWS, Columns, Source, Unit, open_source
@@ -86,11 +86,16 @@ def make_plan(options: Options) -> Plan:
     if not any(unit.rows for unit in units):
         raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
     _check_labels(options, source, columns, units)
-    identity = identity_of(spec, Work(options.work))
+    spec, identity = identify(spec, Work(options.work))
     first = np.cumsum([0] + [unit.rows for unit in units])
     determining = identity.determining()
     planned = tuple(
-        PlannedUnit(unit, int(index), _embed_key(unit, columns, determining, spec), _rows_key(unit, columns))
+        PlannedUnit(
+            unit,
+            int(index),
+            _embed_key(unit, columns, source.format_of(unit.file), determining, spec),
+            _rows_key(unit, columns, source.format_of(unit.file)),
+        )
         for unit, index in zip(units, first[:-1], strict=True)
     )
     return Plan(source, columns, spec, identity, planned, tuple(ignored))
@@ -114,11 +119,14 @@ def check_label_count(options: Options, values: int, examples: int, least: str =
         )
 
 
-def _embed_key(unit: Unit, columns: Columns, identity: dict[str, object], spec: EncoderSpec) -> str:
+def _embed_key(
+    unit: Unit, columns: Columns, form: str, identity: dict[str, object], spec: EncoderSpec
+) -> str:
     # Never the file's name or place: a renamed or moved file, or one added before it, embeds nothing.
     return key_of(
         "embed",
         digest=unit.digest,
+        form=form,
         first_row=unit.first_row,
         rows=unit.rows,
         kind=columns.kind,
@@ -129,10 +137,11 @@ def _embed_key(unit: Unit, columns: Columns, identity: dict[str, object], spec: 
     )
 
 
-def _rows_key(unit: Unit, columns: Columns) -> str:
+def _rows_key(unit: Unit, columns: Columns, form: str) -> str:
     return key_of(
         "rows",
         digest=unit.digest,
+        form=form,
         first_row=unit.first_row,
         rows=unit.rows,
         # A folder of images: labels and ids come from the paths.

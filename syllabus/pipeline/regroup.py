@@ -62,6 +62,8 @@ class Layout:
 
     def partition_of(self, labels: pa.Array, vectors: np.ndarray, transform: Transform) -> np.ndarray:
         """Return the (rows,) int32 partitions of rows with these labels and embeddings."""
+        if not len(vectors):
+            return np.zeros(0, np.int32)
         if self.labels is None:
             assert transform.centroids is not None
             return kmeans.assign(vectors, transform.centroids)
@@ -214,30 +216,33 @@ def read_references(work: Work, found: list[Reference]) -> tuple[np.ndarray, np.
 
     Which file a row came from leaves no trace: they are sorted by index, whatever order Beam delivered.
     """
-    total = sum(reference.rows for reference in found)
-    index = np.zeros(total, np.int64)
-    vectors: np.ndarray | None = None
-    first = 0
     by_key: dict[str, list[int]] = {}
     for reference in found:
         by_key.setdefault(reference.key, []).append(reference.row_group)
-    for key in sorted(by_key):
+    groups = [(key, sorted(by_key[key])) for key in sorted(by_key)]
+    index = np.concatenate([part.column("index").to_numpy() for part in _row_groups(work, groups, "index")])
+    order = np.argsort(index)
+    # Each row goes to its place as it is read: sorted afterwards, the vectors would be held twice.
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    vectors: np.ndarray | None = None
+    first = 0
+    for part in _row_groups(work, groups, "vector"):
+        rows = vectors_of(part.column("vector"))
+        if vectors is None:
+            vectors = np.zeros((len(index), rows.shape[1]), np.float32)
+        vectors[place[first : first + len(rows)]] = rows
+        first += len(rows)
+    assert vectors is not None
+    return index[order], vectors
+
+
+def _row_groups(work: Work, groups: list[tuple[str, list[int]]], column: str) -> Iterator[pa.Table]:
+    for key, numbers in groups:
         with work.store.open(work.path("regroup", key)) as file:
             parquet = pq.ParquetFile(file)
-            for number in sorted(by_key[key]):
-                table = parquet.read_row_group(number)
-                rows = vectors_of(table.column("vector"))
-                if vectors is None:
-                    vectors = np.zeros((total, rows.shape[1]), np.float32)
-                stop = first + len(rows)
-                index[first:stop] = table.column("index").to_numpy()
-                vectors[first:stop] = rows
-                first = stop
-    assert vectors is not None
-    order = np.argsort(index, kind="stable")
-    if np.array_equal(order, np.arange(total)):
-        return index, vectors
-    return index[order], vectors[order]
+            for number in numbers:
+                yield parquet.read_row_group(number, columns=[column])
 
 
 def read_partitions(work: Work, group: Group) -> tuple[np.ndarray, np.ndarray]:

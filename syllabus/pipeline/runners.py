@@ -88,7 +88,7 @@ def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) ->
     return _counters(result)
 
 
-def _failure(options: Options, stage: str, error: Exception) -> Exception:
+def _failure(options: Options, stage: str, error: Exception) -> BaseException:
     """The line that says what went wrong in a worker, from what its runner made of it."""
     cause: BaseException = error
     while cause.__cause__ is not None:
@@ -97,6 +97,8 @@ def _failure(options: Options, stage: str, error: Exception) -> Exception:
     # Workers elsewhere send a traceback as text; its last line is "package.Error: message".
     sent = re.fullmatch(r"(?:[\w.]+\.)?(\w+(?:Error|Exception)): (.*)", line)
     name, message = sent.groups() if sent else (type(cause).__name__, line)
+    if "KeyboardInterrupt" in (name, message):
+        return KeyboardInterrupt()
     if name == "UserError":
         return UserError(message)
     if name == "JobError":

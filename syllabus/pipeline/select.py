@@ -97,7 +97,10 @@ class SelectBuckets(beam.DoFn):
         bucket, found = element
         selecting, work = self.selecting, self.work
         limit_threads(selecting.options.threads_per_worker)
-        subsets = selecting.options.subset_count and not work.has("subsets", selecting.subsets_key(bucket))
+        subsets = selecting.options.subset_count and not (
+            work.has("subsets", selecting.subsets_key(bucket))
+            and work.has("chosen", selecting.chosen_key(bucket))
+        )
         ranking = selecting.ranks and not work.has("ranking", selecting.ranking_key(bucket))
         if subsets or ranking:
             index, vectors = read_references(work, list(found))

@@ -51,6 +51,16 @@ class Transform:
         return unit
 
 
+def final_dimension(options: Options, dimension: int) -> int:
+    """Return the width of the embeddings, for encoder's vectors of `dimension`; refuse more components."""
+    if not options.preprocess.startswith("center+pca"):
+        return dimension
+    wanted = int(options.preprocess.partition(":")[2])
+    if wanted > dimension:
+        raise UserError(f"preprocess={options.preprocess!r}: {wanted} is above the {dimension} dimensions")
+    return wanted
+
+
 def fit_transform(options: Options, plan: Plan, census: Census, work: Work) -> tuple[Transform, str]:
     """Return the transform and its key; an empty one costs nothing."""
     clusters = None if options.label is not None else _clusters(options, census)
@@ -77,8 +87,10 @@ def fit_transform(options: Options, plan: Plan, census: Census, work: Work) -> t
 
 def _clusters(options: Options, census: Census) -> int:
     wanted = options.clusters or min(1000, max(2, round(math.sqrt(census.accepted / 100))))
-    if options.clusters is not None and wanted > census.accepted:
-        raise UserError(f"clusters={wanted}: is above the {census.accepted} accepted examples")
+    # The sample is drawn row by row: a little fewer than SAMPLE may come.
+    most = census.accepted if census.accepted <= SAMPLE else SAMPLE - 2048
+    if options.clusters is not None and wanted > most:
+        raise UserError(f"clusters={wanted}: is above {most:,}, what {census.accepted:,} examples allow")
     return min(wanted, census.accepted)
 
 

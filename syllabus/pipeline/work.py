@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syllabus.manifests.storage import Store
+from syllabus.pipeline.errors import JobError
 
 VERSIONS = {
     "embed": 1,
@@ -73,13 +75,25 @@ class Work:
 
     def read(self, stage: str, key: str, columns: list[str] | None = None) -> pa.Table:
         """Return a shard, or some of its columns."""
-        with self.store.open(self.path(stage, key)) as file:
-            return pq.ParquetFile(file).read(columns=columns)
+        with self._opened(stage, key) as parquet:
+            return parquet.read(columns=columns)
 
     def note(self, stage: str, key: str) -> dict[str, Any]:
         """Return what `write` was given as `note`, reading no more than the footer."""
-        with self.store.open(self.path(stage, key)) as file:
-            return note_of(pq.ParquetFile(file))
+        with self._opened(stage, key) as parquet:
+            return note_of(parquet)
+
+    @contextmanager
+    def _opened(self, stage: str, key: str) -> Iterator[pq.ParquetFile]:
+        try:
+            with self.store.open(self.path(stage, key)) as file:
+                yield pq.ParquetFile(file)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise self._damaged(self.path(stage, key), error) from None
+
+    def _damaged(self, path: str, error: Exception) -> JobError:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        return JobError(f"{self.store.url(path)}: cannot be read: {line}; delete it and run again")
 
     def write_json(self, stage: str, key: str, value: Any) -> None:
         """Write a small shard as JSON."""
@@ -87,7 +101,11 @@ class Work:
 
     def read_json(self, stage: str, key: str) -> Any:
         """Return a shard written by `write_json`."""
-        return json.loads(self.store.read(self.path(stage, key, ".json")))
+        path = self.path(stage, key, ".json")
+        try:
+            return json.loads(self.store.read(path))
+        except ValueError as error:
+            raise self._damaged(path, error) from None
 
 
 class _Writer:

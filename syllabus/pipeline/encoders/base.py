@@ -26,6 +26,8 @@ class EncoderSpec:
     threads: int
     dimension: int = 0
     """Width of the vectors where the source fixes it (``column``)."""
+    files: str | None = None
+    """Digest of the files of a model in a directory."""
 
 
 @dataclass(frozen=True)

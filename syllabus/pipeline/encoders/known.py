@@ -21,22 +21,24 @@ from syllabus.pipeline.work import Work
 LIBRARIES = ("sentence-transformers", "transformers", "tokenizers", "torch")
 
 
-def identity_of(spec: EncoderSpec, work: Work) -> Identity:
+def identify(spec: EncoderSpec, work: Work) -> tuple[EncoderSpec, Identity]:
     """Return the identity of an encoder: as noted for a model in a directory, else by loading it.
 
-    Cost where it is noted: one read of the model's files.
+    The spec comes back with the digest of such a directory's files: a model that is written anew under its
+    name is loaded anew. Cost where it is noted: one read of the model's files.
     """
     if spec.kind != "sentence-transformers" or not Path(spec.name).is_dir():
-        return encoder_of(spec).identity()
+        return spec, encoder_of(spec).identity()
     device = pick_device(spec.device)
     torch_dtype(spec.dtype, device)  # what would be refused stays refused
     key = _key(spec, device.split(":")[0])
+    spec = replace(spec, files=key)
     if work.has("identity", key, ".json"):
         noted = Identity(**work.read_json("identity", key))
-        return replace(noted, name=Path(spec.name).name)
+        return spec, replace(noted, name=Path(spec.name).name)
     identity = encoder_of(spec).identity()
     work.write_json("identity", key, asdict(identity))
-    return identity
+    return spec, identity
 
 
 def _key(spec: EncoderSpec, device: str) -> str:

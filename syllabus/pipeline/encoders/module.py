@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class ModuleEncoder(Encoder):
             dimension,
             self.spec.batch_size,
             self.device.split(":")[0],
-            source_sha256(self.spec.name),
+            source_sha256(self.spec.name, self.preprocess),
         )
 
     def encode(self, content: list[Any], reject: Any) -> np.ndarray:  # noqa: D102
@@ -135,12 +136,19 @@ def construct(name: str) -> tuple[Any, Callable[[Any], Any]]:
     return made
 
 
-def source_sha256(name: str) -> str | None:
-    """Return the sha256 of the factory's source file: an edited preprocessing makes other vectors."""
-    file = getattr(importlib.import_module(name.partition(":")[0]), "__file__", None)
-    if file is None or not Path(file).is_file():
-        return None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+def source_sha256(name: str, preprocess: Any) -> str | None:
+    """Return the sha256 of the sources of factory and preprocessing: edited, they make other vectors.
+
+    These are the files of the module named, and of those that define the two; not what they import in turn.
+    """
+    path, _, attribute = name.partition(":")
+    module = importlib.import_module(path)
+    factory = getattr(module, attribute)
+    named = {path, getattr(factory, "__module__", path), getattr(preprocess, "__module__", path)}
+    files = {getattr(sys.modules.get(each), "__file__", None) for each in named}
+    found = sorted(file for file in files if file is not None and Path(file).is_file())
+    contents = sorted(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in found)
+    return hashlib.sha256("".join(contents).encode()).hexdigest() if contents else None
 
 
 def _line(error: BaseException) -> str:

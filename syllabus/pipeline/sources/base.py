@@ -26,6 +26,10 @@ class Source(ABC):
         self.store = store
         self.files = files
 
+    def format_of(self, file: str) -> str:  # noqa: ARG002
+        """Return what decides how a file's bytes are read: two formats may hold the same bytes."""
+        return type(self).__name__
+
     @abstractmethod
     def units(self, columns: Columns, unit_rows: int = UNIT_ROWS) -> Iterator[Unit]:
         """Yield the units in canonical order; a missing column or unreadable file is a `UserError`."""

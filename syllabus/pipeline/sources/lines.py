@@ -83,7 +83,8 @@ class LineSource(Source):
     def dimension(self, columns: Columns) -> int:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
-                _, parsed = self._head(file, handle)
+                names, parsed = self._head(file, handle)
+                self._check(file, columns, names, parsed)
             found = [row.get(columns.content) for row in parsed if isinstance(row, dict)]
             if width := most_common_width(found):
                 return width
@@ -188,6 +189,10 @@ class CsvSource(LineSource):
     """CSV with a header line, RFC 4180; tab-separated where the file ends in .tsv."""
 
     suffixes = (".csv", ".tsv")
+
+    def format_of(self, file: str) -> str:  # noqa: D102
+        return "tsv" if file.lower().endswith(".tsv") else "csv"
+
     has_header = True
 
     def _records(self, file: str, lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -268,7 +273,7 @@ class CsvSource(LineSource):
     def _reader(self, file: str, texts: Iterator[str]) -> Any:
         # A text may be longer than csv's own limit of 131,072 characters.
         csv.field_size_limit(2**31 - 1)
-        return csv.reader(texts, delimiter="\t" if file.lower().endswith(".tsv") else ",")
+        return csv.reader(texts, delimiter="\t" if self.format_of(file) == "tsv" else ",")
 
 
 class _Raw(io.RawIOBase):

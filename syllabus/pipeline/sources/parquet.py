@@ -51,6 +51,7 @@ class ParquetSource(Source):
         for file in self.files:
             with self.opened(file) as handle:
                 parquet = self._parquet(file, handle)
+                self._check(file, columns, parquet.schema_arrow)
                 kind = parquet.schema_arrow.field(columns.content).type
                 if pa.types.is_fixed_size_list(kind):
                     return int(kind.list_size)
