@@ -432,6 +432,30 @@ def test_mistakes_are_one_line(tmp_path: Path, options: dict[str, object], line:
     assert not (tmp_path / "m" / "manifest.json").exists()
 
 
+def test_a_file_that_changes_during_the_job_leaves_no_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written anew between plan and embed, its rows must not lie under the keys of those before."""
+    from syllabus.pipeline import job
+
+    source, planned = tmp_path / "s" / "a.parquet", job.make_plan
+    write_embeddings(source, 300, seed=1)
+
+    def and_then_changed(options: Options) -> object:
+        plan = planned(options)
+        write_embeddings(source, 300, seed=2)
+        return plan
+
+    monkeypatch.setattr(job, "make_plan", and_then_changed)
+    with pytest.raises(UserError, match=r"a.parquet: has changed since the job began; run again"):
+        run(tmp_path / "s", tmp_path / "m", subsets=1)
+    assert not list((tmp_path / "m.work" / "embed").rglob("*.parquet"))
+    monkeypatch.undo()
+    run(tmp_path / "s", tmp_path / "m", subsets=1)
+    run(tmp_path / "s", tmp_path / "fresh", subsets=1)
+    assert digests(tmp_path / "m") == digests(tmp_path / "fresh")
+
+
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     write_embeddings(tmp_path / "s" / "a.parquet", 300)
     run(tmp_path / "s", tmp_path / "m", subsets=1)

@@ -87,6 +87,11 @@ class Store:
         info = self.filesystem.get_file_info(self.path(relative))
         return bool(info.type == pafs.FileType.File)
 
+    def stamp(self, relative: str) -> tuple[int, int]:
+        """Return size and time of the last change (ns) of a file: what differs where it was written anew."""
+        info = self.filesystem.get_file_info(self.path(relative))
+        return int(info.size or 0), int(info.mtime_ns or 0)
+
     def files(self, relative: str = "") -> dict[str, int]:
         """Return {path relative to this directory: bytes} of all files below, temporary ones included."""
         root = self.path()

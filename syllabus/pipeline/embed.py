@@ -38,6 +38,7 @@ class EmbedUnits(beam.DoFn):
             return
         read = self.source.read([planned.unit for planned in missing], self.columns)
         for planned, records in zip(missing, read, strict=True):
+            self.source.check_unchanged(planned.unit)
             if not self.work.has("rows", planned.rows_key):
                 self.work.write("rows", planned.rows_key, rows_table(records, planned.unit.rows))
             encoded = 0

@@ -25,6 +25,16 @@ class Source(ABC):
     def __init__(self, store: Store, files: list[str]) -> None:
         self.store = store
         self.files = files
+        self.stamps = self._stamps()
+
+    def _stamps(self) -> dict[str, tuple[int, int]]:
+        """Stamps of the files as the job began, before their digests were taken."""
+        return {file: self.store.stamp(file) for file in self.files}
+
+    def check_unchanged(self, unit: Unit) -> None:
+        """Refuse a file that was written anew since the plan: its rows have no place under the plan's keys."""
+        if self.store.stamp(unit.file) != self.stamps[unit.file]:
+            raise UserError(f"{self.store.url(unit.file)}: has changed since the job began; run again")
 
     def format_of(self, file: str) -> str:  # noqa: ARG002
         """Return what decides how a file's bytes are read: two formats may hold the same bytes."""
