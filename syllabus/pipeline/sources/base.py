@@ -32,7 +32,7 @@ class Source(ABC):
         return {file: self.store.stamp(file) for file in self.files}
 
     def check_unchanged(self, unit: Unit) -> None:
-        """Refuse a file that was written anew since the plan: its rows have no place under the plan's keys."""
+        """Refuse a file that was written anew since the plan: its rows have no place under those keys."""
         if self.store.stamp(unit.file) != self.stamps[unit.file]:
             raise UserError(f"{self.store.url(unit.file)}: has changed since the job began; run again")
 
