@@ -504,6 +504,7 @@ def test_locations_on_an_object_store_keep_their_query(monkeypatch):
 
     monkeypatch.setattr(sources.Store, "exists", lambda self, relative="": True)  # noqa: ARG005
     monkeypatch.setattr(sources.Store, "is_file", lambda self, relative="": True)  # noqa: ARG005
+    monkeypatch.setattr(sources.Store, "stamp", lambda self, relative: (1, 1))  # noqa: ARG005
     source, _ = open_source("s3://bucket/data/a.jsonl?endpoint_override=http://127.0.0.1:5555/")
     assert source.files == ["a.jsonl"]
     assert source.store.url("a.jsonl") == "s3://bucket/data/a.jsonl?endpoint_override=http://127.0.0.1:5555"
