@@ -20,13 +20,13 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from label_noise import manifest_of  # noqa: E402
-from torch.nn import functional  # noqa: E402
+import numpy as np
+import torch
+from label_noise import manifest_of
+from torch.nn import functional
 
-from syllabus.selectors import herding  # noqa: E402
-from syllabus.trainer import Curriculum, FullGradients, GraB, LastLayer, ManifestSampler  # noqa: E402
+from syllabus.selectors import herding
+from syllabus.trainer import Curriculum, FullGradients, GraB, LastLayer, ManifestSampler
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

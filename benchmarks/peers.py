@@ -26,7 +26,7 @@ from typing import Any
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import numpy as np  # noqa: E402
+import numpy as np
 
 CASES = {
     "facility location": ("ours lazy", "apricot two-stage", "apricot lazy", "submodlib LazyGreedy"),

@@ -18,9 +18,9 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from syllabus.selectors import (  # noqa: E402
+from syllabus.selectors import (
     DisparityMin,
     DisparitySum,
     FacilityLocation,

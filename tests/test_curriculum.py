@@ -265,8 +265,11 @@ def test_too_few_subsets_come_again_with_a_warning_but_never_twice_running(count
 
 
 def test_enough_subsets_need_no_warning():
-    Curriculum(manifest(60, 4, 4), 0.1, 24, "milo", seed=0)
-    Curriculum(manifest(60, 4, 4), 0.1, 48, "milo", seed=0, refresh_every=2)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        Curriculum(manifest(60, 4, 4), 0.1, 24, "milo", seed=0)
+        Curriculum(manifest(60, 4, 4), 0.1, 48, "milo", seed=0, refresh_every=2)
+    assert not warned
 
 
 # Callables and errors

@@ -432,6 +432,16 @@ def test_mistakes_are_one_line(tmp_path: Path, options: dict[str, object], line:
     assert not (tmp_path / "m" / "manifest.json").exists()
 
 
+def test_clusters_without_faiss_are_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_embeddings(tmp_path / "s" / "a.parquet", 60)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"faiss is missing: pip install 'syllabus\[cpu\]'"):
+        run(tmp_path / "s", tmp_path / "m", label=None)
+    assert not (tmp_path / "m.work").exists()
+
+
 def test_a_file_that_changes_during_the_job_leaves_no_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,6 +164,7 @@ def test_nothing_writes_to_the_vectors():
     herding.greedy(rows)
     herding.discrepancy(rows, order)
     kmeans.assign(rows, kmeans.fit(rows, 3, seed=0))
+    assert rows.tobytes() == ROWS.tobytes()
 
 
 def test_a_single_row():

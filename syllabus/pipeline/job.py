@@ -23,7 +23,7 @@ from syllabus.pipeline.plan import Plan, make_plan
 from syllabus.pipeline.regroup import RegroupUnits, groups_digest, make_groups, make_layout
 from syllabus.pipeline.select import Selecting
 from syllabus.pipeline.threads import limit_threads
-from syllabus.pipeline.transform import final_dimension, fit_transform
+from syllabus.pipeline.transform import check_partitions, final_dimension, fit_transform
 from syllabus.pipeline.work import Work
 
 
@@ -53,12 +53,13 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     """Run all stages and commit the manifest; what an earlier run left in the work directory is reused.
 
     Raises:
-      UserError: the options, the source or the output are wrong; nothing was written.
+      UserError: the options, the source or the output are wrong; no manifest was written.
       JobError: the job cannot go on, such as too many bad records; finished shards are kept.
     """
     console = console or Console(stderr=True)
     _check_output(options)
     runners.check_runner(options)
+    check_partitions(options)
     limit_threads(options.threads_per_worker)
     work = Work(options.work)
     stages: list[StageRun] = []

@@ -107,7 +107,7 @@ def _check_labels(options: Options, source: Source, columns: Columns, units: lis
         return
     total = sum(unit.rows for unit in units)
     labels = next(iter(source.read(units[:1], columns))).labels or []
-    check_label_count(options, len(set(labels)), total, "at least ")
+    check_label_count(options, len(set(labels) - {None}), total, "at least ")
 
 
 def check_label_count(options: Options, values: int, examples: int, least: str = "") -> None:
@@ -119,16 +119,17 @@ def check_label_count(options: Options, values: int, examples: int, least: str =
         )
 
 
+def _rows_of(unit: Unit, form: str) -> dict[str, object]:
+    # Never the file's name or place: a renamed or moved file, or one added before it, embeds nothing.
+    return {"digest": unit.digest, "form": form, "first_row": unit.first_row, "rows": unit.rows}
+
+
 def _embed_key(
     unit: Unit, columns: Columns, form: str, identity: dict[str, object], spec: EncoderSpec
 ) -> str:
-    # Never the file's name or place: a renamed or moved file, or one added before it, embeds nothing.
     return key_of(
         "embed",
-        digest=unit.digest,
-        form=form,
-        first_row=unit.first_row,
-        rows=unit.rows,
+        **_rows_of(unit, form),
         kind=columns.kind,
         content=columns.content,
         encoder=identity,
@@ -140,10 +141,7 @@ def _embed_key(
 def _rows_key(unit: Unit, columns: Columns, form: str) -> str:
     return key_of(
         "rows",
-        digest=unit.digest,
-        form=form,
-        first_row=unit.first_row,
-        rows=unit.rows,
+        **_rows_of(unit, form),
         # A folder of images: labels and ids come from the paths.
         members=list(unit.members),
         label=columns.label,

@@ -5,6 +5,7 @@ All are fitted in the submitting process on a hash sample of at most 65,536 acce
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from dataclasses import dataclass
 
@@ -49,6 +50,15 @@ class Transform:
             unit = (vectors / norms[:, None]).astype(np.float32)
         unit[norms == 0] = np.eye(1, vectors.shape[1], dtype=np.float32)
         return unit
+
+
+def check_partitions(options: Options) -> None:
+    """Refuse k-means without faiss before anything is embedded: it is an extra of its own."""
+    if options.label is None and importlib.util.find_spec("faiss") is None:
+        raise UserError(
+            "without --label partitions are k-means clusters, and faiss is missing:"
+            " pip install 'syllabus[cpu]' or 'syllabus[gpu]'"
+        )
 
 
 def final_dimension(options: Options, dimension: int) -> int:
