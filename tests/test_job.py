@@ -440,6 +440,8 @@ def test_clusters_without_faiss_are_refused_before_any_work(
     with pytest.raises(UserError, match=r"faiss is missing: pip install 'syllabus\[cpu\]'"):
         run(tmp_path / "s", tmp_path / "m", label=None)
     assert not (tmp_path / "m.work").exists()
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    run(tmp_path / "s", tmp_path / "m", preprocess="center", subsets=1)  # which asks for no cluster
 
 
 def test_a_file_that_changes_during_the_job_leaves_no_shard(

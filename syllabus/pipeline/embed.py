@@ -6,8 +6,6 @@ worker takes it and whatever else runs, so its bytes are always the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
@@ -20,14 +18,14 @@ from syllabus.pipeline.work import Work, vectors_column
 
 
 class EmbedUnits(beam.DoFn):
-    """Embeds runs of units; yields (rows, rows encoded) of each unit."""
+    """Embeds runs of units: what it leaves is in the work directory."""
 
     def __init__(self, source: Source, columns: Columns, spec: EncoderSpec, work: Work) -> None:
         self.source, self.columns, self.spec, self.work = source, columns, spec, work
         self.encoded = Metrics.counter("syllabus", "encoded")
         self.halvings = Metrics.counter("syllabus", "out_of_memory")
 
-    def process(self, run: list[PlannedUnit]) -> Iterator[tuple[int, int]]:
+    def process(self, run: list[PlannedUnit]) -> None:
         """Make the shards that are missing; an attempt that is repeated finds them there."""
         missing = [
             planned
@@ -41,13 +39,11 @@ class EmbedUnits(beam.DoFn):
             self.source.check_unchanged(planned.unit)
             if not self.work.has("rows", planned.rows_key):
                 self.work.write("rows", planned.rows_key, rows_table(records, planned.unit.rows))
-            encoded = 0
             if not self.work.has("embed", planned.embed_key):
                 table, encoded, halvings = embed(records, self.spec)
                 self.work.write("embed", planned.embed_key, table)
                 self.encoded.inc(encoded)
                 self.halvings.inc(halvings)
-            yield planned.unit.rows, encoded
 
 
 def build(pipeline: beam.Pipeline, plan: Plan, work: Work, units: list[PlannedUnit]) -> None:

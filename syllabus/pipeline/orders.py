@@ -5,7 +5,7 @@ Each is a seeded shuffle that balance-and-reorder passes smooth out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from syllabus.pipeline import progress
 from syllabus.pipeline.busy import busy
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
@@ -80,7 +79,7 @@ class OrderSubsets(beam.DoFn):
     def __init__(self, ordering: Ordering, work: Work) -> None:
         self.ordering, self.work = ordering, work
 
-    def process(self, element: tuple[int, int, list[Bucket]]) -> Iterator[int]:
+    def process(self, element: tuple[int, int, list[Bucket]]) -> None:
         """Write the subset's shard unless it is there."""
         fraction, subset, buckets = element
         key = self.ordering.subset_key(fraction, subset)
@@ -88,8 +87,6 @@ class OrderSubsets(beam.DoFn):
         if not self.work.has("order", key):
             with busy("order"):
                 self.work.write("order", key, self._order(fraction, subset, buckets))
-        progress.advance("order", 1)
-        yield 1
 
     def _order(self, fraction: int, subset: int, buckets: list[Bucket]) -> pa.Table:
         parts, vectors = [], []
@@ -137,7 +134,7 @@ class OrderAll(beam.DoFn):
     def __init__(self, ordering: Ordering, work: Work) -> None:
         self.ordering, self.work = ordering, work
 
-    def process(self, element: tuple[None, Iterable[Reference]]) -> Iterator[int]:
+    def process(self, element: tuple[int, Iterable[Reference]]) -> None:
         """Write the shard unless it is there."""
         key = self.ordering.full_key()
         limit_threads(self.ordering.options.threads_per_worker)
@@ -147,8 +144,6 @@ class OrderAll(beam.DoFn):
                 order = self.ordering.balanced(vectors, 0)
                 measured = self._measured(vectors, order)
                 self.work.write("order", key, pa.table({"index": index[order]}), measured)
-        progress.advance("order", 1)
-        yield 1
 
     def _measured(self, vectors: np.ndarray, order: np.ndarray) -> dict[str, Any]:
         own = herding.discrepancy(vectors, order)

@@ -21,7 +21,7 @@ _guard = threading.Lock()
 
 
 def advance(stage: str, amount: int) -> None:
-    """Report work done inside this process; elsewhere it has no effect."""
+    """Report work done inside this process, ahead of the shard it belongs to; elsewhere it has no effect."""
     with _guard:
         _advanced[stage] += amount
 

@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syllabus.pipeline import progress
 from syllabus.pipeline.busy import busy
 from syllabus.pipeline.census import Census, read_rows
 from syllabus.pipeline.options import Options
@@ -152,7 +151,6 @@ class RegroupUnits(beam.DoFn):
         if not self.work.has("regroup", group.key):
             with busy("regroup"):
                 self._write(group)
-        progress.advance("regroup", 1)
         yield from references(self.work, group.key)
 
     def _write(self, group: Group) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.manifests.budgets import allocate, budget
-from syllabus.pipeline import progress
 from syllabus.pipeline.busy import busy
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.regroup import Bucket, Reference, read_references
@@ -110,7 +109,6 @@ class SelectBuckets(beam.DoFn):
             if subsets:
                 with busy("subsets"):
                     self._write_subsets(bucket, index, vectors, counts)
-        progress.advance("select", 1)
         yield bucket, 1
 
     def _write_subsets(

@@ -87,9 +87,9 @@ def fit_transform(options: Options, plan: Plan, census: Census, work: Work) -> t
         threads=options.threads_per_worker,
     )
     if not work.has("fit", key):
-        # Imported before the limits are set: they reach the libraries that are loaded.
-        import faiss  # noqa: F401
-
+        if clusters is not None:
+            # Imported before the limits are set: they reach the libraries that are loaded.
+            import faiss  # noqa: F401
         with threadpool_limits(options.threads_per_worker):
             _write(work, key, _fit(options, _sample(options, plan, census, work), clusters))
     return _read(work, key), key
