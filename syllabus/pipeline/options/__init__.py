@@ -1,0 +1,11 @@
+"""Every option of the job, under one name in TOML, flags and Python.
+
+Each field's description is the help text of its flag. A group of options is a file: where things are
+(`locations`), what an example is (`data`), what is chosen (`selection`), how the job runs (`running`).
+"""
+
+from syllabus.pipeline.options.every import Options
+from syllabus.pipeline.options.making import choices, make_options
+from syllabus.pipeline.options.selection import easy_epochs
+
+__all__ = ["Options", "choices", "easy_epochs", "make_options"]

@@ -1,0 +1,82 @@
+"""Options that say what an example is: its content, its label and key, and how it becomes a vector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from syllabus.pipeline.options.base import Group, absolute_path
+
+
+class Data(Group):
+    """Columns of the source, the encoder, and how partitions are made."""
+
+    text: str | None = Field(None, description="Column that holds the text to embed.")
+    image: str | None = Field(
+        None, description="Column that holds encoded images; 'image' for a folder of images."
+    )
+    embedding: str | None = Field(None, description="Column that holds vectors made elsewhere.")
+    label: str | None = Field(
+        None, description="Column of the class; 'folder' for a folder of images. Without it: k-means."
+    )
+    id: str | None = Field(None, description="Column of a unique key. [default: the row's index]")
+    encoder: str | None = Field(
+        None,
+        description="sentence-transformers name or path, package.module:factory, or 'hashing'."
+        " Not needed with --embedding.",
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Precision of the encoder's weights."
+    )
+    device: str | None = Field(
+        None, description="torch device of the encoder. [default: GPU where there is one]"
+    )
+    batch_size: int = Field(32, ge=1, description="Examples in one forward pass of the encoder.")
+    preprocess: str = Field(
+        "none",
+        description="none, center, or center+pca:D: fitted on the vectors, applied before normalising.",
+    )
+    clusters: int | None = Field(
+        None, ge=1, description="k-means clusters where there is no label. [default: √(n/100), 2 to 1000]"
+    )
+
+    @field_validator("encoder")
+    @classmethod
+    def _absolute_encoder(cls, value: str | None) -> str | None:
+        # A model of the hub may have the form of a relative path: only what is there is one.
+        return absolute_path(value) if value not in (None, "hashing") and Path(value).is_dir() else value
+
+    @field_validator("preprocess")
+    @classmethod
+    def _preprocess(cls, value: str) -> str:
+        if value in ("none", "center"):
+            return value
+        start, _, dimension = value.partition(":")
+        if start == "center+pca" and dimension.isdigit() and int(dimension) >= 1:
+            return value
+        raise ValueError(f"{value!r} is none of none, center, center+pca:D")
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Data:
+        given = [name for name in ("text", "image", "embedding") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of text, image, embedding; got {', '.join(given) or 'none'}")
+        if self.embedding is None and self.encoder is None:
+            raise ValueError(f"encoder is missing: {given[0]} needs one")
+        if self.embedding is not None and self.encoder is not None:
+            raise ValueError(
+                f"encoder={self.encoder!r} is of no use: the vectors come from embedding={self.embedding!r}"
+            )
+        return self
+
+    @property
+    def content_kind(self) -> Literal["text", "image", "embedding"]:
+        """What is embedded."""
+        return "text" if self.text is not None else "image" if self.image is not None else "embedding"
+
+    @property
+    def content(self) -> str:
+        """Name of the column that is embedded."""
+        return str(getattr(self, self.content_kind))

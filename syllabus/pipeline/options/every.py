@@ -1,0 +1,29 @@
+"""All options of a job in one frozen object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from syllabus.pipeline.options.data import Data
+from syllabus.pipeline.options.locations import Locations
+from syllabus.pipeline.options.running import Running
+from syllabus.pipeline.options.selection import Choosing
+
+UNRECORDED = (
+    *Locations.model_fields,
+    # The encoder has a section of its own, by its name and weights, not by its path.
+    "encoder",
+    "device",
+    *(name for name in Running.model_fields if name != "threads_per_worker"),
+)
+"""What leaves no trace in the manifest: where and how fast a job runs."""
+
+
+# The fields follow one another from the last base to the first: locations come first in the help.
+class Options(Running, Choosing, Data, Locations):
+    """The options of one job. Frozen; every field is checked when it is made."""
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what determines the content, as resolved: what ``manifest.json`` holds."""
+        values = self.model_dump(mode="json", exclude=set(UNRECORDED))
+        return {**values, "subsets": self.subset_count}

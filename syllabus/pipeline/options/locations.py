@@ -1,0 +1,59 @@
+"""Options that say where things are; none of them leaves a trace in the manifest."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from syllabus.pipeline.options.base import Group, absolute_path
+
+
+class Locations(Group):
+    """Where the data, the manifest and the shards are."""
+
+    source: str = Field(description="File or directory: Parquet, JSON lines, CSV, or images.")
+    output: str = Field(description="Directory of the manifest.")
+    work_dir: str | None = Field(
+        None, description="Directory of the shards that a rerun reuses. [default: OUTPUT.work]"
+    )
+
+    @field_validator("source", "output", "work_dir", mode="before")
+    @classmethod
+    def _absolute(cls, value: Any) -> Any:
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if not isinstance(value, str) or not value:
+            return value
+        if value.startswith("file://"):
+            value = unquote(urlsplit(value).path)
+        return value if "://" in value else absolute_path(value)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Locations:
+        for name, value in (("output", self.output), ("work_dir", self.work)):
+            if _within(value, self.source):
+                place = "is the source itself" if _within(self.source, value) else "lies in the source"
+                raise ValueError(f"{name}={value!r}: {place}; a rerun would take it for data")
+        for name, value in (("source", self.source), ("work_dir", self.work)):
+            if _within(value, self.output):
+                raise ValueError(
+                    f"output={self.output!r}: holds {name}={value!r}; give it a directory of its own"
+                )
+        return self
+
+    @property
+    def work(self) -> str:
+        """Absolute location of the work directory."""
+        return self.work_dir or self.output.rstrip("/") + ".work"
+
+
+def _within(inner: str, outer: str) -> bool:
+    """Whether a location is another or lies in it, symbolic links followed."""
+    paths = []
+    for location in (inner, outer):
+        path = location.partition("?")[0] if "://" in location else os.path.realpath(location)
+        paths.append(path.rstrip("/") + "/")
+    return paths[0].startswith(paths[1])

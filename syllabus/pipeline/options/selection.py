@@ -1,0 +1,90 @@
+"""Options that say what is chosen from the vectors: subsets, importances and orders."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from syllabus.pipeline.options.base import Group
+
+
+class Choosing(Group):
+    """Subsets of the easy phase, importances of the hard phase, and orders."""
+
+    fraction: tuple[float, ...] = Field(
+        (0.1,), description="Share of the examples in a subset; may be given again."
+    )
+    objective: Literal["graph_cut", "facility_location"] = Field(
+        "graph_cut", description="Representative function of the easy subsets."
+    )
+    trade_off: float = Field(0.4, ge=0, description="λ of graph cut; monotone up to 0.5.")
+    optimizer: Literal["stochastic", "lazier", "lazy"] = Field(
+        "stochastic",
+        description="How subsets are chosen: lazier is nearer to greedy (for facility location);"
+        " lazy is greedy itself and gives a single one.",
+    )
+    epsilon: float = Field(
+        0.01, gt=0, lt=1, description="ε of stochastic greedy: smaller is nearer to greedy."
+    )
+    subsets: int | None = Field(
+        None, ge=0, description="Easy subsets per fraction. [default: as many as EPOCHS use, else 16]"
+    )
+    epochs: int | None = Field(None, ge=1, description="Epochs of the training to come.")
+    easy_fraction: float = Field(1 / 6, ge=0, le=1, description="κ: share of the epochs in the easy phase.")
+    importance: tuple[Literal["radius", "disparity_min"], ...] = Field(
+        ("radius", "disparity_min"), description="Importances of the hard phase; may be given again."
+    )
+    ess: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Effective sample size of the probabilities, as a share of the partition.",
+    )
+    budgets: Literal["proportional", "equal", "sqrt"] = Field(
+        "proportional", description="How a budget is divided over the partitions."
+    )
+    order: Literal["balance", "none"] = Field(
+        "balance", description="Order of the whole data and of each subset."
+    )
+    passes: int = Field(5, ge=1, description="Balancing passes of an order.")
+    bucket_size: int = Field(16_384, ge=16, description="Most examples that one worker selects from at once.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything drawn.")
+
+    @field_validator("fraction")
+    @classmethod
+    def _fractions(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        for fraction in value:
+            if not 0 < fraction <= 1:
+                raise ValueError(f"{fraction} is outside (0, 1]")
+        if not value:
+            raise ValueError("none is given")
+        return tuple(sorted(set(value)))
+
+    @field_validator("importance")
+    @classmethod
+    def _sorted(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(value)))
+
+    @model_validator(mode="after")
+    def _one_greedy(self) -> Choosing:
+        if self.optimizer == "lazy" and self.subsets not in (None, 0, 1):
+            raise ValueError(
+                f"subsets={self.subsets}: greedy gives one subset; optimizer=stochastic gives many"
+            )
+        return self
+
+    @property
+    def subset_count(self) -> int:
+        """Easy subsets per fraction: what the easy phase uses, as resolved."""
+        if self.optimizer == "lazy":
+            return 1 if self.subsets is None else self.subsets
+        if self.subsets is not None:
+            return self.subsets
+        return 16 if self.epochs is None else easy_epochs(self.easy_fraction, self.epochs)
+
+
+def easy_epochs(easy_fraction: float, epochs: int) -> int:
+    """Return ⌈κ·epochs⌉, the number of easy epochs; κ = 1/6 of 12 epochs is 2 whatever the rounding."""
+    return min(epochs, math.ceil(easy_fraction * epochs - 1e-9))
