@@ -12,6 +12,7 @@ from .errors import SelectionError
 from .facility_location import FacilityLocation
 from .feature_based import FeatureBased
 from .graph_cut import GraphCut
+from .inclusion import inclusion_probabilities
 from .knapsack import maximize_within
 from .log_determinant import LogDeterminant
 from .maximize import FUNCTIONS, OPTIMIZERS, maximize, random_value, valid_optimizers
@@ -45,6 +46,7 @@ __all__ = [
     "explore",
     "herding",
     "importances",
+    "inclusion_probabilities",
     "kmeans",
     "maximize",
     "maximize_within",

@@ -1,0 +1,111 @@
+"""How likely each row is to be in a draw of k rows without replacement.
+
+Rows are drawn one after another, each with its probability among those left, which is also what the k largest
+of log p + Gumbel noise are. As k grows, likely rows are all but certain, and the draw is flatter than p.
+
+If row i arrives at an exponential time of rate p_i, the draw is the k rows that arrive first (Efraimidis and
+Spirakis, "Weighted random sampling with a reservoir", 2006). So π_i = E[1 - exp(-p_i T_i)], where T_i is the
+arrival of the k-th of the *other* rows.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import SelectionError
+from .validation import whole_number
+
+_EXACT = 32  # rows up to which the integral is computed
+
+
+def inclusion_probabilities(probabilities: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
+    """Return the probability of each row to be among `draws` rows drawn without replacement; (n,) float64.
+
+    They sum to `draws`, and divided by it they are what `effective_sample_size` takes. Exact (1e-9) up to 32
+    rows. Above, the arrival time is taken as gamma distributed with the right variance and a mean that gives
+    the right sum: the first-order formula 1 - exp(-p τ) (Rosén, "Asymptotic theory for order sampling", 1997)
+    with a correction for its chance. Largest error found, against the integral: 0.033, where a few rows hold
+    nearly all the mass or n - draws is below 3; 0.001 for exponential weights, n >= 64 and 2 <= draws <=
+    n - 10, and less with n. O(n).
+
+    Args:
+      probabilities: (n,) numbers that are not negative, summing to anything above 0. Rows of probability 0
+        come last and are then equally likely.
+      draws: k, 1 to n.
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    if p.ndim != 1 or p.size == 0:
+        raise SelectionError(
+            f"inclusion_probabilities: probabilities have shape {p.shape}; expected (n,) with n at least 1"
+        )
+    bad = np.flatnonzero(~((p >= 0) & (p < math.inf)))
+    if bad.size:
+        raise SelectionError(
+            f"inclusion_probabilities: probability {bad[0]} is {p[bad[0]]}; expected [0, inf)"
+        )
+    total = math.fsum(p)
+    if total == 0.0:
+        raise SelectionError("inclusion_probabilities: every probability is 0")
+    draws = whole_number(draws, "draws", 1, len(p), f"[1, n={len(p)}]", "inclusion_probabilities")
+    possible = p > 0.0
+    count = int(possible.sum())
+    if draws >= count:
+        rest = (draws - count) / max(1, len(p) - count)
+        return np.where(possible, 1.0, rest)
+    out = np.zeros(len(p))
+    rates = p[possible] / total
+    out[possible] = _exact(rates, draws) if count <= _EXACT else _by_gamma(rates, draws)
+    return out
+
+
+def _exact(rates: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
+    """Return π_i = ∫ p_i exp(-p_i t) P(fewer than k others have arrived by t) dt; O(n²k) for each node.
+
+    By the trapezoidal rule in log t, which converges exponentially. Below the first node p t is negligible;
+    after the last, k + 1 rows have arrived.
+    """
+    n = len(rates)
+    step = 0.3 / math.sqrt(min(draws, n - draws) + 1)
+    later = float(np.sort(rates)[n - draws - 1])
+    times = np.exp(np.arange(math.log(1e-13), math.log(50.0 / later) + step, step))
+    absent = np.exp(-np.outer(rates, times))
+    out = np.empty(n)
+    for i in range(n):
+        arrived = np.zeros((draws, len(times)))  # the distribution of how many, up to k - 1
+        arrived[0] = 1.0
+        for j in range(n):
+            if j != i:
+                stay = arrived * absent[j]
+                stay[1:] += arrived[:-1] * (1.0 - absent[j])
+                arrived = stay
+        out[i] = step * float((rates[i] * times * absent[i] * arrived.sum(0)).sum())
+    return out
+
+
+def _by_gamma(rates: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
+    """Return E[1 - exp(-p_i T_i)] for gamma distributed T_i: 1 - (1 + p v/m)^(-m²/v), mean m, variance v."""
+    tau = _solve(lambda time: float(-np.expm1(-rates * time).sum()), draws, draws / rates.sum())
+    present = -np.expm1(-rates * tau)
+    speed = float((rates * (1.0 - present)).sum())  # arrivals in a unit of time
+    variance = float((present * (1.0 - present)).sum()) / (speed * speed)
+
+    def inclusion(time: float) -> NDArray[np.float64]:
+        mean = time + present / speed  # without row i the k-th arrival is as much later as it was missed
+        return np.asarray(-np.expm1(-(mean * mean / variance) * np.log1p(rates * variance / mean)))
+
+    return inclusion(_solve(lambda time: float(inclusion(time).sum()), draws, tau))
+
+
+def _solve(increasing: Callable[[float], float], target: float, guess: float) -> float:
+    """Return the positive number where a function that increases from at most `target` reaches it."""
+    low, high = 0.0, guess
+    while increasing(high) < target:
+        low, high = high, 2.0 * high
+    while high - low > 1e-15 * high:
+        middle = (low + high) / 2.0
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if increasing(middle) < target else (low, middle)
+    return high
