@@ -31,6 +31,7 @@ def write_small_manifest(
     orders: Sequence[str] = ("balance",),
     sketch_dim: int = 4,
     gap: int = 7,
+    neighbours: bool = False,
     overwrite: bool = False,
 ) -> Manifest:
     """Write a manifest of `n` examples and return it opened.
@@ -47,6 +48,7 @@ def write_small_manifest(
       orders: their names.
       sketch_dim: 0 for no sketches.
       gap: a source row is missing (rejected) after so many examples, so that indices have gaps; 0 for none.
+      neighbours: whether to draw neighbour_agreement and duplicate_group too.
       overwrite: as in ManifestWriter.
     """
     rng = np.random.default_rng(seed)
@@ -61,12 +63,12 @@ def write_small_manifest(
     content = np.frombuffer(b"".join(hashlib.sha256(b"%d" % i).digest() for i in index), np.uint8)
     fingerprint = Fingerprint()
     fingerprint.update(index, names, labels, content.reshape(n, 32))
+    agreement, groups, section = (
+        _neighbours(rng, index, classes) if neighbours else ([None] * n, [None] * n, {})
+    )
     with ManifestWriter(location, overwrite=overwrite) as writer:
-        _write(
-            writer,
-            schema.EXAMPLES,
-            [index, names, labels, partition, ["data.parquet"] * n, index, [None] * n, [None] * n],
-        )
+        columns = [index, names, labels, partition, ["data.parquet"] * n, index, agreement, groups]
+        _write(writer, schema.EXAMPLES, columns)
         entries = []
         for fraction in fractions:
             k = budget(fraction, n)
@@ -122,6 +124,7 @@ def write_small_manifest(
                     }
                     for name in orders
                 },
+                **section,
             }
         )
     return Manifest.open(location)
@@ -144,6 +147,36 @@ def _subset(
     rows = np.concatenate(picks)[mixed]
     constant = [np.full(k, fraction), np.full(k, k), np.full(k, subset)]
     return [*constant, partition[rows], rank[mixed], index[rows], gain[mixed], np.arange(k)]
+
+
+def _neighbours(rng: np.random.Generator, index: np.ndarray, classes: int) -> tuple[Any, Any, dict[str, Any]]:
+    """Agreements in tenths, and groups of one to four examples; the section of manifest.json."""
+    n = len(index)
+    agreement = (rng.integers(0, 11, n) / 10).astype(np.float32)
+    member = rng.integers(0, max(1, n // 2), n)
+    first = np.full(n, index[-1])
+    np.minimum.at(first, member, index)
+    sizes = np.bincount(member, minlength=n)
+    repeated = int((sizes[member] > 1).sum())
+    section = {
+        "k": 10,
+        "method": "exact",
+        "recall": 1.0,
+        "agreement": {
+            "kind": "class",
+            "median": float(np.median(agreement)),
+            "zero_share": float((agreement == 0).mean()),
+        }
+        if classes
+        else None,
+        "duplicates": {
+            "threshold": 0.95,
+            "groups": int((sizes > 1).sum()),
+            "examples": repeated,
+            "share": repeated / n,
+        },
+    }
+    return agreement if classes else [None] * n, first[member], {"neighbours": section}
 
 
 def _importance(rng: np.random.Generator, index: np.ndarray, partition: np.ndarray) -> list[Any]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from syllabus.manifests import schema
+from syllabus.manifests import hygiene, schema
 from syllabus.manifests.budgets import RULES, allocate
 from syllabus.manifests.errors import ManifestError
 from syllabus.manifests.identity import RepetitionCheck
@@ -80,11 +81,13 @@ def _examples(manifest: Manifest, examples: Examples) -> Iterator[str]:
     index, sizes = examples.index, manifest.partition_sizes
     order = SortCheck(schema.EXAMPLES.sort_by)
     repetitions = RepetitionCheck()
+    groups: list[pa.Array] = []
     for rows in manifest.batches(schema.EXAMPLES, ["index", "id", "duplicate_group"]):
         if problem := order.problem(rows):
             yield problem
             return
         repetitions.add(rows.column("id"))
+        groups += rows.column("duplicate_group").chunks
         group = pc.greater(rows.column("duplicate_group"), rows.column("index"))
         if pc.any(group).as_py():
             row = int(np.flatnonzero(group.fill_null(False).to_numpy())[0])
@@ -95,6 +98,8 @@ def _examples(manifest: Manifest, examples: Examples) -> Iterator[str]:
     source_rows = description["counts"]["source_rows"]
     if index[0] < 0 or index[-1] >= source_rows:
         yield f"the indices run from {index[0]} to {index[-1]}, outside the {source_rows} source rows"
+    if "neighbours" in description:
+        yield from _groups(description["neighbours"], index, pa.chunked_array(groups))
     block_rows = description["fingerprint"]["block_rows"]
     blocks = 1 + int(np.count_nonzero(np.diff(index // block_rows)))
     if blocks != len(description["fingerprint"]["blocks"]):
@@ -111,6 +116,14 @@ def _examples(manifest: Manifest, examples: Examples) -> Iterator[str]:
     twice = repetitions.repeated(rows.column("id") for rows in manifest.batches(schema.EXAMPLES, ["id"]))
     if twice:
         yield f"{len(twice)} ids occur more than once ({', '.join(map(repr, twice[:3]))})"
+
+
+def _groups(section: dict[str, Any], index: Indices, groups: pa.ChunkedArray) -> Iterator[str]:
+    if groups.null_count:
+        row = int(np.flatnonzero(groups.is_null())[0])
+        yield f"index {index[row]} has no duplicate_group, and neighbours were searched"
+    else:
+        yield from hygiene.group_problems(section, index, groups.to_numpy())
 
 
 def _subsets(manifest: Manifest, directory: str, examples: Examples) -> Iterator[str]:

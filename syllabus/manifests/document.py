@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from syllabus.manifests import hygiene
 from syllabus.manifests.budgets import budget
 from syllabus.manifests.errors import ManifestError
 from syllabus.manifests.fingerprint import combine
@@ -106,7 +107,10 @@ def problems(document: dict[str, Any]) -> Iterator[str]:
 
 def shape_problems(document: dict[str, Any]) -> list[str]:
     """Return the keys that are missing or have the wrong type."""
-    return list(_misshapen(document, _SHAPE, ""))
+    found = list(_misshapen(document, _SHAPE, ""))
+    for where, section, shape in hygiene.shapes(document):
+        found += _misshapen(section, shape, where)
+    return found
 
 
 def _misshapen(value: Any, shape: Any, where: str) -> Iterator[str]:
@@ -149,6 +153,7 @@ def contradictions(document: dict[str, Any]) -> Iterator[str]:
     yield from _subsets(document["subsets"], n)
     yield from _files(document["files"])
     yield from _rows(document)
+    yield from hygiene.contradictions(document)
 
 
 def _fingerprint(fingerprint: dict[str, Any]) -> Iterator[str]:
