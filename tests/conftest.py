@@ -19,3 +19,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def factories(tmp_path, monkeypatch):
+    """A module of encoder factories, under a name that no other test has imported."""
+    # Only here: the pipeline is not there on a training machine, where the other tests run.
+    from encoder_factories import FACTORIES, spec
+
+    name = f"factories_{abs(hash(tmp_path))}"
+    (tmp_path / f"{name}.py").write_text(FACTORIES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return lambda factory, **other: spec(f"{name}:{factory}", "module", **other)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import sentences
+from job_sources import sentences
 from rich.cells import cell_len
 
 from syllabus.pipeline import JobError, cli, summary

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from datasets import digests, document, sentences, table, write_embeddings, write_texts
+from job_sources import digests, document, sentences, table, write_embeddings, write_texts
 from PIL import Image
 from rich.console import Console
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from datasets import write_embeddings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from job_sources import write_embeddings
 from rich.console import Console
 
 from syllabus.manifests import allocate, budget
