@@ -50,7 +50,7 @@ DOCUMENTS = {
     "a zero share": (lambda d: d["neighbours"]["agreement"].update(zero_share=2), "zero_share is 2, outside"),
     "groups": (lambda d: d["neighbours"]["duplicates"].update(groups=31), r"\d+ examples in 31 groups"),
     "a share": (
-        lambda d: d["neighbours"]["duplicates"].update(share=0.9),
+        lambda d: d["neighbours"]["duplicates"].update(share=0.123),
         "duplicates.share is 0.123, expected",
     ),
     "holdout": (lambda d: d["holdout"].update(near_duplicates=9), "holdout: 9 near-duplicates among 8 rows"),
