@@ -264,7 +264,8 @@ def test_an_aborted_epoch_begins_anew_and_another_epoch_forgets_the_position():
     one.set_epoch(2)
     next(iter(one))
     one.load_state_dict(one.state_dict())
-    one.set_epoch(3)
+    with pytest.warns(UserWarning, match=r"set_epoch\(3\) drops the position loaded: epoch 2, 1 examples in"):
+        one.set_epoch(3)
     assert one.state_dict()["global_examples"] == 0
     assert len(list(one)) == len(one)
 

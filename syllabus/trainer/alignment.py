@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from syllabus.manifests import Manifest
@@ -28,8 +27,6 @@ def rows_of(manifest: Manifest, ids: Iterable[Any]) -> np.ndarray:
 
     Cost: O(n + rows) time and memory, in Arrow.
     """
-    if hasattr(ids, "__array__") and not isinstance(ids, (pa.Array, pa.ChunkedArray)):
-        ids = np.asarray(ids)  # tensors and series; element by element they would be slow, or not numbers
     given = as_strings(ids)
     known = manifest.table("examples", ["id"])["id"].combine_chunks()
     place = pc.fill_null(pc.index_in(given, value_set=known), -1).to_numpy()

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
 import numpy as np
-import torch.distributed
 from torch.utils.data import DistributedSampler
 
 from syllabus.trainer.alignment import rows_of
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.grab import GraB
+from syllabus.trainer.loader_states import sampler_state
 from syllabus.trainer.orders import ORDERS
+from syllabus.trainer.ranks import check_ranks, find_ranks
 
 STATE_VERSION = 1
 CHUNK = 65_536
@@ -36,7 +37,8 @@ class ManifestSampler(DistributedSampler):
             object, which is told the gradients and refines the order while training; one process only.
         ids: the ids of the user's data set, one a row, where it was shuffled, filtered or changed since the
             manifest was made; every id of the manifest must be in one row. Without it, row = index.
-        num_replicas: W; from `torch.distributed` where it is initialised, else 1.
+        num_replicas: W; from `torch.distributed` where it is initialised, else 1. A host that deals batches
+            out itself (accelerate, Hugging Face's Trainer) is given num_replicas=1, rank=0.
         rank: r; from the same place, else 0.
         drop_last: leave out what does not divide by W, instead of repeating the first examples of the epoch.
         seed: of ``shuffle``; the curriculum's by default.
@@ -46,7 +48,8 @@ class ManifestSampler(DistributedSampler):
         dropped: examples left out of a full epoch for the same reason.
 
     Raises:
-        TrainerError: an unknown order, a rank out of bounds, ids that do not fit.
+        TrainerError: an unknown order, a rank out of bounds, ids that do not fit; or ranks that would be
+            found too early (before `torch.distributed` started) or dealt out twice.
     """
 
     def __init__(
@@ -62,15 +65,8 @@ class ManifestSampler(DistributedSampler):
     ) -> None:
         if not isinstance(order, GraB) and order not in ORDERS:
             raise TrainerError(f"order {order!r} is unknown; known: {', '.join(sorted(ORDERS))}")
-        running = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if num_replicas is None:
-            num_replicas = torch.distributed.get_world_size() if running else 1
-        if rank is None:
-            rank = torch.distributed.get_rank() if running else 0
-        if num_replicas < 1:
-            raise TrainerError(f"ManifestSampler: num_replicas={num_replicas} is below 1")
-        if not 0 <= rank < num_replicas:
-            raise TrainerError(f"ManifestSampler: rank={rank} is outside [0, num_replicas={num_replicas})")
+        self._found = num_replicas is None
+        num_replicas, rank = find_ranks(num_replicas, rank)
         if drop_last and len(curriculum) < num_replicas:
             raise TrainerError(
                 f"drop_last leaves nothing of {len(curriculum)} examples for {num_replicas} ranks"
@@ -114,10 +110,18 @@ class ManifestSampler(DistributedSampler):
         if self._grab is not None:
             self._grab.leave(epoch)
         if self._resume and self._resume[0] != epoch:
+            if self._resume[1]:
+                warnings.warn(
+                    f"set_epoch({epoch}) drops the position loaded: epoch {self._resume[0]}, "
+                    f"{self._resume[1]} examples in",
+                    stacklevel=2,
+                )
             self._resume = None
         self.epoch, self._current = epoch, None
 
     def __iter__(self) -> EpochIterator:
+        if self._found:
+            check_ranks(self.num_replicas)
         start = self._resume[1] if self._resume else 0
         self._resume = None
         self._current = EpochIterator(self, self.epoch, start)
@@ -139,10 +143,14 @@ class ManifestSampler(DistributedSampler):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`: sets the epoch, and where its next `iter` starts.
 
+        Args:
+            state: what `state_dict` gave, or the state of a stateful loader over this sampler: so a run goes
+                on with another `num_workers`, which such a loader itself refuses.
+
         Raises:
             TrainerError: the state is of another version, manifest, curriculum, order or seed.
         """
-        self.epoch, position = self._checked(state)
+        self.epoch, position = self._checked(sampler_state(state))
         self._resume, self._current = (self.epoch, position), None
 
     @property
