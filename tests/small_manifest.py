@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from syllabus.manifests import Fingerprint, Manifest, ManifestWriter, allocate, budget, schema
+from syllabus.manifests import (
+    Fingerprint,
+    Manifest,
+    ManifestWriter,
+    allocate,
+    budget,
+    schema,
+    sketches_table,
+)
 
 REJECTED = 2
 
@@ -82,8 +90,7 @@ def write_small_manifest(
             _write(writer, schema.order(name), [place, rng.permutation(index)])
         if sketch_dim:
             steps = rng.integers(-127, 128, (n, sketch_dim)).astype(np.int8)
-            sketch = pa.FixedSizeListArray.from_arrays(pa.array(steps.ravel()), sketch_dim)
-            _write(writer, schema.sketches(sketch_dim), [index, sketch])
+            writer.table(schema.sketches(sketch_dim)).write(sketches_table(index, steps))
         missing = np.setdiff1d(np.arange(n + rejected), index)
         lost = [["data.parquet"] * rejected, missing, ["null_text"] * rejected, ["text is null"] * rejected]
         _write(writer, schema.REJECTS, lost)
@@ -124,6 +131,11 @@ def write_small_manifest(
                     }
                     for name in orders
                 },
+                **(
+                    {"sketches": {"dimension": sketch_dim, "step": 0.01, "projection": "none"}}
+                    if sketch_dim
+                    else {}
+                ),
                 **section,
             }
         )

@@ -154,9 +154,9 @@ def test_toml_and_flags_give_equal_options(tmp_path, monkeypatch):
         encoder = "a.b:c"\ndtype = "bfloat16"\ndevice = "cpu"\nbatch_size = 7\npreprocess = "center+pca:5"
         fraction = [0.2, 0.1]\nobjective = "facility_location"\ntrade_off = 0.3\noptimizer = "lazy"
         epsilon = 0.2\nsubsets = 1\nepochs = 30\neasy_fraction = 0.5\nimportance = ["radius"]\ness = 0.3
-        budgets = "sqrt"\norder = "none"\npasses = 2\nclusters = 9\nbucket_size = 99\nseed = 5\nworkers = 2
-        threads_per_worker = 3\nmemory_per_worker = 1.5\nmax_reject_rate = 0.2\nrunner = "PrismRunner"
-        overwrite = true\nrunner_options = ["--a=b", "-c"]
+        budgets = "sqrt"\norder = "none"\npasses = 2\nsketch_dim = 8\nclusters = 9\nbucket_size = 99\nseed = 5
+        workers = 2\nthreads_per_worker = 3\nmemory_per_worker = 1.5\nmax_reject_rate = 0.2
+        runner = "PrismRunner"\noverwrite = true\nrunner_options = ["--a=b", "-c"]
     """
     (tmp_path / "job.toml").write_text(text)
     from_file = read_options(tmp_path / "job.toml", {})

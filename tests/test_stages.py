@@ -20,7 +20,7 @@ from syllabus.pipeline.orders import _merged_ranks
 from syllabus.pipeline.quality import subset_quality
 from syllabus.pipeline.regroup import Layout
 from syllabus.pipeline.select import bucket_budgets
-from syllabus.pipeline.transform import Transform, _principal
+from syllabus.pipeline.transform import Transform, principal_axes
 from syllabus.pipeline.work import VERSIONS, Work, key_of, vectors_column, vectors_of
 
 
@@ -110,7 +110,7 @@ def test_centring_and_pca_are_what_they_say() -> None:
     draw = np.random.default_rng(0)
     sample = (draw.standard_normal((500, 12)) * np.linspace(3, 0.1, 12) + 5).astype(np.float32)
     mean = sample.mean(axis=0)
-    components = _principal(sample, mean, 4)
+    components = principal_axes(sample, mean, 4)
     centred = sample.astype(np.float64) - mean
     _, _, right = np.linalg.svd(centred, full_matrices=False)
     assert np.allclose(np.abs(components @ right[:4].T), np.eye(4), atol=1e-4)

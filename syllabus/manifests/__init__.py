@@ -12,6 +12,7 @@ from syllabus.manifests.errors import ManifestError
 from syllabus.manifests.export import export
 from syllabus.manifests.fingerprint import Fingerprint
 from syllabus.manifests.reader import Manifest
+from syllabus.manifests.sketches import read_sketches, sketches_table
 from syllabus.manifests.storage import Store
 from syllabus.manifests.validation import Report, validate
 from syllabus.manifests.writer import ManifestWriter, TableWriter
@@ -29,6 +30,8 @@ __all__ = [
     "check_target",
     "export",
     "json_schema",
+    "read_sketches",
     "schema",
+    "sketches_table",
     "validate",
 ]

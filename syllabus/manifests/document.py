@@ -42,6 +42,9 @@ _SHAPE: dict[Any, Any] = {
     "orders": {str: dict},
     "files": [{"path": str, "rows": int, "bytes": int, "sha256": str}],
 }
+# Of the table of that name; there if it is.
+_SKETCHES: dict[Any, Any] = {"dimension": int, "step": _NUMBER, "projection": str}
+PROJECTIONS = ("none", "pca")
 
 
 def encode(description: dict[str, Any]) -> bytes:
@@ -108,6 +111,8 @@ def problems(document: dict[str, Any]) -> Iterator[str]:
 def shape_problems(document: dict[str, Any]) -> list[str]:
     """Return the keys that are missing or have the wrong type."""
     found = list(_misshapen(document, _SHAPE, ""))
+    if "sketches" in document:
+        found += _misshapen(document["sketches"], _SKETCHES, "sketches")
     for where, section, shape in hygiene.shapes(document):
         found += _misshapen(section, shape, where)
     return found
@@ -151,6 +156,8 @@ def contradictions(document: dict[str, Any]) -> Iterator[str]:
     yield from _fingerprint(document["fingerprint"])
     yield from _partitions(document["partitions"], n)
     yield from _subsets(document["subsets"], n)
+    if "sketches" in document:
+        yield from _sketches(document["sketches"])
     yield from _files(document["files"])
     yield from _rows(document)
     yield from hygiene.contradictions(document)
@@ -191,6 +198,13 @@ def _subsets(subsets: list[dict[str, Any]], n: int) -> Iterator[str]:
             yield f"subsets: budget {after} follows {before}; budgets are distinct and ascend"
 
 
+def _sketches(sketches: dict[str, Any]) -> Iterator[str]:
+    if sketches["dimension"] < 1 or sketches["step"] <= 0:
+        yield f"sketches: dimension {sketches['dimension']} and step {sketches['step']} must be above 0"
+    if sketches["projection"] not in PROJECTIONS:
+        yield f"sketches.projection is {sketches['projection']!r:.40}, none of {', '.join(PROJECTIONS)}"
+
+
 def _files(files: list[dict[str, Any]]) -> Iterator[str]:
     paths = [entry["path"] for entry in files]
     if paths != sorted(set(paths)):
@@ -218,9 +232,9 @@ def _rows(document: dict[str, Any]) -> Iterator[str]:
         **{f"importances/{name}": n for name in document["importances"]},
         **{f"orders/{name}": n for name in document["orders"]},
     }
-    rows = table_rows(document)
-    if "sketches" in rows:
+    if "sketches" in document:
         expected["sketches"] = n
+    rows = table_rows(document)
     for directory, right in expected.items():
         if directory not in rows:
             yield f"files: there is no part of {directory}/"

@@ -104,9 +104,9 @@ def order(name: str) -> Table:
 
 
 def sketches(dimension: int) -> Table:
-    """The table of int8 sketches of the centred embeddings, `dimension` steps each."""
+    """The table of sketches of the centred embeddings: `dimension` steps each, a signed byte a step."""
     return Table(
         "sketches",
-        pa.schema([_required("index", pa.int64()), _required("sketch", pa.list_(pa.int8(), dimension))]),
+        pa.schema([_required("index", pa.int64()), _required("sketch", pa.binary(dimension))]),
         ("index",),
     )

@@ -69,6 +69,7 @@ def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[
     sizes = store.files()
     entries = {entry["path"]: entry for entry in description["files"]}
     wrong = dict(line.split(": ", 1) for line in size_problems(description, sizes))
+    dimension = description.get("sketches", {}).get("dimension")
     for path, entry in entries.items():
         if path in wrong:
             yield path, wrong[path]
@@ -80,7 +81,7 @@ def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[
                 f"has sha256 {digest[:12]}…, manifest.json says {entry['sha256'][:12]}…: it was altered",
             )
             continue
-        for problem in _parquet_problems(store, path, entry["rows"]):
+        for problem in _parquet_problems(store, path, entry["rows"], dimension):
             yield path, problem
     # Whoever reads examples/*.parquet would read these too.
     for path in sorted(set(sizes) - set(entries)):
@@ -88,7 +89,7 @@ def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[
             yield path, "is not listed in manifest.json"
 
 
-def _parquet_problems(store: Store, path: str, rows: int) -> Iterator[str]:
+def _parquet_problems(store: Store, path: str, rows: int, dimension: int | None) -> Iterator[str]:
     try:
         with store.open(path) as source, pq.ParquetFile(source) as file:
             metadata, found = file.metadata, file.schema_arrow
@@ -100,7 +101,7 @@ def _parquet_problems(store: Store, path: str, rows: int) -> Iterator[str]:
     largest = max((metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)), default=0)
     if largest > ROW_GROUP_ROWS:
         yield f"has a row group of {largest} rows, above {ROW_GROUP_ROWS}"
-    table = _table_of(path.rpartition("/")[0], found)
+    table = _table_of(path.rpartition("/")[0], dimension)
     if table is None:
         return
     # Columns that a later version appended are no fault.
@@ -116,14 +117,16 @@ def _parquet_problems(store: Store, path: str, rows: int) -> Iterator[str]:
             yield f"column {field.name} may be null, which it must not"
 
 
-def _table_of(directory: str, found: pa.Schema) -> schema.Table | None:
-    """Return the table that a directory holds; None where this version does not fix its columns."""
+def _table_of(directory: str, dimension: int | None) -> schema.Table | None:
+    """Return the table that a directory holds; None where this version does not fix its columns.
+
+    `dimension` is that of the sketches.
+    """
     kind, _, name = directory.partition("/")
     if kind == "importances":
         return schema.importance(name)
     if kind == "orders":
         return schema.order(name)
     if kind == "sketches":
-        kinds = [field.type for field in found if pa.types.is_fixed_size_list(field.type)]
-        return schema.sketches(kinds[0].list_size if kinds else 1)
+        return schema.sketches(dimension) if dimension else None
     return {"examples": schema.EXAMPLES, "subsets": schema.SUBSETS, "rejects": schema.REJECTS}.get(kind)

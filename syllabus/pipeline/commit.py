@@ -18,6 +18,7 @@ from syllabus.pipeline.orders import Ordering
 from syllabus.pipeline.plan import Plan
 from syllabus.pipeline.quality import subset_quality
 from syllabus.pipeline.regroup import Bucket, Group, Layout, read_partitions, references
+from syllabus.pipeline.sketching import write_sketches
 from syllabus.pipeline.work import Work
 from syllabus.selectors import SelectionError
 from syllabus.selectors.importances import (
@@ -52,7 +53,7 @@ class Made:
 
 def commit(made: Made) -> dict[str, Any]:
     """Write the manifest; return its document."""
-    buckets = made.buckets()
+    buckets, total, n = made.buckets(), _sum(made), made.census.accepted
     with ManifestWriter(made.options.output, overwrite=made.options.overwrite) as writer:
         fingerprint = _write_examples(made, writer)
         importances = {
@@ -65,11 +66,14 @@ def commit(made: Made) -> dict[str, Any]:
                 "block_rows": fingerprint.block_rows,
                 "blocks": fingerprint.blocks,
             },
-            "encoder": {**made.plan.identity.described(), "mean_cosine": _mean_cosine(made)},
+            "encoder": {
+                **made.plan.identity.described(),
+                "mean_cosine": _mean_cosine(total, n),
+            },
             "options": made.options.recorded(),
             "counts": {
                 "source_rows": made.plan.source_rows,
-                "accepted": made.census.accepted,
+                "accepted": n,
                 "rejected": made.census.rejected,
                 "reasons": made.census.reasons,
             },
@@ -77,6 +81,7 @@ def commit(made: Made) -> dict[str, Any]:
             "subsets": _write_subsets(made, writer, buckets),
             "importances": importances,
             "orders": _write_order(made, writer),
+            **write_sketches(made, writer, total / n),
         }
         return writer.commit(description)
 
@@ -141,12 +146,14 @@ def _rejects(rows: UnitRows) -> pa.Table:
     return pa.table(columns, schema=schema.REJECTS.schema)
 
 
-def _mean_cosine(made: Made) -> float:
+def _sum(made: Made) -> np.ndarray:
+    """Σ of all embeddings, (d,) float64, added unit by unit."""
+    notes = [made.work.note("regroup", group.key) for group in made.groups]
+    return np.sum([sums for note in notes for sums in note["sums"]], axis=0)
+
+
+def _mean_cosine(total: np.ndarray, n: int) -> float:
     """Mean cosine of two different examples: (‖Σx‖² − n) / (n(n − 1)) for unit rows."""
-    n = made.census.accepted
-    total = sum(
-        np.array(sums) for group in made.groups for sums in made.work.note("regroup", group.key)["sums"]
-    )
     return float((np.dot(total, total) - n) / (n * (n - 1))) if n > 1 else 1.0
 
 

@@ -37,6 +37,8 @@ def print_description(console: Console, manifest: Manifest) -> None:
         markup=False,
     )
     _cosine(console, encoder.get("mean_cosine"))
+    if "sketches" in document:
+        console.print(f"sketches of {document['sketches']['dimension']} dimensions in 8 bits")
     for table in (_partitions(document), _subsets(document), _importances(document), _orders(document)):
         if table.row_count:
             console.print()

@@ -22,6 +22,7 @@ from syllabus.pipeline.orders import Ordering, check_memory
 from syllabus.pipeline.plan import Plan, make_plan
 from syllabus.pipeline.regroup import RegroupUnits, groups_digest, make_groups, make_layout
 from syllabus.pipeline.select import Selecting
+from syllabus.pipeline.sketching import check_sketches
 from syllabus.pipeline.threads import limit_threads
 from syllabus.pipeline.transform import check_partitions, final_dimension, fit_transform
 from syllabus.pipeline.work import Work
@@ -68,6 +69,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         stage.new = len(plan.units)
     dimension = final_dimension(options, plan.identity.dimension)
     check_memory(options, plan.source_rows, dimension)
+    check_sketches(options, dimension)
     # Rejects may yet make a budget smaller; what is hopeless now is said now.
     check_fractions(options, plan.source_rows)
     work.store.sweep()

@@ -192,6 +192,8 @@ def _write_file(
         ],
         # Of each unit, so that their total does not depend on how units were grouped.
         "sums": sums,
+        # Least and greatest of each dimension: what the steps of the sketches must reach.
+        "extremes": [stacked.min(axis=0).tolist(), stacked.max(axis=0).tolist()] if len(stacked) else [],
     }
     schema = pa.schema([("index", pa.int64()), ("vector", pa.binary(stacked.shape[1] * 4))])
     with work.writer("regroup", key, schema, note) as writer:

@@ -139,7 +139,7 @@ def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transfor
                 f"preprocess={options.preprocess!r}: {wanted} is above {min(sample.shape)},"
                 f" the smaller of rows and dimensions"
             )
-        components = _principal(sample, mean, wanted)
+        components = principal_axes(sample, mean, wanted)
     transform = Transform(mean, components)
     if clusters is None:
         return transform
@@ -149,7 +149,8 @@ def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transfor
     return Transform(mean, components, centroids, tuple((counts / counts.sum()).tolist()))
 
 
-def _principal(sample: np.ndarray, mean: np.ndarray | None, wanted: int) -> np.ndarray:
+def principal_axes(sample: np.ndarray, mean: np.ndarray | None, wanted: int) -> np.ndarray:
+    """Return the (wanted, d) float32 leading principal axes of (m, d) float32 rows around their mean."""
     width = sample.shape[1]
     covariance = np.zeros((width, width))
     for first in range(0, len(sample), 4096):

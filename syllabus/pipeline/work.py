@@ -24,7 +24,7 @@ VERSIONS = {
     "rows": 1,
     "census": 1,
     "fit": 1,
-    "regroup": 1,
+    "regroup": 2,
     "subsets": 1,
     "ranking": 1,
     "order": 1,

@@ -49,6 +49,12 @@ class Choosing(Group):
         "balance", description="Order of the whole data and of each subset."
     )
     passes: int = Field(5, ge=1, description="Balancing passes of an order.")
+    sketch_dim: int | None = Field(
+        None,
+        ge=0,
+        description="Dimensions of the 8-bit sketches that a drawn epoch is ordered by: fewer by PCA, 0 for"
+        " no sketches. [default: all]",
+    )
     bucket_size: int = Field(16_384, ge=16, description="Most examples that one worker selects from at once.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything drawn.")
 
