@@ -1,7 +1,8 @@
 """The signed walks that balance vectors: the core of the offline orders and of GraB (arXiv 2205.10733).
 
 At each vector z a walk steps to s + z if <s, z> <= 0, else to s - z (the shorter of the two): with signs so
-chosen ‖Σ ± z‖ stays small. Sign + means "to the front". Vectors are float32, sums float64 (`exact.py`).
+chosen ‖Σ ± z‖ stays small. Sign + means "to the front". Vectors are float32 (or int8 sketches, for mean
+balance), sums float64 (`exact.py`).
 
 mean balance       z is a row less the mean of all (GraB).
 pair balance       z is the difference of two rows that follow one another, so no mean is needed (CD-GraB,
@@ -66,7 +67,7 @@ def signed_walk(
     """Walk over rows[order] - mean, writing signs and moving `position` along.
 
     Args:
-      rows: (n, d) float32, contiguous.
+      rows: (n, d) float32 or int8, contiguous.
       mean: (d,) float64, taken off each row on the way (zeros for rows that are centred).
       order: (m,) int64 row numbers.
       position: (d,) float64, where the walk stands; changed.

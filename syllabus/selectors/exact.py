@@ -8,7 +8,7 @@ slower. Letting it reorder would leave the order to the compiler, which can diff
 
 A pass over (n, d) float32 rows takes the time of reading them: about 2.5 ms for 50,000 x 384.
 
-All take contiguous arrays of one length; float32 elements are widened before anything is computed.
+All take contiguous arrays of one length; float32 and int8 elements are widened before anything is computed.
 """
 
 from collections.abc import Callable
@@ -51,6 +51,8 @@ def _fold(arity: int, term: Callable[..., Any], name: str, largest: bool = False
                 address = builder.bitcast(address, ir.VectorType(element, width).as_pointer())
             value = builder.load(address, align=element.get_abi_alignment(context.target_data))
             wide = vector if width > 1 else double
+            if isinstance(element, ir.IntType):  # int8 sketches
+                return builder.sitofp(value, wide)
             return value if element == double else builder.fpext(value, wide)
 
         def loop(

@@ -15,7 +15,7 @@ from .balancing import pair_walk, reorder, reorder_pairs, signed_walk
 from .compiled import compiled
 from .errors import SelectionError
 from .exact import column_sums, dot
-from .validation import Vectors, as_rows, indices_of, whole_number
+from .validation import Vectors, as_rows, as_rows_or_steps, check_finite, indices_of, whole_number
 
 CURVE_POINTS = 512
 
@@ -47,16 +47,19 @@ def balance(
     passes left are then skipped.
 
     Args:
-      vectors: (n, d) float32, finite, any norm; not copied.
+      vectors: (n, d) float32, finite, any norm; or int8, steps of one common scale; not copied.
       passes: at least 1.
       start: (n,) the order of the first pass, a permutation; by default 0, 1, ..., n - 1.
 
     O(passes · n d) time, O(n + d) memory above the vectors.
     """
-    rows = as_rows(vectors, "balance")
+    rows = as_rows_or_steps(vectors, "balance")
     passes = whole_number(passes, "passes", 1, 2**31, "[1, 2^31]", "balance")
     order = np.arange(len(rows)) if start is None else _permutation(start, len(rows), "balance")
     mean = column_sums(rows) / len(rows)
+    # Sums of finite float32 are finite in float64: the rows need no pass of their own to be checked.
+    if not np.isfinite(mean).all():
+        check_finite(rows, "balance")
     signs = np.empty(len(rows), np.int8)
     for _ in range(passes):
         signed_walk(rows, mean, order, np.zeros(rows.shape[1]), signs)

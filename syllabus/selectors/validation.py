@@ -28,10 +28,20 @@ NORM_TOLERANCE = 1e-4  # float16 encoders round rows to about 5e-4 / sqrt(d) of 
 def as_rows(vectors: Any, caller: str) -> NDArray[np.float32]:
     """Return `vectors` as a contiguous (n, d) float32 array, n and d at least 1; all values finite."""
     rows = _as_array(vectors, caller)
+    check_finite(rows, caller)
+    return rows
+
+
+def as_rows_or_steps(vectors: Any, caller: str) -> NDArray[Any]:
+    """Return `vectors` as a contiguous (n, d) float32 or int8 array, whether finite or not."""
+    return _as_array(vectors, caller, (np.float32, np.int8))
+
+
+def check_finite(rows: NDArray[np.float32], caller: str) -> None:
+    """Refuse (n, d) rows with NaN or infinity; O(n d)."""
     bad = _first_not_finite(rows)
     if bad >= 0:
         raise SelectionError(f"{caller}: row {bad} contains NaN or infinity; every value must be finite")
-    return rows
 
 
 def unit_rows(vectors: Any, caller: str) -> NDArray[np.float32]:
@@ -126,7 +136,7 @@ def seed_words(seed: Any, caller: str) -> tuple[int, ...]:
     return tuple(whole_number(word, "seed", 0, 2**64 - 1, "[0, 2^64)", caller) for word in words)
 
 
-def _as_array(vectors: Any, caller: str) -> NDArray[np.float32]:
+def _as_array(vectors: Any, caller: str, kinds: tuple[Any, ...] = (np.float32,)) -> NDArray[Any]:
     # A tensor can only exist where torch was imported: no need to load it for those who have arrays.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(vectors, torch.Tensor):
@@ -141,8 +151,9 @@ def _as_array(vectors: Any, caller: str) -> NDArray[np.float32]:
         raise SelectionError(
             f"{caller}: vectors have shape {vectors.shape}; expected (n, d) with n and d at least 1"
         )
-    if vectors.dtype != np.float32:
-        raise SelectionError(f"{caller}: vectors have dtype {vectors.dtype}; expected float32")
+    if vectors.dtype not in kinds:
+        expected = " or ".join(np.dtype(kind).name for kind in kinds)
+        raise SelectionError(f"{caller}: vectors have dtype {vectors.dtype}; expected {expected}")
     return _writable(np.ascontiguousarray(vectors))
 
 

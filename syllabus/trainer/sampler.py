@@ -14,7 +14,7 @@ from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.grab import GraB
 from syllabus.trainer.loader_states import sampler_state
-from syllabus.trainer.orders import ORDERS
+from syllabus.trainer.orders import ORDERS, check_order
 from syllabus.trainer.ranks import check_ranks, find_ranks
 
 STATE_VERSION = 1
@@ -63,8 +63,8 @@ class ManifestSampler(DistributedSampler):
         drop_last: bool = False,
         seed: int | None = None,
     ) -> None:
-        if not isinstance(order, GraB) and order not in ORDERS:
-            raise TrainerError(f"order {order!r} is unknown; known: {', '.join(sorted(ORDERS))}")
+        if not isinstance(order, GraB):
+            check_order(order, curriculum)
         self._found = num_replicas is None
         num_replicas, rank = find_ranks(num_replicas, rank)
         if drop_last and len(curriculum) < num_replicas:
@@ -89,12 +89,6 @@ class ManifestSampler(DistributedSampler):
         self._grab = order if isinstance(order, GraB) else None
         if self._grab is not None:
             self._grab.attach(self)
-        if order == "herding":
-            warnings.warn(
-                "order 'herding' is fixed: under label noise that can be worse than shuffling, and a drawn "
-                "epoch follows the full data's order, which is no better for it than a random one",
-                stacklevel=2,
-            )
 
     def check(self, dataset: Sized) -> None:
         """Raise a TrainerError unless `dataset` has the length that the rows were numbered for."""
