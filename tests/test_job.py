@@ -15,24 +15,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from job_sources import digests, document, sentences, table, write_embeddings, write_texts
+from jobs import run
 from PIL import Image
-from rich.console import Console
 
 from syllabus.manifests import Manifest, allocate, budget, validate
 from syllabus.pipeline import JobError, Options, UserError
-from syllabus.pipeline.job import Outcome, prepare
+from syllabus.pipeline.job import Outcome
 from syllabus.selectors import DisparityMin, GraphCut, explore, maximize
 
 HERE = Path(__file__).parent
-
-
-def run(source: Path, output: Path, **options: object) -> Outcome:
-    given = {"embedding": "vector", "label": "label", **options}
-    if "text" in given:
-        given.pop("embedding")
-        given.setdefault("encoder", "hashing")
-    kept = {name: value for name, value in given.items() if value is not None}
-    return prepare(Options(source=str(source), output=str(output), **kept), Console(quiet=True))
 
 
 def encoded(outcome: Outcome) -> int:

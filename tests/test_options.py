@@ -55,6 +55,10 @@ def mistake(**values):
         ({"text": None}, "give exactly one of text, image, embedding; got none"),
         ({"encoder": None}, "encoder is missing: text needs one"),
         ({"text": None, "embedding": "v"}, "encoder='hashing' is of no use"),
+        ({"bins": 4}, "bins=4: is of no use without a label, the number to cut"),
+        ({"bins": 1, "label": "l"}, "bins=1: input should be greater than or equal to 2"),
+        ({"clusters": 4, "label": "l"}, "clusters=4: is of no use: label='l' cuts the partitions"),
+        ({"where": "split"}, "where='split': 'split' is not COLUMN=VALUE"),
         ({"optimizer": "lazy", "subsets": 4}, "subsets=4: greedy gives one subset"),
         ({"output": "/data"}, "output='/data': is the source itself; a rerun would take it for data"),
         ({"output": "/data/m"}, "output='/data/m': lies in the source"),
@@ -154,14 +158,14 @@ def test_toml_and_flags_give_equal_options(tmp_path, monkeypatch):
         encoder = "a.b:c"\ndtype = "bfloat16"\ndevice = "cpu"\nbatch_size = 7\npreprocess = "center+pca:5"
         fraction = [0.2, 0.1]\nobjective = "facility_location"\ntrade_off = 0.3\noptimizer = "lazy"
         epsilon = 0.2\nsubsets = 1\nepochs = 30\neasy_fraction = 0.5\nimportance = ["radius"]\ness = 0.3
-        budgets = "sqrt"\norder = "none"\npasses = 2\nsketch_dim = 8\nclusters = 9\nbucket_size = 99\nseed = 5
+        budgets = "sqrt"\norder = "none"\npasses = 2\nsketch_dim = 8\nbins = 9\nbucket_size = 99\nseed = 5
         workers = 2\nthreads_per_worker = 3\nmemory_per_worker = 1.5\nmax_reject_rate = 0.2
-        runner = "PrismRunner"\noverwrite = true\nrunner_options = ["--a=b", "-c"]
+        runner = "PrismRunner"\noverwrite = true\nrunner_options = ["--a=b", "-c"]\nwhere = ["a=b", "c=d=e"]
     """
     (tmp_path / "job.toml").write_text(text)
     from_file = read_options(tmp_path / "job.toml", {})
     given = {name: value for name, value in from_file.model_dump().items() if value is not None}
-    assert set(Options.model_fields) - set(given) == {"text", "embedding"}
+    assert set(Options.model_fields) - set(given) == {"text", "embedding", "clusters"}
     arguments = []
     for name, value in given.items():
         flag = "--" + name.replace("_", "-")

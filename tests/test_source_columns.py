@@ -53,7 +53,9 @@ def test_parquet_columns_of_another_type_are_refused(tmp_path):
     assert "text 'number' is a column of int64" in mistake(tmp_path, Columns("text", "number"))
     assert "image 'list' is a column of list" in mistake(tmp_path, Columns("image", "list"))
     assert "embedding 'number' is a column of int64" in mistake(tmp_path, Columns("embedding", "number"))
-    assert "label 'list' is a column of list" in mistake(tmp_path, Columns("embedding", "vector", "list"))
+    assert "label 'vector' holds floating-point" in mistake(
+        tmp_path, Columns("embedding", "vector", "vector")
+    )
     assert "id 'list' is a column of list" in mistake(tmp_path, Columns("embedding", "vector", None, "list"))
 
 

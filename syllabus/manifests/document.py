@@ -145,10 +145,10 @@ def _misshapen(value: Any, shape: Any, where: str) -> Iterator[str]:
 def contradictions(document: dict[str, Any]) -> Iterator[str]:
     """Yield what cannot be true at once in a document of the right shape."""
     counts = document["counts"]
-    n, rejected = counts["accepted"], counts["rejected"]
-    if n < 1 or rejected < 0 or n + rejected > counts["source_rows"]:
+    n, rejected, excluded = counts["accepted"], counts["rejected"], counts.get("excluded", 0)
+    if n < 1 or rejected < 0 or n + rejected + excluded > counts["source_rows"]:
         yield (
-            f"counts: {n} accepted (at least 1) and {rejected} rejected do not fit into "
+            f"counts: {n} accepted (at least 1), {rejected} rejected and {excluded} excluded do not fit into "
             f"{counts['source_rows']} source rows"
         )
     if sum(counts["reasons"].values()) != rejected:

@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 from syllabus.manifests import budget
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.partitions import Cut, RowLabels, cut_bins, cut_classes
 from syllabus.pipeline.plan import Plan, PlannedUnit, check_label_count
 from syllabus.pipeline.sources import Columns
 from syllabus.pipeline.sources.records import DETAIL_LENGTH
@@ -33,8 +35,10 @@ class Census:
     accepted: int
     rejected: int
     reasons: dict[str, int]
-    labels: dict[str, int]
-    """Accepted examples of each label, by the UTF-8 order of the labels: a label's place is its partition."""
+    excluded: int
+    """Rows that the filter does not let through: neither accepted nor rejected."""
+    cut: Cut | None
+    """The partitions by label; None without a label column."""
     duplicates: list[int]
     """Indices whose id another accepted row of smaller index carries."""
 
@@ -45,10 +49,12 @@ class UnitRows:
 
     planned: PlannedUnit
     ids: pa.Array
-    labels: pa.Array
+    labels: RowLabels
     content: pa.Array
     reasons: list[str | None]
     details: list[str | None]
+    excluded: np.ndarray
+    """(rows,) mask of what the filter does not let through; it has no reason to be rejected."""
 
     @property
     def index(self) -> np.ndarray:
@@ -59,7 +65,7 @@ class UnitRows:
     @property
     def accepted(self) -> np.ndarray:
         """The (rows,) mask of the rows that nothing speaks against."""
-        return np.array([reason is None for reason in self.reasons])
+        return np.array([reason is None for reason in self.reasons]) & ~self.excluded
 
 
 def read_rows(columns: Columns, work: Work, planned: PlannedUnit, duplicates: np.ndarray) -> UnitRows:
@@ -67,9 +73,11 @@ def read_rows(columns: Columns, work: Work, planned: PlannedUnit, duplicates: np
     rows = work.read("rows", planned.rows_key)
     made = work.read("embed", planned.embed_key, ["content", "reason", "detail"])
     reasons, details = made.column("reason").to_pylist(), made.column("detail").to_pylist()
-    ids, labels = (rows.column(name).combine_chunks() for name in ("id", "label"))
+    held = {name: rows.column(name).combine_chunks() for name in rows.column_names}
+    ids, labels = held["id"], RowLabels(held["label"], held["number"], held["list"])
+    excluded = held["excluded"].to_numpy(zero_copy_only=False)
     found = [(rows.column("reason").to_pylist(), rows.column("detail").to_pylist())]
-    for name, values in (("id", ids), ("label", labels)):
+    for name, values in (("id", ids), ("label", labels.texts)):
         column = getattr(columns, name)
         if column is not None and values.null_count:
             missing = [f"missing {name}" if null else None for null in values.is_null().to_pylist()]
@@ -78,6 +86,8 @@ def read_rows(columns: Columns, work: Work, planned: PlannedUnit, duplicates: np
         for row, reason in enumerate(more_reasons):
             if reason is not None and reasons[row] is None:
                 reasons[row], details[row] = reason, more_details[row]
+    for row in np.flatnonzero(excluded):
+        reasons[row] = details[row] = None
     first = planned.first_index
     begin, end = np.searchsorted(duplicates, [first, first + planned.unit.rows])
     for index in duplicates[begin:end]:
@@ -86,7 +96,7 @@ def read_rows(columns: Columns, work: Work, planned: PlannedUnit, duplicates: np
     if columns.id is None:
         ids = pc.cast(pa.array(np.arange(first, first + planned.unit.rows)), pa.string())
     content = made.column("content").combine_chunks()
-    return UnitRows(planned, ids, labels, content, reasons, details)
+    return UnitRows(planned, ids, labels, content, reasons, details, excluded)
 
 
 def all_rows(plan: Plan, work: Work, duplicates: np.ndarray) -> Iterator[UnitRows]:
@@ -95,40 +105,65 @@ def all_rows(plan: Plan, work: Work, duplicates: np.ndarray) -> Iterator[UnitRow
         yield read_rows(plan.columns, work, planned, duplicates)
 
 
-def take_census(plan: Plan, work: Work) -> Census:
+def take_census(plan: Plan, bins: int | None, work: Work) -> Census:
     """Return the census of the plan's rows, from the work directory where it has been taken before."""
-    key = key_of("census", plan=plan.digest, label=plan.columns.label, id=plan.columns.id)
+    columns = plan.columns
+    key = key_of("census", plan=plan.digest, label=columns.label, id=columns.id, bins=bins)
     if work.has("census", key, ".json"):
-        return Census(**work.read_json("census", key))
-    duplicates = _duplicate_ids(plan, work) if plan.columns.id is not None else np.zeros(0, np.int64)
+        return _from_json(work.read_json("census", key))
+    duplicates = _duplicate_ids(plan, work) if columns.id is not None else np.zeros(0, np.int64)
     reasons: Counter[str] = Counter()
-    labels: Counter[str] = Counter()
+    excluded = 0
     for rows in all_rows(plan, work, duplicates):
         reasons.update(reason for reason in rows.reasons if reason is not None)
-        if plan.columns.label is not None:
-            counted = pc.value_counts(rows.labels.filter(pa.array(rows.accepted)))
-            labels.update({pair["values"]: pair["counts"] for pair in counted.to_pylist()})
+        excluded += int(rows.excluded.sum())
     rejected = reasons.total()
-    ordered = dict(sorted(labels.items(), key=lambda item: item[0].encode()))
+    accepted = plan.source_rows - rejected - excluded
     census = Census(
-        plan.source_rows - rejected, rejected, dict(sorted(reasons.items())), ordered, duplicates.tolist()
+        accepted,
+        rejected,
+        dict(sorted(reasons.items())),
+        excluded,
+        _cut(plan, bins, work, duplicates) if columns.label is not None and accepted else None,
+        duplicates.tolist(),
     )
     work.write_json("census", key, asdict(census))
     return census
 
 
+def _cut(plan: Plan, bins: int | None, work: Work, duplicates: np.ndarray) -> Cut:
+    def accepted_labels() -> Iterator[RowLabels]:
+        for rows in all_rows(plan, work, duplicates):
+            yield rows.labels.filter(pa.array(rows.accepted))
+
+    if bins is None:
+        return cut_classes(accepted_labels)
+    return cut_bins(np.concatenate([labels.numbers.to_numpy() for labels in accepted_labels()]), bins)
+
+
+def _from_json(value: dict[str, Any]) -> Census:
+    cut = value.pop("cut")
+    return Census(**value, cut=cut and Cut(**{k: v if k == "kind" else tuple(v) for k, v in cut.items()}))
+
+
 def check_census(census: Census, options: Options, plan: Plan) -> None:
     """Stop the job where too many rows are bad, or where the label is no class."""
-    rate = census.rejected / plan.source_rows
+    looked_at = plan.source_rows - census.excluded
+    if not looked_at:
+        raise UserError(
+            f"where={' and '.join(options.where)}: holds for none of {plan.source_rows:,} source rows"
+        )
+    rate = census.rejected / looked_at
     if rate > options.max_reject_rate or census.accepted == 0:
         most = sorted(census.reasons.items(), key=lambda item: -item[1])[:SHOWN_REASONS]
         raise JobError(
-            f"{census.rejected:,} of {plan.source_rows:,} rows are bad ({rate:.2%}; max_reject_rate is"
+            f"{census.rejected:,} of {looked_at:,} rows are bad ({rate:.2%}; max_reject_rate is"
             f" {options.max_reject_rate:.2%}): {', '.join(f'{reason} {count:,}' for reason, count in most)};"
             f" {_first_reject(plan, Work(options.work), census)}"
         )
     check_fractions(options, census.accepted)
-    check_label_count(options, len(census.labels), census.accepted)
+    if census.cut is not None and census.cut.kind != "number":
+        check_label_count(options, len(census.cut.labels), census.accepted)
 
 
 def check_fractions(options: Options, examples: int) -> None:

@@ -75,6 +75,7 @@ def commit(made: Made) -> dict[str, Any]:
                 "source_rows": made.plan.source_rows,
                 "accepted": n,
                 "rejected": made.census.rejected,
+                "excluded": made.census.excluded,
                 "reasons": made.census.reasons,
             },
             "partitions": _partitions(made, buckets),
@@ -99,11 +100,11 @@ def _write_examples(made: Made, writer: ManifestWriter) -> Fingerprint:
             accepted = rows.accepted
             kept = pa.array(accepted)
             stop = first + int(accepted.sum())
-            ids, labels = rows.ids.filter(kept), rows.labels.filter(kept)
+            ids, labels = rows.ids.filter(kept), rows.labels.texts.filter(kept)
             given = labels if made.options.label is not None else None
             fingerprint.update(index[first:stop], ids, given, rows.content.filter(kept))
             examples.write(_examples(rows, accepted, index[first:stop], ids, labels, partitions[first:stop]))
-            if not accepted.all():
+            if any(rows.reasons):
                 rejects.write(_rejects(rows))
             first = stop
     return fingerprint
@@ -161,10 +162,9 @@ def _partitions(made: Made, buckets: dict[Bucket, int]) -> list[dict[str, Any]]:
     sizes: Counter[int] = Counter()
     for (partition, _), rows in buckets.items():
         sizes[partition] += rows
-    labels = made.layout.labels or [None] * len(made.layout.buckets)
     return [
         {"partition": number, "label": label, "examples": sizes[number]}
-        for number, label in enumerate(labels)
+        for number, label in enumerate(made.layout.labels)
     ]
 
 
@@ -252,7 +252,8 @@ def _probabilities(made: Made, name: str, partition: int, score: np.ndarray) -> 
     try:
         return tempered_probabilities(score, ess)
     except SelectionError as error:
-        label = partition if made.layout.labels is None else repr(made.layout.labels[partition])
+        known = made.layout.labels[partition]
+        label = partition if known is None else repr(known)
         raise UserError(f"ess={ess:g}: importance {name}, partition {label}: {error}") from None
 
 

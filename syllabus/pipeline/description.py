@@ -28,6 +28,8 @@ def print_description(console: Console, manifest: Manifest) -> None:
     console.print(
         f"{counts['accepted']:,} examples; {counts['rejected']:,} of {counts['source_rows']:,} rejected"
     )
+    if counts.get("excluded"):
+        console.print(f"  {counts['excluded']:,} more were left out by --where")
     for reason, count in counts["reasons"].items():
         console.print(f"  {reason}: {count:,}")
     console.print(
@@ -69,8 +71,10 @@ def _table(title: str, *columns: str) -> Table:
 def _partitions(document: dict[str, Any]) -> Table:
     parts = document["partitions"]
     table = _table(f"{len(parts)} partitions", "label", "examples")
+    clusters = all(part["label"] is None for part in parts)
     for part in parts[:SHOWN_PARTITIONS]:
-        label = f"cluster {part['partition']}" if part["label"] is None else part["label"]
+        nameless = f"cluster {part['partition']}" if clusters else "no label"
+        label = nameless if part["label"] is None else part["label"]
         table.add_row(_cut(label, LABEL_WIDTH), f"{part['examples']:,}")
     if len(parts) > SHOWN_PARTITIONS:
         rest = parts[SHOWN_PARTITIONS:]

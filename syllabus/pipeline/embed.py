@@ -61,7 +61,7 @@ def embed(records: Records, spec: EncoderSpec) -> tuple[pa.Table, int, int]:
     encoder = encoder_of(spec)
     before = _halvings(encoder)
     count = len(records.content)
-    good = [row for row in range(count) if row not in records.bad]
+    good = [row for row in range(count) if row not in records.bad and row not in records.excluded]
     content = (
         records.content[good]
         if isinstance(records.content, np.ndarray)
@@ -93,6 +93,10 @@ def rows_table(records: Records, count: int) -> pa.Table:
         {
             "id": pa.array(records.ids if records.ids is not None else none, pa.string()),
             "label": pa.array(records.labels if records.labels is not None else none, pa.string()),
+            # What the label is beside its text: what it is cut into bins by, or the classes of a list.
+            "number": pa.array(records.numbers if records.numbers is not None else none, pa.float64()),
+            "list": pa.array(records.lists if records.lists is not None else none, pa.list_(pa.string())),
+            "excluded": pa.array([row in records.excluded for row in range(count)]),
             "reason": pa.array(
                 [records.bad_keys.get(row, (None, None))[0] for row in range(count)], pa.string()
             ),

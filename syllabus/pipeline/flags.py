@@ -12,6 +12,7 @@ NOT_FLAGS = ("runner_options",)
 METAVARS = {
     **dict.fromkeys(("source", "output", "work_dir"), "PATH"),
     **dict.fromkeys(("text", "image", "embedding", "label", "id"), "COLUMN"),
+    "where": "COLUMN=VALUE",
 }
 
 

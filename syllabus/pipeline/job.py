@@ -68,16 +68,18 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         plan = make_plan(options)
         stage.new = len(plan.units)
     dimension = final_dimension(options, plan.identity.dimension)
-    check_memory(options, plan.source_rows, dimension)
     check_sketches(options, dimension)
-    # Rejects may yet make a budget smaller; what is hopeless now is said now.
-    check_fractions(options, plan.source_rows)
+    if not options.where:
+        # Rejects may yet make a budget smaller; what is hopeless now is said now.
+        check_memory(options, plan.source_rows, dimension)
+        check_fractions(options, plan.source_rows)
     work.store.sweep()
     with _timed(stages, "embed", "rows") as stage:
         _embed(options, plan, work, console, stage)
     with _timed(stages, "census", "rows") as stage:
-        census = take_census(plan, work)
+        census = take_census(plan, options.bins, work)
         check_census(census, options, plan)
+        check_memory(options, census.accepted, dimension)
         transform, fitted = fit_transform(options, plan, census, work)
         stage.new = plan.source_rows
     layout = make_layout(options, census, transform)

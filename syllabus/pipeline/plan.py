@@ -80,7 +80,7 @@ class Plan:
 def make_plan(options: Options) -> Plan:
     """Return the plan of a job; every mistake in the source or encoder is found here, as a `UserError`."""
     source, ignored = open_source(options.source)
-    columns = Columns(options.content_kind, options.content, options.label, options.id)
+    columns = columns_of(options)
     spec = spec_of(options, source, columns)
     units = list(source.units(columns, UNIT_ROWS if spec.kind in CHEAP else ENCODED_ROWS))
     if not any(unit.rows for unit in units):
@@ -101,13 +101,27 @@ def make_plan(options: Options) -> Plan:
     return Plan(source, columns, spec, identity, planned, tuple(ignored))
 
 
+def columns_of(options: Options) -> Columns:
+    """Return the columns that a job reads."""
+    return Columns(
+        options.content_kind,
+        options.content,
+        options.label,
+        options.id,
+        numeric=options.bins is not None,
+        where=options.filters,
+    )
+
+
 def _check_labels(options: Options, source: Source, columns: Columns, units: list[Unit]) -> None:
     """Find a label that is no class in the first unit, rather than after hours of encoding."""
-    if columns.label is None or units[0].members:
+    if columns.label is None or columns.numeric or units[0].members:
         return
     total = sum(unit.rows for unit in units)
-    labels = next(iter(source.read(units[:1], columns))).labels or []
-    check_label_count(options, len(set(labels) - {None}), total, "at least ")
+    records = next(iter(source.read(units[:1], columns)))
+    # How many of the classes of lists are the rarest of some list is found when all are counted.
+    if records.lists is None and not columns.where:
+        check_label_count(options, len(set(records.labels or []) - {None}), total, "at least ")
 
 
 def check_label_count(options: Options, values: int, examples: int, least: str = "") -> None:
@@ -115,7 +129,8 @@ def check_label_count(options: Options, values: int, examples: int, least: str =
     if values > max(FEW_LABELS, examples // 20):
         raise UserError(
             f"label={options.label!r}: has {least}{values:,} values for {examples:,} examples; a class has 20"
-            " or more. Leave --label out for k-means partitions (--clusters)"
+            " or more. Cut numbers into quantiles with --bins, or leave --label out for k-means partitions"
+            " (--clusters)"
         )
 
 
@@ -133,6 +148,7 @@ def _embed_key(
         kind=columns.kind,
         content=columns.content,
         encoder=identity,
+        **_filter(columns),
         # The number of threads sets the last bits of a model's products.
         threads=None if spec.kind in CHEAP else spec.threads,
     )
@@ -146,4 +162,11 @@ def _rows_key(unit: Unit, columns: Columns, form: str) -> str:
         members=list(unit.members),
         label=columns.label,
         id=columns.id,
+        numeric=columns.numeric,
+        **_filter(columns),
     )
+
+
+def _filter(columns: Columns) -> dict[str, object]:
+    # Left out where there is none, so that what was encoded before stays good.
+    return {"where": columns.where} if columns.where else {}

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from syllabus.pipeline.busy import busy
 from syllabus.pipeline.census import Census, read_rows
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.partitions import Cut, RowLabels
 from syllabus.pipeline.plan import Plan, PlannedUnit
 from syllabus.pipeline.sources import Columns
 from syllabus.pipeline.threads import limit_threads
@@ -47,8 +48,8 @@ class Reference:
 class Layout:
     """How the accepted rows are cut: the partitions, and the buckets in each."""
 
-    labels: tuple[str, ...] | None
-    """The label of each partition; None where k-means cuts them."""
+    cut: Cut | None
+    """The partitions by label; None where k-means cuts them."""
     buckets: tuple[int, ...]
     """Buckets of each partition."""
     seed: int
@@ -59,14 +60,19 @@ class Layout:
             (partition, bucket) for partition, count in enumerate(self.buckets) for bucket in range(count)
         ]
 
-    def partition_of(self, labels: pa.Array, vectors: np.ndarray, transform: Transform) -> np.ndarray:
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        """The label of each partition; None for a cluster."""
+        return (None,) * len(self.buckets) if self.cut is None else self.cut.labels
+
+    def partition_of(self, labels: RowLabels, vectors: np.ndarray, transform: Transform) -> np.ndarray:
         """Return the (rows,) int32 partitions of rows with these labels and embeddings."""
         if not len(vectors):
             return np.zeros(0, np.int32)
-        if self.labels is None:
+        if self.cut is None:
             assert transform.centroids is not None
             return kmeans.assign(vectors, transform.centroids)
-        return np.asarray(pa.compute.index_in(labels, pa.array(self.labels)).to_numpy(), np.int32)
+        return self.cut.of(labels)
 
     def bucket_of(self, ids: list[str], partitions: np.ndarray) -> np.ndarray:
         """Return the (rows,) int32 bucket of each row in its partition, by a stable hash of (seed, id)."""
@@ -80,14 +86,12 @@ class Layout:
 
 def make_layout(options: Options, census: Census, transform: Transform) -> Layout:
     """Return the layout; k-means partitions are sized by their shares of the sample."""
-    if options.label is not None:
-        labels: tuple[str, ...] | None = tuple(census.labels)
-        sizes = list(census.labels.values())
+    if census.cut is not None:
+        sizes = census.cut.sizes
     else:
-        labels = None
-        sizes = [round(share * census.accepted) for share in transform.shares]
+        sizes = tuple(round(share * census.accepted) for share in transform.shares)
     buckets = tuple(max(1, -(-size // options.bucket_size)) for size in sizes)
-    return Layout(labels, buckets, options.seed)
+    return Layout(census.cut, buckets, options.seed)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,15 @@ def make_groups(
         if groups[-1] and held + planned.unit.rows > wanted:
             groups.append([])
         groups[-1].append(planned)
-    described = {"labels": layout.labels, "buckets": layout.buckets, "seed": layout.seed, "fitted": fitted}
+    described = {
+        # Not the sizes: a row more in another file leaves the group as it is.
+        "labels": layout.labels,
+        "edges": layout.cut and layout.cut.edges,
+        "vocabulary": layout.cut and layout.cut.vocabulary,
+        "buckets": layout.buckets,
+        "seed": layout.seed,
+        "fitted": fitted,
+    }
     return [Group(tuple(units), _group_key(units, described, census)) for units in groups]
 
 

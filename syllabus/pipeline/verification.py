@@ -19,7 +19,13 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
     manifest = Manifest.open(manifest_location)
     options = manifest.description["options"]
     kind = next(name for name in ("text", "image", "embedding") if options[name] is not None)
-    columns = Columns(kind, options[kind], options["label"], options["id"])
+    columns = Columns(
+        kind,
+        options[kind],
+        options["label"],
+        options["id"],
+        numeric=options.get("bins") is not None,
+    )
     source, _ = open_source(source_location)
     fingerprint = Fingerprint()
     accepted = manifest.examples()

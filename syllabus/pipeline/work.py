@@ -21,8 +21,8 @@ from syllabus.pipeline.errors import JobError
 
 VERSIONS = {
     "embed": 1,
-    "rows": 1,
-    "census": 1,
+    "rows": 2,
+    "census": 2,
     "fit": 1,
     "regroup": 2,
     "subsets": 1,

@@ -19,9 +19,17 @@ class Data(Group):
     )
     embedding: str | None = Field(None, description="Column that holds vectors made elsewhere.")
     label: str | None = Field(
-        None, description="Column of the class; 'folder' for a folder of images. Without it: k-means."
+        None,
+        description="Column of the class, or of a list of classes, of which the rarest counts; 'folder' for a"
+        " folder of images. Without it: k-means.",
+    )
+    bins: int | None = Field(
+        None, ge=2, description="Quantile bins that a label which is a number is cut into."
     )
     id: str | None = Field(None, description="Column of a unique key. [default: the row's index]")
+    where: tuple[str, ...] = Field(
+        (), description="COLUMN=VALUE: only rows that have it; may be given again, then all must hold."
+    )
     encoder: str | None = Field(
         None,
         description="sentence-transformers name or path, package.module:factory, or 'hashing'."
@@ -48,6 +56,15 @@ class Data(Group):
         # A model of the hub may have the form of a relative path: only what is there is one.
         return absolute_path(value) if value not in (None, "hashing") and Path(value).is_dir() else value
 
+    @field_validator("where")
+    @classmethod
+    def _where(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            column, equals, _ = each.partition("=")
+            if not (column and equals):
+                raise ValueError(f"{each!r} is not COLUMN=VALUE")
+        return tuple(sorted(set(value)))
+
     @field_validator("preprocess")
     @classmethod
     def _preprocess(cls, value: str) -> str:
@@ -70,6 +87,21 @@ class Data(Group):
                 f"encoder={self.encoder!r} is of no use: the vectors come from embedding={self.embedding!r}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _partitions(self) -> Data:
+        if self.bins is not None and self.label is None:
+            raise ValueError(f"bins={self.bins}: is of no use without a label, the number to cut")
+        if self.clusters is not None and self.label is not None:
+            raise ValueError(
+                f"clusters={self.clusters}: is of no use: label={self.label!r} cuts the partitions"
+            )
+        return self
+
+    @property
+    def filters(self) -> tuple[tuple[str, str], ...]:
+        """The (column, value) pairs of `where`."""
+        return tuple((column, value) for column, _, value in (each.partition("=") for each in self.where))
 
     @property
     def content_kind(self) -> Literal["text", "image", "embedding"]:

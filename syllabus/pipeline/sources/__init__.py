@@ -5,8 +5,9 @@ from __future__ import annotations
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source, first_line
+from syllabus.pipeline.sources.delimited import CsvSource
 from syllabus.pipeline.sources.images import ImageFolderSource
-from syllabus.pipeline.sources.lines import CsvSource, JsonLinesSource
+from syllabus.pipeline.sources.json_lines import JsonLinesSource
 from syllabus.pipeline.sources.parquet import ParquetSource
 from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Kind, Records, Unit
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from syllabus.pipeline.sources.records import Columns, NotAClass, Records, label_text
+from syllabus.pipeline.sources.labels import NotALabel, label_text, number_text, read_labels
+from syllabus.pipeline.sources.records import Columns, Records
 
 
 def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Records:
@@ -15,37 +16,45 @@ def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Re
     Strings may come as bytes: they are decoded here, each on its own, so that one invalid row costs one row.
     """
     content = values[columns.content]
-    labels = _strings(values[columns.label], label_text) if columns.label else None
-    ids = _strings(values[columns.id], _key) if columns.id else None
     if columns.kind == "embedding":
         records = Records(np.zeros((len(content), width), np.float32), None, None)
         _fill_vectors(records, content, columns.content)
     else:
         records = Records(list(content), None, None)
         _fill_content(records, columns.kind, columns.content)
-    for name, strings in ((columns.label, labels), (columns.id, ids)):
-        for row, value in enumerate(strings or ()):
-            if isinstance(value, bytes):
-                records.reject_key(row, "invalid UTF-8", f"column {name}: {value[:100]!r}")
-            elif isinstance(value, NotAClass):
-                records.reject_key(row, "label is not a class", f"column {name}: {value}")
-            else:
-                continue
-            strings[row] = None  # type: ignore[index]
-    records.labels, records.ids = labels, ids  # type: ignore[assignment]
+    read_keys(records, columns, values)
     return records
 
 
-def _strings(values: list[Any], convert: Any) -> list[Any]:
-    """Text of each value, None for null, bytes for what is not UTF-8, the error for what is no class."""
-    texts: list[Any] = []
-    for value in values:
-        try:
-            text = _decode(value) if isinstance(value, bytes) else convert(value)
-        except NotAClass as error:
-            text = error
-        texts.append(_checked(text) if isinstance(text, str) else text)
-    return texts
+def read_keys(records: Records, columns: Columns, values: dict[str, list[Any]]) -> None:
+    """Give records their labels and ids, and leave out what the filter does not let through."""
+    if columns.label:
+        found = read_labels(values[columns.label], columns.label, columns.numeric)
+        records.labels, records.numbers, records.lists = found.texts, found.numbers, found.lists
+        for row, reason in found.bad.items():
+            records.reject_key(row, *reason)
+    if columns.id:
+        ids = [_decode(value) if isinstance(value, bytes) else _key(value) for value in values[columns.id]]
+        ids = [_checked(value) if isinstance(value, str) else value for value in ids]
+        for row, value in enumerate(ids):
+            if isinstance(value, bytes):
+                records.reject_key(row, "invalid UTF-8", f"column {columns.id}: {value[:100]!r}")
+                ids[row] = None
+        records.ids = ids  # type: ignore[assignment]
+    for column, wanted in columns.where:
+        records.exclude(row for row, value in enumerate(values[column]) if cell_text(value) != wanted)
+
+
+def cell_text(value: Any) -> str | None:
+    """Return a value as the text that ``--where`` compares: None where it is null or has no text."""
+    if isinstance(value, bytes):
+        value = _decode(value)
+    if isinstance(value, float):
+        return number_text(value)
+    try:
+        return label_text(value)
+    except (NotALabel, UnicodeError):
+        return None
 
 
 def _key(value: Any) -> str | None:

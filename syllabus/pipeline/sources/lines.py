@@ -1,4 +1,4 @@
-"""Formats that are read by the line: JSON lines and CSV.
+"""Formats that are read by the line.
 
 A unit is a byte range that begins and ends between records, found in one pass over the file that also
 takes its digest; a worker reads just its range. Blank lines are no records.
@@ -6,24 +6,22 @@ takes its digest; a worker reads just its range. Blank lines are no records.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
-import json
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.nearest import suggestion
-from syllabus.pipeline.sources.base import Source, first_line, most_common_width
+from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.columns import records_of
-from syllabus.pipeline.sources.records import FLOAT_LABEL, UNIT_ROWS, Columns, Records, Unit
+from syllabus.pipeline.sources.labels import FLOAT_LABEL, NotALabel, number_of
+from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
 
 BUFFER = 1 << 20
 HEAD = 1000
 """Records from whose beginning the columns of JSON lines, and the width of vectors, are found."""
-FEW_LABELS = 50
 BOM = b"\xef\xbb\xbf"
 
 Parsed = dict[str, Any] | str
@@ -43,7 +41,7 @@ class LineSource(Source):
                 digest = hashlib.sha256()
                 cuts: list[tuple[int, int]] = []  # (byte where a unit begins, its rows)
                 position, header = 0, self.has_header
-                for record in self._records(file, _hashed(_lines(handle), digest)):
+                for record in self._records(file, _hashed(lines_of(handle), digest)):
                     if not self._blank(record):
                         if not header:
                             if not cuts or cuts[-1][1] == unit_rows:
@@ -76,6 +74,7 @@ class LineSource(Source):
                 for row, record in enumerate(found):
                     if isinstance(record, str):
                         # What could not be read is the reason, not the nulls that it left.
+                        records.excluded.discard(row)
                         records.bad.pop(row, None)
                         records.reject(row, "unreadable record", record)
                 yield records
@@ -116,7 +115,7 @@ class LineSource(Source):
         """The columns and the first records of an open file."""
         names = self._names(file, handle)
         handle.seek(0)
-        records = self._filled(file, _lines(handle))
+        records = self._filled(file, lines_of(handle))
         if self.has_header:
             next(records, None)
         return names, [self._parse(file, record, names) for record, _ in zip(records, range(HEAD))]  # noqa: B905
@@ -130,150 +129,23 @@ class LineSource(Source):
             if names.count(name) > 1:
                 raise UserError(f"{self.store.url(file)}: has {names.count(name)} columns {name!r}")
         labels = [row.get(columns.label) for row in head if isinstance(row, dict)] if columns.label else []
-        if self._are_floats([label for label in labels if label is not None]):
+        labels = [label for label in labels if label is not None]
+        if columns.numeric:
+            if labels and not any(map(_is_number, labels)):
+                raise UserError(
+                    f"{self.store.url(file)}: label {columns.label!r} holds no number, such as"
+                    f" {labels[0]!r:.60}; --bins cuts numbers"
+                )
+        elif self._are_floats(labels):
             raise UserError(f"{self.store.url(file)}: label {columns.label!r} {FLOAT_LABEL}")
 
 
-class JsonLinesSource(LineSource):
-    """One JSON object a line."""
-
-    suffixes = (".jsonl", ".ndjson", ".json")
-
-    def _records(self, file: str, lines: Iterator[bytes]) -> Iterator[bytes]:  # noqa: ARG002
-        return lines
-
-    def _names(self, file: str, handle: Any) -> list[str]:
-        # The columns of JSON lines are those of the first objects: one that is absent is a null.
-        handle.seek(0)
-        names: dict[str, None] = {}
-        first = wrong = None
-        for record, _ in zip(self._filled(file, _lines(handle)), range(HEAD)):  # noqa: B905
-            first = self._parse(file, record, [])
-            if isinstance(first, dict):
-                names.update(dict.fromkeys(first))
-            else:
-                wrong = wrong or first
-        if wrong is not None and not names:
-            raise UserError(f"{self.store.url(file)}: holds no JSON object a line: {wrong}")
-        return list(names)
-
-    def _parse(self, file: str, record: bytes, names: list[str]) -> Parsed:  # noqa: ARG002
-        record = record.removeprefix(BOM)
-        try:
-            text = record.decode("utf-8")
-        except UnicodeDecodeError:
-            text = None
-        try:
-            values = json.loads(record.decode("utf-8", "surrogateescape") if text is None else text)
-        except (ValueError, RecursionError) as error:
-            return f"{error}: {record[:100]!r}"
-        if not isinstance(values, dict):
-            return f"not a JSON object: {record[:100]!r}"
-        if text is None:
-            return {name: _as_bytes(value) for name, value in values.items()}
-        return values
-
-    def _are_floats(self, labels: list[Any]) -> bool:
-        return any(isinstance(label, float) for label in labels)
-
-
-def _as_bytes(value: Any) -> Any:
-    """A string of a record that holds invalid UTF-8, as the bytes that it was."""
+def _is_number(value: Any) -> bool:
     try:
-        return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-    except UnicodeEncodeError:
-        return value  # half a surrogate pair, spelled out; found where all strings are checked
-
-
-class CsvSource(LineSource):
-    """CSV with a header line, RFC 4180; tab-separated where the file ends in .tsv."""
-
-    suffixes = (".csv", ".tsv")
-
-    def format_of(self, file: str) -> str:  # noqa: D102
-        return "tsv" if file.lower().endswith(".tsv") else "csv"
-
-    has_header = True
-
-    def _records(self, file: str, lines: Iterator[bytes]) -> Iterator[bytes]:
-        held: list[bytes] = []
-
-        def texts() -> Iterator[str]:
-            for line in lines:
-                held.append(line)
-                yield line.removeprefix(BOM).decode("utf-8", "surrogateescape")
-
-        reader, number = self._reader(file, texts()), 0
-        while True:
-            try:
-                next(reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                pass  # told when the record is parsed
-            if len(held) > 1 and self._open_ended(file, held):
-                # It went on to the end of the file: rows would be lost without a word.
-                raise UserError(
-                    f"{self.store.url(file)}: record {number}: a quote is opened and never closed:"
-                    f" {held[0][:100]!r}"
-                )
-            yield b"".join(held)
-            held.clear()
-            number += 1
-
-    def _names(self, file: str, handle: Any) -> list[str]:
-        handle.seek(0)
-        header = next(self._filled(file, _lines(handle)), b"")
-        try:
-            return self._split(file, header.removeprefix(BOM))
-        except csv.Error as error:
-            raise UserError(
-                f"{self.store.url(file)}: the header is not CSV: {first_line(error)}: {header[:100]!r}"
-            ) from None
-
-    def _parse(self, file: str, record: bytes, names: list[str]) -> Parsed:
-        try:
-            cells = self._split(file, record)
-        except csv.Error as error:
-            return f"{error}: {record[:100]!r}"
-        if len(cells) != len(names):
-            return f"{len(cells)} values under {len(names)} columns: {record[:100]!r}"
-        if self._open_ended(file, [record]):
-            return f"a quote is opened and never closed: {record[:100]!r}"
-        # An empty cell is a null: CSV has no other.
-        return {
-            name: cell.encode("utf-8", "surrogateescape") if cell else None
-            for name, cell in zip(names, cells, strict=True)
-        }
-
-    def _are_floats(self, labels: list[Any]) -> bool:
-        # A cell has no type: a few values, such as 1.0 or 3.11, may well be classes.
-        if len(set(labels)) <= FEW_LABELS:
-            return False
-        try:
-            return not all(float(label).is_integer() for label in labels)
-        except (ValueError, OverflowError):
-            return False
-
-    def _blank(self, record: bytes) -> bool:
-        # Spaces and tabs are values.
-        return not record.removeprefix(BOM).strip(b"\r\n")
-
-    def _split(self, file: str, record: bytes) -> list[str]:
-        return next(self._reader(file, iter([record.decode("utf-8", "surrogateescape")])), [])
-
-    def _open_ended(self, file: str, lines: list[bytes]) -> bool:
-        """Whether a record that ends here would take in a line that came after it."""
-        texts = [line.decode("utf-8", "surrogateescape") for line in lines]
-        try:
-            return b'"' in lines[0] and len(list(self._reader(file, iter([*texts, "after"])))) == 1
-        except csv.Error:
-            return False
-
-    def _reader(self, file: str, texts: Iterator[str]) -> Any:
-        # A text may be longer than csv's own limit of 131,072 characters.
-        csv.field_size_limit(2**31 - 1)
-        return csv.reader(texts, delimiter="\t" if self.format_of(file) == "tsv" else ",")
+        number_of(value)
+    except NotALabel:
+        return False
+    return True
 
 
 class _Raw(io.RawIOBase):
@@ -291,7 +163,8 @@ class _Raw(io.RawIOBase):
         return len(data)
 
 
-def _lines(handle: Any) -> Iterator[bytes]:
+def lines_of(handle: Any) -> Iterator[bytes]:
+    """Return the lines of a pyarrow file."""
     return iter(io.BufferedReader(_Raw(handle), BUFFER))
 
 

@@ -14,8 +14,9 @@ from syllabus.manifests.storage import sha256_of
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.nearest import suggestion
 from syllabus.pipeline.sources.base import Source, first_line, most_common_width
-from syllabus.pipeline.sources.columns import records_of, reject_not_finite
-from syllabus.pipeline.sources.records import FLOAT_LABEL, UNIT_ROWS, Columns, Records, Unit
+from syllabus.pipeline.sources.columns import read_keys, records_of, reject_not_finite
+from syllabus.pipeline.sources.labels import FLOAT_LABEL
+from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
 
 
 class ParquetSource(Source):
@@ -87,18 +88,28 @@ class ParquetSource(Source):
         if not (pa.types.is_null(kind) or CONTENT[columns.kind](kind)):
             raise UserError(f"{where}: {columns.kind} {columns.content!r} is a column of {kind}")
         if columns.label is not None:
-            kind = _plain(schema.field(columns.label).type)
-            if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-                raise UserError(f"{where}: label {columns.label!r} {FLOAT_LABEL}")
-            if not (
-                _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or kind == pa.null()
-            ):
-                raise UserError(
-                    f"{where}: label {columns.label!r} is a column of {kind}; a class is a string, an integer"
-                    " or a truth value"
-                )
-        if columns.id is not None and pa.types.is_nested(_plain(schema.field(columns.id).type)):
-            raise UserError(f"{where}: id {columns.id!r} is a column of {schema.field(columns.id).type}")
+            problem = _label_problem(schema.field(columns.label).type, columns.numeric)
+            if problem is not None:
+                raise UserError(f"{where}: label {columns.label!r} {problem}")
+        for name in (columns.id, *(column for column, _ in columns.where)):
+            if name is not None and pa.types.is_nested(_plain(schema.field(name).type)):
+                option = "id" if name == columns.id else "where"
+                raise UserError(f"{where}: {option} {name!r} is a column of {schema.field(name).type}")
+
+
+def _label_problem(kind: pa.DataType, numeric: bool) -> str | None:
+    """What speaks against a column of labels: classes, lists of classes, or numbers."""
+    own = _plain(kind)
+    if numeric:
+        numbers = pa.types.is_integer(own) or pa.types.is_floating(own) or pa.types.is_decimal(own)
+        return None if numbers or own == pa.null() else f"is a column of {kind}; --bins cuts numbers"
+    listed = pa.types.is_list(own) or pa.types.is_large_list(own) or pa.types.is_fixed_size_list(own)
+    inner = _plain(own.value_type) if listed else own
+    if pa.types.is_floating(inner) or pa.types.is_decimal(inner):
+        return FLOAT_LABEL
+    if _is_text(inner) or pa.types.is_integer(inner) or pa.types.is_boolean(inner) or inner == pa.null():
+        return None
+    return f"is a column of {kind}; a class is a string, an integer or a truth value, or a list of them"
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -157,10 +168,8 @@ def _records(columns: Columns, table: pa.Table, width: int) -> Records:
     if columns.kind == "embedding":
         records = _vectors(table.column(columns.content), width)
         if records is not None:
-            others = Columns("text", columns.content, columns.label, columns.id)
-            values = {name: _values(table.column(name)) for name in (columns.label, columns.id) if name}
-            read = records_of(others, {columns.content: [""] * table.num_rows, **values}, 0)
-            records.labels, records.ids, records.bad_keys = read.labels, read.ids, read.bad_keys
+            others = [name for name in columns.names if name != columns.content]
+            read_keys(records, columns, {name: _values(table.column(name)) for name in others})
             return records
     values = {name: _values(table.column(name)) for name in columns.names}
     return records_of(columns, values, width)
@@ -201,9 +210,10 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_struct(kind):
         # Of an image {"bytes": …, "path": …} only the bytes.
         column = pc.struct_field(column, "bytes")
-    if _is_string(kind):
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if _is_string(kind) or (listed and _is_string(kind.value_type)):
         try:
             column.validate(full=True)
         except pa.ArrowInvalid:
-            column = column.cast(pa.large_binary())
+            column = column.cast(pa.large_list(pa.large_binary()) if listed else pa.large_binary())
     return column.to_pylist()  # type: ignore[no-any-return]

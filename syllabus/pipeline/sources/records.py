@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,11 +24,16 @@ class Columns:
     content: str
     label: str | None = None
     id: str | None = None
+    numeric: bool = False
+    """Whether the label is a number, to be cut into bins."""
+    where: tuple[tuple[str, str], ...] = ()
+    """(column, text) that a row must have, or it is passed over."""
 
     @property
     def names(self) -> list[str]:
         """The distinct names, content first."""
-        return list(dict.fromkeys(name for name in (self.content, self.label, self.id) if name is not None))
+        wanted = (self.content, self.label, self.id, *(column for column, _ in self.where))
+        return list(dict.fromkeys(name for name in wanted if name is not None))
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,8 @@ class Records:
 
     `content` is a list of str or bytes, or for embeddings an (n, d) float32 array; `labels` and `ids` hold
     None where the value is null. `bad` maps a row of the unit to (reason, detail) where its content is
-    broken, `bad_keys` where its label or id is: vectors are reused when only labels change.
+    broken, `bad_keys` where its label or id is: vectors are reused when only labels change. `numbers` and
+    `lists` hold what a label is beside its text. `excluded` rows fail the filter and have no content.
     """
 
     content: Any
@@ -71,6 +78,9 @@ class Records:
     ids: list[str | None] | None
     bad: dict[int, tuple[str, str]] = field(default_factory=dict)
     bad_keys: dict[int, tuple[str, str]] = field(default_factory=dict)
+    numbers: list[float | None] | None = None
+    lists: list[list[str] | None] | None = None
+    excluded: set[int] = field(default_factory=set)
 
     def reject(self, row: int, reason: str, detail: str = "") -> None:
         """Mark a row's content as bad; the first reason stays."""
@@ -79,6 +89,13 @@ class Records:
     def reject_key(self, row: int, reason: str, detail: str = "") -> None:
         """Mark a row's label or id as bad; the first reason stays."""
         self.bad_keys.setdefault(row, (reason, detail[:DETAIL_LENGTH]))
+
+    def exclude(self, rows: Iterable[int]) -> None:
+        """Leave rows out: they have no content to encode, and nothing is wrong with them."""
+        self.excluded.update(rows)
+        for row in self.excluded:
+            self.bad.pop(row, None)
+            self.bad_keys.pop(row, None)
 
     def digests(self) -> list[bytes]:
         """Return the sha256 of each record's content: UTF-8 text, image bytes, or little-endian float32."""
@@ -92,26 +109,3 @@ def _bytes(value: str | bytes | None) -> bytes:
     if value is None:
         return b""
     return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-
-
-FLOAT_LABEL = (
-    "holds floating-point numbers; a label is a class: store it as integers or strings, or leave --label out"
-    " for k-means partitions (--clusters)"
-)
-
-
-class NotAClass(ValueError):
-    """A label that is no class: a floating-point number, a list."""
-
-
-def label_text(value: Any) -> str | None:
-    """Return a label as text: a class is a string, an integer or a truth value."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        raise NotAClass(f"{value!r} is a floating-point number")
-    raise NotAClass(f"{value!r} is a {type(value).__name__}")

@@ -1,0 +1,104 @@
+"""CSV and tab-separated values, with a header line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from typing import Any
+
+from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.sources.base import first_line
+from syllabus.pipeline.sources.lines import BOM, LineSource, Parsed, lines_of
+
+FEW_LABELS = 50
+
+
+class CsvSource(LineSource):
+    """CSV with a header line, RFC 4180; tab-separated where the file ends in .tsv."""
+
+    suffixes = (".csv", ".tsv")
+
+    def format_of(self, file: str) -> str:  # noqa: D102
+        return "tsv" if file.lower().endswith(".tsv") else "csv"
+
+    has_header = True
+
+    def _records(self, file: str, lines: Iterator[bytes]) -> Iterator[bytes]:
+        held: list[bytes] = []
+
+        def texts() -> Iterator[str]:
+            for line in lines:
+                held.append(line)
+                yield line.removeprefix(BOM).decode("utf-8", "surrogateescape")
+
+        reader, number = self._reader(file, texts()), 0
+        while True:
+            try:
+                next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                pass  # told when the record is parsed
+            if len(held) > 1 and self._open_ended(file, held):
+                # It went on to the end of the file: rows would be lost without a word.
+                raise UserError(
+                    f"{self.store.url(file)}: record {number}: a quote is opened and never closed:"
+                    f" {held[0][:100]!r}"
+                )
+            yield b"".join(held)
+            held.clear()
+            number += 1
+
+    def _names(self, file: str, handle: Any) -> list[str]:
+        handle.seek(0)
+        header = next(self._filled(file, lines_of(handle)), b"")
+        try:
+            return self._split(file, header.removeprefix(BOM))
+        except csv.Error as error:
+            raise UserError(
+                f"{self.store.url(file)}: the header is not CSV: {first_line(error)}: {header[:100]!r}"
+            ) from None
+
+    def _parse(self, file: str, record: bytes, names: list[str]) -> Parsed:
+        try:
+            cells = self._split(file, record)
+        except csv.Error as error:
+            return f"{error}: {record[:100]!r}"
+        if len(cells) != len(names):
+            return f"{len(cells)} values under {len(names)} columns: {record[:100]!r}"
+        if self._open_ended(file, [record]):
+            return f"a quote is opened and never closed: {record[:100]!r}"
+        # An empty cell is a null: CSV has no other.
+        return {
+            name: cell.encode("utf-8", "surrogateescape") if cell else None
+            for name, cell in zip(names, cells, strict=True)
+        }
+
+    def _are_floats(self, labels: list[Any]) -> bool:
+        # A cell has no type: a few values, such as 1.0 or 3.11, may well be classes.
+        if len(set(labels)) <= FEW_LABELS:
+            return False
+        try:
+            return not all(float(label).is_integer() for label in labels)
+        except (ValueError, OverflowError):
+            return False
+
+    def _blank(self, record: bytes) -> bool:
+        # Spaces and tabs are values.
+        return not record.removeprefix(BOM).strip(b"\r\n")
+
+    def _split(self, file: str, record: bytes) -> list[str]:
+        return next(self._reader(file, iter([record.decode("utf-8", "surrogateescape")])), [])
+
+    def _open_ended(self, file: str, lines: list[bytes]) -> bool:
+        """Whether a record that ends here would take in a line that came after it."""
+        texts = [line.decode("utf-8", "surrogateescape") for line in lines]
+        try:
+            return b'"' in lines[0] and len(list(self._reader(file, iter([*texts, "after"])))) == 1
+        except csv.Error:
+            return False
+
+    def _reader(self, file: str, texts: Iterator[str]) -> Any:
+        # A text may be longer than csv's own limit of 131,072 characters.
+        csv.field_size_limit(2**31 - 1)
+        return csv.reader(texts, delimiter="\t" if self.format_of(file) == "tsv" else ",")

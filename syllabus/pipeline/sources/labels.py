@@ -1,0 +1,113 @@
+"""Labels as a source holds them: a class, a number that is to be cut into bins, or a list of classes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+FLOAT_LABEL = (
+    "holds floating-point numbers; a label is a class: store it as integers or strings, cut it into quantiles"
+    " with --bins, or leave --label out for k-means partitions (--clusters)"
+)
+
+
+class NotALabel(ValueError):
+    """A label that is no class, or no number where one is asked for."""
+
+
+@dataclass
+class Labels:
+    """The labels of one unit.
+
+    `texts` holds each as the manifest has it: a class by its name, a number in its shortest form, a list as
+    a JSON array; None where it is null or bad. `numbers` is there where numbers are asked for, `lists`
+    where any row has a list. `bad` maps a row to (reason, detail), and raw bytes are not UTF-8.
+    """
+
+    texts: list[str | None]
+    numbers: list[float | None] | None = None
+    lists: list[list[str] | None] | None = None
+    bad: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+
+def read_labels(values: list[Any], column: str, numeric: bool) -> Labels:
+    """Return the labels in a column's raw values; each bad one costs its row alone."""
+    labels = Labels([None] * len(values), [None] * len(values) if numeric else None)
+    for row, value in enumerate(values):
+        try:
+            if value is None:
+                continue
+            if numeric:
+                number = number_of(value)
+                assert labels.numbers is not None
+                labels.numbers[row], labels.texts[row] = number, number_text(number)
+            elif isinstance(value, list):
+                if labels.lists is None:
+                    labels.lists = [None] * len(values)
+                found = list(dict.fromkeys(_members(value)))
+                labels.lists[row] = found
+                labels.texts[row] = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+            else:
+                labels.texts[row] = label_text(value)
+        except UnicodeError:
+            shown = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+            labels.bad[row] = ("invalid UTF-8", f"column {column}: {shown[:100]!r}")
+        except NotALabel as error:
+            kind = "a number" if numeric else "a class"
+            labels.bad[row] = (f"label is not {kind}", f"column {column}: {error}")
+    return labels
+
+
+def label_text(value: Any) -> str | None:
+    """Return a label as text: a class is a string, an integer or a truth value.
+
+    Raises:
+      NotALabel: it is of another type.
+      UnicodeError: it has no form in UTF-8.
+    """
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if value is None or isinstance(value, str):
+        if value is not None and not value.isascii():
+            value.encode("utf-8")  # half a surrogate pair: JSON can spell that
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        raise NotALabel(f"{value!r} is a floating-point number")
+    raise NotALabel(f"{value!r} is a {type(value).__name__}")
+
+
+def number_of(value: Any) -> float:
+    """Return a finite number; CSV has it as text.
+
+    Raises:
+      NotALabel: it is none, or is not finite.
+    """
+    try:
+        if isinstance(value, bool | list):
+            raise ValueError
+        number = float(value.decode("ascii") if isinstance(value, bytes) else value)
+    except (TypeError, ValueError, OverflowError):
+        raise NotALabel(f"{value!r:.100} is no number") from None
+    if not math.isfinite(number):
+        raise NotALabel(f"{value!r:.100} is not finite")
+    return number + 0.0  # -0.0 is 0.0
+
+
+def number_text(number: float) -> str:
+    """Return the shortest text that gives a number back, the same whatever type it had in the source."""
+    return repr(number).removesuffix(".0")
+
+
+def _members(values: list[Any]) -> Iterator[str]:
+    for value in values:
+        text = label_text(value)
+        if text is None:
+            raise NotALabel(f"{values!r:.100} holds a null")
+        yield text
