@@ -325,7 +325,8 @@ def test_mistakes_are_found_before_any_work(embeddings: Path, manifest: Path, tm
     with pytest.raises(UserError, match=r"runner='DaskRunner' is refused: it silently loses data"):
         run(embeddings, tmp_path / "m", runner="DaskRunner")
     with pytest.raises(
-        UserError, match=r"take 1.0 MB|take 0.0 GB in one worker; memory_per_worker is 0.0001 GB"
+        UserError,
+        match=r"^bucket_size=16384: 10,500 × 24 vectors take 0.001 GB in one worker; .* is 0.0001 GB",
     ):
         run(embeddings, tmp_path / "m", memory_per_worker=0.0001)
     with pytest.raises(UserError, match=r"label='key': has at least 8,192 values for 10,500 examples"):

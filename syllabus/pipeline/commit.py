@@ -197,6 +197,7 @@ def _write_subsets(made: Made, writer: ManifestWriter, buckets: dict[Bucket, int
                 "count": options.subset_count,
                 "objective": options.objective,
                 **subset_quality(found, chosen, made.census.accepted),
+                **({"interleaved": True} if made.ordering.apart(wanted) else {}),
             }
         )
     return described

@@ -84,7 +84,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         stage.new = plan.source_rows
     layout = make_layout(options, census, transform)
     groups = make_groups(plan, layout, dimension, options.memory_per_worker, fitted, census)
-    ordering = Ordering(Selecting(options, groups_digest(groups)))
+    ordering = Ordering(Selecting(options, groups_digest(groups)), census.accepted, dimension)
     made = Made(options, plan, census, layout, groups, ordering, work)
     with _timed(stages, "select", "shards") as stage:
         regroup = RegroupUnits(

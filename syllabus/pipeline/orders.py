@@ -1,6 +1,7 @@
 """The order stage: a position for every row of each subset, and an order of the whole data.
 
-Each is a seeded shuffle that balance-and-reorder passes smooth out.
+Each is a seeded shuffle that balance-and-reorder passes smooth out. What one worker could not hold is
+ordered bucket by bucket, and the orders are interleaved (`bucket_orders.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from syllabus.manifests import budget
 from syllabus.pipeline.busy import busy
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
@@ -31,6 +33,14 @@ class Ordering:
     """The options of the stage, and the keys of its shards."""
 
     selecting: Selecting
+    rows: int
+    """n"""
+    dimension: int
+
+    def apart(self, rows: int) -> bool:
+        """Whether so many vectors are more than a worker may hold, and are ordered bucket by bucket."""
+        options = self.options
+        return options.order != "none" and _gigabytes(rows, self.dimension) > options.memory_per_worker
 
     @property
     def options(self) -> Options:
@@ -39,15 +49,25 @@ class Ordering:
 
     def full_key(self) -> str:
         """Return the key of the order of the whole data."""
-        return key_of("order", groups=self.selecting.groups, **self._read())
+        return key_of("order", groups=self.selecting.groups, **self._read(self.rows))
+
+    def bucket_key(self, bucket: Bucket) -> str:
+        """Return the key of the order of one bucket."""
+        return key_of("order", groups=self.selecting.groups, bucket=list(bucket), **self._read(0))
+
+    def sums_key(self, bucket: Bucket) -> str:
+        """Return the key of what a bucket's prefixes add to those of the whole."""
+        return "s" + self.bucket_key(bucket)
 
     def subset_key(self, fraction: int, subset: int) -> str:
         """Return the key of one subset with its positions."""
         whole = self.selecting.subsets_key((-1, -1))
-        return key_of("order", subsets=whole, fraction=fraction, subset=subset, **self._read())
+        size = budget(self.options.fraction[fraction], self.rows)
+        return key_of("order", subsets=whole, fraction=fraction, subset=subset, **self._read(size))
 
-    def _read(self) -> dict[str, Any]:
-        return {"order": self.options.order, "passes": self.options.passes, "seed": self.options.seed}
+    def _read(self, rows: int) -> dict[str, Any]:
+        read = {"order": self.options.order, "passes": self.options.passes, "seed": self.options.seed}
+        return {**read, "apart": True} if self.apart(rows) else read
 
     def subsets(self) -> list[tuple[int, int]]:
         """Return all (number of the fraction, subset)."""
@@ -64,13 +84,18 @@ class Ordering:
 
 
 def check_memory(options: Options, rows: int, dimension: int) -> None:
-    """Refuse what one worker could not order, before any work is lost."""
-    needed = rows * dimension * 4 / 1e9
+    """Refuse buckets that one worker could not order, before any work is lost."""
+    largest = min(rows, options.bucket_size)
+    needed = _gigabytes(largest, dimension)
     if options.order != "none" and needed > options.memory_per_worker:
         raise UserError(
-            f"order={options.order!r}: {rows:,} × {dimension} vectors take {needed:.1f} GB in one worker;"
-            f" memory_per_worker is {options.memory_per_worker:g} GB. Raise it, or use order=none"
+            f"bucket_size={options.bucket_size}: {largest:,} × {dimension} vectors take {needed:.2g} GB in"
+            f" one worker; memory_per_worker is {options.memory_per_worker:g} GB: raise it or cut bucket_size"
         )
+
+
+def _gigabytes(rows: int, dimension: int) -> float:
+    return rows * dimension * 4 / 1e9
 
 
 class OrderSubsets(beam.DoFn):
@@ -89,20 +114,34 @@ class OrderSubsets(beam.DoFn):
                 self.work.write("order", key, self._order(fraction, subset, buckets))
 
     def _order(self, fraction: int, subset: int, buckets: list[Bucket]) -> pa.Table:
-        parts, vectors = [], []
+        ordering = self.ordering
+        apart = ordering.apart(budget(ordering.options.fraction[fraction], ordering.rows))
+        parts, vectors, orders, count = [], [], [], 0
         for bucket in sorted(buckets):
             picks = self._picks(fraction, subset, bucket)
             if not len(picks["index"]):
                 continue
-            held = self.work.read("chosen", self.ordering.selecting.chosen_key(bucket))
+            held = self.work.read("chosen", ordering.selecting.chosen_key(bucket))
             rows = np.searchsorted(held.column("index").to_numpy(), picks["index"])
+            found = vectors_of(held.column("vector"))[rows]
             parts.append(picks)
-            vectors.append(vectors_of(held.column("vector"))[rows])
+            if apart:
+                orders.append(count + self._balanced(picks["index"], found, fraction, subset, *bucket))
+                count += len(rows)
+            else:
+                vectors.append(found)
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         columns["rank"] = _merged_ranks(columns["partition"], columns["rank"], columns.pop("bucket"))
-        by_index = np.argsort(columns["index"])
-        order = by_index[self.ordering.balanced(np.concatenate(vectors)[by_index], 1, fraction, subset)]
+        if apart:
+            order = herding.interleave(orders)
+        else:
+            order = self._balanced(columns["index"], np.concatenate(vectors), fraction, subset)
         return pa.table({name: pa.array(values[order]) for name, values in columns.items()})
+
+    def _balanced(self, index: np.ndarray, vectors: np.ndarray, *purpose: int) -> np.ndarray:
+        """The order of these rows, which does not depend on how they lie."""
+        by_index = np.argsort(index)
+        return by_index[self.ordering.balanced(vectors[by_index], 1, *purpose)]
 
     def _picks(self, fraction: int, subset: int, bucket: Bucket) -> dict[str, np.ndarray]:
         table = self.work.read("subsets", self.ordering.selecting.subsets_key(bucket))

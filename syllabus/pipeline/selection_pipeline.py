@@ -2,7 +2,8 @@
 
 groups ─ Regroup ─┬─ GroupByKey(bucket) ─ Select ─ all buckets ─ subsets ─ Order
                   ├─ counts: side input of Select
-                  └─ all references ─ Order the whole data
+                  ├─ all references ─ Order the whole data
+                  └─ or, too large for a worker: GroupByKey(bucket) ─ Order buckets ─ Interleave
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 
+from syllabus.pipeline.bucket_orders import Interleave, OrderBuckets
 from syllabus.pipeline.orders import OrderAll, Ordering, OrderSubsets
 from syllabus.pipeline.regroup import Bucket, Group, Reference, RegroupUnits
 from syllabus.pipeline.select import SelectBuckets
@@ -28,12 +30,18 @@ def build(
         | "Regroup" >> beam.ParDo(regroup)
     )
     counts = references | "Rows" >> beam.MapTuple(_rows) | "Count" >> beam.CombinePerKey(sum)
-    selected = (
-        references
-        | "By bucket" >> beam.GroupByKey()
-        | "Select" >> beam.ParDo(SelectBuckets(ordering.selecting, work), beam.pvalue.AsDict(counts))
+    by_bucket = references | "By bucket" >> beam.GroupByKey()
+    selected = by_bucket | "Select" >> beam.ParDo(
+        SelectBuckets(ordering.selecting, work), beam.pvalue.AsDict(counts)
     )
-    if ordering.options.order != "none":
+    if ordering.apart(ordering.rows):
+        _ = (
+            by_bucket
+            | "Order buckets" >> beam.ParDo(OrderBuckets(ordering, work))
+            | "Gather orders" >> beam.GroupByKey()
+            | "Interleave" >> beam.ParDo(Interleave(ordering, work))
+        )
+    elif ordering.options.order != "none":
         _ = (
             references
             | "All references" >> beam.MapTuple(_together)
