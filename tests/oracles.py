@@ -95,6 +95,11 @@ def feature_based(features, curve=np.sqrt):
     return lambda chosen: curve(features[chosen].sum(axis=0)).sum() if chosen else 0.0
 
 
+def probabilistic_set_cover(degrees, weights):
+    missing = 1 - degrees.astype(np.float64)
+    return lambda chosen: ((1 - missing[chosen].prod(axis=0)) * weights).sum() if chosen else 0.0
+
+
 def saturated_coverage(rows, share=0.1):
     caps = share * similarities(rows).sum(axis=1)
     s = np.maximum(similarities(rows), 0)

@@ -18,9 +18,22 @@ GUIDED = ("facility_location_conditional_gain", "facility_location_mutual_inform
 WEIGHTS = (0.1, 1.0, 30.0)
 
 
+COVERS = ("probabilistic_set_cover", "set_cover")
+FEATURES = ("feature_based", *COVERS)  # of rows that need no norm
+
+
 def taken(name, rows):
-    """Return what the function takes: features are never negative."""
-    return np.abs(rows) if name == "feature_based" else rows
+    """Return what the function takes: features are never negative, probabilities at most 1."""
+    if name == "set_cover":
+        return (np.abs(rows) > 1.2 * rows.shape[1] ** -0.5).astype(np.float32)
+    if name in COVERS:
+        return np.minimum(np.abs(rows), 1)
+    return np.abs(rows) if name in FEATURES else rows
+
+
+def importance(rows):
+    """Return weights of concepts, no sum of which equals another."""
+    return np.sqrt(np.arange(2, 2 + rows.shape[1]))
 
 
 def references(rows):
@@ -35,6 +48,8 @@ def made(name, rows):
         return Mixture([GraphCut(rows), DisparityMin(rows)], WEIGHTS[:2])
     if name in GUIDED:
         return FUNCTIONS[name](rows, references(rows))
+    if name in COVERS:
+        return FUNCTIONS[name](taken(name, rows), importance(rows))
     return FUNCTIONS[name](taken(name, rows))
 
 
@@ -42,6 +57,8 @@ def kind(name, rows):
     """Return the function's constructor of vectors alone; a guided one has the references of `rows`."""
     if name in GUIDED:
         return lambda vectors: FUNCTIONS[name](vectors, references(rows))
+    if name in COVERS:
+        return lambda vectors: FUNCTIONS[name](vectors, importance(rows))
     return FUNCTIONS[name]
 
 
@@ -53,6 +70,8 @@ def brute(name, rows):
         return oracles.mixture([oracles.graph_cut(rows), oracles.disparity_min(rows)], WEIGHTS[:2])
     if name in GUIDED:
         return getattr(oracles, name)(rows, references(rows))
+    if name in COVERS:
+        return oracles.probabilistic_set_cover(taken(name, rows), importance(rows))
     return getattr(oracles, name)(taken(name, rows))
 
 

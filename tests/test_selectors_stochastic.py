@@ -170,5 +170,5 @@ def test_random_value_is_the_mean_over_seeded_sets(name):
     spread = np.std([f(list(chosen)) for chosen in itertools.combinations(range(12), 3)])
     assert random_value(function, 3, 2000, seed=1) == pytest.approx(expected, abs=5 * spread / 2000**0.5)
     assert random_value(function, 3, 5, seed=1) == random_value(function, 3, 5, seed=(1,))
-    assert random_value(function, 3, 5, seed=1) != random_value(function, 3, 5, seed=2)
+    assert len({random_value(function, 3, 5, seed=seed) for seed in range(5)}) > 1
     assert random_value(function, 12, 2, seed=1) == pytest.approx(f(list(range(12))))

@@ -18,11 +18,14 @@ from .log_determinant import LogDeterminant
 from .maximize import FUNCTIONS, OPTIMIZERS, maximize, random_value, valid_optimizers
 from .mixture import Mixture
 from .mutual_information import FacilityLocationMutualInformation
+from .probabilistic_set_cover import ProbabilisticSetCover
 from .saturated_coverage import SaturatedCoverage
 from .selection import Selection
+from .set_cover import SetCover
 from .set_function import SetFunction
 from .sge import explore
 from .sieve import sieve
+from .similarity import Rbf
 from .sparse_facility_location import SparseFacilityLocation
 
 __all__ = [
@@ -37,9 +40,12 @@ __all__ = [
     "GraphCut",
     "LogDeterminant",
     "Mixture",
+    "ProbabilisticSetCover",
+    "Rbf",
     "SaturatedCoverage",
     "Selection",
     "SelectionError",
+    "SetCover",
     "SetFunction",
     "SparseFacilityLocation",
     "balancing",

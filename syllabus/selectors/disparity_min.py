@@ -1,6 +1,7 @@
 """Disparity-min: pick rows far from one another. The hard phase of MILO (arXiv 2301.13287).
 
-f(S) = min over pairs of S of ‖x - y‖²/4, which is (1 - cos)/2 for unit rows; 0 for fewer than two rows.
+f(S) = min over pairs of S of d(x, y) = (s(x, x) + s(y, y))/2 - s(x, y); 0 for fewer than two rows. For
+cosine d is ‖x - y‖²/4 = (1 - cos)/2, for dot ‖x - y‖²/2, for RBF 1 - s: the picks are those of ‖x - y‖.
 Neither monotone nor submodular; greedy is the farthest-first traversal of Gonzalez, "Clustering to minimize
 the maximum intercluster distance", 1985.
 """
@@ -13,14 +14,18 @@ from numpy.typing import NDArray
 from .compiled import compiled
 from .exact import distance
 from .nearest import nearest_distances
-from .set_function import SetFunction, State
+from .set_function import State
+from .similarity import SimilarityName, apart_at
+from .similarity_function import SimilarityFunction
+from .validation import Vectors
 
 
-class DisparityMin(SetFunction):
+class DisparityMin(SimilarityFunction):
     """Disparity-min without the n x n kernel.
 
     Args:
-      vectors: (n, d) float32, unit rows; not copied.
+      vectors: (n, d) float32; not copied.
+      similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
 
     Gains as in submodlib: 0 for the first pick, r_2 for the second, r_t - r_{t-1} after it (never positive),
     r_t = f of the first t picks. Since all first gains are 0, greedy starts from row 0.
@@ -29,6 +34,9 @@ class DisparityMin(SetFunction):
     name: ClassVar[str] = "disparity_min"
     bound_needs_greedy: ClassVar[bool] = True
 
+    def __init__(self, vectors: Vectors, similarity: SimilarityName = "cosine") -> None:
+        super().__init__(vectors, similarity)
+
     def state(self) -> "DisparityMinState":
         """Return the empty set."""
         return DisparityMinState(self)
@@ -36,12 +44,16 @@ class DisparityMin(SetFunction):
     def _value(self, indices: NDArray[np.int64]) -> float:
         if len(indices) < 2:
             return 0.0
-        return float(nearest_distances(self.rows, indices).min())
+        return self.apart(float(nearest_distances(self.rows, indices, self.product_error).min()))
+
+    def apart(self, quarter: float) -> float:
+        """Return d of rows with ‖x - y‖²/4 = `quarter`, of which it is an increasing function."""
+        return apart_at(self.similarity.kind, self.similarity.rate, quarter)
 
     def upper_bound(self, indices: NDArray[np.int64], objective: float) -> float | None:  # noqa: ARG002
         """Return 4 f(S_k) for the set of k rows that greedy picked.
 
-        Farthest-first is within a factor 2 of the largest f on Euclidean distances, and f is their square.
+        Farthest-first is within a factor 2 of the largest smallest distance, and d is half a squared one.
         """
         return 4.0 * objective
 
@@ -58,7 +70,7 @@ class DisparityMinState(State):
         self.radius = 0.0
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the distance of each candidate to the nearest of S; 0 for the empty set.
+        """Return ‖x - y‖²/4 of each candidate and the nearest y of S; 0 for the empty set.
 
         A candidate farther away than the closest pair of S leaves f as it is; the farthest is best.
         """
@@ -70,7 +82,8 @@ class DisparityMinState(State):
 
     def gains(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how f changes for candidates at these distances."""
-        return np.minimum(scores, self.radius) - self.radius if self.size > 1 else scores
+        apart = self.function.similarity.apart(scores)
+        return np.minimum(apart, self.radius) - self.radius if self.size > 1 else apart
 
     def add(self, index: int, score: float) -> float:
         """Put a row into the set and return its gain."""
@@ -78,7 +91,8 @@ class DisparityMinState(State):
         if self.size == len(self.picks):
             self.picks = np.concatenate([self.picks, np.empty(max(64, self.size), np.int64)])
         self.picks[self.size] = index
-        self.radius = min(score, self.radius) if self.size > 1 else score
+        apart = self.function.apart(score)
+        self.radius = min(apart, self.radius) if self.size > 1 else apart
         self.size += 1
         return gain
 

@@ -9,7 +9,8 @@ Every score that decides comes from `exact.dot`, as in the naive optimiser: same
 Cost: O(passes · n d + scanned · d). Clustered vectors need few passes (36 for 5,000 picks of 50,000),
 isotropic ones up to one a pick, once the query is short: then scores lie closer together than a pick moves
 them. Where a list did not last, the next passes go without one, over 8-bit rows (`sketch.py`): a fifth of
-a pass each. Memory about 24 n bytes, and n d for the 8-bit rows where they are needed.
+a pass each. Memory about 24 n bytes, and n d for the 8-bit rows where they are needed. Of vectors on another
+device a pass is a float32 product there; its error widens the bounds, and no 8-bit copy is made.
 """
 
 import math
@@ -17,12 +18,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from . import greedy
 from .compiled import compiled
 from .exact import UNIT, distance, dot
-from .greedy import begin
+from .greedy import Picked, begin
 from .nearest import squared_norms
+from .products import DeviceProducts
 from .query_function import QueryFunction, QueryState, move_query
-from .sketch import Sketch
+from .sketch import Remote, Sketch
 from .task import Task
 
 _PASS_COST = 1.5  # of a full pass, per row, in scanned rows: the pass itself plus the selection of the list
@@ -31,28 +34,37 @@ _LASTED = 3  # picks from one list below which it was not worth sorting
 _PATIENCE = 128  # at most so many passes without a list before the next attempt
 
 
-def lazy(function: QueryFunction, task: Task) -> tuple[NDArray[np.int64], NDArray[np.float64], QueryState]:
+def lazy(function: QueryFunction, task: Task) -> Picked:
     """Return the picks of greedy, their gains, and the state they end in."""
+    if not function.linear:
+        # No query to follow. Old gains of a submodular function bound new ones.
+        return greedy.lazy(function, task) if function.submodular else greedy.naive(function, task)
     rows, terms = function.rows, function.terms
     picks, gains, state = begin(function, task)
     assert isinstance(state, QueryState)
     longest = math.sqrt(float(squared_norms(rows).max())) * (1 + 4 * UNIT)
+    error = function.products.relative * longest * 1.02  # of a float32 <x, q>, for q of length 1
     used = np.ones(function.n, np.bool_)
     used[task.candidates] = False
     old = np.empty(function.n)
     scores = np.empty(task.budget)
-    sketch: Sketch | None = None
+    there = Remote(function.products, error) if isinstance(function.products, DeviceProducts) else None
+    rough: Remote | Sketch | None = there
     count, skip, without = len(task.first), 0, 0
     while count < task.budget:
         if skip:
-            sketch = sketch or Sketch(rows)
-            picks[count], scores[count] = sketch.best(state.query, terms, used)
+            rough = rough or Sketch(rows, error)
+            picks[count], scores[count] = rough.best(state.query, terms, used)
             take(rows, picks[count], state.query, function.step, used)
             count += 1
             skip -= 1
             continue
-        picks[count] = _score_all(rows, terms, state.query, used, old)
-        scores[count] = old[picks[count]]
+        if there:
+            picks[count], scores[count] = there.best(state.query, terms, used)
+            there.bounds(state.query, terms, used, old)
+        else:
+            picks[count] = _score_all(rows, terms, state.query, used, old)
+            scores[count] = old[picks[count]]
         then = state.query.copy()  # what `old` was scored with
         take(rows, picks[count], state.query, function.step, used)
         before = count + 1

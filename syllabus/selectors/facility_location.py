@@ -1,7 +1,7 @@
 """Facility location: every row should have someone close to it in the set.
 
-f(S) = Σ_{i∈V} max(0, max_{j∈S} s_ij), s = (1 + <x, y>)/2 (never below 0 but by rounding). Monotone and
-submodular (Cornuéjols, Fisher, Nemhauser, "Location of bank accounts to optimize float", 1977).
+f(S) = Σ_{i∈V} max(0, max_{j∈S} s_ij), s a similarity (`similarity.py`). Monotone and submodular,
+whatever its signs (Cornuéjols, Fisher, Nemhauser, "Location of bank accounts to optimize float", 1977).
 """
 
 import math
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
-from .exact import dot, excess
+from .exact import excess
 from .kernel import GIBIBYTE, KernelFunction
 from .set_function import State
+from .similarity import Similarity, SimilarityName, similar
 from .validation import Vectors
 
 
@@ -21,8 +22,9 @@ class FacilityLocation(KernelFunction):
     """Facility location over all rows.
 
     Args:
-      vectors: (n, d) float32, unit rows; not copied.
-      memory_budget: bytes for products of the vectors; see `KernelFunction`.
+      vectors: (n, d) float32; not copied.
+      memory_budget: bytes for similarities; see `KernelFunction`.
+      similarity: "cosine", "dot", "rbf" or `Rbf(width)`.
 
     A gain costs O(n) given its kernel row, and the row O(n d). Gains are sums of exact similarities: a
     kernel entry only says which terms are zero.
@@ -32,8 +34,10 @@ class FacilityLocation(KernelFunction):
     submodular = True
     monotone = True
 
-    def __init__(self, vectors: Vectors, memory_budget: int = 2 * GIBIBYTE) -> None:
-        super().__init__(vectors, memory_budget)
+    def __init__(
+        self, vectors: Vectors, memory_budget: int = 2 * GIBIBYTE, similarity: SimilarityName = "cosine"
+    ) -> None:
+        super().__init__(vectors, memory_budget, similarity)
         self.served = np.zeros(self.n)  # how close the empty set is to each row
 
     def state(self) -> "FacilityLocationState":
@@ -42,8 +46,8 @@ class FacilityLocation(KernelFunction):
 
     def _value(self, indices: NDArray[np.int64]) -> float:
         state = self.state()
-        for part, products in self.blocks(indices):
-            for index, row in zip(indices[part], products, strict=True):
+        for part, entries in self.blocks(indices):
+            for index, row in zip(indices[part], entries, strict=True):
                 state.raise_levels(int(index), row)
         return state.value()
 
@@ -61,7 +65,7 @@ class FacilityLocation(KernelFunction):
         for index in indices:
             state.raise_levels(int(index), kernel[index])
         gains = np.empty(self.n)
-        _upper_gains(kernel, state.floors, gains)
+        _upper_gains(kernel, state.floors, self.similarity.slope, gains)
         gains[indices] = 0.0
         return objective + math.fsum(np.sort(gains)[self.n - len(indices) :])
 
@@ -69,45 +73,53 @@ class FacilityLocation(KernelFunction):
 class FacilityLocationState(State):
     """The similarity of every row to the closest of the set, exact (`levels`) and as a float32 bound.
 
-    `floors` holds 2 level - 1 - ε: a product not above its floor belongs to a term that is exactly zero.
+    `floors` holds (level - offset)/slope - ε: an entry not above its floor belongs to a term of exactly zero.
     """
 
     def __init__(self, function: FacilityLocation) -> None:
         self.function = function
+        self.similarity = function.similarity
         self.levels = function.served.copy()
         self.floors = np.empty(function.n, np.float32)
-        set_floors(self.levels, function.error, self.floors)
+        set_floors(self.levels, function.similarity, function.error, self.floors)
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the gain of each candidate."""
         out = np.empty(len(candidates))
-        for part, products in self.function.blocks(candidates):
-            _exact_gains(self.function.rows, candidates[part], products, self.levels, self.floors, out[part])
+        for part, entries in self.function.blocks(candidates):
+            _exact_gains(
+                self.similarity.kind, self.similarity.rate, self.function.rows, candidates[part], entries,
+                self.levels, self.floors, out[part],
+            )  # fmt: skip
         return out
 
     def best(self, candidates: NDArray[np.int64]) -> tuple[int, float]:
         """As in `State`; exact gains are computed only where a bound reaches the best so far."""
         pick, score = -1, -1.0
-        for part, products in self.function.blocks(candidates):
-            bounds = np.empty(len(products))
-            _upper_gains(products, self.floors, bounds)
+        for part, entries in self.function.blocks(candidates):
+            bounds = np.empty(len(entries))
+            _upper_gains(entries, self.floors, self.similarity.slope, bounds)
             order = np.argsort(-bounds)
             pick, score = _best_gain(
-                self.function.rows, candidates[part], products, self.levels, self.floors, bounds, order,
-                pick, score,
+                self.similarity.kind, self.similarity.rate, self.function.rows, candidates[part], entries,
+                self.levels, self.floors, bounds, order, pick, score,
             )  # fmt: skip
         return pick, score
 
     def add(self, index: int, score: float) -> float:
         """Put a row into the set and return its gain."""
         kernel = self.function.kernel()
-        row = self.function.products(np.array([index]))[0] if kernel is None else kernel[index]
+        row = self.function.entries(np.array([index]))[0] if kernel is None else kernel[index]
         self.raise_levels(index, row)
         return score
 
-    def raise_levels(self, index: int, products: NDArray[np.float32]) -> None:
-        """Raise the levels to the similarities of row `index`, whose products are given."""
-        raise_levels(self.function.rows, index, products, self.levels, self.floors, self.function.error)
+    def raise_levels(self, index: int, entries: NDArray[np.float32]) -> None:
+        """Raise the levels to the similarities of row `index`, whose kernel row is given."""
+        s = self.similarity
+        raise_levels(
+            s.kind, s.rate, s.slope, s.offset, self.function.error, self.function.rows, index, entries,
+            self.levels, self.floors,
+        )  # fmt: skip
 
     def value(self) -> float:
         """Return f of the set."""
@@ -116,71 +128,85 @@ class FacilityLocationState(State):
 
 @compiled
 def exact_gain(
-    rows: np.ndarray, index: int, products: np.ndarray, levels: np.ndarray, floors: np.ndarray
+    kind: int,
+    rate: float,
+    rows: np.ndarray,
+    index: int,
+    entries: np.ndarray,
+    levels: np.ndarray,
+    floors: np.ndarray,
 ) -> float:
     """Return Σ_i max(0, s_iv - level_i), added in the order of i; terms below the floor are zeros left out.
 
-    A float64 sum of the same terms in the same order, so it does not depend on the float32 products; and
+    A float64 sum of the same terms in the same order, so it does not depend on the float32 entries; and
     since rounding is monotone, it never grows when levels rise: an old gain bounds a new one as it is.
     """
     total = 0.0
     for i in range(rows.shape[0]):
-        if products[i] > floors[i]:
-            term = (1.0 + dot(rows[i], rows[index])) / 2.0 - levels[i]
+        if entries[i] > floors[i]:
+            term = similar(kind, rate, rows[i], rows[index]) - levels[i]
             if term > 0.0:
                 total += term
     return total
 
 
 @compiled
-def upper_gain(products: np.ndarray, floors: np.ndarray) -> float:
-    """Return a number not below `exact_gain`: each term is at most (product - floor)/2."""
-    return excess(products, floors) / 2.0 * (1.0 + 1e-9)
+def upper_gain(entries: np.ndarray, floors: np.ndarray, slope: float) -> float:
+    """Return a number not below `exact_gain`: each term is at most slope (entry - floor)."""
+    return excess(entries, floors) * slope * (1.0 + 1e-9)
 
 
 @compiled
 def raise_levels(
+    kind: int,
+    rate: float,
+    slope: float,
+    offset: float,
+    error: float,
     rows: np.ndarray,
     index: int,
-    products: np.ndarray,
+    entries: np.ndarray,
     levels: np.ndarray,
     floors: np.ndarray,
-    error: float,
 ) -> None:
     """Raise levels and floors to the similarities of row `index`."""
     for i in range(rows.shape[0]):
-        if products[i] > floors[i]:
-            similarity = (1.0 + dot(rows[i], rows[index])) / 2.0
+        if entries[i] > floors[i]:
+            similarity = similar(kind, rate, rows[i], rows[index])
             if similarity > levels[i]:
                 levels[i] = similarity
-                floors[i] = np.float32(2.0 * similarity - 1.0 - error)
+                floors[i] = np.float32((similarity - offset) / slope - error)
 
 
-@compiled
-def set_floors(levels: np.ndarray, error: float, floors: np.ndarray) -> None:
-    """Write 2 level - 1 - ε; its rounding to float32 is part of ε."""
-    for i in range(levels.shape[0]):
-        floors[i] = np.float32(2.0 * levels[i] - 1.0 - error)
+def set_floors(
+    levels: NDArray[np.float64], similarity: Similarity, error: float, floors: NDArray[np.float32]
+) -> None:
+    """Write (level - offset)/slope - ε; its rounding to float32 is part of ε."""
+    floors[:] = (levels - similarity.offset) / similarity.slope - error
 
 
 @compiled
 def _exact_gains(
+    kind: int,
+    rate: float,
     rows: np.ndarray,
     candidates: np.ndarray,
-    products: np.ndarray,
+    entries: np.ndarray,
     levels: np.ndarray,
     floors: np.ndarray,
     out: np.ndarray,
 ) -> None:
     for position in range(candidates.shape[0]):
-        out[position] = exact_gain(rows, candidates[position], products[position], levels, floors)
+        out[position] = exact_gain(kind, rate, rows, candidates[position], entries[position], levels, floors)
 
 
 @compiled
 def _best_gain(
+    kind: int,
+    rate: float,
     rows: np.ndarray,
     candidates: np.ndarray,
-    products: np.ndarray,
+    entries: np.ndarray,
     levels: np.ndarray,
     floors: np.ndarray,
     bounds: np.ndarray,
@@ -192,7 +218,7 @@ def _best_gain(
     for position in order:
         if bounds[position] < score:
             break
-        gain = exact_gain(rows, candidates[position], products[position], levels, floors)
+        gain = exact_gain(kind, rate, rows, candidates[position], entries[position], levels, floors)
         if gain > score or (gain == score and candidates[position] < pick):
             score = gain
             pick = candidates[position]
@@ -200,6 +226,6 @@ def _best_gain(
 
 
 @compiled
-def _upper_gains(kernel: np.ndarray, floors: np.ndarray, out: np.ndarray) -> None:
+def _upper_gains(kernel: np.ndarray, floors: np.ndarray, slope: float, out: np.ndarray) -> None:
     for index in range(kernel.shape[0]):
-        out[index] = upper_gain(kernel[index], floors)
+        out[index] = upper_gain(kernel[index], floors, slope)

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
-from .exact import column_sums, dots
 from .facility_location import (
     FacilityLocation,
     FacilityLocationState,
@@ -25,7 +24,10 @@ from .facility_location import (
 )
 from .greedy import begin
 from .kernel import BLOCK
+from .similarity import COSINE, Similarity
 from .task import Task
+
+_CHUNK = 4096  # rows widened to float64 at once
 
 
 def lazy(
@@ -35,7 +37,8 @@ def lazy(
     n, budget, first = function.n, task.budget, len(task.first)
     picks, gains, state = begin(function, task)
     assert isinstance(state, FacilityLocationState)
-    bounds = _first_bounds(function.rows)
+    bounds = _first_bounds(function.rows, function.similarity)
+    s = function.similarity
     # -1: bound from earlier; 2t: upper bound at pick t; 2t + 1: exact at pick t.
     stamps = np.full(n, -1, np.int64)
     heap = task.candidates[np.argsort(-bounds[task.candidates], kind="stable")]  # a sorted array is a heap
@@ -48,15 +51,15 @@ def lazy(
     count, next_slot = first, 0
     while True:
         count = _run(
-            function.rows, cache, slots, bounds, stamps, heap, state.levels, state.floors, function.error,
-            picks, gains, first, count,
+            s.kind, s.rate, s.slope, s.offset, function.error, function.rows, cache, slots, bounds, stamps,
+            heap, state.levels, state.floors, picks, gains, first, count,
         )  # fmt: skip
         if count == budget:
             break
         wanted = _without_slot(heap[: len(heap) - count + first], bounds, slots)
         places = (next_slot + np.arange(len(wanted))) % len(cache)
         slots[owners[places][owners[places] >= 0]] = -1
-        cache[places] = function.products(wanted)
+        cache[places] = function.entries(wanted)
         owners[places] = wanted
         slots[wanted] = places
         next_slot = int(places[-1] + 1) % len(cache)
@@ -65,14 +68,26 @@ def lazy(
     return picks, gains, state, state.value() + math.fsum(left)
 
 
-def _first_bounds(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return upper bounds on the gains of the empty set: Σ_i s_iv = (n + <x_v, Σ x>)/2."""
+def _first_bounds(rows: NDArray[np.float32], similarity: Similarity) -> NDArray[np.float64]:
+    """Return upper bounds on the gains of the empty set, Σ_i max(0, s_iv), from one pass over the rows."""
     n, d = rows.shape
-    out = np.empty(n)
-    dots(rows, column_sums(rows), out)
-    # Norms above 1 (within 1e-4) could make similarities of opposite rows negative, which gains clip to 0;
-    # the other term covers rounding.
-    return np.asarray((n + out) / 2 + n * (1.1e-4 + 1e-15 * (n + d)))
+    if not similarity.linear:
+        return np.full(n, float(n))  # s <= 1
+    rounding = 1e-15 * (n + d) * n * max(1.0, similarity.longest**2)
+    if similarity.nonnegative:
+        # Norms above 1 (within 1e-4) could make cosines of opposite rows negative, which gains clip to 0.
+        clipped = n * 1.1e-4 if similarity.kind == COSINE else 0.0
+        return np.asarray(similarity.sums(rows) + clipped + rounding)
+    # Σ max(0, p) = (Σ p + Σ |p|)/2, and Σ |p| <= sqrt(n Σ p²) = sqrt(n <x_v, (Σ x xᵀ) x_v>).
+    squares = np.zeros((d, d))
+    for start in range(0, n, _CHUNK):
+        part = rows[start : start + _CHUNK].astype(np.float64)
+        squares += part.T @ part
+    out = similarity.sums(rows)
+    for start in range(0, n, _CHUNK):
+        part = rows[start : start + _CHUNK].astype(np.float64)
+        out[start : start + _CHUNK] += np.sqrt(n * np.maximum(0.0, ((part @ squares) * part).sum(axis=1)))
+    return np.asarray(out / 2 + 1e-7 * n * similarity.longest**2)
 
 
 def _without_slot(
@@ -87,6 +102,11 @@ def _without_slot(
 
 @compiled
 def _run(
+    kind: int,
+    rate: float,
+    slope: float,
+    offset: float,
+    error: float,
     rows: np.ndarray,
     cache: np.ndarray,
     slots: np.ndarray,
@@ -95,7 +115,6 @@ def _run(
     heap: np.ndarray,
     levels: np.ndarray,
     floors: np.ndarray,
-    error: float,
     picks: np.ndarray,
     gains: np.ndarray,
     first: int,
@@ -110,16 +129,16 @@ def _run(
         if stamps[top] == 2 * count + 1:
             picks[count] = top
             gains[count] = bounds[top]
-            raise_levels(rows, top, cache[slots[top]], levels, floors, error)
+            raise_levels(kind, rate, slope, offset, error, rows, top, cache[slots[top]], levels, floors)
             count += 1
             size -= 1
             heap[0] = heap[size]
             heap[size] = top
         elif stamps[top] == 2 * count:
-            bounds[top] = exact_gain(rows, top, cache[slots[top]], levels, floors)
+            bounds[top] = exact_gain(kind, rate, rows, top, cache[slots[top]], levels, floors)
             stamps[top] = 2 * count + 1
         else:
-            bounds[top] = min(bounds[top], upper_gain(cache[slots[top]], floors))
+            bounds[top] = min(bounds[top], upper_gain(cache[slots[top]], floors, slope))
             stamps[top] = 2 * count
         _sift_down(heap, size, bounds)
     return count

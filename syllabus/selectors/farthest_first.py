@@ -17,7 +17,7 @@ from .compiled import compiled
 from .disparity_min import DisparityMin, DisparityMinState
 from .exact import distance, dot
 from .greedy import begin
-from .nearest import lower_nearest, squared_norms
+from .nearest import squared_norms
 from .task import Task
 
 _BLOCK = 256  # rows brought up to date together: wide enough for the product, small enough to be picked from
@@ -54,7 +54,10 @@ def farthest_first(
         block = _by_seen(block, seen)
         block_rows = rows[block]
         block_nearest = nearest[block]
-        _refresh(block_rows, block_nearest, seen[block], picked[:count], norms[:count])
+        _refresh(
+            function, block, block_rows, block_nearest, seen[block],
+            picks[:count], picked[:count], norms[:count],
+        )  # fmt: skip
         count = _take(
             block, block_rows, block_nearest, bound, bound_index, picks, picked, distances, norms, count
         )
@@ -89,9 +92,12 @@ def _by_seen(block: NDArray[np.int64], seen: NDArray[np.int64]) -> NDArray[np.in
 
 
 def _refresh(
+    function: DisparityMin,
+    block: NDArray[np.int64],
     rows: NDArray[np.float32],
     nearest: NDArray[np.float64],
     seen: NDArray[np.int64],
+    picks: NDArray[np.int64],
     picked: NDArray[np.float32],
     norms: NDArray[np.float64],
 ) -> None:
@@ -101,8 +107,10 @@ def _refresh(
         stop = min(start + _CHUNK, len(picked))
         behind = int(np.searchsorted(seen, stop))
         first = max(start, int(seen[0]))
-        product = rows[:behind] @ picked[first:stop].T
-        lower_nearest(product, rows[:behind], picked[first:stop], norms[first:stop], nearest[:behind])
+        function.products.lower(
+            block[:behind], rows[:behind], picks[first:stop], picked[first:stop], norms[first:stop],
+            nearest[:behind], function.product_error,
+        )  # fmt: skip
 
 
 @compiled

@@ -44,7 +44,8 @@ class FeatureBased(SetFunction):
         power: float | None = None,
         weights: NDArray[np.float64] | None = None,
     ) -> None:
-        super().__init__(features)
+        self.rows = _features(features, self.name)
+        self.n = len(self.rows)
         if curve not in CURVES:
             raise SelectionError(
                 f"{self.name}: curve {curve!r} is unknown; known: {', '.join(sorted(CURVES))}"
@@ -59,16 +60,6 @@ class FeatureBased(SetFunction):
         if self.weights.shape != (d,) or not (np.isfinite(self.weights) & (self.weights >= 0)).all():
             raise SelectionError(f"{self.name}: weights must be {d} finite numbers >= 0")
         self._largest = self.value_of_totals(column_sums(self.rows))
-
-    def checked(self, vectors: Any) -> NDArray[np.float32]:
-        """Return the features as an array; none is negative."""
-        rows = as_rows(vectors, self.name)
-        if rows.min() < 0:
-            row, column = np.argwhere(rows < 0)[0]
-            raise SelectionError(
-                f"{self.name}: row {row} has {rows[row, column]:g} in column {column}; features must be >= 0"
-            )
-        return rows
 
     def state(self) -> "FeatureBasedState":
         """Return the empty set."""
@@ -113,6 +104,17 @@ class FeatureBasedState(State):
     def value(self) -> float:
         """Return f of the set."""
         return self.function.value_of_totals(self.totals)
+
+
+def _features(features: Any, caller: str) -> NDArray[np.float32]:
+    """Return the features as an array; none is negative."""
+    rows = as_rows(features, caller)
+    if rows.min() < 0:
+        row, column = np.argwhere(rows < 0)[0]
+        raise SelectionError(
+            f"{caller}: row {row} has {rows[row, column]:g} in column {column}; features must be >= 0"
+        )
+    return rows
 
 
 @compiled

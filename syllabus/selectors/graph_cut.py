@@ -1,7 +1,7 @@
 """Graph cut: resemble everything, repeat nothing. The easy phase of MILO (arXiv 2301.13287).
 
-f(S) = Σ_{i∈V, j∈S} s_ij - λ Σ_{i,j∈S} s_ij over ordered pairs, i = j included, s = (1 + <x, y>)/2.
-Submodular for λ >= 0, monotone for λ <= 1/2.
+f(S) = Σ_{i∈V, j∈S} s_ij - λ Σ_{i,j∈S} s_ij over ordered pairs, i = j included, s a similarity. Where no s is
+negative: submodular for λ >= 0, monotone for λ <= 1/2. Else neither, and greedy has no guarantee.
 """
 
 import math
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from .exact import column_sums, dot
 from .nearest import squared_norms
-from .query_function import QueryFunction, query_scores, sum_of_rows
+from .pair_totals import PairTotals, pair_total
+from .query_function import QueryFunction, sum_of_rows
+from .similarity import COSINE, SimilarityName
 from .validation import Vectors, real_number
 
 
@@ -20,65 +22,89 @@ class GraphCut(QueryFunction):
     """Graph cut without the n x n kernel.
 
     Args:
-      vectors: (n, d) float32, unit rows; not copied.
+      vectors: (n, d) float32; not copied.
       trade_off: λ >= 0, how much similarity inside the set costs.
+      similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`. With "dot" and a negative
+        component in any row the function counts as not submodular: no certificate, no "lazier".
 
-    Memory O(n + d) above the vectors. A gain costs O(d).
+    Memory O(n + d) above the vectors; a gain costs O(d). RBF first takes all n² / 2 similarities, O(n² d),
+    and then O(d) for each pick since a candidate was last scored.
     """
 
-    # With unit rows and X_S = Σ_S x, X_V = Σ_V x:
+    # With s = a + b <x, y>, X_S = Σ_S x, X_V = Σ_V x:
     #   gain(v) = Σ_V s_iv - 2λ Σ_S s_jv - λ s_vv
-    #           = (n - λ(2|S| + 1))/2 + <x_v, X_V/2 - λ X_S> - λ <x_v, x_v>/2
-    # so a gain is a constant plus the inner product with one query q, less a term that is the same for all
-    # rows up to the rounding of their norms.
+    #           = a (n - λ(2|S| + 1)) + <x_v, b X_V - 2 b λ X_S> - b λ <x_v, x_v>
+    # so a gain is a constant plus the inner product with one query q, less a term that for unit rows is the
+    # same for all up to the rounding of their norms.
 
     name: ClassVar[str] = "graph_cut"
-    submodular = True
 
-    def __init__(self, vectors: Vectors, trade_off: float = 0.4) -> None:
-        super().__init__(vectors)
+    def __init__(
+        self, vectors: Vectors, trade_off: float = 0.4, similarity: SimilarityName = "cosine"
+    ) -> None:
+        super().__init__(vectors, similarity)
         accepted = isinstance(trade_off, (int, float)) and 0 <= trade_off < math.inf
-        self.step = real_number(trade_off, "trade_off", accepted, "[0, inf)", self.name)
-        self.monotone = self.step <= 0.5
-        self.first_query = column_sums(self.rows) / 2
-        self.terms = self.step * squared_norms(self.rows) / 2
+        self.trade_off = real_number(trade_off, "trade_off", accepted, "[0, inf)", self.name)
+        self.submodular = self.similarity.nonnegative
+        self.monotone = self.submodular and self.trade_off <= 0.5
+        self.linear = self.similarity.linear
+        if self.linear:
+            slope = self.similarity.slope
+            self.step = 2 * slope * self.trade_off
+            self.first_query = slope * column_sums(self.rows)
+            self.terms = self.step * squared_norms(self.rows) / 2
+        else:
+            self.sums = self.similarity.sums(self.rows)
+
+    def totals(self) -> PairTotals:
+        """Return the empty set where there is no query."""
+        first = self.sums - self.trade_off * self.similarity.own(self.rows)
+        return PairTotals(self.rows, self.similarity, first, -2 * self.trade_off, apart=False)
 
     def slack(self) -> float:
         """Return a bound on the rounding of any gain: q is at most n long, and rounded at each of n picks."""
-        return 1e-15 * float((self.rows.shape[1] + self.n) * (1 + 2 * self.step) * self.n)
+        if not self.linear:
+            return 0.0  # totals only grow, so gains only fall, rounding and all
+        largest = max(1.0, self.similarity.longest**2)
+        return 1e-15 * float((self.rows.shape[1] + self.n) * (1 + 2 * self.trade_off) * self.n) * largest
 
     def _value(self, indices: NDArray[np.int64]) -> float:
-        size, picked = len(indices), sum_of_rows(self.rows, indices)
-        similar_to_all = size * self.n / 2 + dot(picked, self.first_query)
-        similar_inside = (size * size + dot(picked, picked)) / 2
-        return float(similar_to_all - self.step * similar_inside)
+        size, offset, slope = len(indices), self.similarity.offset, self.similarity.slope
+        if not self.linear:
+            own = math.fsum(self.similarity.own(self.rows[indices]))
+            inside = own + 2 * pair_total(self.rows, self.similarity, indices, apart=False)
+            return float(math.fsum(self.sums[indices]) - self.trade_off * inside)
+        picked = sum_of_rows(self.rows, indices)
+        similar_to_all = offset * size * self.n + dot(picked, self.first_query)
+        similar_inside = offset * size * size + slope * dot(picked, picked)
+        return float(similar_to_all - self.trade_off * similar_inside)
 
     def constant(self, size: int) -> float:
         """Return what gain and score of a candidate differ by when `size` rows are in the set."""
-        return (self.n - self.step * (2 * size + 1)) / 2
+        return self.similarity.offset * (self.n - self.trade_off * (2 * size + 1))
 
     def upper_bound(self, indices: NDArray[np.int64], objective: float) -> float | None:
         """Return min over S in {∅, the selection of k rows} of f(S) + the k largest gains given S.
 
-        f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S) holds for every S if f is monotone and submodular: λ <= 1/2.
-        Two passes over the vectors. The empty set gives the tighter bound as a rule: the penalty is small
-        beside the modular part. For λ > 1/2 there is no certificate: None.
+        f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S) holds for every S if f is monotone and submodular: λ <= 1/2,
+        no s negative. Two passes over the vectors. The empty set gives the tighter bound as a rule: the
+        penalty is small beside the modular part. Elsewhere there is no certificate: None.
         """
-        if self.step > 0.5:
+        if not self.monotone:
             return None
-        # Both properties need s >= 0. Rows longer than 1 can have s = -δ at the least; then pairs inside OPT
-        # may add λ k² δ, and growing from OPT to OPT ∪ S may lose k n δ.
-        budget = len(indices)
-        longest = float(self.terms.max()) * 2 / self.step if self.step else 1.0 + 2.1e-4
-        lowest = max(0.0, (longest - 1) / 2)
-        allowance = budget * lowest * (self.step * budget + self.n)
+        # Both properties need s >= 0. Rows longer than 1 can have cosines of s = -δ at the least; then pairs
+        # inside OPT may add λ k² δ, and growing from OPT to OPT ∪ S may lose k n δ.
+        budget, allowance = len(indices), 0.0
+        if self.similarity.kind == COSINE:
+            lowest = max(0.0, (float(squared_norms(self.rows).max()) - 1) / 2)
+            allowance = budget * lowest * (self.trade_off * budget + self.n)
         bounds = []
         for chosen, value in ((indices[:0], 0.0), (indices, objective)):
-            query = self.first_query - self.step * sum_of_rows(self.rows, chosen)
+            state = self.state()
+            for index in chosen:
+                state.add(int(index), 0.0)
             outside = np.delete(np.arange(self.n), chosen)
-            gains = np.empty(len(outside))
-            query_scores(self.rows, query, self.terms, outside, gains)
-            gains = np.maximum(gains + self.constant(len(chosen)), 0.0)
+            gains = np.maximum(state.gains(state.scores(outside)), 0.0) + self.slack()
             largest = np.sort(gains)[max(0, len(gains) - budget) :]
             bounds.append(value + math.fsum(largest))
         return min(bounds) + allowance

@@ -136,6 +136,7 @@ def lazier(function: SetFunction, task: Task, key: np.uint64, epsilon: float) ->
 def begin(function: SetFunction, task: Task) -> Picked:
     """Return room for the picks and their gains, and the state, with the rows that come first added."""
     state = function.state()
+    state.reserve(task.budget)
     picks = np.empty(task.budget, np.int64)
     gains = np.empty(task.budget)
     for t, index in enumerate(task.first):

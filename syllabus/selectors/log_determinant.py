@@ -1,6 +1,6 @@
 """Log-determinant: the volume that the rows span, and so no two alike (a determinantal process).
 
-f(S) = log det(K_S + r I), K_ij = (1 + <x_i, x_j>)/2, f(∅) = 0. Submodular; monotone for r >= 1, the default.
+f(S) = log det(K_S + r I), K_ij = s(x_i, x_j), f(∅) = 0. Submodular; monotone for r >= 1, the default.
 Gains by an incremental Cholesky factor: Chen, Zhang, Zhou, "Fast greedy MAP inference for determinantal
 point process", 2018 (arXiv 1709.05135), here brought up to date on demand.
 """
@@ -13,27 +13,37 @@ from numpy.typing import NDArray
 
 from .compiled import compiled
 from .exact import dot
-from .nearest import squared_norms
-from .set_function import SetFunction, State
-from .validation import Vectors, real_number
+from .kernel import GIBIBYTE
+from .set_function import State
+from .similarity import SimilarityName, similar
+from .similarity_function import SimilarityFunction
+from .validation import Vectors, bytes_of, real_number
 
 
-class LogDeterminant(SetFunction):
+class LogDeterminant(SimilarityFunction):
     """Log-determinant of the regularised similarity matrix.
 
     Args:
-      vectors: (n, d) float32, unit rows; not copied.
+      vectors: (n, d) float32; not copied.
       regularisation: r >= 1e-6, added to the diagonal. Small values punish near copies more.
+      memory_budget: bytes for the factors, 8 n t with t rows in the set.
+      similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
 
-    A gain costs O(t (d + t)) the first time and O(d + t) for each pick since, with t rows in the set. Memory
-    8 n t bytes at the most, the rows never scored left out.
+    A gain costs O(t (d + t)) the first time and O(d + t) for each pick since, with t rows in the set.
     """
 
     name: ClassVar[str] = "log_determinant"
     submodular = True
 
-    def __init__(self, vectors: Vectors, regularisation: float = 1.0) -> None:
-        super().__init__(vectors)
+    def __init__(
+        self,
+        vectors: Vectors,
+        regularisation: float = 1.0,
+        memory_budget: int = 2 * GIBIBYTE,
+        similarity: SimilarityName = "cosine",
+    ) -> None:
+        super().__init__(vectors, similarity)
+        self.memory_budget = bytes_of(memory_budget, 8 * self.n, "one factor a row", self.name)
         accepted = isinstance(regularisation, (int, float)) and 1e-6 <= regularisation < math.inf
         self.regularisation = real_number(
             regularisation, "regularisation", accepted, "[1e-6, inf)", self.name
@@ -50,6 +60,7 @@ class LogDeterminant(SetFunction):
 
     def _value(self, indices: NDArray[np.int64]) -> float:
         state = self.state()
+        state.reserve(len(indices))
         for index in indices:
             state.add(int(index), float(state.scores(np.array([index]))[0]))
         return state.value()
@@ -63,20 +74,36 @@ class LogDeterminantState(State):
 
     def __init__(self, function: LogDeterminant) -> None:
         self.function = function
-        self.left = (1.0 + squared_norms(function.rows)) / 2.0 + function.regularisation
+        self.left = function.similarity.own(function.rows) + function.regularisation
         self.factors = np.empty((function.n, 0))
         self.done = np.zeros(function.n, np.int64)
         self.picks: list[int] = []
 
+    def reserve(self, size: int) -> None:
+        """Make room for the factors of `size` picks, or raise."""
+        function, held = self.function, self.factors.shape[1]
+        if size <= held:
+            return
+        # The old factors are there until they are copied.
+        what = f"{size} factors a row" + (f" beside the {held} before" if held else "")
+        bytes_of(function.memory_budget, 8 * function.n * (size + held), what, function.name)
+        wider = np.empty((function.n, size))
+        wider[:, :held] = self.factors
+        self.factors = wider
+
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what the determinant would be multiplied by."""
         size = len(self.picks)
-        if size > self.factors.shape[1]:
-            wider = np.empty((self.function.n, max(64, 2 * self.factors.shape[1])))
-            wider[:, : self.factors.shape[1]] = self.factors
-            self.factors = wider
+        held = self.factors.shape[1]
+        if size > held:
+            self.reserve(
+                max(size, min(max(64, 2 * held), self.function.memory_budget // (8 * self.function.n) - held))
+            )
         picks = np.array(self.picks, np.int64)
-        _bring_up_to_date(self.function.rows, picks, candidates, self.factors, self.left, self.done)
+        s = self.function.similarity
+        _bring_up_to_date(
+            s.kind, s.rate, self.function.rows, picks, candidates, self.factors, self.left, self.done
+        )
         return self.left[candidates]
 
     def gains(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,6 +122,8 @@ class LogDeterminantState(State):
 
 @compiled
 def _bring_up_to_date(
+    kind: int,
+    rate: float,
     rows: np.ndarray,
     picks: np.ndarray,
     candidates: np.ndarray,
@@ -105,7 +134,7 @@ def _bring_up_to_date(
     for index in candidates:
         for t in range(done[index], picks.shape[0]):
             pick = picks[t]
-            similarity = (1.0 + dot(rows[index], rows[pick])) / 2.0
+            similarity = similar(kind, rate, rows[index], rows[pick])
             inner = dot(factors[index, :t], factors[pick, :t])
             factors[index, t] = (similarity - inner) / np.sqrt(left[pick])
             left[index] -= factors[index, t] ** 2

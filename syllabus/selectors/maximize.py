@@ -23,9 +23,11 @@ from .greedy import lazier, lazy, naive, stochastic
 from .log_determinant import LogDeterminant
 from .mixture import Mixture
 from .mutual_information import FacilityLocationMutualInformation
+from .probabilistic_set_cover import ProbabilisticSetCover
 from .randomness import key_of, sample_to_front, stream
 from .saturated_coverage import SaturatedCoverage
 from .selection import Selection
+from .set_cover import SetCover
 from .set_function import SetFunction
 from .sparse_facility_location import SparseFacilityLocation
 from .task import Task
@@ -40,7 +42,9 @@ _LAZY: dict[type[SetFunction], Any] = {
     GraphCut: drifting.lazy,
     LogDeterminant: lazy,
     Mixture: lazy,
+    ProbabilisticSetCover: lazy,
     SaturatedCoverage: lazy,
+    SetCover: lazy,
     SparseFacilityLocation: lazy,
 }
 # Disparity-min and -sum are not submodular: an old gain is no bound, and lazy greedy would return another set
@@ -73,7 +77,9 @@ FUNCTIONS: dict[str, type[SetFunction]] = {
         FeatureBased,
         GraphCut,
         LogDeterminant,
+        ProbabilisticSetCover,
         SaturatedCoverage,
+        SetCover,
         SparseFacilityLocation,
     )
 }

@@ -72,6 +72,11 @@ class MixtureState(State):
         self.weights = function.weights
         self.states = [part.state() for part in function.parts]
 
+    def reserve(self, size: int) -> None:
+        """Make room for a set of `size` rows in every part."""
+        for state in self.states:
+            state.reserve(size)
+
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the gain of each candidate."""
         out = np.zeros(len(candidates))

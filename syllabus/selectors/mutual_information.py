@@ -1,7 +1,7 @@
 """Facility-location mutual information: rows that resemble a query set, and serve all of it.
 
-f(S; Q) = Σ_{q∈Q} max(0, max_{j∈S} s_qj) + η Σ_{j∈S} max_{q∈Q} s_qj, s = (1 + <x, y>)/2. Monotone and
-submodular ("FLQMI" of Kothawade et al., "PRISM", 2022).
+f(S; Q) = Σ_{q∈Q} max(0, max_{j∈S} s_qj) + η Σ_{j∈S} max_{q∈Q} s_qj, s a similarity. Monotone and
+submodular, whatever its signs ("FLQMI" of Kothawade et al., "PRISM", 2022).
 """
 
 import math
@@ -11,32 +11,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
-from .reference_rows import exact_similarities, reference_rows
-from .set_function import SetFunction, State
-from .validation import Vectors, real_number
+from .kernel import GIBIBYTE
+from .set_function import State
+from .similarity import SimilarityName, reference_rows
+from .similarity_function import SimilarityFunction
+from .validation import Vectors, bytes_of, real_number
 
 
-class FacilityLocationMutualInformation(SetFunction):
+class FacilityLocationMutualInformation(SimilarityFunction):
     """Resemblance to a query set.
 
     Args:
-      vectors: (n, d) float32, unit rows; not copied.
-      query: (m, d) float32, unit rows, for example a few examples of what a model fails on.
+      vectors: (n, d) float32; not copied.
+      query: (m, d) float32, for example a few examples of what a model fails on.
       relevance: η >= 0: 0 asks only that each query is served, larger values for rows near any of them.
+      memory_budget: bytes for the similarities, 8 n m.
+      similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
 
-    Memory 8 n m bytes; a gain costs O(m).
+    A gain costs O(m).
     """
 
     name: ClassVar[str] = "facility_location_mutual_information"
     submodular = True
     monotone = True
 
-    def __init__(self, vectors: Vectors, query: Vectors, relevance: float = 1.0) -> None:
-        super().__init__(vectors)
-        others = reference_rows(query, self.rows.shape[1], f"{self.name}: query")
+    def __init__(
+        self,
+        vectors: Vectors,
+        query: Vectors,
+        relevance: float = 1.0,
+        memory_budget: int = 2 * GIBIBYTE,
+        similarity: SimilarityName = "cosine",
+    ) -> None:
+        super().__init__(vectors, similarity)
+        others = reference_rows(query, self.rows.shape[1], self.similarity, f"{self.name}: query")
+        bytes_of(memory_budget, 8 * self.n * len(others), f"{len(others)} similarities a row", self.name)
         accepted = isinstance(relevance, (int, float)) and 0 <= relevance < math.inf
         self.relevance = real_number(relevance, "relevance", accepted, "[0, inf)", self.name)
-        self.similarities = np.maximum(exact_similarities(self.rows, others), 0.0)
+        self.similarities = self.similarity.between(self.rows, others)
+        np.maximum(self.similarities, 0.0, out=self.similarities)
         self.nearest = self.relevance * self.similarities.max(axis=1)
 
     def state(self) -> "MutualInformationState":

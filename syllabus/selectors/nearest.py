@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
-from .exact import UNIT32, distance, dot, largest_difference
+from .exact import distance, dot, largest_difference
 
 _BLOCK = 1024
 
 
-def nearest_distances(rows: NDArray[np.float32], indices: NDArray[np.int64]) -> NDArray[np.float64]:
+def nearest_distances(
+    rows: NDArray[np.float32], indices: NDArray[np.int64], error: float
+) -> NDArray[np.float64]:
     """Return, for each of k >= 2 rows, its ‖x - y‖²/4 to the nearest other one; (k,) float64.
 
     Cost: one (k x d)(d x k) product; memory 4 MB + k d floats.
@@ -30,7 +32,7 @@ def nearest_distances(rows: NDArray[np.float32], indices: NDArray[np.int64]) -> 
             if start == other:
                 np.fill_diagonal(product, -np.inf)
             lower_nearest(
-                product, block, picks, norms[other : other + _BLOCK], nearest[start : start + _BLOCK]
+                product, block, picks, norms[other : other + _BLOCK], nearest[start : start + _BLOCK], error
             )
     return nearest
 
@@ -46,18 +48,21 @@ def squared_norms(rows: np.ndarray) -> np.ndarray:
 
 @compiled
 def lower_nearest(
-    product: np.ndarray, rows: np.ndarray, picks: np.ndarray, pick_norms: np.ndarray, nearest: np.ndarray
+    product: np.ndarray,
+    rows: np.ndarray,
+    picks: np.ndarray,
+    pick_norms: np.ndarray,
+    nearest: np.ndarray,
+    error: float,
 ) -> None:
     """Lower `nearest` to the exact distance of each row to the nearest of `picks`, where that is less.
 
-    product: (b, p) float32, rows @ picks.T; an entry of -inf leaves its pair out.
+    product: (b, p) float32, rows @ picks.T within `error`; an entry of -inf leaves its pair out.
     """
     # 4 dist = ‖x‖² + ‖p‖² - 2<x, p>, so the nearest pick has the largest <x, p> - ‖p‖²/2, here g_p.
     half = np.empty_like(pick_norms)
     for p in range(pick_norms.shape[0]):
         half[p] = pick_norms[p] / 2.0
-    # Norms are within 1e-4 of 1; sixteen more units cover the rounding around the product.
-    error = (rows.shape[1] + 16) * UNIT32 * 1.0003
     for i in range(product.shape[0]):
         best = largest_difference(product[i], half)
         own = dot(rows[i], rows[i]) / 2.0

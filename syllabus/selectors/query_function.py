@@ -1,7 +1,8 @@
 """Set functions whose gains are inner products with one query that each pick moves.
 
 gain(v | S) = constant(|S|) + <x_v, q_S> - term_v, with q_S = q_∅ - step · Σ_S x. Graph cut is one,
-disparity-sum another; neither needs a kernel.
+disparity-sum another, where the similarity is linear in the vectors; neither needs a kernel. Elsewhere
+their states are `PairTotals`.
 """
 
 from abc import abstractmethod
@@ -11,19 +12,26 @@ from numpy.typing import NDArray
 
 from .compiled import compiled
 from .exact import dot
-from .set_function import SetFunction, State
+from .pair_totals import PairTotals
+from .set_function import State
+from .similarity_function import SimilarityFunction
 
 
-class QueryFunction(SetFunction):
+class QueryFunction(SimilarityFunction):
     """A set function of this form; memory O(n + d) above the vectors, a gain costs O(d)."""
 
+    linear: bool  # whether there is a query; the rest is only there if so
     first_query: NDArray[np.float64]  # (d,), q of the empty set
     terms: NDArray[np.float64]  # (n,)
     step: float
 
-    def state(self) -> "QueryState":
+    def state(self) -> State:
         """Return the empty set."""
-        return QueryState(self)
+        return QueryState(self) if self.linear else self.totals()
+
+    @abstractmethod
+    def totals(self) -> PairTotals:
+        """Return the empty set where there is no query."""
 
     @abstractmethod
     def constant(self, size: int) -> float:

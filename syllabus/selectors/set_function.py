@@ -8,16 +8,19 @@ common term is added, which would round near-ties into ties. Scores come from th
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .validation import Vectors, indices_of, unit_rows
+from .validation import indices_of
 
 
 class State(ABC):
     """A growing set S of one function; not shared between selections."""
+
+    def reserve(self, size: int) -> None:  # noqa: B027 (most states need no room)
+        """Make room for a set of `size` rows, or raise before work is done."""
 
     @abstractmethod
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -43,7 +46,7 @@ class State(ABC):
 
 
 class SetFunction(ABC):
-    """A function on sets of rows of (n, d) float32 unit vectors.
+    """A function on sets of n rows.
 
     `name` is what tables and errors call it. `submodular`: an old gain bounds a new one, up to `slack()`.
     `monotone`: no gain is negative. `bound_needs_greedy`: `upper_bound` holds only for greedy's sets.
@@ -53,14 +56,7 @@ class SetFunction(ABC):
     bound_needs_greedy: ClassVar[bool] = False
     submodular: bool = False
     monotone: bool = False
-
-    def __init__(self, vectors: Vectors) -> None:
-        self.rows = self.checked(vectors)
-        self.n = len(self.rows)
-
-    def checked(self, vectors: Any) -> NDArray[np.float32]:
-        """Return the vectors as an (n, d) array, or raise: unit rows unless a class differs."""
-        return unit_rows(vectors, self.name)
+    n: int
 
     @abstractmethod
     def state(self) -> State:
@@ -95,6 +91,7 @@ class SetFunction(ABC):
         if not (self.submodular and self.monotone):
             return None
         state = self.state()
+        state.reserve(len(indices))
         for index in indices:
             state.add(int(index), float(state.scores(np.array([index]))[0]))
         outside = np.delete(np.arange(self.n), indices)

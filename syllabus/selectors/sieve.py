@@ -83,7 +83,7 @@ class _Guess:
         if len(self.indices) == budget:
             return
         held = len(self.rows)
-        known = function(np.concatenate([np.stack(self.rows), block]) if held else block)
+        known = _checked(function(np.concatenate([np.stack(self.rows), block]) if held else block))
         state = known.state()
         for place in range(held):
             _add(state, place)
@@ -109,10 +109,12 @@ def _add(state: State, index: int) -> None:
     state.add(index, float(state.scores(np.array([index]))[0]))
 
 
-def _checked(function: Any) -> SetFunction:
+def _checked(function: Any) -> FeatureBased | LogDeterminant:
     if not isinstance(function, (FeatureBased, LogDeterminant)) or not function.monotone:
         name = getattr(function, "name", type(function).__name__)
         raise SelectionError(
             f"sieve: {name} cannot be streamed; valid: feature_based, log_determinant (regularisation >= 1)"
         )
+    if isinstance(function, LogDeterminant) and function.similarity.measured:
+        raise SelectionError("sieve: the width of 'rbf' would be another in each block; give Rbf(width)")
     return function

@@ -13,19 +13,25 @@ from numpy.typing import NDArray
 
 from .compiled import compiled
 from .errors import SelectionError
-from .exact import dot
-from .set_function import SetFunction, State
-from .validation import Vectors, whole_number
+from .kernel import GIBIBYTE
+from .set_function import State
+from .similarity import SimilarityName, similar
+from .similarity_function import SimilarityFunction
+from .validation import Vectors, bytes_of, whole_number
+
+_BYTES = 48  # for a neighbour of a row, while they are put in order; 12 remain
 
 
-class SparseFacilityLocation(SetFunction):
-    """Facility location over the `neighbours` nearest of each row, found by faiss (exact inner products).
+class SparseFacilityLocation(SimilarityFunction):
+    """Facility location over the `neighbours` nearest of each row, found by faiss (exact).
 
     Args:
-      vectors: (n, d) float32, unit rows; not copied.
+      vectors: (n, d) float32; not copied.
       neighbours: at least 1; all rows where n is smaller. Of rows that tie for the last place faiss chooses.
+      memory_budget: bytes for the neighbours, 48 each while they are found and put in order.
+      similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
 
-    Building costs one (n x d)(d x n) product in blocks; memory 12 bytes for each neighbour of a row, 45 while
+    Building costs one (n x d)(d x n) product in blocks; memory 12 bytes for each neighbour of a row, 48 while
     it is built. A gain costs the number of rows that have the candidate for a neighbour.
     """
 
@@ -33,17 +39,23 @@ class SparseFacilityLocation(SetFunction):
     submodular = True
     monotone = True
 
-    def __init__(self, vectors: Vectors, neighbours: int = 64) -> None:
-        super().__init__(vectors)
+    def __init__(
+        self,
+        vectors: Vectors,
+        neighbours: int = 64,
+        memory_budget: int = 2 * GIBIBYTE,
+        similarity: SimilarityName = "cosine",
+    ) -> None:
+        super().__init__(vectors, similarity)
         count = min(self.n, whole_number(neighbours, "neighbours", 1, 2**31, "[1, 2^31]", self.name))
+        bytes_of(memory_budget, _BYTES * self.n * count, f"{count} neighbours of {self.n} rows", self.name)
         # Imported here: facility location over all rows must not need faiss.
         try:
             import faiss
         except ImportError:
             raise SelectionError(f"{self.name} needs faiss: install the extra [cpu] or [gpu]") from None
-        index = faiss.IndexFlatIP(self.rows.shape[1])
-        index.add(self.rows)
-        near = index.search(self.rows, count)[1]
+        metric = faiss.METRIC_INNER_PRODUCT if self.similarity.linear else faiss.METRIC_L2
+        near = faiss.knn(self.rows, self.rows, count, metric=metric)[1]
         # A row with many exact copies may not find itself.
         missing = ~(near == np.arange(self.n)[:, None]).any(axis=1)
         near[missing, -1] = np.flatnonzero(missing)
@@ -52,7 +64,8 @@ class SparseFacilityLocation(SetFunction):
         self.owners = owners[order].astype(np.int32)
         self.starts = np.searchsorted(near.ravel()[order], np.arange(self.n + 1))
         self.similarities = np.empty(len(self.owners))
-        _similarities(self.rows, self.starts, self.owners, self.similarities)
+        s = self.similarity
+        _similarities(s.kind, s.rate, self.rows, self.starts, self.owners, self.similarities)
 
     def state(self) -> "SparseFacilityLocationState":
         """Return the empty set."""
@@ -93,10 +106,17 @@ class SparseFacilityLocationState(State):
 
 
 @compiled
-def _similarities(rows: np.ndarray, starts: np.ndarray, owners: np.ndarray, out: np.ndarray) -> None:
+def _similarities(
+    kind: int,
+    rate: float,
+    rows: np.ndarray,
+    starts: np.ndarray,
+    owners: np.ndarray,
+    out: np.ndarray,
+) -> None:
     for index in range(rows.shape[0]):
         for place in range(starts[index], starts[index + 1]):
-            out[place] = (1.0 + dot(rows[owners[place]], rows[index])) / 2.0
+            out[place] = similar(kind, rate, rows[owners[place]], rows[index])
 
 
 @compiled

@@ -66,6 +66,16 @@ def whole_number(value: Any, name: str, low: int, high: int, bounds: str, caller
     return int(value)
 
 
+def bytes_of(value: Any, least: int, what: str, caller: str) -> int:
+    """Return `value`, a memory budget, as an int of at least `least` bytes; `what` says what needs them."""
+    accepted = not isinstance(value, bool) and isinstance(value, (int, float, np.integer)) and value >= 0
+    if not accepted or not math.isfinite(value):
+        raise SelectionError(f"{caller}: memory_budget={value!r} is not a number of bytes")
+    if value < least:
+        raise SelectionError(f"{caller}: memory_budget={value} is below {least} bytes, {what}")
+    return int(value)
+
+
 def budget_of(value: Any, n: int, caller: str) -> int:
     """Return `value` as a budget, 1 to n."""
     return whole_number(value, "budget", 1, n, f"[1, n={n}]", caller)
