@@ -25,7 +25,8 @@ FEATURES = ("feature_based", *COVERS)  # of rows that need no norm
 def taken(name, rows):
     """Return what the function takes: features are never negative, probabilities at most 1."""
     if name == "set_cover":
-        return (np.abs(rows) > 1.2 * rows.shape[1] ** -0.5).astype(np.float32)
+        large = 0.6 * np.abs(rows).max(axis=1, keepdims=True)
+        return (np.abs(rows) > large).astype(np.float32)
     if name in COVERS:
         return np.minimum(np.abs(rows), 1)
     return np.abs(rows) if name in FEATURES else rows

@@ -140,6 +140,7 @@ def maximize(
         raise SelectionError(f"maximize: seed={seed!r} was given, but optimizer {optimizer!r} uses no chance")
     indices, gains, state, *bound = solver(function, task)
     objective = state.value()
+    del state  # the bound may need one of its own
     if bound:
         return Selection(indices, gains, objective, bound[0])
     held = not (function.bound_needs_greedy and len(task.first))
@@ -197,6 +198,7 @@ def _explore(
     for number in numbers:
         indices, gains, state = _solver(function, optimizer)(function, task, stream(key, number), epsilon)
         objective = state.value()
+        del state  # as above
         upper = None if function.bound_needs_greedy else function.upper_bound(indices, objective)
         selections.append(Selection(indices, gains, objective, upper))
     return selections
