@@ -19,6 +19,12 @@ def curriculum(tmp_path) -> Curriculum:
     return Curriculum(write_small_manifest(tmp_path, n=61), 0.4, 3, seed=0)
 
 
+@pytest.fixture(autouse=True)
+def _without_accelerate(monkeypatch):
+    """Another test of this process may have started it."""
+    monkeypatch.delitem(sys.modules, "accelerate.state", raising=False)
+
+
 @pytest.fixture
 def start_ranks(monkeypatch):
     """Let torch.distributed seem to have started W ranks, of which this is the last."""
@@ -102,3 +108,19 @@ def test_a_loaders_state_that_lies_behind_is_refused(curriculum):
         next(batches)
     with pytest.raises(TrainerError, match="1 batches behind what it gave out; make the loader with"):
         ManifestSampler(curriculum).load_state_dict(loader.state_dict())
+
+
+def test_a_position_waits_until_a_row_is_drawn(curriculum):
+    # torchdata's loader with workers makes an iterator, throws it away, and uses another.
+    sampler = ManifestSampler(curriculum)
+    whole = list(sampler)
+    sampler.load_state_dict({**sampler.state_dict(), "epoch": 0, "global_examples": 7})
+    iter(sampler)
+    assert sampler.state_dict()["global_examples"] == 7
+    second = iter(sampler)
+    sampler.set_epoch(0)
+    assert list(sampler) == whole[7:]
+    assert list(sampler) == whole  # only once
+    sampler.load_state_dict({**sampler.state_dict(), "epoch": 0, "global_examples": 9})
+    next(second)  # one of before has no say in it
+    assert list(sampler) == whole[9:]

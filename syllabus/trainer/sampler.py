@@ -29,7 +29,8 @@ class ManifestSampler(DistributedSampler):
     because some trainers shuffle anything else; `torch.distributed` need not be initialised (then W = 1).
 
     `state_dict()` is a position in the global sequence, counted in examples: a run resumes on another number
-    of ranks, workers or examples a batch. It resumes once: the next `iter` starts there, later ones at 0.
+    of ranks, workers or examples a batch. It resumes once: iterators start there until one has given a row,
+    later ones at 0.
 
     Args:
         curriculum: which examples each epoch has, k of them.
@@ -116,9 +117,8 @@ class ManifestSampler(DistributedSampler):
     def __iter__(self) -> EpochIterator:
         if self._found:
             check_ranks(self.num_replicas)
-        start = self._resume[1] if self._resume else 0
-        self._resume = None
-        self._current = EpochIterator(self, self.epoch, start)
+        # The position is kept until a row is drawn: torchdata makes two iterators and uses the second.
+        self._current = EpochIterator(self, self.epoch, self._resume[1] if self._resume else 0)
         return self._current
 
     def state_dict(self, global_examples: int | None = None) -> dict[str, Any]:
@@ -231,6 +231,8 @@ class EpochIterator(Iterator[int]):
 
     def __next__(self) -> int:
         if self._ahead is None:
+            if self._sampler._current is self:
+                self._sampler._resume = None
             # Only now: an iterator that a state is loaded into never computes the order it would have had.
             self._ahead = _numbers(self._sampler._local(self.epoch, self.position))
         row = next(self._ahead)
