@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import drifting, facility_location_lazy
+from . import drifting, facility_location_lazy, sampled_query
 from .conditional_gain import FacilityLocationConditionalGain
 from .disparity_min import DisparityMin
 from .disparity_sum import DisparitySum
@@ -55,13 +55,14 @@ _SOLVERS: dict[tuple[type[SetFunction], str], Any] = {
     (DisparityMin, "stochastic"): stochastic,
     (DisparitySum, "naive"): naive,
     (DisparitySum, "lazy"): drifting.lazy,
-    (DisparitySum, "stochastic"): stochastic,
+    (DisparitySum, "stochastic"): sampled_query.stochastic,
     **{(kind, "lazy"): solver for kind, solver in _LAZY.items()},
     **{
         (kind, name): solver
         for kind in _LAZY
         for name, solver in (("naive", naive), ("stochastic", stochastic), ("lazier", lazier))
     },
+    (GraphCut, "stochastic"): sampled_query.stochastic,  # compiled
 }
 
 OPTIMIZERS = tuple(sorted({name for _, name in _SOLVERS}))
@@ -194,12 +195,15 @@ def _explore(
     accepted = isinstance(epsilon, (int, float)) and 0 < epsilon < 1
     epsilon = real_number(epsilon, "epsilon", accepted, "(0, 1)", f"{optimizer} greedy")
     key = key_of(words, _STOCHASTIC_GREEDY)
-    selections = []
+    selections: list[Selection] = []
+    upper: float | None = None
     for number in numbers:
         indices, gains, state = _solver(function, optimizer)(function, task, stream(key, number), epsilon)
         objective = state.value()
         del state  # as above
-        upper = None if function.bound_needs_greedy else function.upper_bound(indices, objective)
+        # That no set of k rows has a larger f is no fact about the subset: the first one's serves all.
+        if not (selections or function.bound_needs_greedy):
+            upper = function.upper_bound(indices, objective)
         selections.append(Selection(indices, gains, objective, upper))
     return selections
 

@@ -17,7 +17,8 @@ def explore(
     """Return `subsets` stochastic-greedy selections that differ in their random samples.
 
     Subset j is a function of (vectors, budget, seed, j, epsilon): the same however many are asked for, and
-    subset 0 is `maximize(..., optimizer=optimizer)`. What the function precomputes is shared by all.
+    subset 0 is `maximize(..., optimizer=optimizer)`. What the function precomputes is shared by all, and
+    so is the upper bound, which holds for every set of `budget` rows.
 
     Args:
       function: a set function on (n, d) vectors; graph cut in MILO.
