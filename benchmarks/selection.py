@@ -140,18 +140,18 @@ GROWING = {
 
 
 def growth(name: str) -> None:
-    """Print time and memory above the vectors as n doubles at k = 500; isotropic vectors."""
+    """Print time, memory above the vectors and growth of both, the vectors included; isotropic vectors."""
     last: tuple[float, float] | None = None
     for n in (5000, 10_000, 20_000) if "facility" in name else (25_000, 50_000, 100_000, 200_000):
         rows = vectors(n)
         before = resident()
         with PeakMemory() as peak:
             ours = seconds(lambda rows=rows: GROWING[name](rows))
-        used = (peak.largest - before) / 1e6
-        times = f"{ours / last[0]:6.2f} {used / last[1]:7.2f}" if last else ""
-        above = 100 * used * 1e6 / rows.nbytes
-        print(f"{name:26} {n:8,} {ours:9.3f} {used:9.0f} {above:8.0f}% {times}", flush=True)
-        last = ours, used
+        used = peak.largest - before
+        times = f"{ours / last[0]:6.2f} {(used + rows.nbytes) / last[1]:7.2f}" if last else ""
+        share = 100 * used / rows.nbytes
+        print(f"{name:26} {n:8,} {ours:9.3f} {used / 1e6:9.0f} {share:8.0f}% {times}", flush=True)
+        last = ours, used + rows.nbytes
 
 
 def growths() -> None:

@@ -13,13 +13,15 @@ from syllabus.selectors import (
     DisparityMin,
     FacilityLocation,
     GraphCut,
+    SparseFacilityLocation,
     explore,
     maximize,
     products,
     valid_optimizers,
 )
 
-MIXTURES = ("mixture", "mixture_with_disparity")
+# Mixtures are made of the others; neighbours are as near as float32 tells, and any of those that tie.
+ELSEWHERE = ("mixture", "mixture_with_disparity", "sparse_facility_location")
 
 
 @pytest.fixture(params=["torch on the CPU", "coarse products", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -49,7 +51,7 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("planted", oracles.KINDS)
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in MIXTURES])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
 def test_every_function_selects_the_same(there, name, planted):
     rows = oracles.planted(planted, 150, 17, seed=1)
     vectors = there(np.ascontiguousarray(taken(name, rows)))
@@ -78,6 +80,17 @@ def test_the_three_that_are_large_do_so_in_all_their_ways(there, planted, simila
     expected = maximize(FacilityLocation(rows, similarity=similarity), 100)
     assert_same(maximize(small, 100), expected)
     assert_same(maximize(FacilityLocation(vectors, similarity=similarity), 100), expected)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot", "rbf"])
+def test_neighbours_are_found_there(similarity, monkeypatch):
+    monkeypatch.setattr(products, "lies_elsewhere", lambda vectors: isinstance(vectors, torch.Tensor))
+    monkeypatch.setattr(products, "_PAIRS", 7 * 200)
+    scale = 1 + 2 * np.random.default_rng(0).random((200, 1)) * (similarity != "cosine")
+    rows = (oracles.planted("normal", 200, 16, seed=0) * scale).astype(np.float32)
+    there = SparseFacilityLocation(torch.from_numpy(rows), 9, similarity=similarity)
+    assert isinstance(there.products, products.DeviceProducts)
+    assert_same(maximize(there, 60), maximize(SparseFacilityLocation(rows, 9, similarity=similarity), 60))
 
 
 def test_the_vectors_are_used_where_they_lie(there):

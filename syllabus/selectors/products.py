@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 _BLOCK = 64  # rows whose products with all are fetched at once
+_PAIRS = 2**26  # products made at once to find neighbours
 
 # What torch may round the factors of a float32 product to: TF32 and bfloat16.
 _COARSE = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-7}
@@ -110,6 +111,22 @@ class DeviceProducts(Products):
         reach = torch.maximum(g.amax(dim=1) - 2 * error, reach)
         pairs = (g >= reach[:, None]).nonzero().cpu().numpy()
         _lower_pairs(rows, picked, pairs, nearest)
+
+    def nearest(self, count: int, by_distance: bool) -> NDArray[np.int64]:
+        """Return the `count` rows of the largest <x, y>, or of the smallest ‖x - y‖, of each row; (n, count).
+
+        As far as float32 products tell them apart. Memory there: 256 MB of products at a time.
+        """
+        n = len(self.rows)
+        out = np.empty((n, count), np.int64)
+        size = max(1, _PAIRS // n)
+        half = (self.tensor**2).sum(dim=1) / 2
+        for start in range(0, n, size):
+            found = self.tensor[start : start + size] @ self.tensor.T
+            if by_distance:
+                found -= half
+            out[start : start + size] = found.topk(count, dim=1).indices.cpu().numpy()
+        return out
 
     def _rows(self, indices: NDArray[np.int64]) -> "torch.Tensor":
         import torch

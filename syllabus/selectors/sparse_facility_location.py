@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .compiled import compiled
 from .errors import SelectionError
 from .kernel import GIBIBYTE
+from .products import DeviceProducts
 from .set_function import State
 from .similarity import SimilarityName, similar
 from .similarity_function import SimilarityFunction
@@ -23,11 +24,13 @@ _BYTES = 48  # for a neighbour of a row, while they are put in order; 12 remain
 
 
 class SparseFacilityLocation(SimilarityFunction):
-    """Facility location over the `neighbours` nearest of each row, found by faiss (exact).
+    """Facility location over the `neighbours` nearest of each row.
+
+    They are found by faiss, of vectors on another device by products there.
 
     Args:
       vectors: (n, d) float32; not copied.
-      neighbours: at least 1; all rows where n is smaller. Of rows that tie for the last place faiss chooses.
+      neighbours: at least 1; all rows where n is smaller. Of those that tie for the last place any is taken.
       memory_budget: bytes for the neighbours, 48 each while they are found and put in order.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
 
@@ -49,13 +52,7 @@ class SparseFacilityLocation(SimilarityFunction):
         super().__init__(vectors, similarity)
         count = min(self.n, whole_number(neighbours, "neighbours", 1, 2**31, "[1, 2^31]", self.name))
         bytes_of(memory_budget, _BYTES * self.n * count, f"{count} neighbours of {self.n} rows", self.name)
-        # Imported here: facility location over all rows must not need faiss.
-        try:
-            import faiss
-        except ImportError:
-            raise SelectionError(f"{self.name} needs faiss: install the extra [cpu] or [gpu]") from None
-        metric = faiss.METRIC_INNER_PRODUCT if self.similarity.linear else faiss.METRIC_L2
-        near = faiss.knn(self.rows, self.rows, count, metric=metric)[1]
+        near = self._neighbours(count)
         # A row with many exact copies may not find itself.
         missing = ~(near == np.arange(self.n)[:, None]).any(axis=1)
         near[missing, -1] = np.flatnonzero(missing)
@@ -66,6 +63,19 @@ class SparseFacilityLocation(SimilarityFunction):
         self.similarities = np.empty(len(self.owners))
         s = self.similarity
         _similarities(s.kind, s.rate, self.rows, self.starts, self.owners, self.similarities)
+
+    def _neighbours(self, count: int) -> NDArray[np.int64]:
+        """Return the `count` most similar rows of each, (n, count), in any order."""
+        linear = self.similarity.linear
+        if isinstance(self.products, DeviceProducts):
+            return self.products.nearest(count, by_distance=not linear)
+        # Imported here: facility location over all rows must not need faiss.
+        try:
+            import faiss
+        except ImportError:
+            raise SelectionError(f"{self.name} needs faiss: install the extra [cpu] or [gpu]") from None
+        metric = faiss.METRIC_INNER_PRODUCT if linear else faiss.METRIC_L2
+        return np.asarray(faiss.knn(self.rows, self.rows, count, metric=metric)[1])
 
     def state(self) -> "SparseFacilityLocationState":
         """Return the empty set."""
