@@ -111,48 +111,60 @@ def test_the_blocked_form_of_pairs_has_the_signs_of_the_loop(halved, device):
     np.testing.assert_allclose(moved.cpu(), position, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("halved", [False, True])
+@pytest.mark.parametrize("kind", ["mean", "pair", "kernel-halving"])
 @pytest.mark.parametrize("device", DEVICES)
-def test_factors_by_the_loop_and_in_the_blocked_form_have_the_same_signs(halved, device):
-    left, right = normal(400, 5), normal(400, 21, seed=1)
-    position, moved = np.zeros((5, 21)), torch.zeros(105, dtype=torch.float64, device=device)
-    halving = [Halving(200, 3, (0,)) if halved else None for _ in range(2)]
-    signs = balancing.factor_pair_walk(left.astype(float), right.astype(float), position, halving[0])
-    written = (left[:, :, None] * right[:, None, :]).reshape(400, 105)
-    found = [
-        walk_pairs(Rows(torch.from_numpy(written[i : i + 50]).to(device)), moved, halving[1])
-        for i in range(0, 400, 50)
-    ]
-    assert np.concatenate(found).tolist() == signs.tolist()
-    np.testing.assert_allclose(moved.cpu(), position.ravel(), rtol=0, atol=1e-4)
-
-
-@pytest.mark.gpu
-def test_factors_on_the_device_have_the_signs_of_the_loop():
+def test_factors_by_the_loop_and_in_the_blocked_form_have_the_same_signs(kind, device, monkeypatch):
     left, right = (torch.from_numpy(normal(400, width, seed=width)) for width in (5, 21))
-    here, there = (torch.zeros(105, dtype=torch.float64, device=device) for device in ("cpu", "cuda"))
-    expected = walk_pairs(Outer(left, right), here)
-    assert walk_pairs(Outer(left.cuda(), right.cuda()), there).tolist() == expected.tolist()
-    torch.testing.assert_close(there.cpu(), here)
+    mean = Outer(left, right, bias=True).written().mean(0)
+    found = []
+    for where in ("cpu", device):
+        position = torch.zeros(110, dtype=torch.float64, device=where)
+        halving = Halving(200, 3, (0,)) if kind == "kernel-halving" else None
+        signs = []
+        for start in range(0, 400, 50):
+            block = Outer(left, right, bias=True).cut(start, start + 50).to(torch.device(where))
+            signs += (
+                walk(block, position, mean.to(where))
+                if kind == "mean"
+                else walk_pairs(block, position, halving)
+            ).tolist()
+        found.append((signs, position.cpu()))
+        monkeypatch.setattr("syllabus.selectors.blocks._lies_here", lambda _: False)
+    assert found[0][0] == found[1][0]
+    torch.testing.assert_close(found[0][1], found[1][1])
 
 
-@given(seed=st.integers(0, 10**6), size=st.integers(1, 8), p=st.integers(1, 6), q=st.integers(1, 9))
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.integers(1, 8),
+    p=st.integers(1, 6),
+    q=st.integers(1, 9),
+    bias=st.booleans(),
+)
 @quick
-def test_factors_walk_as_the_vectors_that_they_stand_for(seed, size, p, q):
+def test_factors_walk_as_the_vectors_that_they_stand_for(seed, size, p, q, bias):
+    # Whole numbers: the sums are exact, so signs and positions are the same to the last bit.
     rng = np.random.default_rng(seed)
     left, right = (torch.from_numpy(rng.integers(-3, 4, (2 * size, w)).astype(np.float32)) for w in (p, q))
     written = torch.einsum("bp,bq->bpq", left, right).reshape(2 * size, p * q)
-    mean = torch.from_numpy(rng.integers(-2, 3, p * q).astype(np.float64))
+    if bias:
+        written = torch.cat([written, left], 1)
+    block, rows = Outer(left, right, bias), Rows(written)
+    assert torch.equal(block.written(), written.double())
+    assert block.width == rows.width
+    mean = torch.from_numpy(rng.integers(-2, 3, rows.width).astype(np.float64))
     for step in (lambda block, s: walk(block, s, mean), walk_pairs):
-        start = torch.from_numpy(rng.integers(-9, 9, p * q).astype(np.float64))
+        start = torch.from_numpy(rng.integers(-9, 9, rows.width).astype(np.float64))
         one, other = start.clone(), start.clone()
-        assert step(Outer(left, right), one).tolist() == step(Rows(written), other).tolist()
+        assert step(block, one).tolist() == step(rows, other).tolist()
         assert torch.equal(one, other)
-    split = Outer(left, right).cut(1, 2 * size).after(Outer(left, right).cut(0, 1))
-    assert torch.equal(split.gram(), Rows(written).gram())
+    split = block.cut(1, 2 * size).after(block.cut(0, 1)).take(torch.arange(2 * size - 1, -1, -1))
+    assert torch.equal(split.gram(), Rows(written.flipud()).gram())
 
 
-@pytest.mark.parametrize("make", [Rows, lambda rows: Outer(rows, rows)])
+@pytest.mark.parametrize(
+    "make", [Rows, lambda rows: Outer(rows, rows), lambda rows: Outer(rows, rows, bias=True)]
+)
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_block_that_is_not_finite_changes_nothing(make, bad):
     rows = torch.from_numpy(normal(6, 4))

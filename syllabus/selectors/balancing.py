@@ -11,7 +11,8 @@ kernel halving     pair balance whose threshold is not 0 but a random share of a
                    walk (`Halving`).
 
 A walk stands at `position`, which it moves: a stream of blocks is walked by one call a block, pairs in blocks
-of even length. `products_walk` is the same walk where only inner products are at hand (`blocks.py`).
+of even length. `products_walk` is the same walk where only inner products are at hand (`blocks.py`),
+`factors.py` the same over outer products.
 """
 
 import math
@@ -20,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import compiled
-from .exact import centred_dot, distance, dot
+from .exact import centred_dot, distance
 from .randomness import key_of, uniform
 
 _PURPOSE = 11  # keeps the draws of kernel halving apart from others under the same seed
-_NO_DRAWS = np.empty(0)
+NO_DRAWS = np.empty(0)
 
 
 class Halving:
@@ -105,34 +106,9 @@ def pair_walk(
     """
     signs = np.empty(len(order) // 2, np.int8)
     if halving is None:
-        _pair_walk(rows, order, position, signs, _NO_DRAWS, _NO_DRAWS, _NO_DRAWS)
+        _pair_walk(rows, order, position, signs, NO_DRAWS, NO_DRAWS, NO_DRAWS)
     else:
         _pair_walk(rows, order, position, signs, *halving.draw(len(signs)), halving.spread)
-    return signs
-
-
-def factor_pair_walk(
-    left: NDArray[np.float64],
-    right: NDArray[np.float64],
-    position: NDArray[np.float64],
-    halving: Halving | None = None,
-) -> NDArray[np.int8]:
-    """Walk as `pair_walk` over vectors left_i ⊗ right_i of which only the factors are kept.
-
-    Args:
-      left: (m, p) float64, contiguous, m even.
-      right: (m, q) float64, contiguous.
-      position: (p, q) float64, where the walk stands; changed.
-      halving: thresholds of kernel halving; without, they are 0.
-
-    O(m p q), all of it in a cache where p q is small: for the few outputs of a last layer that is less
-    than the Gram matrix of a block.
-    """
-    signs = np.empty(len(left) // 2, np.int8)
-    if halving is None:
-        _factor_pair_walk(left, right, position, signs, _NO_DRAWS, _NO_DRAWS, _NO_DRAWS)
-    else:
-        _factor_pair_walk(left, right, position, signs, *halving.draw(len(signs)), halving.spread)
     return signs
 
 
@@ -153,7 +129,7 @@ def products_walk(
     """
     signs = np.empty(len(products), np.int8)
     if halving is None:
-        _products_walk(products, gram, signs, _NO_DRAWS, _NO_DRAWS, _NO_DRAWS)
+        _products_walk(products, gram, signs, NO_DRAWS, NO_DRAWS, NO_DRAWS)
     else:
         _products_walk(products, gram, signs, *halving.draw(len(signs)), halving.spread)
     return signs
@@ -194,7 +170,7 @@ def _pair_walk(
         a, b = rows[order[2 * pair]], rows[order[2 * pair + 1]]
         threshold = 0.0
         if draws.shape[0]:
-            threshold = draws[pair] * _bound(4.0 * distance(a, b), penalties[pair], spread)
+            threshold = draws[pair] * bound(4.0 * distance(a, b), penalties[pair], spread)
         if centred_dot(position, a, b) <= threshold:
             signs[pair] = 1
             for j in range(a.shape[0]):
@@ -203,34 +179,6 @@ def _pair_walk(
             signs[pair] = -1
             for j in range(a.shape[0]):
                 position[j] -= np.float64(a[j]) - b[j]
-
-
-@compiled
-def _factor_pair_walk(
-    left: np.ndarray,
-    right: np.ndarray,
-    position: np.ndarray,
-    signs: np.ndarray,
-    draws: np.ndarray,
-    penalties: np.ndarray,
-    spread: np.ndarray,
-) -> None:
-    for pair in range(signs.shape[0]):
-        a, b = 2 * pair, 2 * pair + 1
-        threshold = 0.0
-        if draws.shape[0]:
-            square = dot(left[a], left[a]) * dot(right[a], right[a])
-            square += dot(left[b], left[b]) * dot(right[b], right[b])
-            square -= 2.0 * dot(left[a], left[b]) * dot(right[a], right[b])
-            threshold = draws[pair] * _bound(max(square, 0.0), penalties[pair], spread)
-        product = 0.0
-        for k in range(left.shape[1]):
-            product += left[a, k] * dot(position[k], right[a]) - left[b, k] * dot(position[k], right[b])
-        signs[pair] = 1 if product <= threshold else -1
-        for k in range(left.shape[1]):
-            first, second = signs[pair] * left[a, k], signs[pair] * left[b, k]
-            for j in range(right.shape[1]):
-                position[k, j] += first * right[a, j] - second * right[b, j]
 
 
 @compiled
@@ -248,16 +196,17 @@ def _products_walk(
             product += signs[i] * gram[i, j]
         threshold = 0.0
         if draws.shape[0]:
-            threshold = draws[j] * _bound(gram[j, j], penalties[j], spread)
+            threshold = draws[j] * bound(gram[j, j], penalties[j], spread)
         signs[j] = 1 if product <= threshold else -1
 
 
 @compiled
-def _bound(square: float, penalty: float, spread: np.ndarray) -> float:
-    bound = max(square, np.sqrt(square * spread[0] * penalty))
-    if bound > 0.0:
-        spread[0] += square * max(0.0, 2.0 + (square - 2.0 * bound) * spread[0] / bound**2)
-    return bound  # type: ignore[no-any-return]
+def bound(square: float, penalty: float, spread: np.ndarray) -> float:
+    """Return a of `Halving` for a difference of squared norm `square`, and let v = `spread` grow."""
+    limit = max(square, np.sqrt(square * spread[0] * penalty))
+    if limit > 0.0:
+        spread[0] += square * max(0.0, 2.0 + (square - 2.0 * limit) * spread[0] / limit**2)
+    return limit  # type: ignore[no-any-return]
 
 
 @compiled

@@ -2,8 +2,8 @@
 
 The signs of a block follow from its inner products with where the walk stands and from its Gram matrix
 (`balancing.products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once.
-So a vector may also be an outer product that is never written out. Rows in main memory are walked directly,
-which reads them once.
+So a vector may also be an outer product that is never written out. What lies in main memory is walked
+directly, which reads it once.
 """
 
 from typing import TypeAlias, Union
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .balancing import Halving, factor_pair_walk, pair_walk, products_walk, signed_walk
+from .balancing import Halving, pair_walk, products_walk, signed_walk
 from .errors import SelectionError
+from .factors import factor_pair_walk, factor_walk
 
 _COLUMNS = 65_536  # of a block of rows are widened to float64 at once
 
@@ -39,6 +40,14 @@ class Rows:
     def copy(self) -> "Rows":
         """Return the same vectors in memory of their own."""
         return Rows(self.rows.clone())
+
+    def take(self, places: torch.Tensor) -> "Rows":
+        """Return the vectors at `places`, int64."""
+        return Rows(self.rows[places])
+
+    def written(self) -> torch.Tensor:
+        """Return the (B, d) float32 vectors themselves."""
+        return self.rows
 
     def state(self) -> tuple[torch.Tensor, ...]:
         """Return the tensors that `Rows(*state)` is made of."""
@@ -75,63 +84,87 @@ class Rows:
 
 
 class Outer:
-    """B vectors left_i ⊗ right_i of width d = p·q, of which only the factors are kept.
+    """B vectors left_i ⊗ right_i of which only the factors are kept.
 
     Inner products are products of the factors': nothing of size B × d is ever made.
 
     Args:
-      left: (B, p) floats.
-      right: (B, q) floats on the same device.
+      left: (B, p) floats, kept in float64.
+      right: (B, q) floats on the same device, kept in float32 unless they are float64.
+      bias: the vectors are (left_i ⊗ right_i, left_i), as if each right_i ended in a 1.
     """
 
-    def __init__(self, left: torch.Tensor, right: torch.Tensor) -> None:
+    def __init__(self, left: torch.Tensor, right: torch.Tensor, bias: bool = False) -> None:
         if left.ndim != 2 or right.ndim != 2 or len(left) != len(right):
             raise SelectionError(
                 f"Outer: factors have shapes {tuple(left.shape)} and {tuple(right.shape)};"
                 " expected (B, p) and (B, q)"
             )
-        self.left, self.right = left.detach().double(), right.detach().double()
-        self.device, self.width = left.device, left.shape[1] * right.shape[1]
+        right = right.detach() if right.dtype == torch.float64 else right.detach().float()
+        self.left, self.right, self.bias = left.detach().double().contiguous(), right.contiguous(), bias
+        self.device, self.width = left.device, left.shape[1] * (right.shape[1] + bias)
 
     def __len__(self) -> int:
         return len(self.left)
 
     def cut(self, start: int, stop: int) -> "Outer":
         """Return vectors start to stop; a view."""
-        return Outer(self.left[start:stop], self.right[start:stop])
+        return Outer(self.left[start:stop], self.right[start:stop], self.bias)
 
     def copy(self) -> "Outer":
         """Return the same vectors in memory of their own."""
-        return Outer(self.left.clone(), self.right.clone())
+        return Outer(self.left.clone(), self.right.clone(), self.bias)
 
-    def state(self) -> tuple[torch.Tensor, ...]:
-        """Return the tensors that `Outer(*state)` is made of."""
-        return (self.left, self.right)
+    def take(self, places: torch.Tensor) -> "Outer":
+        """Return the vectors at `places`, int64."""
+        return Outer(self.left[places], self.right[places], self.bias)
+
+    def state(self) -> tuple[torch.Tensor | bool, ...]:
+        """Return what `Outer(*state)` is made of."""
+        return (self.left, self.right, self.bias)
 
     def to(self, device: torch.device) -> "Outer":
         """Return the same vectors on `device`."""
-        return Outer(self.left.to(device), self.right.to(device))
+        return Outer(self.left.to(device), self.right.to(device), self.bias)
 
     def after(self, earlier: "Outer") -> "Outer":
         """Return `earlier` followed by these."""
-        return Outer(torch.cat([earlier.left, self.left]), torch.cat([earlier.right, self.right]))
+        left, right = torch.cat([earlier.left, self.left]), torch.cat([earlier.right, self.right])
+        return Outer(left, right, self.bias)
+
+    def written(self) -> torch.Tensor:
+        """Return the (B, d) float64 vectors themselves."""
+        products = torch.einsum("bp,bq->bpq", self.left, self.right.double()).flatten(1)
+        return torch.cat([products, self.left], 1) if self.bias else products
 
     def products(self, *vectors: torch.Tensor) -> torch.Tensor:
         """Return (B, v) float64 inner products with v vectors, (d,) float64 each. O(v B d)."""
         # <S, l ⊗ r> = lᵀ S r.
-        return torch.stack([((self.left @ self.square(v)) * self.right).sum(1) for v in vectors], 1)
+        right, found = self.right.double(), []
+        for vector in vectors:
+            square, rest = self.parts(vector)
+            product = ((self.left @ square) * right).sum(1)
+            found.append(product + self.left @ rest if self.bias else product)
+        return torch.stack(found, 1)
 
     def gram(self) -> torch.Tensor:
         """Return (B, B) float64 inner products. O(B² (p + q))."""
-        return (self.left @ self.left.T) * (self.right @ self.right.T)
+        right = self.right.double()
+        return (self.left @ self.left.T) * (right @ right.T + int(self.bias))
 
     def add_to(self, total: torch.Tensor, weights: torch.Tensor) -> None:
         """Add Σ weights[i] z_i to `total`, (d,) float64."""
-        self.square(total).addmm_((self.left * weights[:, None]).T, self.right)
+        square, rest = self.parts(total)
+        weighted = self.left * weights[:, None]
+        square.addmm_(weighted.T, self.right.double())
+        if self.bias:
+            rest += weighted.sum(0)
 
-    def square(self, vector: torch.Tensor) -> torch.Tensor:
-        """Return `vector`, (d,), as the (p, q) matrix that it is; a view."""
-        return vector.view(self.left.shape[1], self.right.shape[1])
+    def parts(self, vector: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `vector`, (d,), as the (p, q) matrix that it is, and the (p,) or (0,) beside left; views."""
+        outputs, inputs = self.left.shape[1], self.right.shape[1]
+        size = outputs * inputs
+        return vector[:size].view(outputs, inputs), vector[size:]
 
 
 Block: TypeAlias = Union[Rows, Outer]
@@ -146,6 +179,9 @@ def walk(block: Block, position: torch.Tensor, mean: torch.Tensor) -> NDArray[np
       mean: (d,) float64.
     """
     if _lies_here(block):
+        if isinstance(block, Outer):
+            stands = [part.numpy() for part in (*block.parts(position), *block.parts(mean))]
+            return factor_walk(block.left.numpy(), block.right.numpy(), *stands)
         rows = _finite_rows(block)
         if rows is None:
             return None
@@ -179,16 +215,13 @@ def walk_pairs(
     if len(block) % 2:
         raise SelectionError(f"walk_pairs: a block of {len(block)} vectors is not made of pairs")
     if _lies_here(block):
+        if isinstance(block, Outer):
+            square, rest = block.parts(position)
+            return factor_pair_walk(
+                block.left.numpy(), block.right.numpy(), square.numpy(), rest.numpy(), halving
+            )
         rows = _finite_rows(block)
-        if rows is None:
-            return None
-        return pair_walk(rows, np.arange(len(rows)), position.numpy(), halving)
-    if isinstance(block, Outer) and block.device.type == "cpu":
-        left, right = block.left.contiguous(), block.right.contiguous()
-        if not bool(torch.isfinite(left.sum() * right.sum())):
-            return None
-        here = block.square(position).numpy()
-        return factor_pair_walk(left.numpy(), right.numpy(), here, halving)
+        return None if rows is None else pair_walk(rows, np.arange(len(rows)), position.numpy(), halving)
     products, gram = block.products(position)[:, 0], block.gram()
     by_column = gram[:, ::2] - gram[:, 1::2]
     host = _fetched(products[::2] - products[1::2], by_column[::2] - by_column[1::2])
@@ -201,12 +234,11 @@ def walk_pairs(
 
 
 def _lies_here(block: Block) -> bool:
-    return isinstance(block, Rows) and block.device.type == "cpu"
+    return block.device.type == "cpu"
 
 
-def _finite_rows(block: Block) -> NDArray[np.float32] | None:
-    rows: torch.Tensor = block.rows  # type: ignore[union-attr]
-    return rows.numpy() if bool(torch.isfinite(rows.sum(1)).all()) else None
+def _finite_rows(block: Rows) -> NDArray[np.float32] | None:
+    return block.rows.numpy() if bool(torch.isfinite(block.rows.sum(1)).all()) else None
 
 
 def _fetched(

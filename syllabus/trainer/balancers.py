@@ -6,7 +6,7 @@ the cycle, so a finished cycle gives a permutation of places.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -38,6 +38,25 @@ class NextOrder:
         placed = np.zeros(len(self.places), bool)
         placed[self.places[: self.front]] = placed[self.places[self.back :]] = True
         return np.concatenate([self.places[: self.front], np.flatnonzero(~placed), self.places[self.back :]])
+
+
+class Balancer(Protocol):
+    """What places the units of a cycle in the order of the next."""
+
+    def step(self, block: Block, units: np.ndarray, following: NextOrder) -> bool:
+        """Take a block of (B,) `units`; False, nothing changed, if it is not finite."""
+
+    def finished(self, following: NextOrder) -> np.ndarray:
+        """Return the (units,) int64 order of the next cycle, now that this one is over."""
+
+    def turn(self, halving: Halving | None) -> None:
+        """Begin a new cycle over the same units."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values that `load_state_dict` takes."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
 
 
 class PairBalancer:
@@ -72,6 +91,10 @@ class PairBalancer:
         self._held = None if odd is None else (int(units[-1]), odd)
         return True
 
+    def finished(self, following: NextOrder) -> np.ndarray:
+        """Return the (units,) int64 order of the next cycle."""
+        return following.closed()
+
     def turn(self, halving: Halving | None) -> None:
         """Begin a new cycle over the same units."""
         self.halving, self._held = halving, None
@@ -89,8 +112,8 @@ class PairBalancer:
         self._position = _copied(state["position"])
         self._held = None
         if state["held"] is not None:
-            unit, *tensors = state["held"]
-            self._held = (unit, (Rows if len(tensors) == 1 else Outer)(*tensors))
+            unit, *parts = state["held"]
+            self._held = (unit, (Rows if len(parts) == 1 else Outer)(*parts))
         if self.halving is not None:
             self.halving.spread[0], self.halving.done = state["halving"]
 
@@ -118,6 +141,10 @@ class MeanBalancer:
         self._count += len(block)
         following.put(units[signs > 0], units[signs <= 0])
         return True
+
+    def finished(self, following: NextOrder) -> np.ndarray:
+        """Return the (units,) int64 order of the next cycle."""
+        return following.closed()
 
     def turn(self, _halving: Halving | None) -> None:
         """Begin a new cycle over the same units."""

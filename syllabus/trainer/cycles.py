@@ -12,6 +12,7 @@ import numpy as np
 from syllabus.trainer import noise
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.schedules import SCHEDULES
 
 STARTS = ("herding", "shuffle")
 
@@ -51,6 +52,13 @@ class Cycles:
     def count(self) -> int:
         """Return how many cycles the curriculum's epochs make."""
         return self.of(self.curriculum.epochs - 1)[0] + 1
+
+    def come_again(self) -> bool:
+        """Return whether any set may come again; of a user's own schedule only its epochs tell."""
+        curriculum = self.curriculum
+        one_subset = curriculum.easy_epochs > 1 and curriculum.manifest.subset_count(curriculum.fraction) == 1
+        own = curriculum.schedule not in SCHEDULES
+        return self.whole or curriculum.refresh_every > 1 or one_subset or own or curriculum.epochs == 1
 
     def members(self, epoch: int) -> np.ndarray:
         """Return the int64 indices of the epoch's cycle, ascending."""

@@ -16,16 +16,18 @@ import numpy as np
 import torch
 
 from syllabus.selectors.balancing import Halving
-from syllabus.selectors.blocks import Block, Outer, Rows
+from syllabus.selectors.blocks import Block, Rows
 from syllabus.trainer import noise
-from syllabus.trainer.balancers import MeanBalancer, NextOrder, PairBalancer
+from syllabus.trainer.balancers import Balancer, MeanBalancer, NextOrder, PairBalancer
 from syllabus.trainer.cycles import STARTS, Cycles
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.greedy_balancer import GreedyBalancer
+from syllabus.trainer.ledger import Ledger
 
 if TYPE_CHECKING:
     from syllabus.trainer.sampler import ManifestSampler
 
-BALANCES = ("kernel-halving", "mean", "pair")
+BALANCES = ("greedy", "kernel-halving", "mean", "pair")
 STATE_VERSION = 1
 
 
@@ -37,14 +39,16 @@ class GraB:
     are not finite) keeps its rank; one that comes a second time in a cycle is passed over.
 
     Args:
-        balance: ``pair`` (needs no mean of an earlier cycle), ``mean`` (GraB as first published) or
-            ``kernel-halving`` (pairs, with random thresholds).
+        balance: ``pair`` (needs no mean of an earlier cycle), ``mean`` (GraB as first published),
+            ``kernel-halving`` (pairs, with random thresholds), or ``greedy``, the baseline that GraB
+            replaces: greedy herding of the features of a whole cycle, which are all kept.
         start: the order of the first cycle: ``shuffle``, or ``herding``, the manifest's stored order.
         unit: examples that are ordered as one; with the mean gradient of a microbatch (`MeanGradient`) its
             size.
 
     Memory: 2 int64 an example; of the features' width d 1 float64 vector and at times one unit's features
-    (``pair``, ``kernel-halving``), or 3 float64 vectors (``mean``). It does not grow with n · d.
+    (``pair``, ``kernel-halving``), or 3 float64 vectors (``mean``). It does not grow with n · d, but for
+    ``greedy``: n · d float32, and O(n² d) time a cycle.
 
     Raises:
         TrainerError: an unknown name, a unit below 1.
@@ -59,17 +63,15 @@ class GraB:
             raise TrainerError(f"GraB: unit={unit} is below 1")
         self.balance, self.start, self.unit = balance, start, unit
         self._sampler: ManifestSampler | None = None
-        self._balancer: PairBalancer | MeanBalancer = MeanBalancer()
+        self._balancer: Balancer = MeanBalancer()
         self._following = NextOrder(0)
         self._cycles: Cycles | None = None
         self._order = np.empty(0, np.int64)  # of the cycle
         self._digest = ""  # of that order
         self._width: int | None = None
-        self._epoch = self._cycle = -1
-        self._begin = 0  # where in the order the epoch begins
-        self._place = 0  # in the epoch: examples whose gradients are known or passed over
+        self._cycle = -1
+        self._ledger = Ledger(unit)
         self._opened = self._stepped = self._warned = False
-        self._found: tuple[np.ndarray, np.ndarray] | None = None  # the epoch's rows sorted, and their places
 
     @property
     def name(self) -> str:
@@ -97,13 +99,18 @@ class GraB:
         block = _block(gradients)
         if self._width not in (None, block.width):
             raise TrainerError(f"GraB.step: gradients have width {block.width}; before it was {self._width}")
-        units = self._given_out(len(block)) if indices is None else self._named(indices, len(block))
+        sampler, _ = self._served()
+        if indices is None:
+            units = self._ledger.next(len(block), sampler.given_out)
+        else:
+            units = self._ledger.named(indices, len(block), lambda: sampler.rows_of(self._slice()))
         self._stepped, self._width = True, block.width
         new = (units >= 0) & ~self._following.seen[units]
         if not new.all():
             if not new.any():
                 return
-            block, units = _taken(block, np.flatnonzero(new)), units[new]
+            kept = torch.from_numpy(np.flatnonzero(new)).to(block.device)
+            block, units = block.take(kept), units[new]
         if self._balancer.step(block, units, self._following):
             self._following.seen[units] = True
 
@@ -115,9 +122,9 @@ class GraB:
         following = self._following
         return {
             **self._identity(),
-            "epoch": self._epoch,
+            "epoch": self._ledger.epoch,
             "cycle": self._cycle,
-            "place": self._place,
+            "place": self._ledger.place,
             "stepped": self._stepped,
             "width": self._width,
             "order": torch.from_numpy(self._order.copy()),
@@ -137,11 +144,11 @@ class GraB:
                 raise TrainerError(
                     f"GraB.load_state_dict: {name} is {state.get(name)!r} in the state and {value!r} here"
                 )
-        self._epoch, self._cycle, self._width = state["epoch"], state["cycle"], state["width"]
-        self._place, self._stepped, self._opened = state["place"], state["stepped"], False
-        self._found = None
-        self._begin = self._served()[1].of(max(self._epoch, 0))[1]
+        self._cycle, self._width = state["cycle"], state["width"]
+        self._stepped, self._opened = state["stepped"], False
         self._take(state["order"].numpy().copy())
+        begin = self._served()[1].of(max(state["epoch"], 0))[1]
+        self._ledger.open(state["epoch"], begin, len(self._following.places), state["place"])
         self._balancer = self._new_balancer()
         self._balancer.load_state_dict(state["balancer"])
         places, self._following.front, self._following.back = state["following"]
@@ -157,24 +164,28 @@ class GraB:
             raise TrainerError(f"GraB: num_replicas={sampler.num_replicas}; it orders one process's epochs")
         self._cycles = Cycles(sampler.curriculum, self.unit, self.start, sampler.seed)
         self._sampler = sampler
+        if not self._cycles.come_again():
+            self._warn(f"schedule {sampler.curriculum.schedule!r} draws another set for every epoch")
 
     def leave(self, epoch: int) -> None:
         """Check, before `epoch` is entered, that the one before it was stepped through."""
-        if epoch != self._epoch and self._opened and not self._stepped:
+        if epoch != self._ledger.epoch and self._opened and not self._stepped:
             raise TrainerError(
-                f"GraB: epoch {self._epoch} got no gradients; call grab.step(...) after each backward pass"
+                f"GraB: epoch {self._ledger.epoch} got no gradients;"
+                " call grab.step(...) after each backward pass"
             )
 
     def visits(self, epoch: int, place: int) -> np.ndarray:
         """Enter `epoch` at `place` and return its example indices in the order of their visit."""
-        if epoch < self._epoch:
+        current = self._ledger.epoch
+        if epoch < current:
             raise TrainerError(
-                f"GraB: epoch {epoch} comes after {self._epoch}; load the state of then to go back"
+                f"GraB: epoch {epoch} comes after {current}; load the state of then to go back"
             )
         self.leave(epoch)
-        if epoch > self._epoch:
+        if epoch > current:
             self._enter(epoch)
-        self._place, self._opened = place, True
+        self._ledger.place, self._opened = place, True
         return self._slice()
 
     def order_id(self, epoch: int) -> str:
@@ -183,7 +194,7 @@ class GraB:
 
     def check(self, epoch: int, position: int, order_id: str) -> None:
         """Check that a sampler's state belongs to the state that this object is in."""
-        if (epoch or position) and (self._epoch < 0 or order_id != self.order_id(epoch)):
+        if (epoch or position) and (self._ledger.epoch < 0 or order_id != self.order_id(epoch)):
             raise TrainerError(
                 f"load_state_dict: the order of epoch {epoch} is {order_id[:12] or 'not begun'} in the state"
                 f" and {self.order_id(epoch)[:12] or 'not known'} here; load GraB's own state first"
@@ -198,32 +209,39 @@ class GraB:
 
     def _enter(self, epoch: int) -> None:
         _, cycles = self._served()
-        cycle, self._begin = cycles.of(epoch)
+        cycle, begin = cycles.of(epoch)
         if cycle != self._cycle:
             self._cycle = cycle
             if len(self._order) and np.array_equal(np.sort(self._order), cycles.members(epoch)):
-                units = self._following.closed()
+                units = self._balancer.finished(self._following)
                 whole = len(units) * self.unit
                 turned = self._order[:whole].reshape(-1, self.unit)[units].ravel()
                 self._take(np.concatenate([turned, self._order[whole:]]))
                 self._balancer.turn(self._halving())
             else:
-                if len(self._order) and not self._warned:
-                    self._warned = True
-                    warnings.warn(
-                        f"GraB: epoch {epoch} has another set than the one before, so its order is as good as"
-                        " shuffled; schedule 'fresh', refresh_every or fraction 1 give sets that come again",
-                        stacklevel=2,
-                    )
+                if len(self._order):
+                    self._warn(f"epoch {epoch} has another set than the one before")
                 self._take(cycles.first_order(epoch))
                 self._balancer = self._new_balancer()
-        self._epoch, self._stepped, self._found = epoch, False, None
+        self._ledger.open(epoch, begin, len(self._following.places))
+        self._stepped = False
+
+    def _warn(self, found: str) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"GraB: {found}, so its order is that of 'shuffle' and nothing is gained; schedule 'fresh',"
+                " refresh_every above 1 or fraction 1 give sets that come again",
+                stacklevel=2,
+            )
 
     def _take(self, order: np.ndarray) -> None:
         self._order, self._following = order, NextOrder(len(order) // self.unit)
         self._digest = hashlib.sha256(order.astype("<i8").tobytes()).hexdigest()
 
-    def _new_balancer(self) -> PairBalancer | MeanBalancer:
+    def _new_balancer(self) -> Balancer:
+        if self.balance == "greedy":
+            return GreedyBalancer()
         return MeanBalancer() if self.balance == "mean" else PairBalancer(self._halving())
 
     def _halving(self) -> Halving | None:
@@ -234,50 +252,8 @@ class GraB:
         return Halving(pairs, cycles.count(), noise.key(sampler.seed, "halving", self._cycle))
 
     def _slice(self) -> np.ndarray:
-        return self._order[self._begin : self._begin + len(self._served()[1].curriculum)]
-
-    def _given_out(self, count: int) -> np.ndarray:
-        """Return the units of the next `count` gradients by the ledger, and move on in it."""
-        given = self._served()[0].given_out
-        left = -(-(given - self._place) // self.unit)
-        if count > left:
-            raise TrainerError(
-                f"GraB.step: {count} gradients, but of the {given} examples given out in epoch {self._epoch}"
-                f" {self._place} were stepped through, and {left} units are left"
-            )
-        units = self._units(self._place + np.arange(count) * self.unit)
-        self._place = min(self._place + count * self.unit, given)
-        return units
-
-    def _named(self, indices: Sequence[int], count: int) -> np.ndarray:
-        """Return the units of the gradients whose rows are `indices`."""
-        rows = np.asarray(indices)
-        if rows.ndim != 1 or rows.dtype.kind not in "iu" or -(-len(rows) // self.unit) != count:
-            raise TrainerError(
-                f"GraB.step: {count} gradients of units of {self.unit}, and {rows.dtype} indices {rows.shape}"
-            )
-        if self._found is None:
-            mine = self._served()[0].rows_of(self._slice())
-            places = np.argsort(mine, kind="stable")
-            self._found = mine[places], places
-        known, places = self._found
-        at = np.minimum(np.searchsorted(known, rows), len(known) - 1)
-        strange = rows[known[at] != rows]
-        if len(strange):
-            raise TrainerError(f"GraB.step: row {strange[0]} is not in epoch {self._epoch}")
-        if len(np.unique(rows)) < len(rows):
-            raise TrainerError("GraB.step: a row occurs more than once among the indices of one step")
-        units = self._units(places[at])
-        self._place = min(self._place + len(rows), len(known))
-        heads = units[:: self.unit]
-        if (np.repeat(heads, self.unit)[: len(units)] != units).any():
-            raise TrainerError(f"GraB.step: the indices of a gradient are not one unit of {self.unit}")
-        return heads
-
-    def _units(self, places: np.ndarray) -> np.ndarray:
-        """Return the units at `places` of the epoch; -1 for the tail that is no whole unit."""
-        units = (self._begin + places) // self.unit
-        return np.where(units < len(self._following.places), units, -1)
+        begin = self._ledger.begin
+        return self._order[begin : begin + len(self._served()[1].curriculum)]
 
     def _identity(self) -> dict[str, Any]:
         sampler, _ = self._served()
@@ -295,8 +271,3 @@ def _block(gradients: torch.Tensor | Block) -> Block:
     if isinstance(gradients, torch.Tensor):
         return Rows(torch.atleast_2d(gradients.detach()).float())
     return gradients
-
-
-def _taken(block: Block, kept: np.ndarray) -> Block:
-    where = torch.from_numpy(kept).to(block.device)
-    return (Rows if isinstance(block, Rows) else Outer)(*(part[where] for part in block.state()))

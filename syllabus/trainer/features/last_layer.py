@@ -58,9 +58,7 @@ class LastLayer:
                 f"LastLayer: inputs have shape {tuple(inputs.shape)}; expected (B, {inputs.shape[-1]})"
             )
         undone = self._loss.undone(len(inputs))
-        if self._bias:
-            inputs = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)
-        return Outer(delta.double() * undone.reshape(-1, 1), inputs)
+        return Outer(delta.double() * undone, inputs, self._bias)
 
     def remove(self) -> None:
         """Leave the layer and the loss module as they were."""
