@@ -1,60 +1,18 @@
-"""The curriculum: purity, budgets, freshness, and that weighted draws follow their weights."""
+"""The curriculum: purity, exact budgets, functions as schedules, errors."""
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
-import tempfile
-import warnings
-from collections import Counter
-from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from curricula import EPOCHS, cases, manifest, quiet, relations
+from hypothesis import given
 from hypothesis import strategies as st
-from small_manifest import write_small_manifest
 
-from syllabus.manifests import Manifest, ManifestError, allocate, budget
+from syllabus.manifests import ManifestError, budget
 from syllabus.trainer import SCHEDULES, Curriculum, TrainerError
-
-EPOCHS = 12
-ROOT = tempfile.TemporaryDirectory(prefix="syllabus-curriculum-")
-SHAPES = [(1, 1), (7, 3), (40, 0), (60, 4), (101, 5), (240, 12)]
-FRACTIONS = [0.05, 0.1, 0.25, 0.3, 1 / 3, 0.5, 0.7, 1.0]
-relations = settings(deadline=None, max_examples=40, derandomize=True)
-
-
-@cache
-def manifest(n: int = 101, classes: int = 5, subsets: int = 4) -> Manifest:
-    stored = sorted({budget(f, n): f for f in FRACTIONS if 0 < budget(f, n) < n}.items())
-    return write_small_manifest(
-        tempfile.mkdtemp(dir=ROOT.name),
-        n=n,
-        classes=classes,
-        fractions=[fraction for _, fraction in stored] or [1.0],
-        subsets=subsets,
-    )
-
-
-def quiet(*arguments, **options) -> Curriculum:
-    """A curriculum; that stored subsets come again is what some cases are about."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return Curriculum(*arguments, **options)
-
-
-def counts_of(curriculum: Curriculum, indices: np.ndarray) -> np.ndarray:
-    owner = dict(zip(curriculum.examples.tolist(), curriculum.manifest.partitions().tolist(), strict=True))
-    parts = [owner[index] for index in indices.tolist()]
-    return np.bincount(parts, minlength=len(curriculum.manifest.partition_sizes))
-
-
-cases = st.tuples(
-    st.sampled_from(SHAPES), st.sampled_from(FRACTIONS), st.integers(0, 3), st.sampled_from([1, 2, 5])
-).filter(lambda case: budget(case[1], case[0][0]) > 0)
-
 
 # Every schedule
 
@@ -75,8 +33,9 @@ def test_an_epoch_has_the_budget_in_ascending_order_and_does_not_depend_on_earli
         assert len(indices) == len(walked) == budget(fraction, n)
         assert (np.diff(indices) > 0).all()
         assert set(indices.tolist()) <= known
-        if epoch % refresh and epoch >= walked.easy_epochs + refresh:
-            first = epoch - (epoch - walked.easy_epochs) % refresh
+        since = epoch - walked.easy_epochs if schedule in ("coverage", "milo") else epoch
+        if since > 0 and since % refresh:
+            first = epoch - since % refresh
             np.testing.assert_array_equal(indices, epochs[first])
     backwards = quiet(manifest(n, classes), fraction, EPOCHS, **options)
     for epoch in reversed(range(EPOCHS)):
@@ -109,169 +68,6 @@ def test_fraction_one_is_the_full_data_without_stored_subsets_and_the_result_is_
     np.testing.assert_array_equal(curriculum.indices(2), manifest(240, 12).examples())
 
 
-# fresh
-
-
-@relations
-@given(case=cases, cycle=st.integers(0, 2))
-def test_fresh_repeats_nothing_until_everything_was_seen(case, cycle):
-    (n, classes), fraction, seed, _ = case
-    k = budget(fraction, n)
-    length = -(-n // k)
-    curriculum = Curriculum(manifest(n, classes), fraction, 3 * length, "fresh", seed=seed)
-    epochs = [curriculum.indices(cycle * length + slot) for slot in range(length)]
-    seen = np.concatenate(epochs[:-1]) if length > 1 else np.empty(0, np.int64)
-    assert len(np.unique(seen)) == len(seen) == (length - 1) * k
-    # The last slice: all that is left, filled up with what was seen longest ago.
-    left = np.setdiff1d(curriculum.examples, seen)
-    assert set(left.tolist()) <= set(epochs[-1].tolist())
-    refill = np.setdiff1d(epochs[-1], left)
-    assert len(refill) == length * k - n
-    assert set(refill.tolist()) <= set(epochs[0].tolist())
-
-
-@pytest.mark.parametrize(("n", "fraction"), [(240, 0.1), (240, 1 / 3), (60, 0.05), (240, 0.5)])
-def test_a_fresh_cycle_at_a_whole_number_of_epochs_is_a_permutation_of_the_data(n, fraction):
-    curriculum = Curriculum(manifest(n, 4), fraction, 2 * round(1 / fraction), "fresh", seed=1)
-    cycles = np.split(np.concatenate([curriculum.indices(e) for e in range(curriculum.epochs)]), 2)
-    for cycle in cycles:
-        np.testing.assert_array_equal(np.sort(cycle), curriculum.examples)
-    assert (cycles[0] != cycles[1]).any()
-
-
-@relations
-@given(case=cases)
-def test_fresh_keeps_every_partition_within_two_of_its_share(case):
-    (n, classes), fraction, seed, _ = case
-    curriculum = Curriculum(manifest(n, classes), fraction, EPOCHS, "fresh", seed=seed)
-    share = len(curriculum) * curriculum.manifest.partition_sizes / n
-    for epoch in range(EPOCHS):
-        assert np.abs(counts_of(curriculum, curriculum.indices(epoch)) - share).max() < 2
-
-
-@pytest.mark.parametrize("rule", ["equal", "sqrt"])
-def test_fresh_with_other_budgets_repeats_nothing_inside_a_partition_until_it_was_seen(rule):
-    curriculum = Curriculum(manifest(101, 5), 0.25, 40, "fresh", seed=0, budgets=rule)
-    partitions, sizes = curriculum.manifest.partitions(), curriculum.manifest.partition_sizes
-    counts = allocate(len(curriculum), sizes, rule)
-    for part, (size, count) in enumerate(zip(sizes, counts, strict=True)):
-        members = curriculum.examples[partitions == part]
-        length = -(-size // count)
-        for cycle in range(2):
-            epochs = [
-                np.intersect1d(curriculum.indices(cycle * length + slot), members) for slot in range(length)
-            ]
-            assert [len(epoch) for epoch in epochs] == [count] * length
-            assert len(np.unique(np.concatenate(epochs[:-1]))) == (length - 1) * count
-            np.testing.assert_array_equal(np.unique(np.concatenate(epochs)), members)
-
-
-# redraw and the weighted draws
-
-
-@pytest.mark.parametrize("rule", ["equal", "proportional", "sqrt"])
-@pytest.mark.parametrize(("schedule", "easy"), [("redraw", 0.0), ("milo", 0.0)])
-def test_drawn_epochs_have_exact_budgets_in_every_partition_and_differ(schedule, easy, rule):
-    curriculum = Curriculum(
-        manifest(), 0.3, EPOCHS, schedule, seed=0, easy_fraction=easy, budgets=rule, importance="radius"
-    )
-    expected = allocate(len(curriculum), curriculum.manifest.partition_sizes, rule)
-    epochs = [curriculum.indices(epoch) for epoch in range(EPOCHS)]
-    for indices in epochs:
-        np.testing.assert_array_equal(counts_of(curriculum, indices), expected)
-    assert len({indices.tobytes() for indices in epochs}) == EPOCHS
-
-
-def test_the_budget_rule_is_the_manifests_unless_given():
-    assert Curriculum(manifest(), 0.3, 1, "redraw", seed=0).budgets == "proportional"
-    altered = Manifest.open(manifest().location)
-    altered.description["options"]["budgets"] = "equal"
-    assert Curriculum(altered, 0.3, 1, "redraw", seed=0).budgets == "equal"
-
-
-def test_redraw_includes_every_example_equally_often():
-    curriculum = Curriculum(manifest(60, 4), 0.25, 4000, "redraw", seed=3)
-    share = (
-        allocate(len(curriculum), curriculum.manifest.partition_sizes) / curriculum.manifest.partition_sizes
-    )
-    times = Counter(itertools.chain.from_iterable(curriculum.indices(e).tolist() for e in range(4000)))
-    for index, part in zip(curriculum.examples.tolist(), curriculum.manifest.partitions(), strict=True):
-        p = share[part]
-        assert abs(times[index] - 4000 * p) < 4.5 * np.sqrt(4000 * p * (1 - p))
-
-
-def chi_square(observed: np.ndarray, expected: np.ndarray) -> float:
-    return float(((observed - expected) ** 2 / expected).sum())
-
-
-def test_first_picks_of_weighted_draws_follow_the_importance():
-    # With a budget of one in a partition, the draw is the first pick.
-    curriculum = Curriculum(
-        manifest(40, 0), 0.025, 6000, "milo", seed=0, easy_fraction=0.0, importance="radius"
-    )
-    table = curriculum.manifest.importance("radius")
-    p = dict(zip(table["index"].to_pylist(), table["probability"].to_pylist(), strict=True))
-    times = Counter(int(curriculum.indices(epoch)[0]) for epoch in range(6000))
-    observed = np.array([times[index] for index in curriculum.examples.tolist()])
-    expected = np.array([6000 * p[index] for index in curriculum.examples.tolist()])
-    assert expected.min() > 5
-    assert chi_square(observed, expected) < 73  # 39 degrees of freedom, p = .001
-    uniform = np.full(len(observed), 6000 / len(observed))
-    assert chi_square(observed, uniform) > 1000
-
-
-# milo
-
-
-def test_milo_walks_the_stored_subsets_and_then_draws():
-    curriculum = Curriculum(manifest(240, 12, 6), 0.1, 30, "milo", seed=0)
-    assert curriculum.easy_epochs == 5
-    walked = [curriculum.subset_of(epoch) for epoch in range(30)]
-    assert len(set(walked[:5])) == 5
-    assert walked[5:] == [None] * 25
-    for epoch in range(5):
-        stored = curriculum.manifest.subset(0.1, walked[epoch])
-        np.testing.assert_array_equal(curriculum.indices(epoch), np.sort(stored))
-
-
-@pytest.mark.parametrize(
-    ("epochs", "easy_fraction", "easy"),
-    [
-        (6, 1 / 6, 1),
-        (7, 1 / 6, 2),
-        (12, 1 / 6, 2),
-        (60, 1 / 6, 10),
-        (30, 0.1, 3),
-        (10, 0.7, 7),
-        (4, 1.0, 4),
-        (4, 0, 0),
-    ],
-)
-def test_the_easy_phase_is_the_ceiling(epochs, easy_fraction, easy):
-    assert quiet(manifest(), 0.3, epochs, "milo", seed=0, easy_fraction=easy_fraction).easy_epochs == easy
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_too_few_subsets_come_again_with_a_warning_but_never_twice_running(count):
-    with pytest.warns(
-        UserWarning, match=rf"24 easy epochs .* need 24 subsets and the manifest holds {count}:"
-    ):
-        curriculum = Curriculum(manifest(60, 4, count), 0.1, 24, "milo", seed=0, easy_fraction=1.0)
-    walked = [curriculum.subset_of(epoch) for epoch in range(24)]
-    for lap in range(24 // count):
-        assert sorted(walked[lap * count : (lap + 1) * count]) == list(range(count))
-    if count > 1:
-        assert all(a != b for a, b in itertools.pairwise(walked))
-
-
-def test_enough_subsets_need_no_warning():
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        Curriculum(manifest(60, 4, 4), 0.1, 24, "milo", seed=0)
-        Curriculum(manifest(60, 4, 4), 0.1, 48, "milo", seed=0, refresh_every=2)
-    assert not warned
-
-
 # Callables and errors
 
 
@@ -281,6 +77,7 @@ def test_a_function_is_a_schedule():
 
     curriculum = Curriculum(manifest(), 0.1, 4, lowest, seed=0)
     np.testing.assert_array_equal(curriculum.indices(3), curriculum.examples[3:13])
+    np.testing.assert_array_equal(curriculum.indices(2), curriculum.examples[2:12])
     assert curriculum.schedule == "lowest"
     assert curriculum.subset_of(0) is None
 
@@ -311,11 +108,16 @@ def test_what_a_function_returns_is_checked(returned, message):
         ({"epochs": 0}, r"epochs=0 is below 1"),
         ({"easy_fraction": 1.2}, r"easy_fraction=1.2 is outside \[0, 1\]"),
         ({"refresh_every": 0}, r"refresh_every=0 is below 1"),
-        ({"schedule": "mile"}, r"schedule 'mile' is unknown; known: fresh, milo, redraw"),
+        ({"schedule": "mile"}, r"'mile' is unknown; known: auto, coverage, fresh, milo, radius, redraw"),
+        ({"schedule": "fresh", "filters": "drop_suspects"}, "filters='drop_suspects' is a text"),
+        ({"filters": ["dust"]}, "filter 'dust' is unknown; known: drop_suspects, one_per_duplicate_group"),
+        ({"schedule": "fresh", "per_rung": True}, "per_rung: schedule 'fresh' has no phases"),
+        ({"schedule": "milo", "per_rung": (3, 3)}, r"per_rung=\(3, 3\) does not ascend within \[1, epochs"),
+        ({"schedule": "milo", "per_rung": (3, 13)}, r"per_rung=\(3, 13\) does not ascend"),
         ({"budgets": "most"}, r"budgets 'most' is unknown; known: equal, proportional, sqrt"),
         (
             {"schedule": "milo", "importance": "beauty"},
-            r"importance 'beauty' is not in the manifest; stored: disparity_min, radius",
+            r"importance 'beauty' is not in the manifest; stored: disparity_min, facility_location, radius",
         ),
     ],
 )

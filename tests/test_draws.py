@@ -67,6 +67,43 @@ def test_different_counters_never_collide(counters, seed):
     assert len(np.unique(words)) == len(counters)
 
 
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 1000, 70_000])
+def test_permutations_are_the_order_of_the_words(n):
+    key, counters = noise.key(1, "p"), np.random.default_rng(0).permutation(3 * n)[:n]
+    np.testing.assert_array_equal(noise.permutation(key, n), np.argsort(noise.words(key, np.arange(n))))
+    sorted_by_word = counters[np.argsort(noise.words(key, counters))]
+    np.testing.assert_array_equal(noise.permuted(key, counters), sorted_by_word)
+    assert noise.permuted(key, counters).dtype == np.int64
+
+
+def test_words_whose_fronts_meet_are_told_apart_by_the_rest(monkeypatch):
+    # All words in few fronts, so that only their last bits, which the places take, tell them apart.
+    def crowded(key, counters):
+        return hashed(key, counters) & np.uint64(0xC000000000000FFF)
+
+    hashed = noise._words
+    monkeypatch.setattr(noise, "_words", crowded)
+    monkeypatch.setattr(noise, "CHUNK", 64)
+    for seed in range(20):
+        key = noise.key(seed, "ties")
+        counters = np.random.default_rng(seed).permutation(5000)[:40]
+        words = noise.words(key, counters)
+        if len(np.unique(words)) == len(words):
+            np.testing.assert_array_equal(noise.permuted(key, counters), counters[np.argsort(words)])
+
+
+@relations
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=200))
+def test_strata_hold_every_example_by_partition_in_ascending_order(partitions):
+    owner = np.array(partitions, np.int32)
+    examples = np.arange(len(owner)) * 3 + 1
+    strata = Strata.of(examples, owner, 10)
+    order = np.argsort(owner, kind="stable")
+    np.testing.assert_array_equal(strata.members, examples[order])
+    np.testing.assert_array_equal(strata.sizes, np.bincount(owner, minlength=10))
+    np.testing.assert_array_equal(examples, np.arange(len(owner)) * 3 + 1)
+
+
 def test_noise_depends_on_every_part_of_its_key_and_is_uniform():
     counters = np.arange(100_000)
     base = noise.words(noise.key(1, "a", 2), counters)

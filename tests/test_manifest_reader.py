@@ -34,17 +34,23 @@ class Counted:
 
     def __init__(self, patch):
         self.groups, self.files = [], 0
-        read, opened = pq.ParquetFile.read_row_group, pq.ParquetFile.__init__
+        read, read_several = pq.ParquetFile.read_row_group, pq.ParquetFile.read_row_groups
+        opened = pq.ParquetFile.__init__
 
         def read_row_group(file, group, **options):
             self.groups.append(group)
             return read(file, group, **options)
+
+        def read_row_groups(file, groups, **options):
+            self.groups += groups
+            return read_several(file, groups, **options)
 
         def init(file, *rest, **options):
             self.files += 1
             opened(file, *rest, **options)
 
         patch.setattr(pq.ParquetFile, "read_row_group", read_row_group)
+        patch.setattr(pq.ParquetFile, "read_row_groups", read_row_groups)
         patch.setattr(pq.ParquetFile, "__init__", init)
 
 
@@ -88,6 +94,30 @@ def test_batches_are_the_table_in_equal_pieces(pieces, counted, rows):
     assert 0 < batches[-1].num_rows <= rows
     assert pa.concat_tables(batches).equals(tables["examples"].select(["index", "id"]))
     assert len(counted.groups) == -(-N // 16)
+
+
+@pytest.mark.parametrize(("table", "name"), [("examples", "index"), ("subsets", "gain"), ("subsets", "rank")])
+def test_a_column_is_the_tables_and_reads_only_the_groups_it_touches(pieces, counted, table, name):
+    manifest, _ = pieces
+    whole = manifest.table(table, [name]).column(0).to_numpy()
+    rng = np.random.default_rng(0)
+    for start, stop in [(0, None), (0, 0), (len(whole),) * 2, *np.sort(rng.integers(0, len(whole), (40, 2)))]:
+        counted.groups.clear()
+        values = manifest.column(table, name, start, stop)
+        assert values.dtype == whole.dtype
+        np.testing.assert_array_equal(values, whole[start:stop])
+        if start != stop:
+            last = len(whole) if stop is None else stop
+            assert len(counted.groups) == (last - 1) // 16 - start // 16 + 1
+
+
+def test_a_column_without_numbers_or_with_nulls_is_refused(pieces):
+    with pytest.raises(ManifestError, match="column id does not hold numbers"):
+        pieces[0].column("examples", "id")
+    with pytest.raises(ManifestError, match="column duplicate_group has nulls"):
+        pieces[0].column("examples", "duplicate_group")
+    with pytest.raises(ManifestError, match="rows 3 to 2 are not within"):
+        pieces[0].column("examples", "index", 3, 2)
 
 
 def test_subsets_are_those_of_the_table(pieces, counted):

@@ -101,6 +101,21 @@ class Manifest:
         first, last = _slice(start, stop, parts.rows, table if isinstance(table, str) else table.directory)
         return parts.read(first, last, columns)
 
+    def column(
+        self, table: Table | str, name: str, start: int = 0, stop: int | None = None
+    ) -> npt.NDArray[Any]:
+        """Return one column of numbers without nulls of rows start … stop - 1, in the column's own dtype.
+
+        Memory: the array and one part, at most 1,048,576 rows.
+
+        Raises:
+          ManifestError: as `table`; or the column is not of numbers, or has nulls.
+        """
+        directory = table if isinstance(table, str) else table.directory
+        parts = self.parts(table)
+        first, last = _slice(start, stop, parts.rows, directory)
+        return parts.column(first, last, name)
+
     def batches(
         self, table: Table | str, columns: Sequence[str] | None = None, rows: int = ROW_GROUP_ROWS
     ) -> Iterator[pa.Table]:
@@ -111,14 +126,11 @@ class Manifest:
 
     def examples(self, start: int = 0, stop: int | None = None) -> Indices:
         """Return the indices of the accepted examples, ascending, (stop - start,) int64."""
-        return _numpy(self.table(schema.EXAMPLES, ["index"], start, stop), "index")
+        return self.column(schema.EXAMPLES, "index", start, stop)
 
     def partitions(self) -> npt.NDArray[np.int32]:
         """Return the partition of every accepted example, (n,) int32 aligned with `examples()`."""
-        partitions: npt.NDArray[np.int32] = (
-            self.table(schema.EXAMPLES, ["partition"]).column("partition").to_numpy()
-        )
-        return partitions
+        return self.column(schema.EXAMPLES, "partition")
 
     def subset_count(self, fraction: float) -> int:
         """Return how many subsets of this fraction there are; it is found by its budget."""
@@ -134,7 +146,7 @@ class Manifest:
           stop: the last one + 1; None for all.
         """
         first, last = self.subset_rows(fraction, i, start, stop)
-        return _numpy(self.table(schema.SUBSETS, ["index"], first, last), "index")
+        return self.column(schema.SUBSETS, "index", first, last)
 
     def subset_rows(
         self, fraction: float, i: int, start: int = 0, stop: int | None = None
@@ -167,7 +179,7 @@ class Manifest:
 
     def order(self, name: str, start: int = 0, stop: int | None = None) -> Indices:
         """Return positions start … stop - 1 of an order, int64 indices."""
-        return _numpy(self.table(self._named("order", name, self.orders), ["index"], start, stop), "index")
+        return self.column(self._named("order", name, self.orders), "index", start, stop)
 
     def lookup(self, ids: Any) -> Indices:
         """Return the index of each id, (rows,) int64.

@@ -26,7 +26,7 @@ class Cycles:
 
     def __init__(self, curriculum: Curriculum, unit: int, start: str, seed: int) -> None:
         self.curriculum, self._start, self._seed = curriculum, start, seed
-        n, size = curriculum.manifest.n, len(curriculum)
+        n, size = curriculum.n, len(curriculum)
         self.whole = curriculum.schedule == "fresh" or size == n
         # What is left where the size does not divide n waits for the next cycle, in the middle of which GraB
         # puts what it has not seen. Filling the last slice up with examples that were seen already unbalances
@@ -77,4 +77,5 @@ class Cycles:
             raise TrainerError(
                 f"GraB: start 'herding': the manifest has no order for the set of epoch {epoch}"
             )
-        return manifest.order(manifest.orders[0])
+        order = manifest.order(manifest.orders[0])
+        return order[np.isin(order, members)] if len(members) < len(order) else order

@@ -23,7 +23,7 @@ PASSES = 5
 def shuffle(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
     """A permutation keyed by (seed, epoch): random reshuffling."""
     indices = curriculum.indices(epoch)
-    return indices[_shuffled(epoch, seed, len(indices))]
+    return noise.taken(indices, _shuffled(epoch, seed, len(indices)))
 
 
 def balance(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
@@ -109,4 +109,4 @@ def _shuffled(epoch: int, seed: int, count: int) -> np.ndarray:
 
 def _ranked(indices: np.ndarray, key: tuple[int, int]) -> np.ndarray:
     """Sort by random numbers of the examples themselves: the same in every set that they are in."""
-    return indices[np.argsort(noise.words(key, indices))]
+    return noise.permuted(key, indices)

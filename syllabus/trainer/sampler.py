@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Sized
 from typing import Any
 
 import numpy as np
 from torch.utils.data import DistributedSampler
 
-from syllabus.trainer.alignment import rows_of
+from syllabus.trainer.alignment import Rows, check_labels, rows_of
 from syllabus.trainer.curriculum import Curriculum
+from syllabus.trainer.epoch_iterator import EpochIterator
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.grab import GraB
 from syllabus.trainer.loader_states import sampler_state
@@ -18,7 +19,6 @@ from syllabus.trainer.orders import ORDERS, check_order
 from syllabus.trainer.ranks import check_ranks, find_ranks
 
 STATE_VERSION = 1
-CHUNK = 65_536
 
 
 class ManifestSampler(DistributedSampler):
@@ -38,6 +38,9 @@ class ManifestSampler(DistributedSampler):
             object, which is told the gradients and refines the order while training; one process only.
         ids: the ids of the user's data set, one a row, where it was shuffled, filtered or changed since the
             manifest was made; every id of the manifest must be in one row. Without it, row = index.
+        labels: the labels of the user's data set, one a row, however they are written: 1,000 of them are
+            compared with the manifest's, which finds a data set in another order. (The fingerprint cannot be
+            checked here: it is of the source's content, not of rows made from it.)
         num_replicas: W; from `torch.distributed` where it is initialised, else 1. A host that deals batches
             out itself (accelerate, Hugging Face's Trainer) is given num_replicas=1, rank=0.
         rank: r; from the same place, else 0.
@@ -49,8 +52,8 @@ class ManifestSampler(DistributedSampler):
         dropped: examples left out of a full epoch for the same reason.
 
     Raises:
-        TrainerError: an unknown order, a rank out of bounds, ids that do not fit; or ranks that would be
-            found too early (before `torch.distributed` started) or dealt out twice.
+        TrainerError: an unknown order, a rank out of bounds, ids or labels that do not fit; or ranks that
+            would be found too early (before `torch.distributed` started) or dealt out twice.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class ManifestSampler(DistributedSampler):
         order: str | GraB = "shuffle",
         ids: Iterable[Any] | None = None,
         *,
+        labels: Any = None,
         num_replicas: int | None = None,
         rank: int | None = None,
         drop_last: bool = False,
@@ -81,10 +85,14 @@ class ManifestSampler(DistributedSampler):
         self.padding = max(self.total_size - len(curriculum), 0)
         self.dropped = max(len(curriculum) - self.total_size, 0)
         if ids is None:
-            self._rows, self._length = None, int(curriculum.manifest.description["counts"]["source_rows"])
+            self._rows: Rows | None = None
+            self._length = int(curriculum.manifest.description["counts"]["source_rows"])
         else:
             ids = ids if isinstance(ids, Sized) else list(ids)
-            self._rows, self._length = rows_of(curriculum.manifest, ids), len(ids)
+            self._rows, self._length = Rows(curriculum.manifest, rows_of(curriculum.manifest, ids)), len(ids)
+        if labels is not None:
+            self.check(labels)
+            check_labels(curriculum.manifest, labels, self._rows, curriculum.seed)
         self._resume: tuple[int, int] | None = None
         self._current: EpochIterator | None = None
         self._grab = order if isinstance(order, GraB) else None
@@ -154,9 +162,7 @@ class ManifestSampler(DistributedSampler):
 
     def rows_of(self, indices: np.ndarray) -> np.ndarray:
         """Return the int64 rows of the data set that hold the examples `indices`."""
-        if self._rows is None:
-            return indices
-        return self._rows[np.searchsorted(self.curriculum.examples, indices)]
+        return indices if self._rows is None else self._rows[indices]
 
     def _state(self, epoch: int, position: int) -> dict[str, Any]:
         k = len(self.curriculum)
@@ -205,54 +211,8 @@ class ManifestSampler(DistributedSampler):
             self._grab.check(epoch, position, state.get("order_id", ""))
         return epoch, position
 
-    def _local(self, epoch: int, start: int) -> np.ndarray:
-        """Return this rank's int64 rows of the epoch from the global position `start` on."""
+    def _order(self, epoch: int, start: int) -> np.ndarray:
+        """Return the epoch's int64 indices in the order in which all ranks together visit them."""
         if isinstance(self.order, GraB):
-            order = self.order.visits(epoch, start)
-        else:
-            order = ORDERS[self.order](self.curriculum, epoch, self.seed)
-        left, ranks = len(order) - start, self.num_replicas
-        steps = left // ranks if self.drop_last else -(-left // ranks)
-        # Past the end the positions wrap around: the padding is the epoch's first examples.
-        mine = order.take(start + self.rank + ranks * np.arange(steps), mode="wrap")
-        return self.rows_of(mine)
-
-
-class EpochIterator(Iterator[int]):
-    """One epoch's rows on one rank; `state_dict` and `load_state_dict` as the sampler's.
-
-    Positions in states are absolute, so loading the same state twice, or into the sampler and into its
-    iterator as torchdata's StatefulDataLoader does, is loading it once.
-    """
-
-    def __init__(self, sampler: ManifestSampler, epoch: int, start: int) -> None:
-        self._sampler = sampler
-        self._begin(epoch, start)
-
-    def __next__(self) -> int:
-        if self._ahead is None:
-            if self._sampler._current is self:
-                self._sampler._resume = None
-            # Only now: an iterator that a state is loaded into never computes the order it would have had.
-            self._ahead = _numbers(self._sampler._local(self.epoch, self.position))
-        row = next(self._ahead)
-        self.position += self._sampler.num_replicas
-        return row
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the position after what was yielded, in O(1), as a fresh dict."""
-        return self._sampler._state(self.epoch, self.position)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state`, which may be of another epoch."""
-        self._begin(*self._sampler._checked(state))
-
-    def _begin(self, epoch: int, start: int) -> None:
-        self.epoch, self.position = epoch, start
-        self._ahead: Iterator[int] | None = None
-
-
-def _numbers(rows: np.ndarray) -> Iterator[int]:
-    """Yield `rows` as Python integers; by chunks: a list of all would take five times the array's memory."""
-    for first in range(0, len(rows), CHUNK):
-        yield from rows[first : first + CHUNK].tolist()
+            return self.order.visits(epoch, start)
+        return ORDERS[self.order](self.curriculum, epoch, self.seed)

@@ -3,12 +3,15 @@
 A schedule is a function (curriculum, epoch) -> int64 indices, `len(curriculum)` of them, each once, in any
 order. It keeps nothing between calls: what it draws is keyed by the curriculum's seed and the draw's number.
 
-``milo``    Killamsetty et al., "MILO: Model-Agnostic Subset Selection Framework", arXiv 2301.13287: stored
-            near-optimal subsets first (SGE), then draws weighted by importance (WRE).
-``fresh``   a random subset each epoch, without repeats until every example was seen.
-``redraw``  a random subset each epoch, independent of the others: MILO's "adaptive random".
+``milo``      Killamsetty et al., "MILO: Model-Agnostic Subset Selection Framework", arXiv 2301.13287: stored
+              near-optimal subsets first (SGE), then draws weighted by importance (WRE).
+``fresh``     a random subset each epoch, without repeats until every example was seen.
+``redraw``    a random subset each epoch, independent of the others: MILO's "adaptive random".
+``coverage``  the first half of the epochs draws by the importance ``facility_location``, then ``fresh``.
+``radius``    draws by the importance ``radius``: what is unlike the rest more often. Right for duplicates,
+              wrong for noise.
 
-All three are stratified by partition. The budgets of a partition follow the curriculum's rule `budgets`.
+All are stratified by partition. The budgets of a partition follow the curriculum's rule `budgets`.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import numpy as np
 
 from syllabus.manifests import allocate
 from syllabus.trainer import noise
-from syllabus.trainer.strata import apportion
+from syllabus.trainer.strata import Strata, apportion
 
 if TYPE_CHECKING:
     from syllabus.trainer.curriculum import Curriculum
@@ -28,26 +31,36 @@ if TYPE_CHECKING:
 Schedule = Callable[["Curriculum", int], np.ndarray]
 
 
+# The importance that a schedule draws by; the curriculum has that of ``milo``.
+DRAWS_BY = {"coverage": "facility_location", "radius": "radius"}
+# The share of epochs in the first of two phases; the curriculum has that of ``milo``.
+FIRST_PHASE = {"coverage": 0.5, "milo": 1 / 6}
+
+
 def milo(curriculum: Curriculum, epoch: int) -> np.ndarray:
     """The stored subsets while the epoch is easy, then draws weighted by importance."""
     subset = curriculum.subset_of(epoch)
     if subset is not None:
         return curriculum.manifest.subset(curriculum.fraction, subset)
-    # Top k of log p + Gumbel noise is a draw of k without replacement by p, one after another
-    # (Yellott 1977; Efraimidis and Spirakis 2006).
-    draw = (epoch - curriculum.easy_epochs) // curriculum.refresh_every
-    strata = curriculum.strata
-    noisy = curriculum.log_probability + noise.gumbel(
-        noise.key(curriculum.seed, "weighted", draw), strata.members
-    )
-    return strata.smallest(-noisy, _budgets(curriculum))
+    return _weighted(curriculum, curriculum.phases.of(epoch)[1])
+
+
+def coverage(curriculum: Curriculum, epoch: int) -> np.ndarray:
+    """Draws weighted by what each example adds to facility location, then everything."""
+    first, number = curriculum.phases.of(epoch)
+    return (_weighted if first else _fresh)(curriculum, number)
+
+
+def radius(curriculum: Curriculum, epoch: int) -> np.ndarray:
+    """Draws weighted by the insertion radius of disparity-min."""
+    return _weighted(curriculum, epoch)
 
 
 def redraw(curriculum: Curriculum, epoch: int) -> np.ndarray:
     """A stratified random subset, drawn anew."""
     key = noise.key(curriculum.seed, "redraw", epoch // curriculum.refresh_every)
     strata = curriculum.strata
-    return strata.smallest(noise.words(key, strata.members), _budgets(curriculum))
+    return strata.smallest(noise.words(key, strata.members), _budgets(curriculum, strata))
 
 
 def fresh(curriculum: Curriculum, epoch: int) -> np.ndarray:
@@ -58,7 +71,32 @@ def fresh(curriculum: Curriculum, epoch: int) -> np.ndarray:
     longest ago, the first of the cycle's permutation. With other budgets each partition has its own
     cycle of ⌈n_c/k_c⌉ epochs, its last slice filled up in the same way.
     """
-    draw, budget, sizes = epoch // curriculum.refresh_every, len(curriculum), curriculum.strata.sizes
+    return _fresh(curriculum, epoch)
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "coverage": coverage,
+    "fresh": fresh,
+    "milo": milo,
+    "radius": radius,
+    "redraw": redraw,
+}
+
+
+def _weighted(curriculum: Curriculum, number: int) -> np.ndarray:
+    """The draw of the `number`-th of the epochs that are drawn by importance."""
+    # Top k of log p + Gumbel noise is a draw of k without replacement by p, one after another
+    # (Yellott 1977; Efraimidis and Spirakis 2006).
+    strata, log_probability = curriculum.weights(curriculum.importance)
+    key = noise.key(curriculum.seed, "weighted", number // curriculum.refresh_every)
+    noisy = noise.gumbel(key, strata.members)
+    noisy += log_probability
+    return strata.smallest(np.negative(noisy, out=noisy), _budgets(curriculum, strata))
+
+
+def _fresh(curriculum: Curriculum, number: int) -> np.ndarray:
+    """The slice of the `number`-th of the epochs without repeats."""
+    draw, budget, sizes = number // curriculum.refresh_every, len(curriculum), curriculum.strata.sizes
     if curriculum.budgets == "proportional":
         n = int(sizes.sum())
         cycle, slot = divmod(draw, -(-n // budget))
@@ -67,7 +105,7 @@ def fresh(curriculum: Curriculum, epoch: int) -> np.ndarray:
         counts = stop - start + apportion(max((slot + 1) * budget - n, 0), sizes)
         cycles = np.full(len(sizes), cycle)
     else:
-        counts = _budgets(curriculum)
+        counts = _budgets(curriculum, curriculum.strata)
         cycles, slots = np.divmod(draw, -(-sizes // np.maximum(counts, 1)))
         start = slots * counts
     return np.concatenate(
@@ -80,8 +118,5 @@ def fresh(curriculum: Curriculum, epoch: int) -> np.ndarray:
     )
 
 
-SCHEDULES: dict[str, Schedule] = {"fresh": fresh, "milo": milo, "redraw": redraw}
-
-
-def _budgets(curriculum: Curriculum) -> np.ndarray:
-    return allocate(len(curriculum), curriculum.strata.sizes, curriculum.budgets)
+def _budgets(curriculum: Curriculum, strata: Strata) -> np.ndarray:
+    return allocate(len(curriculum), strata.sizes, curriculum.budgets)

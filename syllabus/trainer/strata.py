@@ -6,27 +6,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from syllabus.trainer import noise
+
 
 @dataclass(frozen=True)
 class Strata:
     """The examples that may be drawn, grouped by partition.
 
     Attributes:
-        members: (n,) int64 example indices, by partition, ascending inside each.
-        rows: (n,) int64, the place of each member among the manifest's examples.
+        members: (n,) int64 example indices, by partition.
         starts: (C+1,) int64; partition c is ``members[starts[c]:starts[c + 1]]``.
     """
 
     members: np.ndarray
-    rows: np.ndarray
     starts: np.ndarray
 
     @classmethod
     def of(cls, examples: np.ndarray, partitions: np.ndarray, count: int) -> Strata:
-        """Group (n,) int64 ascending `examples` by their (n,) `partitions` in 0…count-1. O(n log n)."""
-        rows = np.argsort(partitions, kind="stable")
-        starts = np.concatenate([[0], np.cumsum(np.bincount(partitions, minlength=count))])
-        return cls(examples[rows], rows, starts)
+        """Group (n,) int64 ascending `examples` by their (n,) `partitions` in 0…count-1, ascending in each.
+
+        O(n log n) time; memory 8 n bytes beside the result's own.
+        """
+        # The place in the last bits: as one sort of values some times faster than a stable argsort.
+        bits = max(len(examples) - 1, 1).bit_length()
+        packed = np.empty(len(examples), np.int64)
+        for first in range(0, len(packed), noise.CHUNK):  # no array of n beside this one
+            part = partitions[first : first + noise.CHUNK].astype(np.int64)
+            packed[first : first + noise.CHUNK] = part << bits | np.arange(first, first + len(part))
+        packed.sort()
+        packed &= (1 << bits) - 1
+        return cls(noise.taken(examples, packed), starts_of(np.bincount(partitions, minlength=count)))
 
     @property
     def sizes(self) -> np.ndarray:
@@ -47,6 +56,11 @@ class Strata:
             elif count:
                 taken.append(np.arange(first, last))
         return self.members[np.concatenate(taken)]
+
+
+def starts_of(sizes: np.ndarray) -> np.ndarray:
+    """Return (C+1,) int64, where the parts of these sizes begin, and the end."""
+    return np.concatenate([[0], np.cumsum(sizes)])
 
 
 def apportion(seats: int, sizes: np.ndarray) -> np.ndarray:

@@ -1,0 +1,212 @@
+"""How fast a sampler starts and streams on a large manifest, and what memory it takes.
+
+    python benchmarks/sampler.py                  ten million examples; about two minutes to write them
+    python benchmarks/sampler.py --n 1000000 --keep manifest    the manifest stays, and is used again
+
+Each case runs in a process of its own: import, open the manifest, make curriculum and sampler, take the
+first row of an epoch, then the rest of it in a plain `for`, then an epoch through a `DataLoader` whose data
+set gives the numbers back. Memory is the peak above what the process held after its imports. What is drawn
+from embeddings elsewhere is drawn from a seed here; the files are the real writer's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syllabus.manifests import Fingerprint, Manifest, ManifestWriter, allocate, budget, schema
+
+CLASSES = 100
+SUBSETS = 2
+FRACTION = 0.1
+CASES = [
+    ("fresh", 0.1), ("redraw", 0.1), ("milo, easy", 0.1), ("milo, hard", 0.1),
+    ("fresh", 1.0), ("redraw", 1.0), ("milo, hard", 1.0),
+]  # fmt: skip
+
+CASE = """
+import resource, sys, time
+started = time.perf_counter()
+import torch
+from torch.utils.data import BatchSampler, DataLoader
+from syllabus.manifests import Manifest
+from syllabus.trainer import Curriculum, ManifestSampler
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+class Numbers:
+    def __getitems__(self, rows):
+        return rows
+    def __len__(self):
+        return sys.maxsize
+
+imported, before = time.perf_counter(), resident()
+path, name, fraction = sys.argv[1], sys.argv[2], float(sys.argv[3])
+schedule, _, phase = name.partition(", ")
+options = {"easy_fraction": float(phase == "easy")} if phase else {}
+import warnings
+warnings.simplefilter("ignore", UserWarning)
+manifest = Manifest.open(path)
+opened = time.perf_counter()
+sampler = ManifestSampler(Curriculum(manifest, fraction, 20, schedule, seed=0, **options))
+rows = iter(sampler)
+next(rows)
+first = time.perf_counter()
+for row in rows:
+    pass
+done = time.perf_counter()
+memory = peak()
+sampler.set_epoch(1)
+rows = iter(sampler)
+next(rows)
+again = time.perf_counter()
+loader = DataLoader(Numbers(), batch_sampler=BatchSampler(sampler, 256, False), collate_fn=len)
+sampler.set_epoch(2)
+batches = iter(loader)
+next(batches)
+begun = time.perf_counter()
+for batch in batches:
+    pass
+loaded = time.perf_counter()
+k = len(sampler)
+print(f"| {name} {fraction:.0%} | {imported - started:.2f} | {opened - imported:.3f} "
+      f"| {first - imported:.2f} | {again - done:.2f} | {k / (done - first) / 1e6:.1f} "
+      f"| {k / (done - imported) / 1e6:.1f} | {k / (loaded - begun) / 1e6:.1f} | {memory - before:.0f} |",
+      flush=True)
+"""
+
+
+def write(location: Path, n: int) -> Manifest:
+    """Write a manifest of `n` examples with gaps in their indices, an importance and one order."""
+    rng = np.random.default_rng(0)
+    place = np.arange(n)
+    index = place + place // 10_000  # every 10,001st row was rejected
+    partition = rng.integers(0, CLASSES, n).astype(np.int32)
+    sizes = np.bincount(partition, minlength=CLASSES)
+    by_class = np.argsort(partition, kind="stable")
+    rejected = np.setdiff1d(np.arange(int(index[-1]) + 1), index)
+    fingerprint = Fingerprint()
+    digest = np.zeros((1 << 20, 32), np.uint8)
+    with ManifestWriter(location, overwrite=True) as writer:
+        for start in range(0, n, 1 << 20):
+            rows = slice(start, min(start + (1 << 20), n))
+            here, part = index[rows], partition[rows]
+            ids = pc.binary_join_element_wise("row-", pa.array(here).cast(pa.string()), "")
+            labels = pa.array(part).cast(pa.string())
+            fingerprint.update(here, ids, labels, digest[: len(here)])
+            files = pa.array(["train.parquet"]).take(pa.array(np.zeros(len(here), np.int32)))
+            nulls = (pa.nulls(len(here), pa.float32()), pa.nulls(len(here), pa.int64()))
+            put(writer, schema.EXAMPLES, here, ids, labels, part, files, here, *nulls)
+        k = budget(FRACTION, n)
+        for subset in range(SUBSETS):
+            picks = np.concatenate(
+                [
+                    rng.choice(mine, count, replace=False)
+                    for mine, count in zip(
+                        np.split(by_class, np.cumsum(sizes)[:-1]), allocate(k, sizes), strict=True
+                    )
+                ]
+            )
+            rank = np.concatenate([np.arange(count) for count in allocate(k, sizes)])
+            mixed = rng.permutation(k)
+            rows = picks[mixed]
+            same = (np.full(k, FRACTION), np.full(k, k), np.full(k, subset))
+            put(
+                writer,
+                schema.SUBSETS,
+                *same,
+                partition[rows],
+                rank[mixed],
+                index[rows],
+                np.zeros(k),
+                place[:k],
+            )
+        score = np.empty(n)
+        for first, last in zip(np.cumsum(sizes) - sizes, np.cumsum(sizes), strict=True):
+            by_class[first:last] = rng.permutation(by_class[first:last])
+            score[first:last] = np.sort(rng.gamma(2.0, size=last - first))[::-1]
+        owner = partition[by_class]
+        rank = place - (np.cumsum(sizes) - sizes)[owner]
+        probability = score / np.bincount(owner, score)[owner]
+        importance = schema.importance("disparity_min")
+        put(writer, importance, owner, rank, index[by_class], score, score, probability)
+        put(writer, schema.order("balance"), place, index[rng.permutation(n)])
+        lost = len(rejected)
+        put(writer, schema.REJECTS, ["train.parquet"] * lost, rejected, ["null_text"] * lost, [""] * lost)
+        figures = {"l2": 1.0, "linf": 1.0}
+        writer.commit(
+            {
+                "code_version": "0",
+                "fingerprint": {
+                    "sha256": fingerprint.hexdigest(),
+                    "block_rows": fingerprint.block_rows,
+                    "blocks": fingerprint.blocks,
+                },
+                "encoder": {
+                    "kind": "none", "name": "none", "weights_sha256": None, "dtype": "float32", "dimension": 1
+                },
+                "options": {"budgets": "proportional"},
+                "counts": {
+                    "source_rows": int(index[-1]) + 1,
+                    "accepted": n,
+                    "rejected": lost,
+                    "reasons": {"null_text": lost} if lost else {},
+                },
+                "partitions": [
+                    {"partition": p, "label": str(p), "examples": int(size)} for p, size in enumerate(sizes)
+                ],
+                "subsets": [{"fraction": FRACTION, "budget": k, "count": SUBSETS}],
+                "importances": {"disparity_min": {}},
+                "orders": {
+                    "balance": {"discrepancy": figures, "random": figures, "curve": [], "random_curve": []}
+                },
+            }
+        )  # fmt: skip
+    return Manifest.open(location)
+
+
+def put(writer: ManifestWriter, table: schema.Table, *columns: object) -> None:
+    """Write whole columns, a million rows at a time."""
+    rows = pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, table.schema, strict=True)],
+        schema=table.schema,
+    )
+    for start in range(0, max(rows.num_rows, 1), 1 << 20):
+        writer.table(table).write(rows.slice(start, 1 << 20))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=10_000_000)
+    parser.add_argument("--keep", type=Path, help="directory of the manifest; used as it is if there")
+    parser.add_argument("--only", help="cases whose name holds this")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="syllabus-sampler-") as folder:
+        location = options.keep or Path(folder)
+        if not (location / "manifest.json").exists():
+            write(location, options.n)
+        print(
+            "| schedule | import, s | open, s | first row, s | next epoch's, s | rows a second, M "
+            "| with the start, M | DataLoader, M | memory, MB |\n|---|---|---|---|---|---|---|---|---|",
+            flush=True,
+        )
+        for name, fraction in CASES:
+            if not options.only or options.only in f"{name} {fraction:.0%}":
+                subprocess.run(
+                    [sys.executable, "-c", CASE, str(location), name, str(fraction)], check=True, timeout=300
+                )
+
+
+if __name__ == "__main__":
+    main()

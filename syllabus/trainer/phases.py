@@ -1,0 +1,56 @@
+"""The two phases of a schedule: easy and hard for ``milo``, coverage and then all for ``coverage``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from syllabus.trainer.errors import TrainerError
+
+REDUCTION = 3  # Hyperband's usual η
+
+
+class Phases:
+    """Which phase an epoch is in, and how many epochs of that phase came before it.
+
+    The first phase is the first ⌈share·length⌉ epochs of each span: of all epochs, or of each rung.
+
+    Attributes:
+        first_epochs: epochs of the first phase, over all spans.
+    """
+
+    def __init__(self, epochs: int, share: float, rungs: Sequence[int] = ()) -> None:
+        ends = np.array([*rungs, epochs])
+        self._starts = np.concatenate([[0], ends[:-1]])
+        # The guard keeps ⌈share·length⌉ right where the product should be whole and rounds up.
+        self._first = np.array([math.ceil(share * length - 1e-9) for length in ends - self._starts])
+        self._before = np.cumsum(self._first) - self._first
+        self.first_epochs = int(self._first.sum())
+
+    def of(self, epoch: int) -> tuple[bool, int]:
+        """Return whether `epoch` is in the first phase, and its number among the epochs of its phase."""
+        span = int(np.searchsorted(self._starts, epoch, side="right")) - 1
+        inside, before = epoch - int(self._starts[span]), int(self._before[span])
+        if inside < self._first[span]:
+            return True, before + inside
+        return False, epoch - before - int(self._first[span])
+
+
+def rungs_of(per_rung: bool | Sequence[int], epochs: int) -> tuple[int, ...]:
+    """Return the epochs, ascending and below `epochs`, after which a bandit scheduler may stop a trial.
+
+    Raises:
+        TrainerError: rungs that do not ascend within [1, epochs].
+    """
+    if isinstance(per_rung, bool):
+        powers = [REDUCTION**power for power in range(64)] if per_rung else []
+        return tuple(power for power in powers if power < epochs)
+    rungs = tuple(int(rung) for rung in per_rung)
+    if (
+        any(after <= before for before, after in zip((0, *rungs), rungs, strict=False))
+        or max(rungs, default=0) > epochs
+    ):
+        raise TrainerError(f"Curriculum: per_rung={rungs} does not ascend within [1, epochs={epochs}]")
+    return tuple(rung for rung in rungs if rung < epochs)

@@ -1,0 +1,121 @@
+"""The rows of a data set that has changed since its manifest was made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from samplers import changed, curriculum, manifest, rows, sampler
+from small_manifest import write_small_manifest
+
+from syllabus.manifests import ManifestError
+from syllabus.trainer import Curriculum, TrainerError
+from syllabus.trainer.alignment import Rows, rows_of
+
+# A data set that has changed
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, pa.array, iter])
+def test_rows_follow_the_ids(kind):
+    ids, drawn = changed(), curriculum()
+    one = sampler(drawn, ids=kind(ids))
+    plain = sampler(drawn)
+    known = dict(
+        zip(*(drawn.manifest.table("examples")[name].to_pylist() for name in ("id", "index")), strict=True)
+    )
+    for epoch in range(drawn.epochs):
+        assert [known[ids[row]] for row in rows([one], epoch)[0]] == rows([plain], epoch)[0]
+
+
+def test_integer_ids_stand_for_their_text(tmp_path):
+    numbers = np.random.default_rng(0).permutation(61) + 1000
+    small = write_small_manifest(tmp_path, n=61, ids=[str(number) for number in numbers])
+    one = sampler(Curriculum(small, 1.0, 1, seed=0), "sequential", ids=torch.from_numpy(np.sort(numbers)))
+    assert (np.sort(numbers)[list(one)] == numbers).all()
+
+
+def test_ids_that_do_not_fit_are_one_error_with_counts_and_three_of_each():
+    ids = manifest().table("examples", ["id"])["id"].to_pylist()
+    with pytest.raises(TrainerError) as caught:
+        sampler(curriculum(), ids=ids[5:] + ids[30:32])
+    assert str(caught.value) == (
+        "ids: of 62 in the manifest, 5 in no row: 'example-00000', 'example-00001', 'example-00002'; "
+        "2 in more than one row: 'example-00032', 'example-00033'; the data set has 59 rows"
+    )
+    with pytest.raises(ManifestError, match="1 of 63 are null"):
+        sampler(curriculum(), ids=[*ids, None])
+    with pytest.raises(ManifestError, match="expected strings or integers"):
+        sampler(curriculum(), ids=np.linspace(0, 1, 61))
+
+
+def test_the_length_of_the_data_set_is_checked():
+    one = sampler(curriculum())
+    one.check(range(64))
+    with pytest.raises(
+        TrainerError, match="has 61 rows, the manifest's source has 64; give the data set's ids"
+    ):
+        one.check(range(61))
+    aligned = sampler(curriculum(), ids=changed())
+    aligned.check(range(64))
+    with pytest.raises(TrainerError, match="has 62 rows, ids were given 64"):
+        aligned.check(range(62))
+
+
+def test_the_rows_of_a_source_that_is_mostly_left_out_are_found_too(tmp_path):
+    small = write_small_manifest(tmp_path, n=40)
+    examples, aligned = small.examples(), np.arange(40) * 3
+    np.testing.assert_array_equal(Rows(small, aligned)[examples[::-1]], aligned[::-1])
+    small.examples = lambda: examples * 5  # as if four fifths of the source had been filtered out
+    np.testing.assert_array_equal(Rows(small, aligned)[examples[[8, 7]] * 5], [24, 21])
+
+
+def test_ids_in_the_manifests_order_are_found_without_a_hash_table(monkeypatch):
+    ids = manifest().table("examples", ["id"])["id"].to_pylist()
+    monkeypatch.setattr("syllabus.trainer.alignment.pc.index_in", None)
+    np.testing.assert_array_equal(rows_of(manifest(), ids), np.arange(62))
+
+
+# Labels
+
+
+def labels(code=str) -> list:
+    """The labels of the source's rows; rejected rows have one of their own."""
+    known = dict(zip(*manifest().table("examples", ["index", "label"]).to_pydict().values(), strict=True))
+    return [code(known.get(row, "rejected")) for row in range(64)]
+
+
+def numbered(text: str) -> int:
+    return int(text[-1], 36)
+
+
+@pytest.mark.parametrize("code", [str, numbered, lambda text: text[::-1]])
+def test_labels_written_otherwise_are_the_same_labels(code):
+    one = sampler(curriculum(), labels=labels(code))
+    assert rows([one], 2) == rows([sampler(curriculum())], 2)
+    sampler(curriculum(), labels=np.array(labels(code)))
+    sampler(curriculum(), labels=torch.tensor(labels(numbered)))
+
+
+def test_a_data_set_in_another_order_is_found_by_its_labels():
+    mixed = np.random.default_rng(0).permutation(labels()).tolist()
+    with pytest.raises(
+        TrainerError, match=r"labels: row \d+ has '\S+' where the manifest has 'class-\d', unlike"
+    ):
+        sampler(curriculum(), labels=mixed)
+    two = labels()
+    first, second = two.index("class-0"), two.index("class-1")
+    two[first], two[second] = two[second], two[first]
+    with pytest.raises(TrainerError, match="give its ids"):
+        sampler(curriculum(), labels=two)
+    with pytest.raises(TrainerError, match="has 63 rows, the manifest's source has 64"):
+        sampler(curriculum(), labels=labels()[:-1])
+
+
+def test_labels_are_compared_at_the_rows_of_the_ids():
+    known = manifest().table("examples", ["id", "label"]).to_pydict()
+    order = np.random.default_rng(1).permutation(62)
+    there = [known["id"][i] for i in order]
+    sampler(curriculum(), ids=there, labels=[known["label"][i] for i in order])
+    with pytest.raises(TrainerError, match="labels: row"):
+        sampler(curriculum(), ids=there, labels=known["label"])
