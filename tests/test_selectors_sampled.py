@@ -5,7 +5,15 @@ import oracles
 import pytest
 from set_functions import made
 
-from syllabus.selectors import SelectionError, explore, greedy, maximize, randomness
+from syllabus.selectors import (
+    FacilityLocation,
+    GraphCut,
+    SelectionError,
+    explore,
+    greedy,
+    maximize,
+    randomness,
+)
 from syllabus.selectors.maximize import _SOLVERS
 from syllabus.selectors.task import Task
 
@@ -13,7 +21,7 @@ COMPILED = sorted({kind.name for (kind, _), solver in _SOLVERS.items() if "sampl
 
 
 def test_these_are_compiled():
-    assert {"graph_cut", "disparity_sum"} <= set(COMPILED)
+    assert {"graph_cut", "disparity_sum", "facility_location"} <= set(COMPILED)
 
 
 @pytest.mark.parametrize("kind", oracles.KINDS)
@@ -33,6 +41,19 @@ def test_the_picks_gains_and_state_are_those_of_the_plain_loop(name, kind, epsil
         assert picks.tolist() == expected[0].tolist()
         assert gains.tolist() == expected[1].tolist()
         assert state.value() == expected[2].value()
+
+
+def test_without_room_for_the_kernel_the_picks_are_the_same():
+    rows = oracles.planted("clusters", 200, 12, seed=7)
+    one = explore(FacilityLocation(rows), 30, 3, seed=1)
+    other = explore(FacilityLocation(rows, memory_budget=8 * 200 * 80), 30, 3, seed=1)
+    assert [s.indices.tolist() for s in one] == [s.indices.tolist() for s in other]
+    assert [s.gains.tolist() for s in one] == [s.gains.tolist() for s in other]
+
+
+def test_facility_location_looks_at_larger_samples():
+    assert greedy.sample_size(3000, 300, 0.01, GraphCut.sampling) == 46
+    assert greedy.sample_size(3000, 300, 0.01, FacilityLocation.sampling) == 69
 
 
 @pytest.mark.parametrize("name", ["graph_cut", "facility_location"])

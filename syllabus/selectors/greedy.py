@@ -64,20 +64,21 @@ def lazy(function: SetFunction, task: Task) -> Picked:
     return picks, gains, state
 
 
-def sample_size(n: int, budget: int, epsilon: float) -> int:
-    """Return s = ⌊n/k · ln(1/ε)⌋, at least 1: each pick looks at a sample of s rows."""
-    return max(1, math.floor(n / budget * math.log(1 / epsilon)))
+def sample_size(n: int, budget: int, epsilon: float, factor: float = 1.0) -> int:
+    """Return s = ⌊factor · n/k · ln(1/ε)⌋, at least 1: each pick looks at a sample of s rows."""
+    return max(1, math.floor(factor * (n / budget) * math.log(1 / epsilon)))
 
 
 def stochastic(function: SetFunction, task: Task, key: np.uint64, epsilon: float) -> Picked:
     """Return picks, gains and state of stochastic greedy: each pick is the best of a fresh random sample.
 
     Mirzasoleiman et al., "Lazier than lazy greedy", 2015 (arXiv 1409.7938): f(S) >= (1 - 1/e - ε) f(OPT) in
-    expectation for monotone submodular f. The sample of pick t is drawn under the key (key, t) from the
-    rows not yet in the set, without repeats. O(n ln(1/ε)) gains.
+    expectation for monotone submodular f; a function may ask for larger samples (`sampling`). The sample of
+    pick t is drawn under the key (key, t) from the rows not yet in the set, without repeats. O(n ln(1/ε))
+    gains.
     """
     picks, gains, state = begin(function, task)
-    size = sample_size(function.n, task.budget, epsilon)
+    size = sample_size(function.n, task.budget, epsilon, function.sampling)
     pool = task.candidates.copy()
     remaining = len(pool)
     for t in range(len(task.first), task.budget):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import drifting, facility_location_lazy, sampled_query
+from . import drifting, facility_location_lazy, facility_location_sampled, sampled_query
 from .conditional_gain import FacilityLocationConditionalGain
 from .disparity_min import DisparityMin
 from .disparity_sum import DisparitySum
@@ -62,7 +62,10 @@ _SOLVERS: dict[tuple[type[SetFunction], str], Any] = {
         for kind in _LAZY
         for name, solver in (("naive", naive), ("stochastic", stochastic), ("lazier", lazier))
     },
-    (GraphCut, "stochastic"): sampled_query.stochastic,  # compiled
+    # The same as `stochastic`, compiled.
+    (FacilityLocation, "stochastic"): facility_location_sampled.stochastic,
+    (FacilityLocationConditionalGain, "stochastic"): facility_location_sampled.stochastic,
+    (GraphCut, "stochastic"): sampled_query.stochastic,
 }
 
 OPTIMIZERS = tuple(sorted({name for _, name in _SOLVERS}))
@@ -119,7 +122,8 @@ def maximize(
         rows, order and gains, sooner), "stochastic", or "lazier" (its samples made larger by old gains).
         `valid_optimizers` has those of a function.
       seed: a whole number or a tuple of them; only for, and required by, "stochastic" and "lazier".
-      epsilon: of these two, in (0, 1): samples of ⌊n/budget · ln(1/ε)⌋ rows.
+      epsilon: of these two, in (0, 1): samples of ⌊n/budget · ln(1/ε)⌋ rows, for
+        "stochastic" times the function's `sampling`: 1.5 for facility location, else 1.
       include: distinct rows that are in the selection from the beginning; they come first, in this order, and
         count against the budget.
       exclude: rows that are not picked.

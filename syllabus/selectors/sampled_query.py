@@ -22,7 +22,7 @@ def stochastic(function: SetFunction, task: Task, key: np.uint64, epsilon: float
     if not isinstance(state, QueryState):
         return greedy.stochastic(function, task, key, epsilon)
     assert isinstance(function, QueryFunction)
-    size = sample_size(function.n, task.budget, epsilon)
+    size = sample_size(function.n, task.budget, epsilon, function.sampling)
     first = len(task.first)
     scores = np.empty(task.budget)
     _run(

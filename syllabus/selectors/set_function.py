@@ -50,10 +50,12 @@ class SetFunction(ABC):
 
     `name` is what tables and errors call it. `submodular`: an old gain bounds a new one, up to `slack()`.
     `monotone`: no gain is negative. `bound_needs_greedy`: `upper_bound` holds only for greedy's sets.
+    `sampling`: how many times the published sample stochastic greedy looks at.
     """
 
     name: ClassVar[str]
     bound_needs_greedy: ClassVar[bool] = False
+    sampling: ClassVar[float] = 1.0
     submodular: bool = False
     monotone: bool = False
     n: int

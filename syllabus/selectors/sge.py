@@ -25,7 +25,8 @@ def explore(
       budget: 1 <= budget <= n, rows in each subset.
       subsets: how many, at least 1.
       seed: a whole number or a tuple of them, for example (seed, partition, bucket).
-      epsilon: in (0, 1); each pick looks at ⌊n/budget · ln(1/ε)⌋ rows.
+      epsilon: in (0, 1); each pick looks at ⌊n/budget · ln(1/ε)⌋ rows, of facility location at half as many
+        again.
       optimizer: "stochastic", or "lazier": closer to greedy, and more alike.
     """
     subsets = whole_number(subsets, "subsets", 1, 2**31, "[1, 2^31]", "explore")
