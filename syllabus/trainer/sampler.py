@@ -112,7 +112,9 @@ class ManifestSampler(DistributedSampler):
             raise TrainerError(f"ManifestSampler.set_epoch: epoch={epoch} is below 0")
         if self._grab is not None:
             self._grab.leave(epoch)
-        if self._resume and self._resume[0] != epoch:
+        if self._resume:
+            if self._resume[0] == epoch:
+                return  # Lightning says so after the iterator was made
             if self._resume[1]:
                 warnings.warn(
                     f"set_epoch({epoch}) drops the position loaded: epoch {self._resume[0]}, "
