@@ -87,7 +87,7 @@ def final(x: torch.Tensor, y: torch.Tensor, sampler: ManifestSampler, lr: float,
         return float(objective(weight.double(), x.double(), y))
 
 
-def label_noise(share: float, lr: float, fractions: list[float]) -> None:
+def label_noise(share: float, lr: float, fractions: list[float], only: str) -> None:
     data, labels = load_digits(return_X_y=True)
     rows = np.random.default_rng(0).permutation(len(data))[:1792]
     data, labels = data[rows], labels[rows].copy()
@@ -111,6 +111,7 @@ def label_noise(share: float, lr: float, fractions: list[float]) -> None:
             "GraB pair": ("fresh", lambda: GraB("pair")),
             "GraB mean": ("fresh", lambda: GraB("mean")),
             "GraB kernel-halving": ("fresh", lambda: GraB("kernel-halving")),
+            "balance": ("fresh", lambda: "balance"),
         }
         if fraction == 1.0:
             orders |= {
@@ -123,10 +124,14 @@ def label_noise(share: float, lr: float, fractions: list[float]) -> None:
             orders |= {
                 "milo, shuffle": ("milo", lambda: "shuffle"),
                 "milo, GraB pair": ("milo", lambda: GraB("pair")),
+                "milo, balance": ("milo", lambda: "balance"),
                 "redraw, shuffle": ("redraw", lambda: "shuffle"),
+                "redraw, balance": ("redraw", lambda: "balance"),
             }
         epochs, base = round(50 / fraction), 0.0
         for name, (schedule, order) in orders.items():
+            if only not in name:
+                continue
             gaps = []
             for seed in range(SEEDS):
                 curriculum = Curriculum(
@@ -149,11 +154,12 @@ def main() -> None:
     parser.add_argument("--labels", type=float, default=0.2, help="share of random labels")
     parser.add_argument("--lr", type=float, default=0.2)
     parser.add_argument("--fractions", type=float, nargs="+", default=[1.0, 0.1, 0.3])
+    parser.add_argument("--only", default="", help="rows whose name holds this")
     arguments = parser.parse_args()
     # That milo's epochs are drawn anew is what one of the rows shows.
     warnings.simplefilter("ignore", UserWarning)
     torch.set_num_threads(1)
-    label_noise(arguments.labels, arguments.lr, arguments.fractions)
+    label_noise(arguments.labels, arguments.lr, arguments.fractions, arguments.only)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,22 @@ def test_the_blocked_form_has_the_signs_of_the_loop(size, device):
         order = balancing.reorder(order, signs)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.usefixtures("blocked")
+def test_balance_of_a_tensor_elsewhere_is_that_of_the_array(device, monkeypatch):
+    rows = normal(1100, 40, seed=7)
+    start = np.random.default_rng(0).permutation(1100)
+    expected = herding.balance(rows, 4, start=start)
+    monkeypatch.setattr(herding, "_lies_elsewhere", lambda _: True)
+    there = torch.from_numpy(rows).to(device)
+    assert herding.balance(there, 4, start=start).tolist() == expected.tolist()
+    there[6, 2] = torch.inf
+    with pytest.raises(SelectionError, match=r"^balance: row 6 contains NaN or infinity"):
+        herding.balance(there)
+    with pytest.raises(SelectionError, match=r"dtype torch\.float64; expected"):
+        herding.balance(there.double())
+
+
 @pytest.mark.parametrize("halved", [False, True])
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.usefixtures("blocked")

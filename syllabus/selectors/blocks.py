@@ -6,6 +6,7 @@ So a vector may also be an outer product that is never written out. What lies in
 directly, which reads it once.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias, Union
 
 import numpy as np
@@ -16,6 +17,7 @@ from .balancing import Halving, pair_walk, products_walk, signed_walk
 from .errors import SelectionError
 from .factors import factor_pair_walk, factor_walk
 
+_ROWS = 256
 _COLUMNS = 65_536  # of a block of rows are widened to float64 at once
 
 
@@ -199,6 +201,34 @@ def walk(block: Block, position: torch.Tensor, mean: torch.Tensor) -> NDArray[np
     weights = torch.from_numpy(signs.astype(np.float64)).to(block.device)
     block.add_to(position, weights)
     position -= weights.sum() * mean
+    return signs
+
+
+def centred_walk(rows: torch.Tensor, caller: str) -> Callable[[NDArray[np.int64]], NDArray[np.int8]]:
+    """Return the function (m,) order -> (m,) signs of the walk from 0 over rows[order] less the mean row.
+
+    Args:
+      rows: (n, d) float32 on any device; not copied.
+      caller: named in errors.
+
+    A walk: O(m (d + 256)) on the device, one wait a block of 256 rows, O(256 d) memory above the rows.
+    """
+    if rows.dtype != torch.float32 or 0 in rows.shape:
+        raise SelectionError(
+            f"{caller}: vectors have shape {tuple(rows.shape)} and dtype {rows.dtype}; expected (n, d)"
+            " float32 with n and d at least 1"
+        )
+    rows = rows.detach()
+    mean = rows.sum(0, dtype=torch.float64) / len(rows)
+    if not bool(torch.isfinite(mean).all()):
+        bad = int((~torch.isfinite(rows).all(1)).nonzero()[0])
+        raise SelectionError(f"{caller}: row {bad} contains NaN or infinity; every value must be finite")
+
+    def signs(order: NDArray[np.int64]) -> NDArray[np.int8]:
+        position, there = torch.zeros_like(mean), torch.from_numpy(order).to(rows.device)
+        found = [walk(Rows(rows[there[i : i + _ROWS]]), position, mean) for i in range(0, len(order), _ROWS)]
+        return np.concatenate([part for part in found if part is not None])
+
     return signs
 
 

@@ -5,8 +5,9 @@ All functions take rows as they are and centre them on the way with the mean of 
 float64; rows that are centred already give the same result up to that mean's rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from .exact import column_sums, dot
 from .validation import Vectors, as_rows, as_rows_or_steps, check_finite, indices_of, whole_number
 
 CURVE_POINTS = 512
+
+Signs: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.int8]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,22 +50,18 @@ def balance(
     passes left are then skipped.
 
     Args:
-      vectors: (n, d) float32, finite, any norm; or int8, steps of one common scale; not copied.
+      vectors: (n, d) float32, finite, any norm; or int8, steps of one common scale; not copied. A tensor on
+        another device is walked there, in blocks (`blocks.py`); only a near tie can then fall otherwise.
       passes: at least 1.
       start: (n,) the order of the first pass, a permutation; by default 0, 1, ..., n - 1.
 
     O(passes · n d) time, O(n + d) memory above the vectors.
     """
-    rows = as_rows_or_steps(vectors, "balance")
     passes = whole_number(passes, "passes", 1, 2**31, "[1, 2^31]", "balance")
-    order = np.arange(len(rows)) if start is None else _permutation(start, len(rows), "balance")
-    mean = column_sums(rows) / len(rows)
-    # Sums of finite float32 are finite in float64: the rows need no pass of their own to be checked.
-    if not np.isfinite(mean).all():
-        check_finite(rows, "balance")
-    signs = np.empty(len(rows), np.int8)
+    n, walked = _walk_there(vectors) if _lies_elsewhere(vectors) else _walk_here(vectors)
+    order = np.arange(n) if start is None else _permutation(start, n, "balance")
     for _ in range(passes):
-        signed_walk(rows, mean, order, np.zeros(rows.shape[1]), signs)
+        signs = walked(order)
         if (signs > 0).all():
             break
         order = reorder(order, signs)
@@ -174,6 +173,32 @@ def _permutation(order: NDArray[np.int64] | Sequence[int], n: int, caller: str) 
     if len(indices) != n:
         raise SelectionError(f"{caller}: order has {len(indices)} rows; expected a permutation of n={n}")
     return indices
+
+
+def _walk_here(vectors: Vectors) -> tuple[int, Signs]:
+    rows = as_rows_or_steps(vectors, "balance")
+    mean = column_sums(rows) / len(rows)
+    # Sums of finite float32 are finite in float64: the rows need no pass of their own to be checked.
+    if not np.isfinite(mean).all():
+        check_finite(rows, "balance")
+
+    def walked(order: NDArray[np.int64]) -> NDArray[np.int8]:
+        signs = np.empty(len(order), np.int8)
+        signed_walk(rows, mean, order, np.zeros(rows.shape[1]), signs)
+        return signs
+
+    return len(rows), walked
+
+
+def _lies_elsewhere(vectors: Vectors) -> bool:
+    """Whether the vectors are a tensor on another device, of a kind that can be walked there."""
+    return not isinstance(vectors, np.ndarray) and getattr(vectors, "is_cuda", False) and vectors.ndim == 2
+
+
+def _walk_there(vectors: Any) -> tuple[int, Signs]:
+    from .blocks import centred_walk  # loads torch, which whoever has a tensor has loaded
+
+    return len(vectors), centred_walk(vectors, "balance")
 
 
 @compiled
