@@ -215,6 +215,7 @@ def test_describe_holds_with_large_figures_and_odd_labels(made, capsys, monkeypa
     document["partitions"] = [{"partition": i, "label": label, "examples": 123_456_789} for i in range(40)]
     for subset in document["subsets"]:
         subset.update(fraction=0.123456, budget=123_456_789, count=1000, upper_bound=None, jaccard=None)
+        subset["partitions"] = [1_234_567] * 40
         subset["normalised_gain"] = {"mean": -12.3456, "least": -112.3456}
     document["orders"]["herding"]["random"] = {"l2": 1234567.8, "linf": 0.00012345}
     monkeypatch.setenv("COLUMNS", "80")
@@ -347,7 +348,8 @@ def test_a_page_that_turns_out_to_be_broken_is_one_line(data, tmp_path):
     ]
     command += ["--output", str(tmp_path / "m"), "--text", "text", "--encoder", "hashing"]
     ended = subprocess.run(command, capture_output=True, text=True)
-    (told,) = ended.stderr.splitlines()
+    said, told = ended.stderr.splitlines()
     assert ended.returncode == 2
+    assert said.startswith("subsets: 16 of ")
     assert "spoilt.parquet: cannot be read as Parquet" in told
     assert not (tmp_path / "m").exists()

@@ -47,6 +47,8 @@ def mistake(**values):
         ({"trade_off": math.inf}, "trade_off=inf: input should be a finite number"),
         ({"objective": "graphcut"}, "objective 'graphcut' is unknown; did you mean 'graph_cut'?"),
         ({"importance": ["radius", "radii"]}, "importance 'radii' is unknown; did you mean 'radius'?"),
+        ({"importance": "radius:2"}, "an effective sample size of 2 is outside (0, 1]"),
+        ({"importance": "radius:x"}, "'radius:x': 'x' is no number"),
         ({"budgets": "all"}, "budgets 'all' is unknown; known: proportional, equal, sqrt"),
         ({"preprocess": "center+pca:0"}, "is none of none, center, center+pca:D"),
         ({"framction": 0.1}, "option 'framction' is unknown; did you mean 'fraction'?"),
@@ -157,7 +159,7 @@ def test_toml_and_flags_give_equal_options(tmp_path, monkeypatch):
         source = "data/d.parquet"\noutput = "out/m"\nwork_dir = "/w"\nimage = "picture"\nlabel = "l"\nid = "k"
         encoder = "a.b:c"\ndtype = "bfloat16"\ndevice = "cpu"\nbatch_size = 7\npreprocess = "center+pca:5"
         fraction = [0.2, 0.1]\nobjective = "facility_location"\ntrade_off = 0.3\noptimizer = "lazy"
-        epsilon = 0.2\nsubsets = 1\nepochs = 30\neasy_fraction = 0.5\nimportance = ["radius"]\ness = 0.3
+        epsilon = 0.2\nsubsets = 1\nepochs = 30\neasy_fraction = 0.5\nimportance = ["radius:0.5"]\ness = 0.3
         budgets = "sqrt"\norder = "none"\npasses = 2\nsketch_dim = 8\nbins = 9\nbucket_size = 99\nseed = 5
         workers = 2\nthreads_per_worker = 3\nmemory_per_worker = 1.5\nmax_reject_rate = 0.2
         runner = "PrismRunner"\noverwrite = true\nrunner_options = ["--a=b", "-c"]\nwhere = ["a=b", "c=d=e"]
@@ -216,7 +218,7 @@ def test_an_encoder_in_the_file_may_be_a_path_beside_it(tmp_path):
 
 def test_choices_and_suggestions():
     assert choices("dtype") == ("float32", "bfloat16", "float16")
-    assert choices("importance") == ("radius", "disparity_min")
+    assert choices("objective") == ("graph_cut", "facility_location")
     assert choices("seed") == choices("text") == choices("fraction") == ()
     assert suggestion("colour", "gren", ["red", "green"]) == "colour 'gren' is unknown; did you mean 'green'?"
     assert suggestion("colour", "xyz", ["red", "green"]) == "colour 'xyz' is unknown; known: red, green"

@@ -12,20 +12,15 @@ import pyarrow as pa
 import syllabus
 from syllabus.manifests import Fingerprint, ManifestWriter, budget, schema
 from syllabus.pipeline.census import Census, UnitRows, read_rows
-from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.orders import Ordering
 from syllabus.pipeline.plan import Plan
 from syllabus.pipeline.quality import subset_quality
+from syllabus.pipeline.ranked import write_importance
 from syllabus.pipeline.regroup import Bucket, Group, Layout, read_partitions, references
+from syllabus.pipeline.select import partition_budgets
 from syllabus.pipeline.sketching import write_sketches
 from syllabus.pipeline.work import Work
-from syllabus.selectors import SelectionError
-from syllabus.selectors.importances import (
-    effective_sample_size,
-    published_probabilities,
-    tempered_probabilities,
-)
 
 PIECE = 131_072
 
@@ -57,7 +52,7 @@ def commit(made: Made) -> dict[str, Any]:
     with ManifestWriter(made.options.output, overwrite=made.options.overwrite) as writer:
         fingerprint = _write_examples(made, writer)
         importances = {
-            name: _write_importance(made, writer, name, buckets) for name in made.options.importance
+            each.name: write_importance(made, writer, each, buckets) for each in made.options.importances
         }
         description = {
             "code_version": syllabus.__version__,
@@ -197,65 +192,16 @@ def _write_subsets(made: Made, writer: ManifestWriter, buckets: dict[Bucket, int
                 "count": options.subset_count,
                 "objective": options.objective,
                 **subset_quality(found, chosen, made.census.accepted),
+                "partitions": _padded(partition_budgets(buckets, fraction, options.budgets), made.layout),
                 **({"interleaved": True} if made.ordering.apart(wanted) else {}),
             }
         )
     return described
 
 
-def _write_importance(
-    made: Made, writer: ManifestWriter, name: str, buckets: dict[Bucket, int]
-) -> dict[str, Any]:
-    """An importance, partition by partition: the rankings of its buckets, merged by (rank, bucket)."""
-    table = writer.table(schema.importance(name))
-    by_partition: dict[int, list[Bucket]] = {}
-    for bucket in buckets:
-        by_partition.setdefault(bucket[0], []).append(bucket)
-    sizes: list[float] = []
-    for partition, held in by_partition.items():
-        shards = [made.work.read("ranking", made.ordering.selecting.ranking_key(bucket)) for bucket in held]
-        place = np.concatenate([np.arange(shard.num_rows) for shard in shards])
-        which = np.repeat(np.arange(len(shards)), [shard.num_rows for shard in shards])
-        order = np.lexsort((which, place))
-        index, gain, radius = (
-            np.concatenate([shard.column(column).to_numpy() for shard in shards])[order]
-            for column in ("index", "gain", "radius")
-        )
-        score = radius if name == "radius" else gain
-        probability = _probabilities(made, name, partition, score)
-        sizes.append(effective_sample_size(probability))
-        count = len(index)
-        columns = {
-            "partition": np.full(count, partition, np.int32),
-            "rank": np.arange(count, dtype=np.int32),
-            "index": index,
-            "gain": gain,
-            "score": score,
-            "probability": probability,
-        }
-        for first in range(0, count, PIECE):
-            piece = {key: values[first : first + PIECE] for key, values in columns.items()}
-            table.write(pa.table(piece, schema=schema.importance(name).schema))
-    return {
-        "ess": {
-            "mean": float(np.mean(sizes)),
-            "least": float(np.min(sizes)),
-            "greatest": float(np.max(sizes)),
-        },
-        "map": "published" if made.options.ess is None else "tempered",
-    }
-
-
-def _probabilities(made: Made, name: str, partition: int, score: np.ndarray) -> np.ndarray:
-    ess = made.options.ess
-    if ess is None:
-        return published_probabilities(score)
-    try:
-        return tempered_probabilities(score, ess)
-    except SelectionError as error:
-        known = made.layout.labels[partition]
-        label = partition if known is None else repr(known)
-        raise UserError(f"ess={ess:g}: importance {name}, partition {label}: {error}") from None
+def _padded(budgets: np.ndarray, layout: Layout) -> list[int]:
+    """The budgets of all partitions: the last clusters may have no rows."""
+    return [*budgets.tolist(), *[0] * (len(layout.buckets) - len(budgets))]
 
 
 def _write_order(made: Made, writer: ManifestWriter) -> dict[str, Any]:

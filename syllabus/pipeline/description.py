@@ -12,7 +12,9 @@ from syllabus.manifests import Manifest
 
 SHOWN_PARTITIONS = 12
 HIGH_COSINE = 0.3
+SHOWN_FRACTIONS = 3
 LABEL_WIDTH = 40
+NAME_WIDTH = 22
 SUBSETS_LEGEND = (
     "gain: 0 is a random subset, 1 greedy's; Jaccard: shared by two subsets; covered: examples in any;"
     " certificate: greedy's value is at least this share of the best there is"
@@ -70,15 +72,21 @@ def _table(title: str, *columns: str) -> Table:
 
 def _partitions(document: dict[str, Any]) -> Table:
     parts = document["partitions"]
-    table = _table(f"{len(parts)} partitions", "label", "examples")
+    # In every subset of a fraction a partition has the same number.
+    chosen = [each for each in document["subsets"] if "partitions" in each][:SHOWN_FRACTIONS]
+    titles = [f"in {each['fraction']:g}" for each in chosen]
+    table = _table(f"{len(parts)} partitions", "label", "examples", *titles)
     clusters = all(part["label"] is None for part in parts)
     for part in parts[:SHOWN_PARTITIONS]:
         nameless = f"cluster {part['partition']}" if clusters else "no label"
         label = nameless if part["label"] is None else part["label"]
-        table.add_row(_cut(label, LABEL_WIDTH), f"{part['examples']:,}")
+        counts = [f"{each['partitions'][part['partition']]:,}" for each in chosen]
+        table.add_row(_cut(label, LABEL_WIDTH), f"{part['examples']:,}", *counts)
     if len(parts) > SHOWN_PARTITIONS:
         rest = parts[SHOWN_PARTITIONS:]
-        table.add_row(f"… {len(rest):,} more", f"{sum(part['examples'] for part in rest):,}")
+        counts = [f"{sum(each['partitions'][SHOWN_PARTITIONS:]):,}" for each in chosen]
+        total = f"{sum(part['examples'] for part in rest):,}"
+        table.add_row(f"… {len(rest):,} more", total, *counts)
     return table
 
 
@@ -105,11 +113,17 @@ def _subsets(document: dict[str, Any]) -> Table:
 
 
 def _importances(document: dict[str, Any]) -> Table:
-    table = _table("importances: effective sample size", "name", "mean", "least", "greatest", "map")
+    shown = next(iter(document["importances"].values()), {}).get("inclusion_ess", [])[:SHOWN_FRACTIONS]
+    titles = [f"drawn {each['fraction']:g}" for each in shown]
+    title = "importances: effective sample size of the probabilities, and of draws"
+    table = _table(title, "name", "mean", "least", "greatest", *titles, "map")
     for name, each in document["importances"].items():
         ess = each.get("ess") or {}
-        figures = [_figure(ess.get(key), ".3f") for key in ("mean", "least", "greatest")]
-        table.add_row(_cut(name, LABEL_WIDTH), *figures, each.get("map", "–"))
+        figures = [ess.get(key) for key in ("mean", "least", "greatest")]
+        figures += [one["mean"] for one in each.get("inclusion_ess", [])[:SHOWN_FRACTIONS]]
+        table.add_row(
+            _cut(name, NAME_WIDTH), *(_figure(value, ".3f") for value in figures), each.get("map", "–")
+        )
     return table
 
 

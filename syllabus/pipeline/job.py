@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from syllabus.manifests import ManifestError, check_target
+from syllabus.manifests import ManifestError, budget, check_target
 from syllabus.pipeline import embed, progress, runners, selection_pipeline
 from syllabus.pipeline.census import check_census, check_fractions, take_census
 from syllabus.pipeline.commit import Made, commit
@@ -21,11 +21,14 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.orders import Ordering, check_memory
 from syllabus.pipeline.plan import Plan, make_plan
 from syllabus.pipeline.regroup import RegroupUnits, groups_digest, make_groups, make_layout
-from syllabus.pipeline.select import Selecting
+from syllabus.pipeline.select import Selecting, check_rankings
 from syllabus.pipeline.sketching import check_sketches
 from syllabus.pipeline.threads import limit_threads
 from syllabus.pipeline.transform import check_partitions, final_dimension, fit_transform
 from syllabus.pipeline.work import Work
+
+SUBSET_ROW_BYTES = 12
+"""A subset's row in the manifest as it is compressed: the gain does not shrink, most of the rest does."""
 
 
 @dataclass
@@ -73,6 +76,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         # Rejects may yet make a budget smaller; what is hopeless now is said now.
         check_memory(options, plan.source_rows, dimension)
         check_fractions(options, plan.source_rows)
+    _announce(options, plan.source_rows, console)
     work.store.sweep()
     with _timed(stages, "embed", "rows") as stage:
         _embed(options, plan, work, console, stage)
@@ -83,6 +87,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         transform, fitted = fit_transform(options, plan, census, work)
         stage.new = plan.source_rows
     layout = make_layout(options, census, transform)
+    check_rankings(options, layout.largest(census.accepted, options.bucket_size))
     groups = make_groups(plan, layout, dimension, options.memory_per_worker, fitted, census)
     ordering = Ordering(Selecting(options, groups_digest(groups)), census.accepted, dimension)
     made = Made(options, plan, census, layout, groups, ordering, work)
@@ -108,6 +113,21 @@ def _check_output(options: Options) -> None:
     for name in ("output", "work"):
         if getattr(options, name) == options.source:
             raise UserError(f"{name} {options.source}: is the source itself")
+
+
+def _announce(options: Options, rows: int, console: Console) -> None:
+    """Say how much the subsets will take, while it can still be changed for nothing."""
+    if not options.subset_count:
+        return
+    sizes = [budget(fraction, rows) for fraction in options.fraction]
+    total = options.subset_count * sum(sizes)
+    shares = ", ".join(f"{size:,}" for size in sizes)
+    console.print(
+        f"subsets: {options.subset_count:,} of {shares} rows each, {total:,} rows in all, about"
+        f" {total * SUBSET_ROW_BYTES / 1e6:,.1f} MB; at most, as none of {rows:,} source rows is rejected"
+        f"{' or left out' if options.where else ''} (--subsets, --fraction)",
+        soft_wrap=True,
+    )
 
 
 def _embed(options: Options, plan: Plan, work: Work, console: Console, stage: StageRun) -> None:
@@ -157,8 +177,8 @@ def _shards(made: Made) -> set[tuple[str, str]]:
     for bucket in made.buckets() if regrouped else made.layout.all_buckets():
         if options.subset_count:
             shards.add(("subsets", ordering.selecting.subsets_key(bucket)))
-        if ordering.selecting.ranks:
-            shards.add(("ranking", ordering.selecting.ranking_key(bucket)))
+        for name in ordering.selecting.rankings:
+            shards.add(("ranking", ordering.selecting.ranking_key(bucket, name)))
     shards |= {("order", ordering.subset_key(*each)) for each in ordering.subsets()}
     if options.order != "none":
         shards.add(("order", ordering.full_key()))

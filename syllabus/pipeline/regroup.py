@@ -65,6 +65,12 @@ class Layout:
         """The label of each partition; None for a cluster."""
         return (None,) * len(self.buckets) if self.cut is None else self.cut.labels
 
+    def largest(self, accepted: int, most: int) -> int:
+        """Return about how many rows the largest bucket has, of `accepted` in all and `most` in a bucket."""
+        if self.cut is None:
+            return min(accepted, most)
+        return max(-(-size // count) for size, count in zip(self.cut.sizes, self.buckets, strict=True))
+
     def partition_of(self, labels: RowLabels, vectors: np.ndarray, transform: Transform) -> np.ndarray:
         """Return the (rows,) int32 partitions of rows with these labels and embeddings."""
         if not len(vectors):

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from syllabus.manifests.budgets import allocate, budget
 from syllabus.pipeline.busy import busy
-from syllabus.pipeline.options import Options
+from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.options import RANKED_BY, Options
 from syllabus.pipeline.regroup import Bucket, Reference, read_references
 from syllabus.pipeline.threads import limit_threads
 from syllabus.pipeline.work import Work, key_of, vectors_column
@@ -49,18 +50,21 @@ class Selecting:
             "subsets", groups=self.groups, bucket=list(bucket), **{name: recorded[name] for name in read}
         )
 
-    def ranking_key(self, bucket: Bucket) -> str:
-        """Return the key of a bucket's ranking."""
-        return key_of("ranking", groups=self.groups, bucket=list(bucket))
+    def ranking_key(self, bucket: Bucket, function: str) -> str:
+        """Return the key of a bucket's ranking by one function."""
+        read: dict[str, Any] = {} if function == "disparity_min" else {"function": function}
+        if function == "graph_cut":
+            read["trade_off"] = self.options.trade_off
+        return key_of("ranking", groups=self.groups, bucket=list(bucket), **read)
 
     def chosen_key(self, bucket: Bucket) -> str:
         """Return the key of the vectors of a bucket's chosen rows."""
         return "v" + self.subsets_key(bucket)
 
     @property
-    def ranks(self) -> bool:
-        """Whether any importance needs the ranking."""
-        return bool(self.options.importance)
+    def rankings(self) -> list[str]:
+        """The functions that the importances need rankings by."""
+        return sorted({RANKED_BY[importance.base] for importance in self.options.importances})
 
     def function(self, vectors: np.ndarray) -> Any:
         """Return the set function of the easy subsets over `vectors`."""
@@ -69,13 +73,19 @@ class Selecting:
         return FacilityLocation(vectors)
 
 
+def partition_budgets(counts: dict[Bucket, int], fraction: float, rule: str) -> np.ndarray:
+    """Return how many examples of each partition are in a subset, (partitions,) int64; they sum to k."""
+    sizes = np.bincount([partition for partition, _ in counts], weights=list(counts.values()))
+    totals = sizes.astype(np.int64)
+    return allocate(budget(fraction, int(totals.sum())), totals, rule)
+
+
 def bucket_budgets(counts: dict[Bucket, int], fraction: float, rule: str) -> dict[Bucket, int]:
     """Return each bucket's share of ⌊fraction·n + ½⌋: over partitions by `rule`, over buckets by size."""
     sizes: dict[int, list[tuple[Bucket, int]]] = {}
     for bucket in sorted(counts):
         sizes.setdefault(bucket[0], []).append((bucket, counts[bucket]))
-    totals = np.array([sum(rows for _, rows in held) for held in sizes.values()], np.int64)
-    shares = allocate(budget(fraction, int(totals.sum())), totals, rule)
+    shares = partition_budgets(counts, fraction, rule)[list(sizes)]
     budgets: dict[Bucket, int] = {}
     for share, held in zip(shares, sizes.values(), strict=True):
         parts = allocate(int(share), np.array([rows for _, rows in held], np.int64), "proportional")
@@ -100,12 +110,17 @@ class SelectBuckets(beam.DoFn):
             work.has("subsets", selecting.subsets_key(bucket))
             and work.has("chosen", selecting.chosen_key(bucket))
         )
-        ranking = selecting.ranks and not work.has("ranking", selecting.ranking_key(bucket))
-        if subsets or ranking:
+        rankings = [
+            name
+            for name in selecting.rankings
+            if not work.has("ranking", selecting.ranking_key(bucket, name))
+        ]
+        if subsets or rankings:
             index, vectors = read_references(work, list(found))
-            if ranking:
+            for name in rankings:
                 with busy("ranking"):
-                    work.write("ranking", selecting.ranking_key(bucket), rank(index, vectors))
+                    table = rank(name, index, vectors, selecting.options.trade_off)
+                    work.write("ranking", selecting.ranking_key(bucket, name), table)
             if subsets:
                 with busy("subsets"):
                     self._write_subsets(bucket, index, vectors, counts)
@@ -182,8 +197,36 @@ def choose(
     return pa.table(columns), quality
 
 
-def rank(index: np.ndarray, vectors: np.ndarray) -> pa.Table:
-    """Return all rows of a bucket in farthest-first order, with the gains of disparity-min and the radii."""
-    selection = maximize(DisparityMin(vectors), len(index), optimizer="naive")
-    radii = importances.insertion_radii(selection.gains)
-    return pa.table({"index": index[selection.indices], "gain": selection.gains, "radius": radii})
+def rank(name: str, index: np.ndarray, vectors: np.ndarray, trade_off: float) -> pa.Table:
+    """Return all rows of a bucket in the order of a function's greedy, with its gains.
+
+    Disparity-min's order is farthest-first; its table also has the radii at which rows were inserted.
+    """
+    if name == "disparity_min":
+        selection = maximize(DisparityMin(vectors), len(index), optimizer="naive")
+        more = {"radius": importances.insertion_radii(selection.gains)}
+    else:
+        function: Any = GraphCut(vectors, trade_off=trade_off)
+        if name == "facility_location":
+            # All of the kernel: a ranking of all rows without it would compute it again and again.
+            function = FacilityLocation(vectors, memory_budget=kernel_bytes(len(index)))
+        selection, more = maximize(function, len(index), optimizer="lazy"), {}
+    return pa.table({"index": index[selection.indices], "gain": selection.gains, **more})
+
+
+def kernel_bytes(rows: int) -> int:
+    """Return what the products of all pairs of `rows` rows take, and a little more."""
+    return 4 * rows * rows + (1 << 20)
+
+
+def check_rankings(options: Options, largest: int) -> None:
+    """Refuse a ranking that one worker cannot hold, for a largest bucket of about so many rows."""
+    needed = kernel_bytes(largest) / 1e9
+    if any(each.base == "facility_location" for each in options.importances) and (
+        needed > options.memory_per_worker
+    ):
+        raise UserError(
+            f"importance=facility_location: the products of a bucket of {largest:,} examples take"
+            f" {needed:.2g} GB; memory_per_worker is {options.memory_per_worker:g} GB. Raise it, or lower"
+            f" bucket_size ({options.bucket_size:,})"
+        )

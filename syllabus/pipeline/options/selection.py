@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
+from syllabus.pipeline.nearest import suggestion
 from syllabus.pipeline.options.base import Group
+
+RANKED_BY = {
+    "disparity_min": "disparity_min",
+    "facility_location": "facility_location",
+    "graph_cut": "graph_cut",
+    "radius": "disparity_min",
+}
+"""The function whose greedy ranking of all rows an importance is made from."""
+
+
+class Importance(NamedTuple):
+    """An importance as it stands in the manifest."""
+
+    name: str
+    base: str
+    """A key of `RANKED_BY`."""
+    ess: float | None
+    """Effective sample size of its tempered probabilities; None for the published map."""
 
 
 class Choosing(Group):
@@ -33,14 +52,17 @@ class Choosing(Group):
     )
     epochs: int | None = Field(None, ge=1, description="Epochs of the training to come.")
     easy_fraction: float = Field(1 / 6, ge=0, le=1, description="κ: share of the epochs in the easy phase.")
-    importance: tuple[Literal["radius", "disparity_min"], ...] = Field(
-        ("radius", "disparity_min"), description="Importances of the hard phase; may be given again."
+    importance: tuple[str, ...] = Field(
+        ("radius", "disparity_min"),
+        description="Importances of the hard phase: radius, disparity_min, facility_location, graph_cut;"
+        " NAME, or NAME:ESS with an effective sample size of its own; may be given again.",
     )
     ess: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Effective sample size of the probabilities, as a share of the partition.",
+        description="Effective sample size of the probabilities, as a share of the partition, of importances"
+        " without one of their own.",
     )
     budgets: Literal["proportional", "equal", "sqrt"] = Field(
         "proportional", description="How a budget is divided over the partitions."
@@ -70,8 +92,8 @@ class Choosing(Group):
 
     @field_validator("importance")
     @classmethod
-    def _sorted(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(sorted(set(value)))
+    def _importances(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted({_importance(each) for each in value}))
 
     @model_validator(mode="after")
     def _one_greedy(self) -> Choosing:
@@ -82,6 +104,15 @@ class Choosing(Group):
         return self
 
     @property
+    def importances(self) -> tuple[Importance, ...]:
+        """The importances, each with its name in the manifest."""
+        made = []
+        for each in self.importance:
+            base, own, ess = each.partition(":")
+            made.append(Importance(f"{base}-{ess}" if own else base, base, float(ess) if own else self.ess))
+        return tuple(made)
+
+    @property
     def subset_count(self) -> int:
         """Easy subsets per fraction: what the easy phase uses, as resolved."""
         if self.optimizer == "lazy":
@@ -89,6 +120,22 @@ class Choosing(Group):
         if self.subsets is not None:
             return self.subsets
         return 16 if self.epochs is None else easy_epochs(self.easy_fraction, self.epochs)
+
+
+def _importance(value: str) -> str:
+    """Return an importance in its shortest form."""
+    base, own, ess = value.partition(":")
+    if base not in RANKED_BY:
+        raise ValueError(suggestion("importance", base, RANKED_BY))
+    if not own:
+        return base
+    try:
+        share = float(ess)
+    except ValueError:
+        raise ValueError(f"{value!r}: {ess!r} is no number") from None
+    if not 0 < share <= 1:
+        raise ValueError(f"{value!r}: an effective sample size of {share:g} is outside (0, 1]")
+    return f"{base}:{share:g}"
 
 
 def easy_epochs(easy_fraction: float, epochs: int) -> int:

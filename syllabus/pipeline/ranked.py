@@ -1,0 +1,101 @@
+"""Importances in the manifest: the rankings of buckets merged, and probabilities for weighted draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from syllabus.manifests import ManifestWriter, schema
+from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.options import RANKED_BY, Importance
+from syllabus.pipeline.regroup import Bucket
+from syllabus.pipeline.select import partition_budgets
+from syllabus.selectors import SelectionError, inclusion_probabilities
+from syllabus.selectors.importances import (
+    effective_sample_size,
+    published_probabilities,
+    tempered_probabilities,
+)
+
+if TYPE_CHECKING:
+    from syllabus.pipeline.commit import Made
+
+PIECE = 131_072
+
+
+def write_importance(
+    made: Made, writer: ManifestWriter, importance: Importance, buckets: dict[Bucket, int]
+) -> dict[str, Any]:
+    """Write one importance, partition by partition; return what the manifest says of it.
+
+    Effective sample sizes are of the probabilities, and of what becomes of them in a draw of each fraction:
+    large draws saturate, since an example can be drawn once only.
+    """
+    options = made.options
+    table = writer.table(schema.importance(importance.name))
+    held: dict[int, list[Bucket]] = {}
+    for bucket in buckets:
+        held.setdefault(bucket[0], []).append(bucket)
+    draws = {fraction: partition_budgets(buckets, fraction, options.budgets) for fraction in options.fraction}
+    sizes: list[float] = []
+    drawn: dict[float, list[float]] = {fraction: [] for fraction in options.fraction}
+    for partition, parts in held.items():
+        index, gain, score = _merged(made, importance.base, parts)
+        probability = _probabilities(made, importance, partition, score)
+        sizes.append(effective_sample_size(probability))
+        for fraction, budgets in draws.items():
+            if budgets[partition]:
+                inclusion = inclusion_probabilities(probability, int(budgets[partition]))
+                drawn[fraction].append(effective_sample_size(inclusion / budgets[partition]))
+        count = len(index)
+        columns = {
+            "partition": np.full(count, partition, np.int32),
+            "rank": np.arange(count, dtype=np.int32),
+            "index": index,
+            "gain": gain,
+            "score": score,
+            "probability": probability,
+        }
+        for first in range(0, count, PIECE):
+            piece = {key: values[first : first + PIECE] for key, values in columns.items()}
+            table.write(pa.table(piece, schema=schema.importance(importance.name).schema))
+    return {
+        "base": importance.base,
+        "map": "published" if importance.ess is None else "tempered",
+        "ess": _spread(sizes),
+        "inclusion_ess": [{"fraction": fraction, **_spread(values)} for fraction, values in drawn.items()],
+    }
+
+
+def _merged(made: Made, base: str, parts: list[Bucket]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return indices, gains and scores of a partition: the rankings of its buckets by (rank, bucket)."""
+    selecting, function = made.ordering.selecting, RANKED_BY[base]
+    shards = [made.work.read("ranking", selecting.ranking_key(bucket, function)) for bucket in parts]
+    place = np.concatenate([np.arange(shard.num_rows) for shard in shards])
+    which = np.repeat(np.arange(len(shards)), [shard.num_rows for shard in shards])
+    order = np.lexsort((which, place))
+    index, gain, score = (
+        np.concatenate([shard.column(column).to_numpy() for shard in shards])[order]
+        for column in ("index", "gain", "radius" if base == "radius" else "gain")
+    )
+    return index, gain, score
+
+
+def _probabilities(made: Made, importance: Importance, partition: int, score: np.ndarray) -> np.ndarray:
+    if importance.ess is None:
+        return published_probabilities(score)
+    try:
+        return tempered_probabilities(score, importance.ess)
+    except SelectionError as error:
+        known = made.layout.labels[partition]
+        label = partition if known is None else repr(known)
+        raise UserError(
+            f"ess={importance.ess:g}: importance {importance.base}, partition {label}: {error}"
+        ) from None
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    """Mean, least and greatest over the partitions."""
+    return {"mean": float(np.mean(values)), "least": min(values), "greatest": max(values)}
