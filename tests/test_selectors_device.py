@@ -23,6 +23,8 @@ from syllabus.selectors import (
 # Mixtures are made of the others; neighbours are as near as float32 tells, and any of those that tie.
 ELSEWHERE = ("mixture", "mixture_with_disparity", "sparse_facility_location")
 
+PLANTED = ("near_ties", "lattice", "opposite")
+
 
 @pytest.fixture(params=["torch on the CPU", "coarse products", pytest.param("cuda", marks=pytest.mark.gpu)])
 def there(request, monkeypatch):
@@ -50,7 +52,7 @@ def assert_same(found, expected):
     assert found.objective == expected.objective
 
 
-@pytest.mark.parametrize("planted", oracles.KINDS)
+@pytest.mark.parametrize("planted", PLANTED)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
 def test_every_function_selects_the_same(there, name, planted):
     rows = oracles.planted(planted, 150, 17, seed=1)
@@ -63,20 +65,20 @@ def test_every_function_selects_the_same(there, name, planted):
         assert (found.upper_bound is None) == (expected.upper_bound is None)
 
 
-@pytest.mark.parametrize("planted", oracles.KINDS)
+@pytest.mark.parametrize("planted", PLANTED)
 @pytest.mark.parametrize("similarity", ["cosine", "dot", "rbf"])
 def test_the_three_that_are_large_do_so_in_all_their_ways(there, planted, similarity):
-    rows = oracles.planted(planted, 1200, 24, seed=5)
+    rows = oracles.planted(planted, 800, 24, seed=5)
     if similarity != "cosine":
         rows = rows * np.float32(3)
     vectors = there(rows)
     for make in (GraphCut, DisparityMin):
         # The whole ranking: lists that last, lists that do not, and more picks than a chunk.
         optimizer = "naive" if make is DisparityMin else "lazy"
-        budget = 200 if make is GraphCut and similarity == "rbf" else 1200
+        budget = 200 if make is GraphCut and similarity == "rbf" else 800
         found = maximize(make(vectors, similarity=similarity), budget, optimizer)
         assert_same(found, maximize(make(rows, similarity=similarity), budget, optimizer))
-    small = FacilityLocation(vectors, memory_budget=4 * 1200 * 200, similarity=similarity)
+    small = FacilityLocation(vectors, memory_budget=4 * 800 * 200, similarity=similarity)
     expected = maximize(FacilityLocation(rows, similarity=similarity), 100)
     assert_same(maximize(small, 100), expected)
     assert_same(maximize(FacilityLocation(vectors, similarity=similarity), 100), expected)

@@ -18,7 +18,7 @@ from syllabus.selectors import (
     maximize,
 )
 
-N, WIDTH = 1500, 24
+N, WIDTH = 900, 24
 ROWS = oracles.planted("clusters", N, WIDTH, seed=0)
 A_ROW = 4 * N
 PER_ROW = 400 * N  # bounds, levels, candidates: what the docstrings call a few hundred bytes a row
