@@ -40,6 +40,7 @@ def write_small_manifest(
     sketch_dim: int = 4,
     gap: int = 7,
     neighbours: bool = False,
+    split: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
     """Write a manifest of `n` examples and return it opened.
@@ -56,6 +57,7 @@ def write_small_manifest(
       orders: their names.
       sketch_dim: 0 for no sketches.
       gap: a source row is missing (rejected) after so many examples, so that indices have gaps; 0 for none.
+      split: where not 0, the source rows before it are of a/one.parquet and the others of two.parquet.
       neighbours: whether to draw neighbour_agreement and duplicate_group too.
       overwrite: as in ManifestWriter.
     """
@@ -75,7 +77,9 @@ def write_small_manifest(
         _neighbours(rng, index, classes) if neighbours else ([None] * n, [None] * n, {})
     )
     with ManifestWriter(location, overwrite=overwrite) as writer:
-        columns = [index, names, labels, partition, ["data.parquet"] * n, index, agreement, groups]
+        files = np.where(index < split, "a/one.parquet", "two.parquet") if split else ["data.parquet"] * n
+        row = index - split * (index >= split)
+        columns = [index, names, labels, partition, files, row, agreement, groups]
         _write(writer, schema.EXAMPLES, columns)
         entries = []
         for fraction in fractions:

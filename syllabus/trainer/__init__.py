@@ -11,6 +11,7 @@ from syllabus.trainer.loop import EpochRecord, fit
 from syllabus.trainer.orders import ORDERS
 from syllabus.trainer.sampler import ManifestSampler
 from syllabus.trainer.schedules import SCHEDULES
+from syllabus.trainer.stream import ManifestStream
 
 __all__ = [
     "ORDERS",
@@ -22,6 +23,7 @@ __all__ = [
     "GraB",
     "LastLayer",
     "ManifestSampler",
+    "ManifestStream",
     "MeanGradient",
     "TrainerError",
     "fit",
