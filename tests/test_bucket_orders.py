@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from syllabus.manifests import Manifest, validate
 from syllabus.pipeline import Options, bucket_orders
 from syllabus.pipeline.description import print_description
 from syllabus.pipeline.job import prepare
+from syllabus.pipeline.orders import parts_of
 from syllabus.selectors import SelectionError, herding
 
 COUNT, BUCKET = 3000, 500
@@ -47,6 +49,20 @@ def test_what_is_joined_keeps_small_sums_small() -> None:
     assert herding.discrepancy(rows, herding.interleave(orders)).l2 <= sum(own) + sum(means) / 2 + 1e-9
 
 
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=12), capacity=st.integers(1, 100))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_parts_are_as_full_as_a_worker_may_hold(sizes, capacity) -> None:
+    counts = {(number % 3, number): size for number, size in enumerate(sizes)}
+    parts = parts_of(counts, capacity)
+    assert parts_of(dict(reversed(counts.items())), capacity) == parts
+    number = max(parts.values()) + 1
+    held = [[counts[bucket] for bucket in counts if parts[bucket] == part] for part in range(number)]
+    assert sum(map(len, held)) == len(sizes)
+    assert all(sum(part) <= capacity or len(part) == 1 for part in held)
+    # No two parts would have gone into one.
+    assert all(sum(one) + sum(other) > capacity for one, other in itertools.combinations(held, 2))
+
+
 def test_no_order_at_all_is_an_error() -> None:
     with pytest.raises(SelectionError, match=r"^interleave: orders is empty"):
         herding.interleave([])
@@ -67,8 +83,8 @@ def run(source: Path, output: Path, **options: object) -> Manifest:
         "fraction": 0.3,
         "importance": (),
         "bucket_size": BUCKET,
-        # 600 vectors of 24 dimensions: a bucket, not a subset.
-        "memory_per_worker": 600 * 24 * 4 / 1e9,
+        # 800 vectors of 24 dimensions: two of the smaller buckets, but not a subset.
+        "memory_per_worker": 800 * 24 * 4 / 1e9,
     }
     prepare(Options(source=str(source), output=str(output), **{**given, **options}), Console(quiet=True))
     assert validate(output).problems == []
@@ -87,9 +103,9 @@ def test_a_job_above_the_memory_of_a_worker_interleaves_and_says_so(source, tmp_
     monkeypatch.setattr(bucket_orders, "read_references", watched)
     manifest = run(source[0], tmp_path / "m")
     about = document(tmp_path / "m")["orders"]["herding"]
-    assert about["interleaved"] == len(held) > 6
+    assert about["interleaved"] == len(held) > 3
     assert sum(held) == COUNT
-    assert max(held) <= 600
+    assert max(held) <= 800
     order = manifest.order("herding")
     true = herding.discrepancy(source[1], order)
     # Of 128 prefixes, so a little less than the whole truth.
@@ -102,7 +118,7 @@ def test_a_job_above_the_memory_of_a_worker_interleaves_and_says_so(source, tmp_
     assert about["discrepancy"]["l2"] < 0.5 * about["random"]["l2"]
     shown = io.StringIO()
     print_description(Console(file=shown, width=120), manifest)
-    assert f"herding ({len(held)} buckets interleaved)" in shown.getvalue()
+    assert f"herding ({len(held)} parts interleaved)" in shown.getvalue()
 
 
 def test_subsets_are_interleaved_too_where_one_is_too_large(source, tmp_path) -> None:

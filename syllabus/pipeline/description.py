@@ -132,7 +132,7 @@ def _orders(document: dict[str, Any]) -> Table:
     for name, each in document["orders"].items():
         own, random = each["discrepancy"], each["random"]
         figures = (own["l2"], random["l2"], own["linf"], random["linf"])
-        shown = f"{name} ({each['interleaved']:,} buckets interleaved)" if "interleaved" in each else name
+        shown = f"{name} ({each['interleaved']:,} parts interleaved)" if "interleaved" in each else name
         table.add_row(_cut(shown, LABEL_WIDTH), *(_figure(value, ".4g") for value in figures))
     return table
 

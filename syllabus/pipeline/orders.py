@@ -1,7 +1,7 @@
 """The order stage: a position for every row of each subset, and an order of the whole data.
 
 Each is a seeded shuffle that balance-and-reorder passes smooth out. What one worker could not hold is
-ordered bucket by bucket, and the orders are interleaved (`bucket_orders.py`).
+ordered in parts, and the orders are interleaved (`bucket_orders.py`).
 """
 
 from __future__ import annotations
@@ -38,9 +38,13 @@ class Ordering:
     dimension: int
 
     def apart(self, rows: int) -> bool:
-        """Whether so many vectors are more than a worker may hold, and are ordered bucket by bucket."""
-        options = self.options
-        return options.order != "none" and _gigabytes(rows, self.dimension) > options.memory_per_worker
+        """Whether so many vectors are more than a worker may hold, and are ordered in parts."""
+        return self.options.order != "none" and rows > self.capacity
+
+    @property
+    def capacity(self) -> int:
+        """How many vectors a worker may hold."""
+        return int(self.options.memory_per_worker * 1e9) // (4 * self.dimension)
 
     @property
     def options(self) -> Options:
@@ -51,13 +55,13 @@ class Ordering:
         """Return the key of the order of the whole data."""
         return key_of("order", groups=self.selecting.groups, **self._read(self.rows))
 
-    def bucket_key(self, bucket: Bucket) -> str:
-        """Return the key of the order of one bucket."""
-        return key_of("order", groups=self.selecting.groups, bucket=list(bucket), **self._read(0))
+    def part_key(self, part: int) -> str:
+        """Return the key of the order of one part of data too large for a worker."""
+        return key_of("order", groups=self.selecting.groups, part=part, **self._read(self.rows))
 
-    def sums_key(self, bucket: Bucket) -> str:
-        """Return the key of what a bucket's prefixes add to those of the whole."""
-        return "s" + self.bucket_key(bucket)
+    def sums_key(self, part: int) -> str:
+        """Return the key of what a part's prefixes add to those of the whole."""
+        return "s" + self.part_key(part)
 
     def subset_key(self, fraction: int, subset: int) -> str:
         """Return the key of one subset with its positions."""
@@ -67,7 +71,7 @@ class Ordering:
 
     def _read(self, rows: int) -> dict[str, Any]:
         read = {"order": self.options.order, "passes": self.options.passes, "seed": self.options.seed}
-        return {**read, "apart": True} if self.apart(rows) else read
+        return {**read, "capacity": self.capacity} if self.apart(rows) else read
 
     def subsets(self) -> list[tuple[int, int]]:
         """Return all (number of the fraction, subset)."""
@@ -86,7 +90,7 @@ class Ordering:
 def check_memory(options: Options, rows: int, dimension: int) -> None:
     """Refuse buckets that one worker could not order, before any work is lost."""
     largest = min(rows, options.bucket_size)
-    needed = _gigabytes(largest, dimension)
+    needed = largest * dimension * 4 / 1e9
     if options.order != "none" and needed > options.memory_per_worker:
         raise UserError(
             f"bucket_size={options.bucket_size}: {largest:,} × {dimension} vectors take {needed:.2g} GB in"
@@ -94,8 +98,21 @@ def check_memory(options: Options, rows: int, dimension: int) -> None:
         )
 
 
-def _gigabytes(rows: int, dimension: int) -> float:
-    return rows * dimension * 4 / 1e9
+def parts_of(counts: dict[Bucket, int], capacity: int) -> dict[Bucket, int]:
+    """Return the part that each bucket belongs to: first fit, the largest bucket first.
+
+    No part has more than `capacity` rows but one that is a single bucket.
+    """
+    parts: dict[Bucket, int] = {}
+    sizes: list[int] = []
+    for bucket in sorted(counts, key=lambda each: (-counts[each], each)):
+        fitting = (part for part, size in enumerate(sizes) if size + counts[bucket] <= capacity)
+        part = next(fitting, len(sizes))
+        if part == len(sizes):
+            sizes.append(0)
+        sizes[part] += counts[bucket]
+        parts[bucket] = part
+    return parts
 
 
 class OrderSubsets(beam.DoFn):
@@ -115,28 +132,28 @@ class OrderSubsets(beam.DoFn):
 
     def _order(self, fraction: int, subset: int, buckets: list[Bucket]) -> pa.Table:
         ordering = self.ordering
-        apart = ordering.apart(budget(ordering.options.fraction[fraction], ordering.rows))
-        parts, vectors, orders, count = [], [], [], 0
-        for bucket in sorted(buckets):
-            picks = self._picks(fraction, subset, bucket)
-            if not len(picks["index"]):
-                continue
-            held = self.work.read("chosen", ordering.selecting.chosen_key(bucket))
-            rows = np.searchsorted(held.column("index").to_numpy(), picks["index"])
-            found = vectors_of(held.column("vector"))[rows]
-            parts.append(picks)
-            if apart:
-                orders.append(count + self._balanced(picks["index"], found, fraction, subset, *bucket))
-                count += len(rows)
-            else:
-                vectors.append(found)
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        picks = {bucket: self._picks(fraction, subset, bucket) for bucket in sorted(buckets)}
+        picks = {bucket: found for bucket, found in picks.items() if len(found["index"])}
+        sizes = {bucket: len(found["index"]) for bucket, found in picks.items()}
+        starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]).tolist(), strict=False))
+        names = next(iter(picks.values()))
+        columns = {name: np.concatenate([found[name] for found in picks.values()]) for name in names}
         columns["rank"] = _merged_ranks(columns["partition"], columns["rank"], columns.pop("bucket"))
-        if apart:
-            order = herding.interleave(orders)
-        else:
-            order = self._balanced(columns["index"], np.concatenate(vectors), fraction, subset)
+        apart = ordering.apart(sum(sizes.values()))
+        parts = parts_of(sizes, ordering.capacity) if apart else dict.fromkeys(sizes, 0)
+        orders = []
+        for part in range(max(parts.values()) + 1):
+            members = [bucket for bucket in picks if parts[bucket] == part]
+            rows = np.concatenate([starts[bucket] + np.arange(sizes[bucket]) for bucket in members])
+            vectors = np.concatenate([self._vectors(bucket, picks[bucket]["index"]) for bucket in members])
+            purpose = (fraction, subset, part) if apart else (fraction, subset)
+            orders.append(rows[self._balanced(columns["index"][rows], vectors, *purpose)])
+        order = herding.interleave(orders)
         return pa.table({name: pa.array(values[order]) for name, values in columns.items()})
+
+    def _vectors(self, bucket: Bucket, index: np.ndarray) -> np.ndarray:
+        held = self.work.read("chosen", self.ordering.selecting.chosen_key(bucket))
+        return vectors_of(held.column("vector"))[np.searchsorted(held.column("index").to_numpy(), index)]
 
     def _balanced(self, index: np.ndarray, vectors: np.ndarray, *purpose: int) -> np.ndarray:
         """The order of these rows, which does not depend on how they lie."""

@@ -3,7 +3,7 @@
 groups ─ Regroup ─┬─ GroupByKey(bucket) ─ Select ─ all buckets ─ subsets ─ Order
                   ├─ counts: side input of Select
                   ├─ all references ─ Order the whole data
-                  └─ or, too large for a worker: GroupByKey(bucket) ─ Order buckets ─ Interleave
+                  └─ or, too large for a worker: GroupByKey(part) ─ Order parts ─ Interleave
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 
-from syllabus.pipeline.bucket_orders import Interleave, OrderBuckets
+from syllabus.pipeline.bucket_orders import Interleave, OrderParts, ToParts
 from syllabus.pipeline.orders import OrderAll, Ordering, OrderSubsets
 from syllabus.pipeline.regroup import Bucket, Group, Reference, RegroupUnits
 from syllabus.pipeline.select import SelectBuckets
@@ -30,14 +30,17 @@ def build(
         | "Regroup" >> beam.ParDo(regroup)
     )
     counts = references | "Rows" >> beam.MapTuple(_rows) | "Count" >> beam.CombinePerKey(sum)
-    by_bucket = references | "By bucket" >> beam.GroupByKey()
-    selected = by_bucket | "Select" >> beam.ParDo(
-        SelectBuckets(ordering.selecting, work), beam.pvalue.AsDict(counts)
+    selected = (
+        references
+        | "By bucket" >> beam.GroupByKey()
+        | "Select" >> beam.ParDo(SelectBuckets(ordering.selecting, work), beam.pvalue.AsDict(counts))
     )
     if ordering.apart(ordering.rows):
         _ = (
-            by_bucket
-            | "Order buckets" >> beam.ParDo(OrderBuckets(ordering, work))
+            references
+            | "To parts" >> beam.ParDo(ToParts(ordering), beam.pvalue.AsDict(counts))
+            | "By part" >> beam.GroupByKey()
+            | "Order parts" >> beam.ParDo(OrderParts(ordering, work))
             | "Gather orders" >> beam.GroupByKey()
             | "Interleave" >> beam.ParDo(Interleave(ordering, work))
         )
