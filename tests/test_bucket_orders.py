@@ -39,6 +39,11 @@ def test_every_prefix_holds_nearly_its_share_of_each_order(sizes, seed) -> None:
         assert (np.abs(np.cumsum(where) - share) <= 1 + len(sizes) / 2).all()
 
 
+def test_a_short_order_lies_in_the_middle_of_a_long_one() -> None:
+    assert herding.interleave([np.array([9]), np.array([1, 2, 3, 4])]).tolist() == [1, 2, 9, 3, 4]
+    assert herding.interleave([np.array([9, 8]), np.array([1, 2])]).tolist() == [9, 1, 8, 2]
+
+
 def test_what_is_joined_keeps_small_sums_small() -> None:
     rows = np.random.default_rng(0).standard_normal((4000, 8)).astype(np.float32)
     rows[:1000] += 3
