@@ -253,3 +253,24 @@ def test_one_file_may_be_the_source(tmp_path):
     pq.write_table(pa.table({"row": np.arange(32)}), tmp_path / "data.parquet", row_group_size=7)
     drawn = quiet(small, 0.3, 2, "fresh", seed=0)
     assert sorted(numbers(ManifestStream(drawn, tmp_path / "data.parquet"))) == sorted(ManifestSampler(drawn))
+
+
+# With torchdata
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stateful_loader_goes_on_exactly(workers):
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    def loader() -> StatefulDataLoader:
+        return StatefulDataLoader(stream(["row"]), batch_size=4, num_workers=workers)
+
+    whole = [batch["row"].tolist() for batch in loader()]
+    assert sorted(itertools.chain(*whole)) == curriculum().indices(0).tolist()
+    for taken in (0, 1, 4, len(whole) - 1):
+        first = loader()
+        head = [batch["row"].tolist() for batch in itertools.islice(iter(first), taken)] if taken else []
+        state = first.state_dict()
+        again = loader()
+        again.load_state_dict(state)
+        assert head + [batch["row"].tolist() for batch in again] == whole
