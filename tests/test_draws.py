@@ -97,7 +97,9 @@ def test_words_whose_fronts_meet_are_told_apart_by_the_rest(monkeypatch):
 def test_strata_hold_every_example_by_partition_in_ascending_order(partitions):
     owner = np.array(partitions, np.int32)
     examples = np.arange(len(owner)) * 3 + 1
-    strata = Strata.of(examples, owner, 10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("syllabus.trainer.strata.CHUNK", 16)
+        strata = Strata.of(examples, owner, 10)
     order = np.argsort(owner, kind="stable")
     np.testing.assert_array_equal(strata.members, examples[order])
     np.testing.assert_array_equal(strata.sizes, np.bincount(owner, minlength=10))

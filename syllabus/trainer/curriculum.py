@@ -122,7 +122,9 @@ class Curriculum:
         self._by_subset = drawn and self.schedule == "milo" and self.easy_epochs > 0
         weighted = drawn and not (self._by_subset and self.easy_epochs == epochs)
         self.importance = {**DRAWS_BY, "milo": importance}.get(self.schedule, "") if weighted else ""
-        self._permutations: dict[int, tuple[int, np.ndarray]] = {}
+        self._cycles: dict[
+            int, int
+        ] = {}  # the cycle of ``fresh`` that a partition's members are in the order of
         self._weights: dict[str, tuple[Strata, np.ndarray]] = {}
         self._before: tuple[int, np.ndarray] | None = None
         self._told = False
@@ -189,7 +191,7 @@ class Curriculum:
 
     @cached_property
     def strata(self) -> Strata:
-        """The examples that may be drawn, by partition."""
+        """The examples that may be drawn, by partition; their order inside one is not fixed."""
         partitions = self.manifest.partitions()
         if self._kept is not None:
             partitions = partitions[self._kept]
@@ -213,12 +215,13 @@ class Curriculum:
         return self._weights[importance]
 
     def permuted(self, partition: int, cycle: int) -> np.ndarray:
-        """Return the partition's members, int64, in the order of a cycle of ``fresh``. The last is cached."""
-        cached, members = self._permutations.get(partition, (-1, None))
-        if cached != cycle or members is None:
-            members = self.strata.members[self.strata.starts[partition] : self.strata.starts[partition + 1]]
-            members = noise.permuted(noise.key(self.seed, "fresh", cycle), members)
-            self._permutations[partition] = (cycle, members)
+        """Return the partition's members, int64, in the order of a cycle of ``fresh``: a view."""
+        members = self.strata.members[self.strata.starts[partition] : self.strata.starts[partition + 1]]
+        if self._cycles.get(partition) != cycle:
+            # In place, which saves the memory of a second array: the order by words does not depend on the
+            # order before, and no other draw on the order at all.
+            members[:] = noise.permuted(noise.key(self.seed, "fresh", cycle), members)
+            self._cycles[partition] = cycle
         return members
 
     def _every(self) -> np.ndarray:

