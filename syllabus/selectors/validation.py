@@ -1,7 +1,8 @@
 """What every public function of this room checks first, in one place and in the same words.
 
 Vectors are (n, d) float32: a numpy array or a torch tensor. Contiguous ones in main memory are used where
-they lie, without a copy; a tensor on another device is copied to main memory (the loops run on the CPU).
+they lie, without a copy; a tensor on another device is copied to main memory, where the sums that decide are
+taken, and stays where it is for the products (`products.py`).
 """
 
 import math
