@@ -28,6 +28,7 @@ COSINE, DOT, RBF = 0, 1, 2
 _KINDS = {"cosine": COSINE, "dot": DOT, "rbf": RBF}
 _SAMPLE = 1000  # rows whose distances give σ: half a million pairs
 _LONGEST = 1e15  # squares of longer rows leave the range of float32
+_TILE = 32  # rows compared with as many others while both are in the cache
 _MEDIAN = 3  # purpose number of the key that draws them
 
 
@@ -205,14 +206,20 @@ def _between(kind: int, rate: float, rows: np.ndarray, others: np.ndarray, out: 
 
 @compiled
 def _pair_sums(kind: int, rate: float, rows: np.ndarray, out: np.ndarray) -> None:
-    # s is symmetric to the last bit, and each sum is still taken in the order of i: those before v were added
-    # when it was their turn. So equal rows have equal sums.
-    for i in range(rows.shape[0]):
-        out[i] += similar(kind, rate, rows[i], rows[i])
-        for j in range(i + 1, rows.shape[0]):
-            s = similar(kind, rate, rows[i], rows[j])
-            out[i] += s
-            out[j] += s
+    # s is symmetric to the last bit, and each sum is taken in the order of the rows: those before v were added
+    # when it was their turn. So equal rows have equal sums. Tiles stay in the cache.
+    n = rows.shape[0]
+    for tile in range(0, n, _TILE):
+        for other in range(tile, n, _TILE):
+            for i in range(tile, min(tile + _TILE, n)):
+                start = other
+                if tile == other:
+                    out[i] += similar(kind, rate, rows[i], rows[i])
+                    start = i + 1
+                for j in range(start, min(other + _TILE, n)):
+                    s = similar(kind, rate, rows[i], rows[j])
+                    out[i] += s
+                    out[j] += s
 
 
 @compiled
