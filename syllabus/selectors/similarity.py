@@ -206,8 +206,8 @@ def _between(kind: int, rate: float, rows: np.ndarray, others: np.ndarray, out: 
 
 @compiled
 def _pair_sums(kind: int, rate: float, rows: np.ndarray, out: np.ndarray) -> None:
-    # s is symmetric to the last bit, and each sum is taken in the order of the rows: those before v were added
-    # when it was their turn. So equal rows have equal sums. Tiles stay in the cache.
+    # s is symmetric to the last bit, and each sum is taken in the order of the rows: those before v are added
+    # when it is their turn. So equal rows have equal sums. Tiles stay in the cache.
     n = rows.shape[0]
     for tile in range(0, n, _TILE):
         for other in range(tile, n, _TILE):
