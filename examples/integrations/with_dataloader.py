@@ -46,7 +46,9 @@ def main() -> None:
     torch.manual_seed(0)
     dataset, model = tokenised(), Classifier()
     train(manifest, dataset, model)
-    print(f"accuracy on all {len(dataset):,} texts after two passes over them: {accuracy(model, dataset):.1%}")
+    print(
+        f"accuracy on all {len(dataset):,} texts after two passes over them: {accuracy(model, dataset):.1%}"
+    )
 
 
 if __name__ == "__main__":
