@@ -58,30 +58,41 @@ def _run(
     stretch = 1.0 + 2.0 * UNIT32 * (n + 2)
     loose = 2.0 * n * error * slope
     bounds = np.full(n, np.inf)
+    exact_at = np.full(n, -1)  # the pick at which a bound was last an exact gain
     remaining = pool.shape[0]
     for t in range(first, picks.shape[0]):
         drawn = min(size, remaining)
         sample_to_front(pool, remaining, drawn, child(key, t))
-        sample = pool[:drawn]
+        # The largest old gain first: what it is sure of rules out most of the others.
+        first_place = 0
+        for place in range(1, drawn):
+            if bounds[pool[place]] > bounds[pool[first_place]]:
+                first_place = place
         sure = -np.inf  # what the pick's gain is at least
-        for place in np.argsort(-bounds[sample]):
-            index = sample[place]
-            if bounds[index] < sure:
-                break
-            bound = _excess(kernel[index], floors) * slope * stretch
-            bounds[index] = min(bounds[index], bound)
-            sure = max(sure, bound / (stretch * stretch) - loose)
-        chosen = 0
+        for turn in range(drawn):
+            place = first_place if turn == 0 else (0 if turn == first_place else turn)
+            index = pool[place]
+            if bounds[index] >= sure:
+                bound = _excess(kernel[index], floors) * slope * stretch
+                bounds[index] = min(bounds[index], bound)
+                sure = max(sure, bound / (stretch * stretch) - loose)
+        chosen = -1
         best = -np.inf
-        for place in np.argsort(-bounds[sample]):
-            index = sample[place]
-            if bounds[index] < best:
+        while True:
+            top = -1  # the largest bound that is not yet exact
+            for place in range(drawn):
+                index = pool[place]
+                if exact_at[index] != t and (top < 0 or bounds[index] > bounds[pool[top]]):
+                    top = place
+            if top < 0 or bounds[pool[top]] < best:
                 break
+            index = pool[top]
             gain = exact_gain(kind, rate, rows, index, kernel[index], levels, floors)
             bounds[index] = gain
+            exact_at[index] = t
             if gain > best or (gain == best and index < pool[chosen]):
                 best = gain
-                chosen = place
+                chosen = top
         pick = pool[chosen]
         picks[t] = pick
         gains[t] = best
