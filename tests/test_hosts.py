@@ -216,6 +216,22 @@ def test_lightning_resumes(manifest, dataset, steps, saved, step):
     assert model.seen == steps[step:]
 
 
+@pytest.mark.filterwarnings("ignore:.*your dataloader is not resumable:UserWarning")
+def test_lightning_with_a_plain_loader_begins_the_epoch_again(
+    manifest, dataset, steps, monkeypatch, tmp_path
+):
+    import with_lightning
+    from pytorch_lightning.callbacks import ModelCheckpoint
+
+    monkeypatch.setattr(with_lightning, "StatefulDataLoader", DataLoader)
+    keep = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=3, save_top_k=-1)
+    options = {"enable_checkpointing": True, "callbacks": [keep], "default_root_dir": tmp_path}
+    with_lightning.train(manifest, dataset, Probe(), 1, **options)
+    model = Probe()
+    with_lightning.train(manifest, dataset, model, 1, resume=tmp_path / "step=3.ckpt")
+    assert model.seen[0] == steps[0]  # the fourth was next
+
+
 def test_lightning_does_not_replace_the_sampler(manifest):
     from pytorch_lightning.trainer.connectors.data_connector import _DataConnector
 
