@@ -1,0 +1,326 @@
+"""The nearest other rows by cosine, and the pairs above a threshold, found by float32 products and decided exactly.
+
+A product G = Q Xᵀ of unit rows in float32, summed in any order, errs by at most ε = (d + 16) 2^-24. It rules
+out all but a few pairs; `exact.dot` (float64, one fixed order) decides the rest, equal ones by the smaller id.
+So the result is that of computing every pair exactly, whatever the blocks, the threads or the device of the
+product: parts of the data may be searched anywhere, in any order, and their results merged.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiled import compiled
+from .errors import SelectionError
+from .exact import UNIT32, dot
+from .validation import Vectors, unit_rows, whole_number
+
+TILE = 2000  # rows of a product: 16 MB, as fast as larger ones; a power of two would have its columns meet in the cache
+ROUNDING = 1e-6
+"""What a threshold allows below itself: rows of float32 have norm 1 to about 1e-7, copies a cosine of 1 - 1e-7."""
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The k nearest found so far of m rows.
+
+    Attributes:
+      ids: (m, k) int64, the nearest first; -1 where fewer were found.
+      cosines: (m, k) float64, descending; -inf where fewer were found.
+    """
+
+    ids: NDArray[np.int64]
+    cosines: NDArray[np.float64]
+
+    @staticmethod
+    def empty(rows: int, k: int) -> "Nearest":
+        """Return the nearest of `rows` rows before anything was searched."""
+        return Nearest(np.full((rows, k), -1, np.int64), np.full((rows, k), -np.inf))
+
+    def merge(self, places: NDArray[np.int64], other: "Nearest") -> None:
+        """Take over what `other`, of the rows at `places`, has found among rows not searched here before."""
+        _merge(self.ids, self.cosines, places, other.ids, other.cosines)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Some rows that look for their nearest.
+
+    Attributes:
+      rows: (m, d) float32 unit rows, contiguous.
+      ids: (m,) int64, distinct.
+      nearest: theirs; written to.
+    """
+
+    rows: NDArray[np.float32]
+    ids: NDArray[np.int64]
+    nearest: Nearest
+
+
+class Joins:
+    """Groups of ids below `count`, joined pair by pair and named by their smallest id."""
+
+    def __init__(self, count: int) -> None:
+        self.parents: NDArray[np.int64] = np.arange(count)
+
+    def join(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
+        """Join first[i] with second[i]; (m,) int64 each."""
+        _join_all(self.parents, first, second)
+
+    def named(self) -> NDArray[np.int64]:
+        """Return the smallest id of each id's group, (count,) int64."""
+        _flatten(self.parents)
+        return self.parents
+
+    def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the ids that are not the smallest of their group, and the smallest."""
+        named = self.named()
+        others = np.flatnonzero(named != np.arange(len(named)))
+        return others, named[others]
+
+
+def neighbours(
+    vectors: Vectors, k: int, threshold: float = 0.95
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the k nearest other rows of each row, their cosines, and the duplicate group of each row.
+
+    Args:
+      vectors: (n, d) float32, unit rows.
+      k: 1 <= k < n.
+      threshold: in (0, 1]. Rows of a cosine of at least `threshold` - 1e-6 are joined, transitively.
+
+    Returns:
+      ids (n, k) int64, nearest first, of equal ones the smaller; cosines (n, k) float64; groups (n,) int64,
+      the smallest row number among the rows joined.
+
+    O(n² d / 2): one product of each pair of rows, used from both sides.
+
+    >>> ids, cosines, groups = neighbours(np.array([[1, 0], [0, 1], [1, 0]], np.float32), k=1)
+    >>> ids.ravel().tolist(), groups.tolist()
+    ([2, 0, 0], [0, 1, 0])
+
+    Raises:
+      SelectionError: an argument is out of its bounds.
+    """
+    rows = unit_rows(vectors, "neighbours")
+    n = len(rows)
+    k = whole_number(k, "k", 1, n - 1, f"[1, n - 1={n - 1}]", "neighbours")
+    if not 0 < threshold <= 1:
+        raise SelectionError(f"neighbours: threshold={threshold} is outside (0, 1]")
+    joins = Joins(n)
+    blocks = [
+        Searched(rows[first : first + TILE], np.arange(first, min(first + TILE, n)), Nearest.empty(0, k))
+        for first in range(0, n, TILE)
+    ]
+    blocks = [Searched(block.rows, block.ids, Nearest.empty(len(block.ids), k)) for block in blocks]
+    for number, block in enumerate(blocks):
+        for other in blocks[number:]:
+            search_each_other(block, other, threshold, joins)
+    ids = np.concatenate([block.nearest.ids for block in blocks])
+    cosines = np.concatenate([block.nearest.cosines for block in blocks])
+    return ids, cosines, joins.named()
+
+
+def search(
+    queries: Searched, rows: NDArray[np.float32], ids: NDArray[np.int64], threshold: float, joins: Joins,
+    device: str = "cpu",
+) -> None:
+    """Let `queries` look among (r, d) `rows` named `ids`, none of which they have looked at before."""
+    low, error = threshold - ROUNDING, _error(rows)
+    for start in range(0, len(queries.rows), TILE):
+        at = slice(start, start + TILE)
+        mine = (queries.rows[at], queries.ids[at], queries.nearest.ids[at], queries.nearest.cosines[at])
+        for other in range(0, len(rows), TILE):
+            theirs = rows[other : other + TILE]
+            _look(
+                product(mine[0], theirs, device), mine[0], mine[1], theirs, ids[other : other + TILE],
+                mine[2], mine[3], error, low, joins.parents,
+            )
+
+
+def search_each_other(
+    first: Searched, second: Searched, threshold: float, joins: Joins, device: str = "cpu"
+) -> None:
+    """Let two sets of rows look among each other; a set and itself, among all its rows."""
+    low, error = threshold - ROUNDING, _error(first.rows)
+    none = np.empty(0, np.int64)
+    for start in range(0, len(first.rows), TILE):
+        a = slice(start, start + TILE)
+        for other in range(start if first is second else 0, len(second.rows), TILE):
+            b = slice(other, other + TILE)
+            tile = product(first.rows[a], second.rows[b], device)
+            _look(
+                tile, first.rows[a], first.ids[a], second.rows[b], second.ids[b],
+                first.nearest.ids[a], first.nearest.cosines[a], error, low, joins.parents,
+            )
+            if first is second and start == other:
+                continue
+            # The same pairs from the other side; they are joined already.
+            _look(
+                _transposed(tile), second.rows[b], second.ids[b], first.rows[a], first.ids[a],
+                second.nearest.ids[b], second.nearest.cosines[b], error, np.inf, none,
+            )
+
+
+def product(queries: NDArray[np.float32], rows: NDArray[np.float32], device: str) -> NDArray[np.float32]:
+    """Return queries @ rows.T, (m, r) float32, computed in full float32 precision on `device`."""
+    if device == "cpu":
+        return np.asarray(queries @ rows.T)
+    return product_on_device(queries, rows, device)
+
+
+def product_on_device(
+    queries: NDArray[np.float32], rows: NDArray[np.float32], device: str
+) -> NDArray[np.float32]:
+    """As `product`, by torch."""
+    import torch
+
+    # An encoder may have allowed TF32, whose ten bits are no bound of this room.
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        made = torch.as_tensor(queries).to(device) @ torch.as_tensor(rows).to(device).T
+        return np.asarray(made.cpu().numpy())
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _error(rows: NDArray[np.float32]) -> float:
+    # Norms are within 1e-4 of 1; sixteen more units cover the rounding around the product.
+    return (rows.shape[1] + 16) * UNIT32 * 1.0003
+
+
+@compiled
+def _reaching(line: np.ndarray, start: int, stop: int, least: np.float32) -> int:
+    # A count has no order, so this becomes a vector loop; a maximum would not.
+    count = 0
+    for j in range(start, stop):
+        count += line[j] >= least
+    return count
+
+
+@compiled
+def _look(
+    products: np.ndarray,
+    queries: np.ndarray,
+    query_ids: np.ndarray,
+    rows: np.ndarray,
+    row_ids: np.ndarray,
+    ids: np.ndarray,
+    cosines: np.ndarray,
+    error: float,
+    low: float,
+    parents: np.ndarray,
+) -> None:
+    """Offer each row to each query, and join the pairs with a cosine of at least `low`."""
+    width = products.shape[1]
+    k = ids.shape[1]
+    near = np.empty(width, np.int64)
+    best = np.empty(k, np.float32)
+    for i in range(products.shape[0]):
+        line = products[i]
+        # A row is among the k nearest only if its product reaches the k-th exact cosine known, less ε; and
+        # the k-th largest product seen in this line, less 2ε.
+        reach = cosines[i, k - 1] - error
+        held = 0
+        seen = 0
+        for start in range(0, width, _CHUNK):
+            stop = min(start + _CHUNK, width)
+            if _reaching(line, start, stop, np.float32(min(reach, low - error))) == 0:
+                continue
+            for j in range(start, stop):
+                value = line[j]
+                if value < min(reach, low - error) or row_ids[j] == query_ids[i]:
+                    continue
+                if value >= low - error and (value >= low + error or dot(queries[i], rows[j]) >= low):
+                    _join(parents, query_ids[i], row_ids[j])
+                if value < reach:
+                    continue
+                near[held] = j
+                held += 1
+                if seen < k:
+                    best[seen] = value
+                    seen += 1
+                    place = seen - 1
+                elif value > best[k - 1]:
+                    best[k - 1] = value
+                    place = k - 1
+                else:
+                    continue
+                while place > 0 and best[place - 1] < best[place]:
+                    best[place - 1], best[place] = best[place], best[place - 1]
+                    place -= 1
+                if seen == k:
+                    reach = max(reach, best[k - 1] - 2.0 * error)
+        for held_at in range(held):
+            j = near[held_at]
+            if line[j] >= reach:
+                _insert(ids[i], cosines[i], row_ids[j], dot(queries[i], rows[j]))
+
+
+@compiled
+def _transposed(tile: np.ndarray) -> np.ndarray:
+    # In squares that fit the cache: five times as fast as a strided copy.
+    turned = np.empty((tile.shape[1], tile.shape[0]), tile.dtype)
+    for i in range(0, tile.shape[0], _CHUNK):
+        for j in range(0, tile.shape[1], _CHUNK):
+            for b in range(j, min(j + _CHUNK, tile.shape[1])):
+                for a in range(i, min(i + _CHUNK, tile.shape[0])):
+                    turned[b, a] = tile[a, b]
+    return turned
+
+
+@compiled
+def _insert(ids: np.ndarray, cosines: np.ndarray, new: int, cosine: float) -> None:
+    """Put one row at its place among the nearest: descending by cosine, then ascending by id."""
+    place = len(ids) - 1
+    if cosine < cosines[place] or (cosine == cosines[place] and new > ids[place] >= 0):
+        return
+    while place > 0 and (
+        cosine > cosines[place - 1] or (cosine == cosines[place - 1] and new < ids[place - 1])
+    ):
+        cosines[place], ids[place] = cosines[place - 1], ids[place - 1]
+        place -= 1
+    cosines[place], ids[place] = cosine, new
+
+
+@compiled
+def _merge(
+    ids: np.ndarray, cosines: np.ndarray, places: np.ndarray, more_ids: np.ndarray, more: np.ndarray
+) -> None:
+    for i in range(len(places)):
+        for j in range(more_ids.shape[1]):
+            if more_ids[i, j] < 0:
+                break
+            _insert(ids[places[i]], cosines[places[i]], more_ids[i, j], more[i, j])
+
+
+@compiled
+def _root(parents: np.ndarray, name: int) -> int:
+    while parents[name] != name:
+        parents[name] = parents[parents[name]]
+        name = parents[name]
+    return name
+
+
+@compiled
+def _join(parents: np.ndarray, a: int, b: int) -> None:
+    a, b = _root(parents, a), _root(parents, b)
+    # The smaller root stays one, so a root is the smallest id of its group.
+    parents[max(a, b)] = min(a, b)
+
+
+@compiled
+def _join_all(parents: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
+    for i in range(len(first)):
+        _join(parents, first[i], second[i])
+
+
+@compiled
+def _flatten(parents: np.ndarray) -> None:
+    # Parents are never above their children: one pass in ascending order reaches every root.
+    for i in range(len(parents)):
+        parents[i] = parents[parents[i]]
