@@ -41,6 +41,10 @@ class Census:
     """The partitions by label; None without a label column."""
     duplicates: list[int]
     """Indices whose id another accepted row of smaller index carries."""
+    units: list[int]
+    """Accepted rows of each unit."""
+    places: str
+    """Digest of which rows of which units are accepted."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,11 @@ def take_census(plan: Plan, bins: int | None, work: Work) -> Census:
     duplicates = _duplicate_ids(plan, work) if columns.id is not None else np.zeros(0, np.int64)
     reasons: Counter[str] = Counter()
     excluded = 0
+    units: list[int] = []
+    places = hashlib.sha256()
     for rows in all_rows(plan, work, duplicates):
+        units.append(int(rows.accepted.sum()))
+        places.update(np.packbits(rows.accepted).tobytes() + rows.planned.unit.rows.to_bytes(8, "little"))
         reasons.update(reason for reason in rows.reasons if reason is not None)
         excluded += int(rows.excluded.sum())
     rejected = reasons.total()
@@ -126,6 +134,8 @@ def take_census(plan: Plan, bins: int | None, work: Work) -> Census:
         excluded,
         _cut(plan, bins, work, duplicates) if columns.label is not None and accepted else None,
         duplicates.tolist(),
+        units,
+        places.hexdigest(),
     )
     work.write_json("census", key, asdict(census))
     return census

@@ -12,6 +12,10 @@ import pyarrow as pa
 import syllabus
 from syllabus.manifests import Fingerprint, ManifestWriter, budget, schema
 from syllabus.pipeline.census import Census, UnitRows, read_rows
+from syllabus.pipeline.hygiene.agreement import agreement
+from syllabus.pipeline.hygiene.findings import Findings, findings
+from syllabus.pipeline.hygiene.holdout import Holdout
+from syllabus.pipeline.hygiene.stage import Search
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.orders import Ordering
 from syllabus.pipeline.plan import Plan
@@ -36,6 +40,8 @@ class Made:
     groups: list[Group]
     ordering: Ordering
     work: Work
+    search: Search | None
+    holdout: Holdout | None
 
     def buckets(self) -> dict[Bucket, int]:
         """Return the rows of each bucket that has any, ascending."""
@@ -49,8 +55,9 @@ class Made:
 def commit(made: Made) -> dict[str, Any]:
     """Write the manifest; return its document."""
     buckets, total, n = made.buckets(), _sum(made), made.census.accepted
+    found = _findings(made)
     with ManifestWriter(made.options.output, overwrite=made.options.overwrite) as writer:
-        fingerprint = _write_examples(made, writer)
+        fingerprint = _write_examples(made, found, writer)
         importances = {
             each.name: write_importance(made, writer, each, buckets) for each in made.options.importances
         }
@@ -77,16 +84,34 @@ def commit(made: Made) -> dict[str, Any]:
             "subsets": _write_subsets(made, writer, buckets),
             "importances": importances,
             "orders": _write_order(made, writer),
+            **found.sections,
             **write_sketches(made, writer, total / n),
         }
         return writer.commit(description)
 
 
-def _write_examples(made: Made, writer: ManifestWriter) -> Fingerprint:
+def _findings(made: Made) -> Findings:
+    """What the neighbours say; it needs the index and label of every example at once, 12 bytes each."""
+    if made.search is None and made.holdout is None:
+        return Findings(None, None, {})
+    parts = [read_partitions(made.work, group) for group in made.groups]
+    index, partitions = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    cut = made.census.cut
+    if cut is None:
+        return findings(made.search, made.holdout, index, None, "class")
+
+    def agreeing(search: Search) -> np.ndarray:
+        return agreement(search, made.plan, made.census, made.work, partitions)
+
+    return findings(made.search, made.holdout, index, agreeing, cut.kind)
+
+
+def _write_examples(made: Made, found: Findings, writer: ManifestWriter) -> Fingerprint:
     """Examples and rejects, group by group: ids and labels from the rows, partitions from regroup."""
     fingerprint = Fingerprint()
     examples, rejects = writer.table(schema.EXAMPLES), writer.table(schema.REJECTS)
     duplicates = np.array(made.census.duplicates, np.int64)
+    position = 0
     for group in made.groups:
         index, partitions = read_partitions(made.work, group)
         first = 0
@@ -98,35 +123,31 @@ def _write_examples(made: Made, writer: ManifestWriter) -> Fingerprint:
             ids, labels = rows.ids.filter(kept), rows.labels.texts.filter(kept)
             given = labels if made.options.label is not None else None
             fingerprint.update(index[first:stop], ids, given, rows.content.filter(kept))
-            examples.write(_examples(rows, accepted, index[first:stop], ids, labels, partitions[first:stop]))
+            columns = {
+                "index": index[first:stop],
+                "id": ids,
+                "label": labels,
+                "partition": partitions[first:stop],
+            }
+            columns |= found.columns(position, position + stop - first)
+            examples.write(_examples(rows, accepted, columns))
+            position += stop - first
             if any(rows.reasons):
                 rejects.write(_rejects(rows))
             first = stop
     return fingerprint
 
 
-def _examples(
-    rows: UnitRows,
-    accepted: np.ndarray,
-    index: np.ndarray,
-    ids: pa.Array,
-    labels: pa.Array,
-    partitions: np.ndarray,
-) -> pa.Table:
+def _examples(rows: UnitRows, accepted: np.ndarray, columns: dict[str, Any]) -> pa.Table:
     unit = rows.planned.unit
-    count = len(index)
-    columns = {
-        "index": index,
-        "id": ids,
-        "label": labels,
-        "partition": partitions,
+    places = {
         "source_file": pa.array(unit.source_files()).filter(pa.array(accepted)),
         "source_row": unit.source_rows()[accepted],
-        # Left to the neighbours stage.
-        "neighbour_agreement": pa.nulls(count, pa.float32()),
-        "duplicate_group": pa.nulls(count, pa.int64()),
     }
-    return pa.table(columns, schema=schema.EXAMPLES.schema)
+    every = {**columns, **places}
+    return pa.table(
+        {name: every[name] for name in schema.EXAMPLES.schema.names}, schema=schema.EXAMPLES.schema
+    )
 
 
 def _rejects(rows: UnitRows) -> pa.Table:

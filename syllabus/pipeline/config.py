@@ -14,7 +14,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-LOCATIONS = ("source", "output", "work_dir")
+LOCATIONS = ("source", "output", "work_dir", "holdout")
 
 
 def read_options(config: Path | None, flags: dict[str, Any]) -> Options:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from syllabus.manifests import Manifest
+from syllabus.pipeline.hygiene.shown import holdout_lines, neighbour_lines
 
 SHOWN_PARTITIONS = 12
 HIGH_COSINE = 0.3
@@ -22,7 +23,7 @@ SUBSETS_LEGEND = (
 
 
 def print_description(console: Console, manifest: Manifest) -> None:
-    """Print counts, encoder, partitions, subsets, importances and orders of an opened manifest."""
+    """Print counts, encoder, neighbours, partitions, subsets, importances and orders of a manifest."""
     document = manifest.description
     counts, encoder = document["counts"], document["encoder"]
     console.print(Text(str(manifest.location), style="bold"), soft_wrap=True)
@@ -43,6 +44,8 @@ def print_description(console: Console, manifest: Manifest) -> None:
     _cosine(console, encoder.get("mean_cosine"))
     if "sketches" in document:
         console.print(f"sketches of {document['sketches']['dimension']} dimensions in 8 bits")
+    for line in (*neighbour_lines(document), *holdout_lines(document)):
+        console.print(line, soft_wrap=True, markup=False)
     for table in (_partitions(document), _subsets(document), _importances(document), _orders(document)):
         if table.row_count:
             console.print()

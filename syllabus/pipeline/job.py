@@ -14,9 +14,12 @@ from rich.console import Console
 
 from syllabus.manifests import ManifestError, budget, check_target
 from syllabus.pipeline import embed, progress, runners, selection_pipeline
-from syllabus.pipeline.census import check_census, check_fractions, take_census
+from syllabus.pipeline.census import Census, check_census, check_fractions, take_census
 from syllabus.pipeline.commit import Made, commit
 from syllabus.pipeline.errors import JobError, UserError
+from syllabus.pipeline.hygiene import stage as hygiene
+from syllabus.pipeline.hygiene.blocks import Wanted, vectors_of_plan
+from syllabus.pipeline.hygiene.holdout import Holdout, make_holdout, plan_holdout
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.orders import Ordering, check_memory
 from syllabus.pipeline.plan import Plan, make_plan
@@ -24,7 +27,7 @@ from syllabus.pipeline.regroup import RegroupUnits, groups_digest, make_groups, 
 from syllabus.pipeline.select import Selecting, check_rankings
 from syllabus.pipeline.sketching import check_sketches
 from syllabus.pipeline.threads import limit_threads
-from syllabus.pipeline.transform import check_partitions, final_dimension, fit_transform
+from syllabus.pipeline.transform import Transform, check_partitions, final_dimension, fit_transform
 from syllabus.pipeline.work import Work
 
 SUBSET_ROW_BYTES = 12
@@ -69,9 +72,11 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     stages: list[StageRun] = []
     with _timed(stages, "plan", "units") as stage:
         plan = make_plan(options)
+        tested = plan_holdout(options) if options.holdout is not None else None
         stage.new = len(plan.units)
     dimension = final_dimension(options, plan.identity.dimension)
     check_sketches(options, dimension)
+    hygiene.check_neighbours(options, plan.source_rows)
     if not options.where:
         # Rejects may yet make a budget smaller; what is hopeless now is said now.
         check_memory(options, plan.source_rows, dimension)
@@ -80,17 +85,24 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     work.store.sweep()
     with _timed(stages, "embed", "rows") as stage:
         _embed(options, plan, work, console, stage)
+    if tested is not None:
+        with _timed(stages, "holdout", "rows") as stage:
+            _embed(options, tested, work, console, stage)
     with _timed(stages, "census", "rows") as stage:
         census = take_census(plan, options.bins, work)
         check_census(census, options, plan)
         check_memory(options, census.accepted, dimension)
         transform, fitted = fit_transform(options, plan, census, work)
         stage.new = plan.source_rows
+    search = holdout = None
+    if options.neighbours or tested is not None:
+        with _timed(stages, "neighbours", "shards") as stage:
+            search, holdout = _neighbours(options, plan, tested, census, transform, work, console, stage)
     layout = make_layout(options, census, transform)
     check_rankings(options, layout.largest(census.accepted, options.bucket_size))
     groups = make_groups(plan, layout, dimension, options.memory_per_worker, fitted, census)
     ordering = Ordering(Selecting(options, groups_digest(groups)), census.accepted, dimension)
-    made = Made(options, plan, census, layout, groups, ordering, work)
+    made = Made(options, plan, census, layout, groups, ordering, work, search, holdout)
     with _timed(stages, "select", "shards") as stage:
         regroup = RegroupUnits(
             plan.columns, layout, transform, census.duplicates, work, options.threads_per_worker
@@ -147,6 +159,43 @@ def _embed(options: Options, plan: Plan, work: Work, console: Console, stage: St
 
     with progress.watching(console, "embed", stage.new, "rows", done):
         stage.counters = runners.run(options, "embed", lambda p: embed.build(p, plan, work, missing))
+
+
+def _neighbours(
+    options: Options,
+    plan: Plan,
+    tested: Plan | None,
+    census: Census,
+    transform: Transform,
+    work: Work,
+    console: Console,
+    stage: StageRun,
+) -> tuple[hygiene.Search | None, Holdout | None]:
+    """Search the neighbours of all examples, and those of the test data among them."""
+    vectors = vectors_of_plan(options, plan, census, transform, work)
+    search = holdout = None
+    if options.neighbours:
+        search = hygiene.make_search(Wanted(vectors, options.neighbours, options.duplicate_threshold))
+    if tested is not None:
+        holdout = make_holdout(options, tested, vectors, transform, work)
+    while True:
+        expected = set(hygiene.keys(search, holdout))
+        missing = expected - work.keys("neighbours")
+        stage.reused, stage.new = len(expected) - len(missing), len(missing)
+        if missing:
+
+            def done(missing: set[str] = missing) -> int:
+                return len(missing & work.keys("neighbours"))
+
+            def build(pipeline: Any, search: hygiene.Search | None = search) -> None:
+                hygiene.build(pipeline, search, holdout)
+
+            with progress.watching(console, "neighbours", len(missing), "shards", done):
+                stage.counters = runners.run(options, "neighbours", build)
+        wider = hygiene.widened(search) if search is not None else None
+        if wider is None:
+            return search, holdout
+        search = wider
 
 
 def _select(options: Options, made: Made, regroup: RegroupUnits, console: Console, stage: StageRun) -> None:

@@ -67,7 +67,7 @@ def cut_classes(all_rows: Callable[[], Iterator[RowLabels]]) -> Cut:
     for rows in all_rows():
         listed |= rows.lists.null_count < len(rows.lists)
         _count(counts, rows.texts)
-        _count(members, _lists(rows).flatten())
+        _count(members, lists_of(rows).flatten())
     if not listed:
         names = sorted(counts, key=str.encode)
         return Cut("class", tuple(names), tuple(counts[name] for name in names))
@@ -102,15 +102,15 @@ def _count(counts: Counter[str], names: pa.Array) -> None:
     counts.update({pair["values"]: pair["counts"] for pair in pc.value_counts(names).to_pylist()})
 
 
-def _lists(rows: RowLabels) -> pa.Array:
-    """The lists of all rows; a class that stands alone among lists is a list of one."""
+def lists_of(rows: RowLabels) -> pa.Array:
+    """Return the lists of all rows; a class that stands alone among lists is a list of one."""
     alone = pa.ListArray.from_arrays(pa.array(np.arange(len(rows.texts) + 1), pa.int32()), rows.texts)
     return pc.coalesce(rows.lists, alone) if len(alone) else alone
 
 
 def _rarest(rows: RowLabels, vocabulary: pa.Array) -> np.ndarray:
     """Return the (rows,) place in the vocabulary of the rarest class of each row; its length where none."""
-    lists = _lists(rows)
+    lists = lists_of(rows)
     rarest = np.full(len(lists), len(vocabulary), np.int64)
     places = pc.index_in(lists.flatten(), vocabulary).to_numpy()
     np.minimum.at(rarest, pc.list_parent_indices(lists).to_numpy(), places)

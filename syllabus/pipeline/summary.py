@@ -7,6 +7,7 @@ import shlex
 from rich.console import Console
 from rich.table import Table
 
+from syllabus.pipeline.hygiene.shown import holdout_lines
 from syllabus.pipeline.job import Outcome
 
 
@@ -26,6 +27,8 @@ def print_summary(console: Console, outcome: Outcome) -> None:
     if counts["rejected"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts["reasons"].items())
         console.print(f"{counts['rejected']:,} rows were rejected: {reasons}; see rejects/", soft_wrap=True)
+    for line in holdout_lines(outcome.document):
+        console.print(line, soft_wrap=True, markup=False)
     halvings = sum(stage.counters.get("out_of_memory", 0) for stage in outcome.stages)
     if halvings:
         console.print(

@@ -111,7 +111,7 @@ def _sample(options: Options, plan: Plan, census: Census, work: Work) -> np.ndar
     parts = []
     for planned in plan.units:
         rows = read_rows(plan.columns, work, planned, duplicates)
-        chosen = rows.accepted & (_mix(rows.index.astype(np.uint64), options.seed).astype(np.float64) < limit)
+        chosen = rows.accepted & (mix(rows.index.astype(np.uint64), options.seed).astype(np.float64) < limit)
         if chosen.any():
             parts.append(
                 vectors_of(work.read("embed", planned.embed_key, ["vector"]).column("vector"))[chosen]
@@ -119,8 +119,8 @@ def _sample(options: Options, plan: Plan, census: Census, work: Work) -> np.ndar
     return np.concatenate(parts)
 
 
-def _mix(index: np.ndarray, seed: int) -> np.ndarray:
-    """SplitMix64's finaliser on index and seed (Steele, Lea and Flood, 2014)."""
+def mix(index: np.ndarray, seed: int) -> np.ndarray:
+    """Return (n,) uint64 hashes of (n,) uint64 `index`: SplitMix64's finaliser (Steele et al., 2014)."""
     with np.errstate(over="ignore"):
         value = index + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
         value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

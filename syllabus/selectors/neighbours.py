@@ -1,7 +1,7 @@
-"""The nearest other rows by cosine, and the pairs above a threshold, found by float32 products and decided exactly.
+"""The nearest other rows by cosine, and the pairs above a threshold: found by products, decided exactly.
 
 A product G = Q Xᵀ of unit rows in float32, summed in any order, errs by at most ε = (d + 16) 2^-24. It rules
-out all but a few pairs; `exact.dot` (float64, one fixed order) decides the rest, equal ones by the smaller id.
+out all but a few pairs; `exact.dot` (float64, in one order) decides the rest, equal ones by the smaller id.
 So the result is that of computing every pair exactly, whatever the blocks, the threads or the device of the
 product: parts of the data may be searched anywhere, in any order, and their results merged.
 """
@@ -16,9 +16,10 @@ from .errors import SelectionError
 from .exact import UNIT32, dot
 from .validation import Vectors, unit_rows, whole_number
 
-TILE = 2000  # rows of a product: 16 MB, as fast as larger ones; a power of two would have its columns meet in the cache
+# Rows of a product: 16 MB, as fast as larger ones. In a power of two its columns would meet in the cache.
+TILE = 2000
 ROUNDING = 1e-6
-"""What a threshold allows below itself: rows of float32 have norm 1 to about 1e-7, copies a cosine of 1 - 1e-7."""
+"""What a threshold allows below itself: norms are 1 to about 1e-7, so copies have a cosine of 1 - 1e-7."""
 
 _CHUNK = 64
 
@@ -125,7 +126,11 @@ def neighbours(
 
 
 def search(
-    queries: Searched, rows: NDArray[np.float32], ids: NDArray[np.int64], threshold: float, joins: Joins,
+    queries: Searched,
+    rows: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    threshold: float,
+    joins: Joins,
     device: str = "cpu",
 ) -> None:
     """Let `queries` look among (r, d) `rows` named `ids`, none of which they have looked at before."""
@@ -136,8 +141,16 @@ def search(
         for other in range(0, len(rows), TILE):
             theirs = rows[other : other + TILE]
             _look(
-                product(mine[0], theirs, device), mine[0], mine[1], theirs, ids[other : other + TILE],
-                mine[2], mine[3], error, low, joins.parents,
+                product(mine[0], theirs, device),
+                mine[0],
+                mine[1],
+                theirs,
+                ids[other : other + TILE],
+                mine[2],
+                mine[3],
+                error,
+                low,
+                joins.parents,
             )
 
 
@@ -153,15 +166,31 @@ def search_each_other(
             b = slice(other, other + TILE)
             tile = product(first.rows[a], second.rows[b], device)
             _look(
-                tile, first.rows[a], first.ids[a], second.rows[b], second.ids[b],
-                first.nearest.ids[a], first.nearest.cosines[a], error, low, joins.parents,
+                tile,
+                first.rows[a],
+                first.ids[a],
+                second.rows[b],
+                second.ids[b],
+                first.nearest.ids[a],
+                first.nearest.cosines[a],
+                error,
+                low,
+                joins.parents,
             )
             if first is second and start == other:
                 continue
             # The same pairs from the other side; they are joined already.
             _look(
-                _transposed(tile), second.rows[b], second.ids[b], first.rows[a], first.ids[a],
-                second.nearest.ids[b], second.nearest.cosines[b], error, np.inf, none,
+                _transposed(tile),
+                second.rows[b],
+                second.ids[b],
+                first.rows[a],
+                first.ids[a],
+                second.nearest.ids[b],
+                second.nearest.cosines[b],
+                error,
+                np.inf,
+                none,
             )
 
 
@@ -190,7 +219,7 @@ def product_on_device(
 
 def _error(rows: NDArray[np.float32]) -> float:
     # Norms are within 1e-4 of 1; sixteen more units cover the rounding around the product.
-    return (rows.shape[1] + 16) * UNIT32 * 1.0003
+    return float((rows.shape[1] + 16) * UNIT32 * 1.0003)
 
 
 @compiled

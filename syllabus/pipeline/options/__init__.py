@@ -1,7 +1,8 @@
 """Every option of the job, under one name in TOML, flags and Python.
 
 Each field's description is the help text of its flag. A group of options is a file: where things are
-(`locations`), what an example is (`data`), what is chosen (`selection`), how the job runs (`running`).
+(`locations`), what an example is (`data`), what is chosen (`selection`), what near neighbours tell
+(`hygiene`), how the job runs (`running`).
 """
 
 from syllabus.pipeline.options.every import Options

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from syllabus.pipeline.options.data import Data
+from syllabus.pipeline.options.hygiene import Hygiene
 from syllabus.pipeline.options.locations import Locations
 from syllabus.pipeline.options.running import Running
 from syllabus.pipeline.options.selection import Choosing
@@ -20,7 +21,7 @@ UNRECORDED = (
 
 
 # The fields follow one another from the last base to the first: locations come first in the help.
-class Options(Running, Choosing, Data, Locations):
+class Options(Running, Hygiene, Choosing, Data, Locations):
     """The options of one job. Frozen; every field is checked when it is made."""
 
     def recorded(self) -> dict[str, Any]:

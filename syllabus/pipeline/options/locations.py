@@ -20,7 +20,11 @@ class Locations(Group):
         None, description="Directory of the shards that a rerun reuses. [default: OUTPUT.work]"
     )
 
-    @field_validator("source", "output", "work_dir", mode="before")
+    holdout: str | None = Field(
+        None, description="Test data of the same form: its near-duplicates among the examples are reported."
+    )
+
+    @field_validator("source", "output", "work_dir", "holdout", mode="before")
     @classmethod
     def _absolute(cls, value: Any) -> Any:
         if isinstance(value, os.PathLike):
@@ -37,6 +41,10 @@ class Locations(Group):
             if _within(value, self.source):
                 place = "is the source itself" if _within(self.source, value) else "lies in the source"
                 raise ValueError(f"{name}={value!r}: {place}; a rerun would take it for data")
+        if self.holdout is not None:
+            for inner, outer in ((self.holdout, self.source), (self.source, self.holdout)):
+                if _within(inner, outer):
+                    raise ValueError(f"holdout={self.holdout!r}: has files in common with the source")
         for name, value in (("source", self.source), ("work_dir", self.work)):
             if _within(value, self.output):
                 raise ValueError(
