@@ -1,8 +1,8 @@
 """How well each example's label agrees with those of its nearest neighbours.
 
-Classes: the share of the neighbours with the same one. Lists of classes: the mean Jaccard index |A ∩ B| / |A ∪ B|
-with theirs, 1 where both are empty. Numbers: the distance from the neighbours' mean, in standard deviations of
-that distance over all examples; their own spread would be 0 where ten neighbours are equal.
+Classes: the share of the neighbours with the same one. Lists of classes: the mean Jaccard index with theirs,
+|A ∩ B| / |A ∪ B|, 1 where both are empty. Numbers: the distance from the neighbours' mean, in standard
+deviations of that distance over all examples; their own spread would be 0 where ten neighbours are equal.
 """
 
 from __future__ import annotations

@@ -27,7 +27,11 @@ SHOWN_PAIRS = 20
 def plan_holdout(options: Options) -> Plan:
     """Return the plan of the test data: its contents in the same column, whatever else its rows have."""
     assert options.holdout is not None
-    plan = make_plan(options.model_copy(update={"source": options.holdout, "label": None, "id": None, "bins": None, "where": ()}))
+    plan = make_plan(
+        options.model_copy(
+            update={"source": options.holdout, "label": None, "id": None, "bins": None, "where": ()}
+        )
+    )
     return replace(plan, units=tuple(unit for unit in plan.units if unit.unit.rows))
 
 
