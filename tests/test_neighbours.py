@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from syllabus.selectors import SelectionError
 from syllabus.selectors import neighbours as module
-from syllabus.selectors.neighbours import Joins, Nearest, Searched, neighbours, product_on_device, search
+from syllabus.selectors.joins import Joins
+from syllabus.selectors.neighbours import Nearest, Searched, neighbours, product_on_device, search
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

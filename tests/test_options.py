@@ -163,6 +163,7 @@ def test_toml_and_flags_give_equal_options(tmp_path, monkeypatch):
         budgets = "sqrt"\norder = "none"\npasses = 2\nsketch_dim = 8\nbins = 9\nbucket_size = 99\nseed = 5
         workers = 2\nthreads_per_worker = 3\nmemory_per_worker = 1.5\nmax_reject_rate = 0.2
         runner = "PrismRunner"\noverwrite = true\nrunner_options = ["--a=b", "-c"]\nwhere = ["a=b", "c=d=e"]
+        holdout = "data/test.d"\nneighbours = 7\nduplicate_threshold = 0.8
     """
     (tmp_path / "job.toml").write_text(text)
     from_file = read_options(tmp_path / "job.toml", {})

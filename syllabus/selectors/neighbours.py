@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .compiled import compiled
 from .errors import SelectionError
 from .exact import UNIT32, dot
+from .joins import Joins, join
 from .validation import Vectors, unit_rows, whole_number
 
 # Rows of a product: 16 MB, as fast as larger ones. In a power of two its columns would meet in the cache.
@@ -59,28 +60,6 @@ class Searched:
     rows: NDArray[np.float32]
     ids: NDArray[np.int64]
     nearest: Nearest
-
-
-class Joins:
-    """Groups of ids below `count`, joined pair by pair and named by their smallest id."""
-
-    def __init__(self, count: int) -> None:
-        self.parents: NDArray[np.int64] = np.arange(count)
-
-    def join(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
-        """Join first[i] with second[i]; (m,) int64 each."""
-        _join_all(self.parents, first, second)
-
-    def named(self) -> NDArray[np.int64]:
-        """Return the smallest id of each id's group, (count,) int64."""
-        _flatten(self.parents)
-        return self.parents
-
-    def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the ids that are not the smallest of their group, and the smallest."""
-        named = self.named()
-        others = np.flatnonzero(named != np.arange(len(named)))
-        return others, named[others]
 
 
 def neighbours(
@@ -265,7 +244,7 @@ def _look(
                 if value < min(reach, low - error) or row_ids[j] == query_ids[i]:
                     continue
                 if value >= low - error and (value >= low + error or dot(queries[i], rows[j]) >= low):
-                    _join(parents, query_ids[i], row_ids[j])
+                    join(parents, query_ids[i], row_ids[j])
                 if value < reach:
                     continue
                 near[held] = j
@@ -325,31 +304,3 @@ def _merge(
             if more_ids[i, j] < 0:
                 break
             _insert(ids[places[i]], cosines[places[i]], more_ids[i, j], more[i, j])
-
-
-@compiled
-def _root(parents: np.ndarray, name: int) -> int:
-    while parents[name] != name:
-        parents[name] = parents[parents[name]]
-        name = parents[name]
-    return name
-
-
-@compiled
-def _join(parents: np.ndarray, a: int, b: int) -> None:
-    a, b = _root(parents, a), _root(parents, b)
-    # The smaller root stays one, so a root is the smallest id of its group.
-    parents[max(a, b)] = min(a, b)
-
-
-@compiled
-def _join_all(parents: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
-    for i in range(len(first)):
-        _join(parents, first[i], second[i])
-
-
-@compiled
-def _flatten(parents: np.ndarray) -> None:
-    # Parents are never above their children: one pass in ascending order reaches every root.
-    for i in range(len(parents)):
-        parents[i] = parents[parents[i]]

@@ -21,7 +21,8 @@ from syllabus.pipeline.sources import Columns
 from syllabus.pipeline.threads import limit_threads
 from syllabus.pipeline.transform import Transform
 from syllabus.pipeline.work import Work, digest_of, key_of, vectors_of
-from syllabus.selectors.neighbours import Joins, Nearest
+from syllabus.selectors.joins import Joins
+from syllabus.selectors.neighbours import Nearest
 
 
 @dataclass(frozen=True)

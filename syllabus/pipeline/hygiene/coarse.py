@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 from syllabus.pipeline.hygiene.blocks import Wanted
 from syllabus.pipeline.transform import mix
 from syllabus.selectors import kmeans
-from syllabus.selectors.neighbours import Joins, Nearest, Searched, search
+from syllabus.selectors.joins import Joins
+from syllabus.selectors.neighbours import Nearest, Searched, search
 
 SAMPLE = 65_536
 QUERIES = 1024

@@ -10,7 +10,8 @@ import numpy as np
 
 from syllabus.pipeline.busy import busy
 from syllabus.pipeline.hygiene.blocks import Block, Wanted
-from syllabus.selectors.neighbours import Joins, Nearest, Searched, search_each_other
+from syllabus.selectors.joins import Joins
+from syllabus.selectors.neighbours import Nearest, Searched, search_each_other
 
 BLOCK_ROWS = 8192
 PART_PAIRS = 12

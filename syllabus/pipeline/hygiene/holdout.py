@@ -17,7 +17,8 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.plan import Plan, make_plan
 from syllabus.pipeline.transform import Transform
 from syllabus.pipeline.work import Work
-from syllabus.selectors.neighbours import ROUNDING, Joins, Nearest, Searched, search
+from syllabus.selectors.joins import Joins
+from syllabus.selectors.neighbours import ROUNDING, Nearest, Searched, search
 
 BLOCK_ROWS = 65_536
 QUERY_ROWS = 8192

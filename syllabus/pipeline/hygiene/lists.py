@@ -21,7 +21,8 @@ from syllabus.pipeline.busy import busy
 from syllabus.pipeline.hygiene.blocks import Block, Wanted
 from syllabus.pipeline.hygiene.coarse import Coarse
 from syllabus.pipeline.work import Work, note_of, vectors_column, vectors_of
-from syllabus.selectors.neighbours import Joins, Nearest, Searched, search
+from syllabus.selectors.joins import Joins
+from syllabus.selectors.neighbours import Nearest, Searched, search
 
 ROUTED_ROWS = 65_536
 BUNDLES = 16

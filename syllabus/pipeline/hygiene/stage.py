@@ -16,7 +16,8 @@ from syllabus.pipeline.hygiene.blocks import Wanted
 from syllabus.pipeline.hygiene.coarse import fit_coarse
 from syllabus.pipeline.hygiene.holdout import CompareHoldout, Holdout
 from syllabus.pipeline.options import Options
-from syllabus.selectors.neighbours import Joins, Nearest
+from syllabus.selectors.joins import Joins
+from syllabus.selectors.neighbours import Nearest
 
 EXACT_ROWS = 100_000
 """Above it coarse lists: an exact search costs a core a minute at 100,000 × 384, four at 200,000."""
