@@ -119,6 +119,7 @@ def label_noise(share: float, lr: float, fractions: list[float], only: str) -> N
                 "flip_flop": ("fresh", lambda: "flip_flop"),
                 "herding, fixed": ("fresh", lambda: "herding"),
                 "GraB pair from herding": ("fresh", lambda: GraB("pair", start="herding")),
+                "greedy": ("fresh", lambda: GraB("greedy")),
             }
         else:
             orders |= {
@@ -133,18 +134,23 @@ def label_noise(share: float, lr: float, fractions: list[float], only: str) -> N
             if only not in name:
                 continue
             gaps = []
-            for seed in range(SEEDS):
-                curriculum = Curriculum(
-                    manifest, fraction, epochs, schedule, seed=seed, budgets="proportional"
-                )
-                sampler = ManifestSampler(curriculum, order())
-                gaps.append(final(x, y, sampler, lr, epochs) - best)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                for seed in range(SEEDS):
+                    curriculum = Curriculum(
+                        manifest, fraction, epochs, schedule, seed=seed, budgets="proportional"
+                    )
+                    sampler = ManifestSampler(curriculum, order())
+                    gaps.append(final(x, y, sampler, lr, epochs) - best)
             gap = statistics.mean(gaps)
             base = base or gap
             spread = statistics.stdev(gaps)
             print(
                 f"  fraction {fraction:3g}  {name:24}{gap:9.5f} ±{spread:8.5f}{gap / base:8.2f}", flush=True
             )
+            said = {str(warning.message) for warning in caught if str(warning.message).startswith("GraB")}
+            for message in said:
+                print(f"      {message}")
 
 
 def main() -> None:
@@ -156,8 +162,6 @@ def main() -> None:
     parser.add_argument("--fractions", type=float, nargs="+", default=[1.0, 0.1, 0.3])
     parser.add_argument("--only", default="", help="rows whose name holds this")
     arguments = parser.parse_args()
-    # That milo's epochs are drawn anew is what one of the rows shows.
-    warnings.simplefilter("ignore", UserWarning)
     torch.set_num_threads(1)
     label_noise(arguments.labels, arguments.lr, arguments.fractions, arguments.only)
 

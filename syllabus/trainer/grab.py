@@ -231,7 +231,7 @@ class GraB:
             self._warned = True
             warnings.warn(
                 f"GraB: {found}, so its order is that of 'shuffle' and nothing is gained; schedule 'fresh',"
-                " refresh_every above 1 or fraction 1 give sets that come again",
+                " refresh_every above 1 or fraction 1 give sets that come again; drawn ones: order 'balance'",
                 stacklevel=2,
             )
 

@@ -24,7 +24,7 @@ class FullGradients:
         sketch: to give GraB `sketch.width` numbers an example instead of d.
 
     Cost: several times a plain step, since the gradient of a batch is one matrix product and the gradients of
-    its examples are as many outer products. Memory: B d numbers.
+    its examples are as many outer products. Memory: B d numbers, twice: as they are made, and as rows.
     """
 
     def __init__(
@@ -34,7 +34,8 @@ class FullGradients:
         sketch: CountSketch | None = None,
     ) -> None:
         self._model, self._sketch = model, sketch
-        self._rows: Rows | None = None
+        self._pieces: list[torch.Tensor] = []
+        self._rows = torch.empty(0, 0)
 
         def own(parameters: Any, rest: Any, inputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
             outputs = functional_call(model, (parameters, rest), (inputs[None],))
@@ -58,13 +59,25 @@ class FullGradients:
         for name, parameter in trained.items():
             mean = gradients[name].mean(0) * scale
             parameter.grad = mean if parameter.grad is None else parameter.grad + mean
-        pieces = [gradient.flatten(1) for gradient in gradients.values()]
-        self._rows = self._sketch(pieces) if self._sketch is not None else Rows(torch.cat(pieces, 1).float())
+        self._pieces = [gradient.flatten(1) for gradient in gradients.values()]
         return losses.detach()
 
     def __call__(self) -> Rows:
-        """Return the features of the last `backward`, once: (B, d), or (B, width) of the sketch."""
-        if self._rows is None:
+        """Return the features of the last `backward`, once: (B, d), or (B, width) of the sketch.
+
+        Rows without a sketch are overwritten by the next call: asking the system for so much memory at every
+        step would take longer than to fill it.
+        """
+        if not self._pieces:
             raise TrainerError("FullGradients: no backward pass since the last call; call it after each")
-        rows, self._rows = self._rows, None
-        return rows
+        pieces, self._pieces = self._pieces, []
+        if self._sketch is not None:
+            return self._sketch(pieces)
+        size, width = len(pieces[0]), sum(piece.shape[1] for piece in pieces)
+        if len(self._rows) < size or self._rows.device != pieces[0].device:
+            self._rows = torch.empty(size, width, device=pieces[0].device)
+        rows, start = self._rows[:size], 0
+        for piece in pieces:
+            rows[:, start : start + piece.shape[1]] = piece
+            start += piece.shape[1]
+        return Rows(rows)
