@@ -75,7 +75,7 @@ class FullGradients:
             return self._sketch(pieces)
         size, width = len(pieces[0]), sum(piece.shape[1] for piece in pieces)
         if len(self._rows) < size or self._rows.device != pieces[0].device:
-            self._rows = torch.empty(size, width, device=pieces[0].device)
+            self._rows = torch.empty(size, width, dtype=torch.float32, device=pieces[0].device)
         rows, start = self._rows[:size], 0
         for piece in pieces:
             rows[:, start : start + piece.shape[1]] = piece
