@@ -37,6 +37,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python benchmarks/selection.py
 	$(BIN)/python benchmarks/peers.py --quick
+	$(BIN)/python benchmarks/sampler.py --n 1000000
 
 clean:
 	rm -rf $(VENV) runs examples/*/data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -202,7 +203,8 @@ class Curriculum:
         """Return the examples that may be drawn, by partition and rank, and (n,) float64, log p of each."""
         if importance not in self._weights:
             table = f"importances/{importance}"
-            index, p = self.manifest.column(table, "index"), self.manifest.column(table, "probability")
+            with ThreadPoolExecutor(2) as pool:  # decoding leaves Python's lock alone
+                index, p = pool.map(lambda name: self.manifest.column(table, name), ("index", "probability"))
             starts = starts_of(self.manifest.partition_sizes)
             if self._kept is not None:
                 known = np.zeros(int(index.max()) + 1, np.bool_)
