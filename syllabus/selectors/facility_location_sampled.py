@@ -54,28 +54,27 @@ def _run(
     first: int,
 ) -> None:
     n = rows.shape[0]
-    # A sum of n positive float32 terms, each rounded, in any order; an entry and a floor are off by ε.
-    stretch = 1.0 + 2.0 * UNIT32 * (n + 2)
-    loose = 2.0 * n * error * slope
+    stretch = 1.0 + 2.0 * UNIT32 * (n + 2)  # a sum of n positive float32 terms, each rounded, in any order
     bounds = np.full(n, np.inf)
     exact_at = np.full(n, -1)  # the pick at which a bound was last an exact gain
     remaining = pool.shape[0]
     for t in range(first, picks.shape[0]):
         drawn = min(size, remaining)
         sample_to_front(pool, remaining, drawn, child(key, t))
-        # The largest old gain first: what it is sure of rules out most of the others.
+        # The largest old gain first: its bound now leaves most others as they are. That is no verdict: what
+        # is left as it is still has a bound, and its exact gain is taken below if that reaches the best.
         first_place = 0
         for place in range(1, drawn):
             if bounds[pool[place]] > bounds[pool[first_place]]:
                 first_place = place
-        sure = -np.inf  # what the pick's gain is at least
+        reach = -np.inf
         for turn in range(drawn):
             place = first_place if turn == 0 else (0 if turn == first_place else turn)
             index = pool[place]
-            if bounds[index] >= sure:
+            if bounds[index] >= reach:
                 bound = _excess(kernel[index], floors) * slope * stretch
                 bounds[index] = min(bounds[index], bound)
-                sure = max(sure, bound / (stretch * stretch) - loose)
+                reach = max(reach, bound)
         chosen = -1
         best = -np.inf
         while True:
