@@ -36,6 +36,7 @@ test-engines: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python benchmarks/selection.py
+	$(BIN)/python benchmarks/neighbours.py --rows 20000 110000
 	$(BIN)/python benchmarks/peers.py --quick
 	$(BIN)/python benchmarks/sampler.py --n 1000000
 
