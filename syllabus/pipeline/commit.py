@@ -12,6 +12,7 @@ import pyarrow as pa
 import syllabus
 from syllabus.manifests import Fingerprint, ManifestWriter, budget, schema
 from syllabus.pipeline.census import Census, UnitRows, read_rows
+from syllabus.pipeline.guide import Guide
 from syllabus.pipeline.hygiene.agreement import agreement
 from syllabus.pipeline.hygiene.findings import Findings, findings
 from syllabus.pipeline.hygiene.holdout import Holdout
@@ -42,6 +43,7 @@ class Made:
     work: Work
     search: Search | None
     holdout: Holdout | None
+    guide: Guide | None
 
     def buckets(self) -> dict[Bucket, int]:
         """Return the rows of each bucket that has any, ascending."""
@@ -85,6 +87,7 @@ def commit(made: Made) -> dict[str, Any]:
             "importances": importances,
             "orders": _write_order(made, writer),
             **found.sections,
+            **({"guide": made.guide.described()} if made.guide is not None else {}),
             **write_sketches(made, writer, total / n),
         }
         return writer.commit(description)

@@ -14,7 +14,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-LOCATIONS = ("source", "output", "work_dir", "holdout")
+LOCATIONS = ("source", "output", "work_dir", "holdout", "query", "private")
 
 
 def read_options(config: Path | None, flags: dict[str, Any]) -> Options:

@@ -17,6 +17,7 @@ from syllabus.pipeline import embed, progress, runners, selection_pipeline
 from syllabus.pipeline.census import Census, check_census, check_fractions, take_census
 from syllabus.pipeline.commit import Made, commit
 from syllabus.pipeline.errors import JobError, UserError
+from syllabus.pipeline.guide import check_guide, make_guide
 from syllabus.pipeline.hygiene import stage as hygiene
 from syllabus.pipeline.hygiene.blocks import Wanted, vectors_of_plan
 from syllabus.pipeline.hygiene.holdout import Holdout, make_holdout, plan_holdout
@@ -83,6 +84,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         check_fractions(options, plan.source_rows)
     _announce(options, plan.source_rows, console)
     work.store.sweep()
+    guide = make_guide(options, plan, work)
     with _timed(stages, "embed", "rows") as stage:
         _embed(options, plan, work, console, stage)
     if tested is not None:
@@ -99,10 +101,14 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         with _timed(stages, "neighbours", "shards") as stage:
             search, holdout = _neighbours(options, plan, tested, census, transform, work, console, stage)
     layout = make_layout(options, census, transform)
-    check_rankings(options, layout.largest(census.accepted, options.bucket_size))
+    largest = layout.largest(census.accepted, options.bucket_size)
+    check_rankings(options, largest)
+    check_guide(guide, largest, options)
     groups = make_groups(plan, layout, dimension, options.memory_per_worker, fitted, census)
-    ordering = Ordering(Selecting(options, groups_digest(groups)), census.accepted, dimension)
-    made = Made(options, plan, census, layout, groups, ordering, work, search, holdout)
+    guided = guide.store(transform, fitted, work) if guide is not None else None
+    selecting = Selecting(options, groups_digest(groups), guided)
+    ordering = Ordering(selecting, census.accepted, dimension)
+    made = Made(options, plan, census, layout, groups, ordering, work, search, holdout, guide)
     with _timed(stages, "select", "shards") as stage:
         regroup = RegroupUnits(
             plan.columns, layout, transform, census.duplicates, work, options.threads_per_worker

@@ -93,7 +93,7 @@ def make_plan(options: Options) -> Plan:
         PlannedUnit(
             unit,
             int(index),
-            _embed_key(unit, columns, source.format_of(unit.file), determining, spec),
+            embed_key(unit, columns, source.format_of(unit.file), determining, spec),
             _rows_key(unit, columns, source.format_of(unit.file)),
         )
         for unit, index in zip(units, first[:-1], strict=True)
@@ -139,9 +139,8 @@ def _rows_of(unit: Unit, form: str) -> dict[str, object]:
     return {"digest": unit.digest, "form": form, "first_row": unit.first_row, "rows": unit.rows}
 
 
-def _embed_key(
-    unit: Unit, columns: Columns, form: str, identity: dict[str, object], spec: EncoderSpec
-) -> str:
+def embed_key(unit: Unit, columns: Columns, form: str, identity: dict[str, object], spec: EncoderSpec) -> str:
+    """Return the key of a unit's vectors."""
     return key_of(
         "embed",
         **_rows_of(unit, form),

@@ -17,6 +17,7 @@ import pyarrow as pa
 from syllabus.manifests.budgets import allocate, budget
 from syllabus.pipeline.busy import busy
 from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.guide import read_guide
 from syllabus.pipeline.options import RANKED_BY, Options
 from syllabus.pipeline.regroup import Bucket, Reference, read_references
 from syllabus.pipeline.threads import limit_threads
@@ -24,6 +25,8 @@ from syllabus.pipeline.work import Work, key_of, vectors_column
 from syllabus.selectors import (
     DisparityMin,
     FacilityLocation,
+    FacilityLocationConditionalGain,
+    FacilityLocationMutualInformation,
     GraphCut,
     explore,
     importances,
@@ -41,14 +44,17 @@ class Selecting:
     options: Options
     groups: str
     """Digest of the regrouped vectors."""
+    guide: str | None = None
+    """Key of the rows that the objective compares with."""
 
     def subsets_key(self, bucket: Bucket) -> str:
         """Return the key of a bucket's share of the subsets."""
         recorded = self.options.recorded()
         read = ("objective", "trade_off", "optimizer", "epsilon", "subsets", "fraction", "budgets", "seed")
-        return key_of(
-            "subsets", groups=self.groups, bucket=list(bucket), **{name: recorded[name] for name in read}
-        )
+        inputs = {name: recorded[name] for name in read}
+        if self.guide is not None:
+            inputs["guide"] = self.guide
+        return key_of("subsets", groups=self.groups, bucket=list(bucket), **inputs)
 
     def ranking_key(self, bucket: Bucket, function: str) -> str:
         """Return the key of a bucket's ranking by one function."""
@@ -66,11 +72,16 @@ class Selecting:
         """The functions that the importances need rankings by."""
         return sorted({RANKED_BY[importance.base] for importance in self.options.importances})
 
-    def function(self, vectors: np.ndarray) -> Any:
-        """Return the set function of the easy subsets over `vectors`."""
-        if self.options.objective == "graph_cut":
+    def function(self, vectors: np.ndarray, guide: np.ndarray | None) -> Any:
+        """Return the set function of the easy subsets over `vectors`, compared with those of `guide`."""
+        objective = self.options.objective
+        if objective == "graph_cut":
             return GraphCut(vectors, trade_off=self.options.trade_off)
-        return FacilityLocation(vectors)
+        if objective == "facility_location":
+            return FacilityLocation(vectors)
+        if objective == "facility_location_mutual_information":
+            return FacilityLocationMutualInformation(vectors, guide)
+        return FacilityLocationConditionalGain(vectors, guide)
 
 
 def partition_budgets(counts: dict[Bucket, int], fraction: float, rule: str) -> np.ndarray:
@@ -129,7 +140,8 @@ class SelectBuckets(beam.DoFn):
     def _write_subsets(
         self, bucket: Bucket, index: np.ndarray, vectors: np.ndarray, counts: dict[Bucket, int]
     ) -> None:
-        table, note = choose(self.selecting, bucket, index, vectors, counts)
+        guide = read_guide(self.work, self.selecting.guide)
+        table, note = choose(self.selecting, bucket, index, vectors, counts, guide)
         chosen = np.unique(table.column("index").to_numpy())
         rows = np.searchsorted(index, chosen)
         picked = pa.table({"index": pa.array(chosen), "vector": vectors_column(vectors[rows])})
@@ -139,7 +151,12 @@ class SelectBuckets(beam.DoFn):
 
 
 def choose(
-    selecting: Selecting, bucket: Bucket, index: np.ndarray, vectors: np.ndarray, counts: dict[Bucket, int]
+    selecting: Selecting,
+    bucket: Bucket,
+    index: np.ndarray,
+    vectors: np.ndarray,
+    counts: dict[Bucket, int],
+    guide: np.ndarray | None,
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Return a bucket's share of every subset of every fraction, and how good each is.
 
@@ -147,7 +164,7 @@ def choose(
     subsets (mean of 20) and for each subset, and the bound on what any subset could reach.
     """
     options = selecting.options
-    function = selecting.function(vectors)
+    function = selecting.function(vectors, guide)
     parts: list[dict[str, np.ndarray]] = []
     quality: dict[str, Any] = {}
     for number, fraction in enumerate(options.fraction):

@@ -29,6 +29,7 @@ VERSIONS = {
     "cells": 1,
     "truth": 1,
     "holdout": 1,
+    "guide": 1,
     "regroup": 2,
     "subsets": 1,
     "ranking": 1,

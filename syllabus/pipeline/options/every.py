@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import model_validator
+
 from syllabus.pipeline.options.data import Data
 from syllabus.pipeline.options.hygiene import Hygiene
 from syllabus.pipeline.options.locations import Locations
 from syllabus.pipeline.options.running import Running
-from syllabus.pipeline.options.selection import Choosing
+from syllabus.pipeline.options.selection import GUIDED_BY, Choosing
 
 UNRECORDED = (
     *Locations.model_fields,
@@ -23,6 +25,20 @@ UNRECORDED = (
 # The fields follow one another from the last base to the first: locations come first in the help.
 class Options(Running, Hygiene, Choosing, Data, Locations):
     """The options of one job. Frozen; every field is checked when it is made."""
+
+    @model_validator(mode="after")
+    def _guided(self) -> Options:
+        needed = GUIDED_BY.get(self.objective)
+        for objective, option in GUIDED_BY.items():
+            value = getattr(self, option)
+            if option == needed and value is None:
+                raise ValueError(f"objective={objective!r}: needs {option}, the rows that it compares with")
+            if option != needed and value is not None:
+                raise ValueError(
+                    f"{option}={value!r}: is of no use with objective={self.objective!r};"
+                    f" {objective} takes it"
+                )
+        return self
 
     def recorded(self) -> dict[str, Any]:
         """Return what determines the content, as resolved: what ``manifest.json`` holds."""

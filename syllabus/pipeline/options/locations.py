@@ -19,12 +19,20 @@ class Locations(Group):
     work_dir: str | None = Field(
         None, description="Directory of the shards that a rerun reuses. [default: OUTPUT.work]"
     )
-
     holdout: str | None = Field(
         None, description="Test data of the same form: its near-duplicates among the examples are reported."
     )
+    query: str | None = Field(
+        None,
+        description="File or directory of rows to resemble, with the content column of the source; for"
+        " objective facility_location_mutual_information.",
+    )
+    private: str | None = Field(
+        None,
+        description="The same of rows to avoid; for objective facility_location_conditional_gain.",
+    )
 
-    @field_validator("source", "output", "work_dir", "holdout", mode="before")
+    @field_validator("source", "output", "work_dir", "holdout", "query", "private", mode="before")
     @classmethod
     def _absolute(cls, value: Any) -> Any:
         if isinstance(value, os.PathLike):

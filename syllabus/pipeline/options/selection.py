@@ -19,6 +19,13 @@ RANKED_BY = {
 """The function whose greedy ranking of all rows an importance is made from."""
 
 
+GUIDED_BY = {
+    "facility_location_mutual_information": "query",
+    "facility_location_conditional_gain": "private",
+}
+"""The option that names the rows which an objective compares with."""
+
+
 class Importance(NamedTuple):
     """An importance as it stands in the manifest."""
 
@@ -35,8 +42,15 @@ class Choosing(Group):
     fraction: tuple[float, ...] = Field(
         (0.1,), description="Share of the examples in a subset; may be given again."
     )
-    objective: Literal["graph_cut", "facility_location"] = Field(
-        "graph_cut", description="Representative function of the easy subsets."
+    objective: Literal[
+        "graph_cut",
+        "facility_location",
+        "facility_location_mutual_information",
+        "facility_location_conditional_gain",
+    ] = Field(
+        "graph_cut",
+        description="Representative function of the easy subsets; the last two are guided by --query and"
+        " --private.",
     )
     trade_off: float = Field(0.4, ge=0, description="λ of graph cut; monotone up to 0.5.")
     optimizer: Literal["stochastic", "lazier", "lazy"] = Field(
