@@ -138,7 +138,7 @@ def test_what_the_subsets_take_is_said_before_the_work(source: Path, tmp_path: P
     )  # fmt: skip
     job.prepare(options, Console(file=shown, width=200))
     (line,) = [line for line in shown.getvalue().splitlines() if line.startswith("subsets: ")]
-    assert line.startswith("subsets: 3 of 50, 250 rows each, 900 rows in all, about 0.0 MB;")
+    assert line.startswith("subsets: 3 of 50, 250 rows each, 900 rows in all, under 0.1 MB;")
     assert shown.getvalue().index(line) == 0
     assert table(tmp_path / "m", "subsets").num_rows == 900
 

@@ -140,9 +140,11 @@ def _announce(options: Options, rows: int, console: Console) -> None:
     sizes = [budget(fraction, rows) for fraction in options.fraction]
     total = options.subset_count * sum(sizes)
     shares = ", ".join(f"{size:,}" for size in sizes)
+    megabytes = total * SUBSET_ROW_BYTES / 1e6
+    size = f"about {megabytes:,.1f} MB" if megabytes >= 0.1 else "under 0.1 MB"
     console.print(
-        f"subsets: {options.subset_count:,} of {shares} rows each, {total:,} rows in all, about"
-        f" {total * SUBSET_ROW_BYTES / 1e6:,.1f} MB; at most, as none of {rows:,} source rows is rejected"
+        f"subsets: {options.subset_count:,} of {shares} rows each, {total:,} rows in all,"
+        f" {size}; at most, as none of {rows:,} source rows is rejected"
         f"{' or left out' if options.where else ''} (--subsets, --fraction)",
         soft_wrap=True,
     )
