@@ -84,6 +84,15 @@ def test_ends():
     np.testing.assert_allclose(uniform, 0.1, rtol=1e-12)
 
 
+@pytest.mark.parametrize("least", [1e-170, 1e-200, 1e-320])
+def test_probabilities_near_the_smallest_of_float64(least):
+    # 10 rows are certain, and what is left is drawn among the 30 that are equally unlikely.
+    many = inclusion_probabilities(np.array([1.0] * 10 + [least] * 30), 20)
+    np.testing.assert_allclose(many, [1.0] * 10 + [1 / 3] * 30, rtol=1e-9)
+    few = inclusion_probabilities(np.array([1.0] * 2 + [least] * 3), 3)
+    np.testing.assert_allclose(few, [1.0] * 2 + [1 / 3] * 3, rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("p", "k", "words"),
     [

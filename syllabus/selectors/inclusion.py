@@ -18,6 +18,7 @@ from .errors import SelectionError
 from .validation import whole_number
 
 _EXACT = 32  # rows up to which the integral is computed
+_LEAST = 1e-290  # of a rate: times beyond its inverse leave the range of float64
 
 
 def inclusion_probabilities(probabilities: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
@@ -55,7 +56,7 @@ def inclusion_probabilities(probabilities: NDArray[np.float64], draws: int) -> N
         rest = (draws - count) / max(1, len(p) - count)
         return np.where(possible, 1.0, rest)
     out = np.zeros(len(p))
-    rates = p[possible] / total
+    rates = np.maximum(p[possible] / total, _LEAST)
     out[possible] = _exact(rates, draws) if count <= _EXACT else _by_gamma(rates, draws)
     return out
 
@@ -87,6 +88,9 @@ def _exact(rates: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
 def _by_gamma(rates: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
     """Return E[1 - exp(-p_i T_i)] for gamma distributed T_i: 1 - (1 + p v/m)^(-m²/v), mean m, variance v."""
     tau = _solve(lambda time: float(-np.expm1(-rates * time).sum()), draws, draws / rates.sum())
+    # In units of τ, which may be as long as 1e290: its square would leave the range of float64.
+    rates = rates * tau
+    tau = 1.0
     present = -np.expm1(-rates * tau)
     speed = float((rates * (1.0 - present)).sum())  # arrivals in a unit of time
     variance = float((present * (1.0 - present)).sum()) / (speed * speed)
