@@ -140,6 +140,27 @@ def test_lists_find_what_the_exact_search_finds(made: Path, tmp_path: Path, monk
     assert np.abs(difference).mean() < 0.02
 
 
+@pytest.mark.parametrize("bins", [None, 3])
+def test_an_example_alone_in_its_list_has_no_agreement(tmp_path: Path, monkeypatch, bins) -> None:
+    monkeypatch.setattr(stage, "EXACT_ROWS", 1000)
+    draw = np.random.default_rng(0)
+    vectors = draw.standard_normal((120, 64))[draw.integers(0, 120, 3000)]
+    vectors += 0.05 * draw.standard_normal(vectors.shape)
+    vectors[:45] = draw.standard_normal((45, 64))  # far from all, and few: one list is enough for the others
+    vectors = vectors[draw.permutation(3000)]
+    write(tmp_path / "s" / "a.parquet", vectors.astype(np.float32), draw.integers(0, 3, 3000))
+    outcome = run(tmp_path / "s", tmp_path / "m", bins=bins)
+    assert outcome.document["neighbours"]["probes"] == 1
+    column = table(tmp_path / "m", "examples")["neighbour_agreement"]
+    assert 0 < column.null_count < 10
+    known = np.array(column.drop_null())
+    assert np.isfinite(known).all()
+    figures = outcome.document["neighbours"]["agreement"]
+    assert figures["median"] == np.median(np.abs(known))
+    assert figures["zero_share"] == (np.mean(known == 0) if bins is None else None)
+    assert validate(tmp_path / "m").problems == []
+
+
 def test_too_low_a_recall_widens_the_search(made: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(stage, "EXACT_ROWS", 1000)
     monkeypatch.setattr("syllabus.pipeline.hygiene.coarse.TARGET", 0.5)

@@ -29,7 +29,7 @@ def agreement(search: Search, plan: Plan, census: Census, work: Work, partitions
     """Return the (n,) float32 agreements; labels are held for all examples at once.
 
     Args:
-      search: done; every example has a neighbour.
+      search: done; an example whose lists held no other has no neighbour, and NaN here.
       plan: of the examples.
       census: theirs; it has labels.
       work: where the labels lie.
@@ -43,12 +43,13 @@ def agreement(search: Search, plan: Plan, census: Census, work: Work, partitions
         return _mean(search, _jaccard(labels, census.cut.vocabulary)).astype(np.float32)
     numbers = np.concatenate([each.numbers.to_numpy() for each in labels])
     distance = numbers - _mean(search, lambda own, theirs: numbers[theirs])  # noqa: ARG005
-    spread = distance.std()
+    spread = np.nanstd(distance)
     return (distance / (spread or 1.0)).astype(np.float32)
 
 
 def described(kind: str, values: np.ndarray) -> dict[str, Any]:
-    """Return what manifest.json says of the agreements."""
+    """Return what manifest.json says of the agreements, NaN left out."""
+    values = values[~np.isnan(values)]
     zero = None if kind == "number" else float((values == 0).mean())
     return {"kind": kind, "median": float(np.median(np.abs(values))), "zero_share": zero}
 
@@ -58,14 +59,15 @@ def _rows(plan: Plan, census: Census, work: Work) -> Any:
 
 
 def _mean(search: Search, term: Term) -> np.ndarray:
-    """Mean over each example's neighbours, (n,) float64."""
+    """Mean over each example's neighbours, (n,) float64; NaN where there are none."""
     means = np.zeros(search.wanted.vectors.n)
     for positions, nearest in search.found():
         total = np.zeros(len(positions))
         for rank in range(nearest.ids.shape[1]):
             there = np.flatnonzero(nearest.ids[:, rank] >= 0)
             total[there] += term(positions[there], nearest.ids[there, rank])
-        means[positions] = total / (nearest.ids >= 0).sum(axis=1)
+        found = (nearest.ids >= 0).sum(axis=1)
+        means[positions] = np.divide(total, found, out=np.full(len(total), np.nan), where=found > 0)
     return means
 
 

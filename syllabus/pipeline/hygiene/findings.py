@@ -19,7 +19,7 @@ class Findings:
     """Columns of examples, and sections of manifest.json; None where neighbours were not searched."""
 
     agreement: np.ndarray | None
-    """(n,) float32; None also without labels"""
+    """(n,) float32, NaN where no neighbour was found; None also without labels"""
     groups: np.ndarray | None
     """(n,) int64"""
     sections: dict[str, Any]
@@ -29,7 +29,9 @@ class Findings:
         kinds = {"neighbour_agreement": pa.float32(), "duplicate_group": pa.int64()}
         values = (self.agreement, self.groups)
         return {
-            name: pa.nulls(stop - first, kind) if column is None else pa.array(column[first:stop], kind)
+            name: pa.nulls(stop - first, kind)
+            if column is None
+            else pa.array(column[first:stop], kind, from_pandas=True)
             for (name, kind), column in zip(kinds.items(), values, strict=True)
         }
 
