@@ -11,6 +11,7 @@ import pytest
 from curricula import EPOCHS, cases, counts_of, manifest, quiet, relations
 from hypothesis import given
 from hypothesis import strategies as st
+from small_manifest import write_small_manifest
 
 from syllabus.manifests import Manifest, allocate, budget
 from syllabus.trainer import Curriculum
@@ -35,6 +36,17 @@ def test_fresh_repeats_nothing_until_everything_was_seen(case, cycle):
     refill = np.setdiff1d(epochs[-1], left)
     assert len(refill) == length * k - n
     assert set(refill.tolist()) <= set(epochs[0].tolist())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rule", ["equal", "proportional", "sqrt"])
+def test_fresh_passes_over_a_partition_without_examples(tmp_path, rule):
+    made = write_small_manifest(tmp_path / "m", n=60, classes=3)
+    full = [Curriculum(made, 0.3, 5, "fresh", seed=1, budgets=rule).indices(e) for e in range(5)]
+    made.partition_sizes = np.append(made.partition_sizes, 0)  # as of a cluster that nothing fell into
+    with_empty = Curriculum(made, 0.3, 5, "fresh", seed=1, budgets=rule)
+    for epoch, indices in enumerate(full):
+        np.testing.assert_array_equal(with_empty.indices(epoch), indices)
 
 
 @pytest.mark.parametrize(("n", "fraction"), [(240, 0.1), (240, 1 / 3), (60, 0.05), (240, 0.5)])

@@ -109,7 +109,8 @@ def _fresh(curriculum: Curriculum, number: int) -> np.ndarray:
         cycles = np.full(len(sizes), cycle)
     else:
         counts = _budgets(curriculum, curriculum.strata)
-        cycles, slots = np.divmod(draw, -(-sizes // np.maximum(counts, 1)))
+        # A partition may be empty: a cluster, or a class that the filters leave nothing of.
+        cycles, slots = np.divmod(draw, np.maximum(-(-sizes // np.maximum(counts, 1)), 1))
         start = slots * counts
 
     def slice_of(part: int) -> np.ndarray:
