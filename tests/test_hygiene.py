@@ -125,6 +125,21 @@ def test_the_same_bytes_whatever_the_blocks_and_workers(made: Path, tmp_path: Pa
     assert digests(tmp_path / "m") == digests(made / "m")
 
 
+def test_a_filter_that_lets_few_rows_through_makes_few_blocks(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("syllabus.pipeline.plan.UNIT_ROWS", 50)
+    monkeypatch.setattr(exact, "BLOCK_ROWS", 100)
+    monkeypatch.setattr(exact, "PART_PAIRS", 1)
+    draw = np.random.default_rng(1)
+    vectors = draw.standard_normal((1000, 8)).astype(np.float32)
+    write(tmp_path / "s.parquet", vectors, np.arange(1000) % 10)
+    outcome = run(tmp_path / "s.parquet", tmp_path / "m", where=("label=3",), label="other")
+    # 100 rows of 20 units are one block; blocks of 100 source rows would be 10, in 55 pairs.
+    assert stages(outcome)["neighbours"] == (0, 1)
+    _, _, groups = neighbours(unit(vectors[3::10]), 10, 0.95)
+    rows = table(tmp_path / "m", "examples")
+    assert np.array_equal(rows["duplicate_group"], 3 + 10 * groups)
+
+
 def test_lists_find_what_the_exact_search_finds(made: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(stage, "EXACT_ROWS", 1000)
     ran = [run(made / "s", tmp_path / f"m{w}", duplicate_threshold=0.99, workers=w) for w in (1, 2)]

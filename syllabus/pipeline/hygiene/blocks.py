@@ -56,12 +56,15 @@ class Vectors:
         return sum(self.accepted)
 
     def blocks(self, rows: int) -> list[Block]:
-        """Cut the units into blocks of at most about `rows` source rows, at least one unit each."""
+        """Cut the units into blocks of at most `rows` accepted rows, or of one unit.
+
+        Not of source rows: a filter that lets few of many through would make as many blocks as units.
+        """
         blocks: list[Block] = []
         held: list[PlannedUnit] = []
         first = count = 0
         for planned, accepted in zip(self.units, self.accepted, strict=True):
-            if held and sum(unit.unit.rows for unit in held) + planned.unit.rows > rows:
+            if held and count + accepted > rows:
                 blocks.append(Block(tuple(held), first, count))
                 held, first, count = [], first + count, 0
             held.append(planned)
