@@ -127,7 +127,7 @@ def drawn(arguments: argparse.Namespace, root: Path) -> None:
         pq.write_table(table, folder / "data.parquet", row_group_size=8192)
         options = {"embedding": "vector", "label": "label", "subsets": 0, "importance": (), "order": "none"}
         prepare(Options(source=str(folder / "data.parquet"), output=str(folder / "m"), **options))
-        curriculum = Curriculum(Manifest.open(folder / "m"), 0.1, 3, seed=0)
+        curriculum = Curriculum(Manifest.open(folder / "m"), 0.1, 3, "fresh", seed=0)
         own, random, seconds = [], [], []
         for epoch in range(3):
             random.append(straying(rows, ORDERS["shuffle"](curriculum, epoch, 0)))
@@ -142,7 +142,7 @@ def drawn(arguments: argparse.Namespace, root: Path) -> None:
             f"{name:34}{len(rows):10,}{found:9.2f}{chance:9.2f}{found / chance:7.3f}{pace:11.3f}", flush=True
         )
     manifest = bare_manifest(root / "million", MILLION, 384)
-    curriculum = Curriculum(manifest, 0.1, 4, seed=0)
+    curriculum = Curriculum(manifest, 0.1, 4, "fresh", seed=0)
     ORDERS["shuffle"](curriculum, 0, 0)  # the curriculum's own caches
     forget_peak()
     before = memory("VmRSS")

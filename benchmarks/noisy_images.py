@@ -96,7 +96,7 @@ def train(task: Task, order: GraB | str, seed: int, lr: float, epochs: int) -> l
     torch.manual_seed(seed)
     model, criterion = network(), torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr)
-    sampler = ManifestSampler(Curriculum(task.manifest, 1.0, epochs, seed=seed), order)
+    sampler = ManifestSampler(Curriculum(task.manifest, 1.0, epochs, "fresh", seed=seed), order)
     features = LastLayer(model[-1], criterion) if isinstance(order, GraB) else None
     curve = []
     for epoch in range(epochs):

@@ -149,7 +149,7 @@ class Data:
         y = torch.from_numpy(idx(fashion / "train-labels-idx1-ubyte.gz")[:count].copy()).long()
         folder.mkdir()
         manifest = manifest_of(folder, x[:, 0, 12:16, 12:16].flatten(1).numpy() + 1, y.numpy())
-        return cls(x.to(device), y.to(device), Curriculum(manifest, 1.0, 3, seed=0))
+        return cls(x.to(device), y.to(device), Curriculum(manifest, 1.0, 3, "fresh", seed=0))
 
 
 def epochs_beside(fashion: Path, folder: Path, device: str) -> None:

@@ -6,46 +6,55 @@ So a vector may also be an outer product that is never written out. What lies in
 directly, which reads it once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias, Union
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .balancing import Halving, pair_walk, products_walk, signed_walk
+from .balancing import Halving, products_walk, signed_walk
 from .errors import SelectionError
 from .factors import factor_pair_walk, factor_walk
+from .pairs import pieces_pair_walk
 
 _ROWS = 256
 _COLUMNS = 65_536  # of a block of rows are widened to float64 at once
 
 
 class Rows:
-    """(B, d) float32 vectors as they are."""
+    """B vectors as they are: (B, d) float32, or several (B, d_i) side by side, which are not copied."""
 
-    def __init__(self, rows: torch.Tensor) -> None:
-        if rows.ndim != 2 or rows.dtype != torch.float32:
-            raise SelectionError(
-                f"Rows: rows have shape {tuple(rows.shape)} and dtype {rows.dtype}; expected (B, d) float32"
-            )
-        self.rows = rows.detach().contiguous()
-        self.device, self.width = rows.device, rows.shape[1]
+    def __init__(self, *pieces: torch.Tensor) -> None:
+        for piece in pieces:
+            if piece.ndim != 2 or piece.dtype != torch.float32 or len(piece) != len(pieces[0]):
+                raise SelectionError(
+                    f"Rows: rows have shape {tuple(piece.shape)} and dtype {piece.dtype}; expected (B, d)"
+                    " float32, of one B in all pieces"
+                )
+        self.pieces = tuple(piece.detach().contiguous() for piece in pieces)
+        self.widths = [piece.shape[1] for piece in pieces]
+        self.device, self.width = pieces[0].device, sum(self.widths)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.pieces[0])
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """The (B, d) float32 vectors in one tensor; a copy where they lie in several pieces."""
+        return self.pieces[0] if len(self.pieces) == 1 else torch.cat(self.pieces, 1)
 
     def cut(self, start: int, stop: int) -> "Rows":
         """Return vectors start to stop; a view."""
-        return Rows(self.rows[start:stop])
+        return Rows(*(piece[start:stop] for piece in self.pieces))
 
     def copy(self) -> "Rows":
         """Return the same vectors in memory of their own."""
-        return Rows(self.rows.clone())
+        return Rows(*(piece.clone() for piece in self.pieces))
 
     def take(self, places: torch.Tensor) -> "Rows":
         """Return the vectors at `places`, int64."""
-        return Rows(self.rows[places])
+        return Rows(*(piece[places] for piece in self.pieces))
 
     def written(self) -> torch.Tensor:
         """Return the (B, d) float32 vectors themselves."""
@@ -57,32 +66,40 @@ class Rows:
 
     def to(self, device: torch.device) -> "Rows":
         """Return the same vectors on `device`."""
-        return Rows(self.rows.to(device))
+        return Rows(*(piece.to(device) for piece in self.pieces))
 
     def after(self, earlier: "Rows") -> "Rows":
-        """Return `earlier` followed by these."""
-        return Rows(torch.cat([earlier.rows, self.rows]))
+        """Return `earlier`, in the same pieces or in one, followed by these."""
+        same = earlier.widths == self.widths
+        before = earlier.pieces if same else torch.split(earlier.rows, self.widths, 1)
+        return Rows(*(torch.cat(both) for both in zip(before, self.pieces, strict=True)))
 
     def products(self, *vectors: torch.Tensor) -> torch.Tensor:
         """Return (B, v) float64 inner products with v vectors, (d,) float64 each."""
         found = torch.zeros(len(self), len(vectors), dtype=torch.float64, device=self.device)
-        for start in range(0, self.width, _COLUMNS):
-            piece = self.rows[:, start : start + _COLUMNS].double()
-            found += piece @ torch.stack([vector[start : start + _COLUMNS] for vector in vectors], 1)
+        for columns, part in self._parts():
+            found += part @ torch.stack([vector[columns] for vector in vectors], 1)
         return found
 
     def gram(self) -> torch.Tensor:
         """Return (B, B) float64 inner products. O(B² d)."""
         found = torch.zeros(len(self), len(self), dtype=torch.float64, device=self.device)
-        for start in range(0, self.width, _COLUMNS):
-            piece = self.rows[:, start : start + _COLUMNS].double()
-            found += piece @ piece.T
+        for _, part in self._parts():
+            found += part @ part.T
         return found
 
     def add_to(self, total: torch.Tensor, weights: torch.Tensor) -> None:
         """Add Σ weights[i] z_i to `total`, (d,) float64."""
-        for start in range(0, self.width, _COLUMNS):
-            total[start : start + _COLUMNS] += weights @ self.rows[:, start : start + _COLUMNS].double()
+        for columns, part in self._parts():
+            total[columns] += weights @ part
+
+    def _parts(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield which columns, and these in float64, few at a time."""
+        start = 0
+        for piece in self.pieces:
+            for part in torch.split(piece, _COLUMNS, 1):
+                yield slice(start, start + part.shape[1]), part.double()
+                start += part.shape[1]
 
 
 class Outer:
@@ -184,9 +201,9 @@ def walk(block: Block, position: torch.Tensor, mean: torch.Tensor) -> NDArray[np
         if isinstance(block, Outer):
             stands = [part.numpy() for part in (*block.parts(position), *block.parts(mean))]
             return factor_walk(block.left.numpy(), block.right.numpy(), *stands)
-        rows = _finite_rows(block)
-        if rows is None:
+        if not bool(torch.isfinite(block.rows.sum(1)).all()):
             return None
+        rows = block.rows.numpy()
         signs = np.empty(len(rows), np.int8)
         signed_walk(rows, mean.numpy(), np.arange(len(rows)), position.numpy(), signs)
         return signs
@@ -250,8 +267,7 @@ def walk_pairs(
             return factor_pair_walk(
                 block.left.numpy(), block.right.numpy(), square.numpy(), rest.numpy(), halving
             )
-        rows = _finite_rows(block)
-        return None if rows is None else pair_walk(rows, np.arange(len(rows)), position.numpy(), halving)
+        return pieces_pair_walk([piece.numpy() for piece in block.pieces], position.numpy(), halving)
     products, gram = block.products(position)[:, 0], block.gram()
     by_column = gram[:, ::2] - gram[:, 1::2]
     host = _fetched(products[::2] - products[1::2], by_column[::2] - by_column[1::2])
@@ -265,10 +281,6 @@ def walk_pairs(
 
 def _lies_here(block: Block) -> bool:
     return block.device.type == "cpu"
-
-
-def _finite_rows(block: Rows) -> NDArray[np.float32] | None:
-    return block.rows.numpy() if bool(torch.isfinite(block.rows.sum(1)).all()) else None
 
 
 def _fetched(

@@ -24,7 +24,7 @@ class FullGradients:
         sketch: to give GraB `sketch.width` numbers an example instead of d.
 
     Cost: several times a plain step, since the gradient of a batch is one matrix product and the gradients of
-    its examples are as many outer products. Memory: B d numbers, twice: as they are made, and as rows.
+    its examples are as many outer products. Memory: B d numbers, kept until GraB has walked over them.
     """
 
     def __init__(
@@ -35,7 +35,6 @@ class FullGradients:
     ) -> None:
         self._model, self._sketch = model, sketch
         self._pieces: list[torch.Tensor] = []
-        self._rows = torch.empty(0, 0)
 
         def own(parameters: Any, rest: Any, inputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
             outputs = functional_call(model, (parameters, rest), (inputs[None],))
@@ -63,21 +62,8 @@ class FullGradients:
         return losses.detach()
 
     def __call__(self) -> Rows:
-        """Return the features of the last `backward`, once: (B, d), or (B, width) of the sketch.
-
-        Rows without a sketch are overwritten by the next call: asking the system for so much memory at every
-        step would take longer than to fill it.
-        """
+        """Return the features of the last `backward`, once: (B, d), one piece a parameter, or (B, width)."""
         if not self._pieces:
             raise TrainerError("FullGradients: no backward pass since the last call; call it after each")
         pieces, self._pieces = self._pieces, []
-        if self._sketch is not None:
-            return self._sketch(pieces)
-        size, width = len(pieces[0]), sum(piece.shape[1] for piece in pieces)
-        if len(self._rows) < size or self._rows.device != pieces[0].device:
-            self._rows = torch.empty(size, width, dtype=torch.float32, device=pieces[0].device)
-        rows, start = self._rows[:size], 0
-        for piece in pieces:
-            rows[:, start : start + piece.shape[1]] = piece
-            start += piece.shape[1]
-        return Rows(rows)
+        return Rows(*(piece.float() for piece in pieces)) if self._sketch is None else self._sketch(pieces)
