@@ -1,13 +1,14 @@
 """How good the selections of chance are, and what each function's gains look like.
 
     python benchmarks/selection_quality.py                                 # the table, about two minutes
+    python benchmarks/selection_quality.py --epsilon 1e-8                  # the same, with larger samples
     python benchmarks/selection_quality.py --lead                          # what limits `stochastic` instead
     python benchmarks/selection_quality.py --plot docs/selectors-gains.svg # gains against rank instead
 
 The table: normalised gain (f(S) - r) / (f(greedy) - r), r = the mean of f over 20 random sets, as the mean of
-four subsets at ε = 0.01, and their mean Jaccard overlap: 1 is greedy, and 1 is all alike. Data: 3,000 vectors
-around 20 centres (noise of norm 0.5, d = 384), 3,000 Fashion-MNIST training images as pixels, scikit-learn's
-1,797 digits. Fashion-MNIST is read as idx files from --fashion-mnist.
+four subsets at --epsilon, and their mean Jaccard overlap: 1 is greedy, and 1 is all alike. Data: 3,000
+vectors around 20 centres (noise of norm 0.5, d = 384), 3,000 Fashion-MNIST training images as pixels,
+scikit-learn's 1,797 digits. Fashion-MNIST is read as idx files from --fashion-mnist.
 
 The lead: what share of the best row's lead over the mean one the best row of a random sample keeps, on
 average over greedy's picks; samples as large as those of `stochastic` at k/n = 0.1, the expectation in closed
@@ -95,7 +96,7 @@ def lead(folder: Path) -> None:
         print(f"{name:14} {function.name:18} {size:6}  {np.mean(kept):9.2f}", flush=True)
 
 
-def table(folder: Path) -> None:
+def table(folder: Path, epsilon: float) -> None:
     sets = data(folder)
     heads = f"{'stochastic':>10} {'Jaccard':>8}  {'lazier':>7} {'Jaccard':>8}"
     print(f"{'set':14} {'function':18} {'k/n':>5}  {heads}")
@@ -108,7 +109,7 @@ def table(folder: Path) -> None:
         floor = random_value(function, budget, 20, seed=0)
         cells = []
         for optimizer in ("stochastic", "lazier"):
-            found = explore(function, budget, SUBSETS, seed=0, optimizer=optimizer)
+            found = explore(function, budget, SUBSETS, seed=0, epsilon=epsilon, optimizer=optimizer)
             gain = np.mean([(selection.objective - floor) / (best - floor) for selection in found])
             pairs = itertools.combinations([set(selection.indices.tolist()) for selection in found], 2)
             cells += [gain, np.mean([len(a & b) / len(a | b) for a, b in pairs])]
@@ -181,6 +182,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--fashion-mnist", type=Path, default=Path("data/fashion-mnist"))
+    parser.add_argument("--epsilon", type=float, default=0.01, help="of the table (0.01)")
     parser.add_argument("--lead", action="store_true")
     parser.add_argument("--plot", type=Path, metavar="SVG")
     options = parser.parse_args()
@@ -189,7 +191,7 @@ def main() -> None:
     elif options.lead:
         lead(options.fashion_mnist)
     else:
-        table(options.fashion_mnist)
+        table(options.fashion_mnist, options.epsilon)
 
 
 if __name__ == "__main__":
