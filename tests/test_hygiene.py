@@ -256,6 +256,14 @@ def test_test_data_that_the_training_data_hold(tmp_path: Path) -> None:
     assert again.document["holdout"] == found
 
 
+def test_test_data_of_another_width_are_refused_before_anything_is_embedded(tmp_path: Path) -> None:
+    write(tmp_path / "s.parquet", np.eye(4, dtype=np.float32), np.zeros(4, int))
+    write(tmp_path / "t.parquet", np.eye(3, dtype=np.float32), np.zeros(3, int))
+    with pytest.raises(UserError, match=r"holdout .*t\.parquet: vectors have 3 values; the data have 4"):
+        run(tmp_path / "s.parquet", tmp_path / "m", holdout=str(tmp_path / "t.parquet"))
+    assert not (tmp_path / "m.work" / "embed").exists()
+
+
 def test_test_data_are_not_in_the_source(tmp_path: Path) -> None:
     write(tmp_path / "s" / "a.parquet", np.eye(4, dtype=np.float32), np.zeros(4, int))
     with pytest.raises(ValueError, match=r"holdout=.*a\.parquet'.* has files in common with the source"):

@@ -73,9 +73,10 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     stages: list[StageRun] = []
     with _timed(stages, "plan", "units") as stage:
         plan = make_plan(options)
-        tested = plan_holdout(options) if options.holdout is not None else None
+        dimension = plan.identity.dimension
+        tested = plan_holdout(options, dimension) if options.holdout is not None else None
         stage.new = len(plan.units)
-    dimension = final_dimension(options, plan.identity.dimension)
+    dimension = final_dimension(options, dimension)
     check_sketches(options, dimension)
     hygiene.check_neighbours(options, plan.source_rows)
     if not options.where:

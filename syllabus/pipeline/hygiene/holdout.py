@@ -25,14 +25,21 @@ QUERY_ROWS = 8192
 SHOWN_PAIRS = 20
 
 
-def plan_holdout(options: Options) -> Plan:
-    """Return the plan of the test data: its contents in the same column, whatever else its rows have."""
+def plan_holdout(options: Options, dimension: int) -> Plan:
+    """Return the plan of the test data: its contents in the same column, whatever else its rows have.
+
+    Raises:
+      UserError: a mistake in the test data, or vectors of another width than `dimension`, the examples'.
+    """
     assert options.holdout is not None
     plan = make_plan(
         options.model_copy(
             update={"source": options.holdout, "label": None, "id": None, "bins": None, "where": ()}
         )
     )
+    width = plan.identity.dimension
+    if width != dimension:
+        raise UserError(f"holdout {options.holdout}: vectors have {width} values; the data have {dimension}")
     return replace(plan, units=tuple(unit for unit in plan.units if unit.unit.rows))
 
 
