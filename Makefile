@@ -33,7 +33,11 @@ test: lint
 test-engines: $(STAMP)
 	$(BIN)/python -m pytest -m engine
 
-bench: $(STAMP)
+$(VENV)/.bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
+bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python benchmarks/selection.py
 	$(BIN)/python benchmarks/neighbours.py --rows 20000 110000
