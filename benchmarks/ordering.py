@@ -214,12 +214,16 @@ def full_steps(model: torch.nn.Module, data: Data, kind: str) -> Iterator[None]:
     sampler = ManifestSampler(data.curriculum, grab or "shuffle")
     width = sum(parameter.numel() for parameter in model.parameters())
     position, mean, total = (torch.zeros(width, device=device) for _ in range(3))
+    matrix: torch.Tensor | None = None
     for rows in torch.tensor(list(sampler), device=device).split(64):
         full.backward(x[rows], y[rows])
         if grab is not None:
             grab.step(full())
         elif kind == "one by one":
-            for gradient in full().rows:
+            # Into the same memory: asking for so much at every step would take longer than to fill it.
+            pieces = full().pieces
+            matrix = torch.empty(len(pieces[0]), width, device=device) if matrix is None else matrix
+            for gradient in torch.cat(pieces, 1, out=matrix):
                 total.add_(gradient, alpha=1 / len(x))
                 centred = gradient - mean
                 position.add_(centred, alpha=1.0 if torch.dot(position, centred) < 0 else -1.0)
