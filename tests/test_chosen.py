@@ -138,7 +138,9 @@ def test_what_the_subsets_take_is_said_before_the_work(source: Path, tmp_path: P
     )  # fmt: skip
     job.prepare(options, Console(file=shown, width=200))
     (line,) = [line for line in shown.getvalue().splitlines() if line.startswith("subsets: ")]
-    assert line.startswith("subsets: 3 of 50, 250 rows each, 900 rows in all, under 0.1 MB;")
+    assert line.startswith(
+        "subsets: 3 of 50, 250 rows each, 900 rows in all, under 0.1 MB, if no row is rejected"
+    )
     assert shown.getvalue().index(line) == 0
     assert table(tmp_path / "m", "subsets").num_rows == 900
 
@@ -148,7 +150,7 @@ def test_what_the_subsets_take_is_said_before_the_work(source: Path, tmp_path: P
     [
         (
             {"importance": "radius:0.001"},
-            r"importance radius, partition '0': .*ess=0.001 is out of reach; here it can be \(.*, 1\]",
+            r"importance=radius:0.001: partition '0': ess=0.001 is out of reach; here it can be \(.*, 1\]",
         ),
         (
             {"importance": "facility_location", "memory_per_worker": 0.0005},

@@ -289,6 +289,8 @@ def test_export_writes_a_subset(made, tmp_path, capsys):
     ids = (tmp_path / "ids.txt").read_text().splitlines()
     assert len(set(ids)) == 30
     assert set(ids) <= set(ROWS["id"])
+    assert cli.run([*arguments[:-1], str(tmp_path / "rows.csv")]) == 0
+    assert (tmp_path / "rows.csv").read_text().startswith('"index","id"')
     capsys.readouterr()
     assert cli.run([*arguments, "--subset", "7"]) == 2
     assert len(lines_of(capsys)) == 1

@@ -54,6 +54,7 @@ NOISY, CLEAN = neighbours(0.2, 0.8, 0.0), neighbours(0.02, 0.9, 0.01)
         (neighbours(0.3, 0.69, 0.0), 0.1, "fresh", ()),
         (neighbours(None, 0.9, 0.051), 0.1, "fresh", ("one_per_duplicate_group",)),
         (neighbours(0.2, 0.8, 0.3), 0.01, "coverage", ("drop_suspects", "one_per_duplicate_group")),
+        ({"agreement": None, "duplicates": {"share": 0.99, "groups": 5}}, 0.1, "fresh", ()),
         ({"agreement": None, "duplicates": {"share": 0.0}}, 0.1, "fresh", ()),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from job_sources import digests, document, sentences, table
 from jobs import run
+from rich.console import Console
 
-from syllabus.manifests import validate
+from syllabus.manifests import Manifest, validate
 from syllabus.pipeline import UserError
+from syllabus.pipeline.description import print_description
 from syllabus.selectors import (
     FacilityLocation,
     FacilityLocationConditionalGain,
@@ -60,6 +63,9 @@ def test_a_guided_job_chooses_what_the_selector_does(tmp_path: Path, option: str
     recorded = document(tmp_path / "greedy")
     assert recorded["guide"]["kind"] == option
     assert recorded["guide"]["rows"] == 4
+    shown = io.StringIO()
+    print_description(Console(file=shown, width=100), Manifest.open(str(tmp_path / "greedy")))
+    assert f"guided by 4 rows ({option}), sha256 {recorded['guide']['sha256'][:12]}" in shown.getvalue()
     assert str(guide) not in (tmp_path / "greedy" / "manifest.json").read_text()
     # The same rows elsewhere are the same choice; other rows are another, and embed nothing of the data.
     guide.rename(tmp_path / "moved.parquet")

@@ -123,6 +123,8 @@ def test_a_job_over_bins_of_a_number(tmp_path: Path, suffix: str) -> None:
     assert all(low.max() < high.min() for low, high in pairwise(by_bin))
     with pytest.raises(UserError, match=r"label 'price' holds floating-point numbers.*--bins.*--clusters"):
         run(source, tmp_path / "m3", text="text", label="price")
+    with pytest.raises(UserError, match=r"bins=51: is above 50; a bin has 20 or more of 400 examples"):
+        run(source, tmp_path / "m3", text="text", label="price", bins=51)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])

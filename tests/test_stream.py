@@ -253,6 +253,10 @@ def test_one_file_may_be_the_source(tmp_path):
     pq.write_table(pa.table({"row": np.arange(32)}), tmp_path / "data.parquet", row_group_size=7)
     drawn = quiet(small, 0.3, 2, "fresh", seed=0)
     assert sorted(numbers(ManifestStream(drawn, tmp_path / "data.parquet"))) == sorted(ManifestSampler(drawn))
+    # Another file in the same folder is not taken for it.
+    pq.write_table(pa.table({"row": np.arange(32)}), tmp_path / "other.parquet", row_group_size=7)
+    with pytest.raises(TrainerError, match=r"other.parquet: the manifest was made from data.parquet"):
+        ManifestStream(drawn, tmp_path / "other.parquet")
 
 
 # With torchdata

@@ -92,13 +92,17 @@ def export(
     fraction: Annotated[float, typer.Option(help="Fraction of the subset.")],
     output: Annotated[str, typer.Option(help="File to write.")],
     subset: Annotated[int, typer.Option(help="Number of the subset.")] = 0,
-    format: Annotated[str, typer.Option(help="txt (ids), csv or parquet.")] = "txt",  # noqa: A002
+    format: Annotated[  # noqa: A002
+        str | None, typer.Option(help="txt (ids), csv or parquet. [default: by OUTPUT's suffix, else txt]")
+    ] = None,
 ) -> None:
     """Write one subset as a plain file, for trainers that read no manifest."""
     from syllabus.manifests import Manifest
     from syllabus.manifests import export as write
 
-    rows = write(Manifest.open(manifest), fraction, subset, format, output)
+    suffix = output.rpartition(".")[2].lower()
+    kind = format or (suffix if suffix in ("csv", "parquet") else "txt")
+    rows = write(Manifest.open(manifest), fraction, subset, kind, output)
     print(f"{output}: {rows.num_rows:,} rows")
 
 

@@ -44,6 +44,9 @@ def print_description(console: Console, manifest: Manifest) -> None:
     _cosine(console, encoder.get("mean_cosine"))
     if "sketches" in document:
         console.print(f"sketches of {document['sketches']['dimension']} dimensions in 8 bits")
+    if "guide" in document:
+        guide = document["guide"]
+        console.print(f"guided by {guide['rows']:,} rows ({guide['kind']}), sha256 {guide['sha256'][:12]}…")
     for line in (*neighbour_lines(document), *holdout_lines(document)):
         console.print(line, soft_wrap=True, markup=False)
     for table in (_partitions(document), _subsets(document), _importances(document), _orders(document)):
@@ -78,7 +81,7 @@ def _partitions(document: dict[str, Any]) -> Table:
     # In every subset of a fraction a partition has the same number.
     chosen = [each for each in document["subsets"] if "partitions" in each][:SHOWN_FRACTIONS]
     titles = [f"in {each['fraction']:g}" for each in chosen]
-    table = _table(f"{len(parts)} partitions", "label", "examples", *titles)
+    table = _table(f"{len(parts):,} partition{'s' if len(parts) > 1 else ''}", "label", "examples", *titles)
     clusters = all(part["label"] is None for part in parts)
     for part in parts[:SHOWN_PARTITIONS]:
         nameless = f"cluster {part['partition']}" if clusters else "no label"

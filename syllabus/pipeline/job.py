@@ -142,11 +142,10 @@ def _announce(options: Options, rows: int, console: Console) -> None:
     total = options.subset_count * sum(sizes)
     shares = ", ".join(f"{size:,}" for size in sizes)
     megabytes = total * SUBSET_ROW_BYTES / 1e6
-    size = f"about {megabytes:,.1f} MB" if megabytes >= 0.1 else "under 0.1 MB"
+    room = f"about {megabytes:,.1f} MB" if megabytes >= 0.1 else "under 0.1 MB"
     console.print(
         f"subsets: {options.subset_count:,} of {shares} rows each, {total:,} rows in all,"
-        f" {size}; at most, as none of {rows:,} source rows is rejected"
-        f"{' or left out' if options.where else ''} (--subsets, --fraction)",
+        f" {room}, if no row is rejected{' or left out' if options.where else ''} (--subsets, --fraction)",
         soft_wrap=True,
     )
 

@@ -115,9 +115,11 @@ def columns_of(options: Options) -> Columns:
 
 def _check_labels(options: Options, source: Source, columns: Columns, units: list[Unit]) -> None:
     """Find a label that is no class in the first unit, rather than after hours of encoding."""
+    total = sum(unit.rows for unit in units)
+    if (options.bins or 0) > (most := max(FEW_LABELS, total // 20)):
+        raise UserError(f"bins={options.bins}: is above {most:,}; a bin has 20 or more of {total:,} examples")
     if columns.label is None or columns.numeric or units[0].members:
         return
-    total = sum(unit.rows for unit in units)
     records = next(iter(source.read(units[:1], columns)))
     # How many of the classes of lists are the rarest of some list is found when all are counted.
     if records.lists is None and not columns.where:

@@ -92,7 +92,7 @@ def _probabilities(made: Made, importance: Importance, partition: int, score: np
         known = made.layout.labels[partition]
         label = partition if known is None else repr(known)
         raise UserError(
-            f"ess={importance.ess:g}: importance {importance.base}, partition {label}: {error}"
+            f"importance={importance.base}:{importance.ess:g}: partition {label}: {error}"
         ) from None
 
 

@@ -74,9 +74,7 @@ def tempered_probabilities(scores: NDArray[np.float64], ess: float) -> NDArray[n
     below = below / spread
     least = int((below == 0.0).sum()) / n
     if ess <= least:
-        raise SelectionError(
-            f"tempered_probabilities: ess={ess:g} is out of reach; here it can be ({least:.6g}, 1]"
-        )
+        raise SelectionError(f"ess={ess:g} is out of reach; here it can be ({least:.6g}, 1]")
     # Bisection on the logarithm of spread / T. At the low end p is uniform to 1e-12; at the high end all but
     # the maximum and what lies within rounding of it are gone. exp(700) is near the largest double.
     low, high = math.log(1e-12), min(700.0, math.log(750.0) - math.log(float(below[below > 0.0].min())))

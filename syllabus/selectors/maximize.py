@@ -221,5 +221,7 @@ def _solver(function: SetFunction, optimizer: str) -> Any:
     # Whether old gains bound new ones depends on what a mixture is made of.
     if solver is None or (solver in (lazy, lazier) and not function.submodular):
         valid = ", ".join(valid_optimizers(function))
-        raise SelectionError(f"{function.name}: optimizer {optimizer!r} is not exact for it; valid: {valid}")
+        raise SelectionError(
+            f"{function.name}: optimizer {optimizer!r} needs a submodular function; valid: {valid}"
+        )
     return solver

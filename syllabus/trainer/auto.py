@@ -14,7 +14,7 @@ from functools import cache
 
 import torch.distributed
 
-from syllabus.manifests import Manifest
+from syllabus.manifests import Manifest, budget
 
 # Clean data had 2.3 and 4.5 percent of zero agreement, a fifth of wrong labels made it 17 and 21. Where the
 # median is low, labels and vectors do not belong together and zeros say nothing of the labels.
@@ -44,13 +44,17 @@ def choose(manifest: Manifest, fraction: float, filters: Sequence[str] | None) -
             why += f", but the manifest has no importance {COVERAGE!r} for 'coverage'"
     if filters is not None:
         return Choice(schedule, tuple(filters), f"auto: {schedule} ({why}), filters as given")
-    chosen, reasons = hygiene_of(manifest)
+    chosen, reasons = hygiene_of(manifest, budget(fraction, manifest.n))
     named = " and ".join(chosen) or "no filter"
     return Choice(schedule, chosen, f"auto: {schedule} ({why}), {named} ({'; '.join(reasons)})")
 
 
-def hygiene_of(manifest: Manifest) -> tuple[tuple[str, ...], list[str]]:
-    """Return the filters that the shares in the manifest ask for, and the reasons for and against."""
+def hygiene_of(manifest: Manifest, size: int) -> tuple[tuple[str, ...], list[str]]:
+    """Return the filters that the shares in the manifest ask for, and the reasons for and against.
+
+    `size` is the examples of an epoch: where vectors hardly differ, one of each group may be fewer than that,
+    and every epoch would be the same few.
+    """
     known = manifest.description.get("neighbours")
     if not known:
         return (), ["the manifest does not know its examples' neighbours"]
@@ -67,14 +71,15 @@ def hygiene_of(manifest: Manifest) -> tuple[tuple[str, ...], list[str]]:
             f"{zero:.1%} of the labels are shared by no neighbour, median agreement {median:.2f}:"
             f" {'above' if suspect else 'not above'} {SUSPECT_SHARE:.0%} with a median of {TRUSTED_MEDIAN}"
         )
-    share = known["duplicates"]["share"]
-    if share > DUPLICATE_SHARE:
+    share, groups = known["duplicates"]["share"], known["duplicates"].get("groups", 0)
+    left = round(manifest.n * (1 - share)) + groups
+    above = "above" if share > DUPLICATE_SHARE else "not above"
+    why = f"{share:.1%} are near-duplicates: {above} {DUPLICATE_SHARE:.0%}"
+    if share > DUPLICATE_SHARE and left < size:
+        why += f", but one of each group leaves {left:,} examples for epochs of {size:,}"
+    elif share > DUPLICATE_SHARE:
         chosen.append("one_per_duplicate_group")
-    reasons.append(
-        f"{share:.1%} are near-duplicates: {'above' if share > DUPLICATE_SHARE else 'not above'}"
-        f" {DUPLICATE_SHARE:.0%}"
-    )
-    return tuple(chosen), reasons
+    return tuple(chosen), [*reasons, why]
 
 
 @cache

@@ -70,7 +70,7 @@ def _of_subsets(curriculum: Curriculum) -> list[str]:
 
 
 def _of_importance(curriculum: Curriculum) -> list[str]:
-    name, chosen = curriculum.importance, hygiene_of(curriculum.manifest)[0]
+    name, chosen = curriculum.importance, hygiene_of(curriculum.manifest, len(curriculum))[0]
     ess = (curriculum.manifest.description["importances"][name].get("ess") or {}).get("mean")
     hard = name == "radius" if ess is None else ess <= HARD
     if not hard or "drop_suspects" not in chosen or "drop_suspects" in curriculum.filters:

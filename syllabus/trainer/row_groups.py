@@ -41,8 +41,11 @@ class RowGroups:
         self.columns = None if columns is None else list(columns)
         store = Store(source)
         # The files of a manifest are relative to a folder, also where it was made from one of them.
-        self._store = Store(store.location.rpartition("/")[0] or "/") if store.is_file() else store
+        folder, _, only = store.location.rpartition("/")
+        self._store = Store(folder or "/") if store.is_file() else store
         names, starts, lasts = _files(manifest)
+        if store.is_file() and names != [only]:
+            raise TrainerError(f"{only}: the manifest was made from {', '.join(names[:3])}")
         ends = [*starts[1:], int(manifest.description["counts"]["source_rows"])]
         groups: list[tuple[int, int, int]] = []
         for name, start, last, end in zip(names, starts, lasts, ends, strict=True):
