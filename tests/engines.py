@@ -84,7 +84,7 @@ def wait_until(holds: Callable[[], bool], what: str, seconds: float) -> None:
     while not holds():
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {seconds:g} s", pytrace=False)
-        time.sleep(0.2)
+        time.sleep(0.05)
 
 
 class FlinkCluster:

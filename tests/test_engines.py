@@ -93,14 +93,19 @@ def test_the_same_bytes_when_a_taskmanager_is_killed(prepare, expected, flink, s
     def kill(work: Path) -> None:
         wait_until(lambda: _shards(work / stage) >= 2, f"two shards in {work / stage}", 200)
         victim = flink.working_taskmanager()
-        assert victim is not None
-        os.kill(victim, signal.SIGKILL)
-        at_death.append(_shards(work / later))
+        if victim is not None:  # else its workers have just ended
+            os.kill(victim, signal.SIGKILL)
+            at_death.append(_shards(work / later))
 
     worker = {"command": str(WORKER), "env": {"TOY_SECONDS": seconds}}
     options = ["--environment_type=PROCESS", f"--environment_config={json.dumps(worker)}"]
-    assert prepare(f"killed-{stage}", *_on(flink), *options, during=kill) == expected
-    assert at_death[0] < below, "the job was done with it before the TaskManager died"
+    # On a slow machine the short stage may be over before it is seen: then once more.
+    for attempt in range(3):
+        flink.up()
+        assert prepare(f"killed-{stage}-{attempt}", *_on(flink), *options, during=kill) == expected
+        if at_death and at_death[-1] < below:
+            return
+    pytest.fail("the job was done with the stage before a TaskManager died, three times")
 
 
 def _on(flink: FlinkCluster) -> list[str]:
