@@ -177,11 +177,7 @@ def bare_manifest(location: Path, n: int, width: int) -> Manifest:
         writer.commit(
             {
                 "code_version": "0",
-                "fingerprint": {
-                    "sha256": fingerprint.hexdigest(),
-                    "block_rows": fingerprint.block_rows,
-                    "blocks": fingerprint.blocks,
-                },
+                "fingerprint": fingerprint.described(),
                 "encoder": {
                     "kind": "embedding",
                     "name": "vector",

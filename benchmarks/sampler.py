@@ -148,11 +148,7 @@ def write(location: Path, n: int) -> Manifest:
         writer.commit(
             {
                 "code_version": "0",
-                "fingerprint": {
-                    "sha256": fingerprint.hexdigest(),
-                    "block_rows": fingerprint.block_rows,
-                    "blocks": fingerprint.blocks,
-                },
+                "fingerprint": fingerprint.described(),
                 "encoder": {
                     "kind": "none", "name": "none", "weights_sha256": None, "dtype": "float32", "dimension": 1
                 },

@@ -101,11 +101,7 @@ def write_small_manifest(
         writer.commit(
             {
                 "code_version": "0",
-                "fingerprint": {
-                    "sha256": fingerprint.hexdigest(),
-                    "block_rows": fingerprint.block_rows,
-                    "blocks": fingerprint.blocks,
-                },
+                "fingerprint": fingerprint.described(),
                 "encoder": {
                     "kind": "embedding",
                     "name": "vector",

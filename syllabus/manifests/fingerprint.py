@@ -101,6 +101,10 @@ class Fingerprint:
         """Return the hexadecimal fingerprint of the rows so far."""
         return combine(self.blocks)
 
+    def described(self) -> dict[str, Any]:
+        """Return the section ``fingerprint`` of ``manifest.json``."""
+        return {"sha256": self.hexdigest(), "block_rows": self.block_rows, "blocks": self.blocks}
+
     def _close(self) -> None:
         if self._pieces:
             self._done.append(self._digest())

@@ -65,11 +65,7 @@ def commit(made: Made) -> dict[str, Any]:
         }
         description = {
             "code_version": syllabus.__version__,
-            "fingerprint": {
-                "sha256": fingerprint.hexdigest(),
-                "block_rows": fingerprint.block_rows,
-                "blocks": fingerprint.blocks,
-            },
+            "fingerprint": fingerprint.described(),
             "encoder": {
                 **made.plan.identity.described(),
                 "mean_cosine": _mean_cosine(total, n),

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
 from .errors import SelectionError
-from .exact import UNIT32, dot
-from .joins import Joins, join
+from .exact import UNIT32
+from .joins import Joins
+from .neighbour_lists import look, merge, transposed
 from .validation import Vectors, unit_rows, whole_number
 
 # Rows of a product: 16 MB, as fast as larger ones. In a power of two its columns would meet in the cache.
 TILE = 2000
 ROUNDING = 1e-6
 """What a threshold allows below itself: norms are 1 to about 1e-7, so copies have a cosine of 1 - 1e-7."""
-
-_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Nearest:
 
     def merge(self, places: NDArray[np.int64], other: "Nearest") -> None:
         """Take over what `other`, of the rows at `places`, has found among rows not searched here before."""
-        _merge(self.ids, self.cosines, places, other.ids, other.cosines)
+        merge(self.ids, self.cosines, places, other.ids, other.cosines)
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def search(
         mine = (queries.rows[at], queries.ids[at], queries.nearest.ids[at], queries.nearest.cosines[at])
         for other in range(0, len(rows), TILE):
             theirs = rows[other : other + TILE]
-            _look(
+            look(
                 product(mine[0], theirs, device),
                 mine[0],
                 mine[1],
@@ -144,7 +142,7 @@ def search_each_other(
         for other in range(start if first is second else 0, len(second.rows), TILE):
             b = slice(other, other + TILE)
             tile = product(first.rows[a], second.rows[b], device)
-            _look(
+            look(
                 tile,
                 first.rows[a],
                 first.ids[a],
@@ -159,8 +157,8 @@ def search_each_other(
             if first is second and start == other:
                 continue
             # The same pairs from the other side; they are joined already.
-            _look(
-                _transposed(tile),
+            look(
+                transposed(tile),
                 second.rows[b],
                 second.ids[b],
                 first.rows[a],
@@ -199,108 +197,3 @@ def product_on_device(
 def _error(rows: NDArray[np.float32]) -> float:
     # Norms are within 1e-4 of 1; sixteen more units cover the rounding around the product.
     return float((rows.shape[1] + 16) * UNIT32 * 1.0003)
-
-
-@compiled
-def _reaching(line: np.ndarray, start: int, stop: int, least: np.float32) -> int:
-    # A count has no order, so this becomes a vector loop; a maximum would not.
-    count = 0
-    for j in range(start, stop):
-        count += line[j] >= least
-    return count
-
-
-@compiled
-def _look(
-    products: np.ndarray,
-    queries: np.ndarray,
-    query_ids: np.ndarray,
-    rows: np.ndarray,
-    row_ids: np.ndarray,
-    ids: np.ndarray,
-    cosines: np.ndarray,
-    error: float,
-    low: float,
-    parents: np.ndarray,
-) -> None:
-    """Offer each row to each query, and join the pairs with a cosine of at least `low`."""
-    width = products.shape[1]
-    k = ids.shape[1]
-    near = np.empty(width, np.int64)
-    best = np.empty(k, np.float32)
-    for i in range(products.shape[0]):
-        line = products[i]
-        # A row is among the k nearest only if its product reaches the k-th exact cosine known, less ε; and
-        # the k-th largest product seen in this line, less 2ε.
-        reach = cosines[i, k - 1] - error
-        held = 0
-        seen = 0
-        for start in range(0, width, _CHUNK):
-            stop = min(start + _CHUNK, width)
-            if _reaching(line, start, stop, np.float32(min(reach, low - error))) == 0:
-                continue
-            for j in range(start, stop):
-                value = line[j]
-                if value < min(reach, low - error) or row_ids[j] == query_ids[i]:
-                    continue
-                if value >= low - error and (value >= low + error or dot(queries[i], rows[j]) >= low):
-                    join(parents, query_ids[i], row_ids[j])
-                if value < reach:
-                    continue
-                near[held] = j
-                held += 1
-                if seen < k:
-                    best[seen] = value
-                    seen += 1
-                    place = seen - 1
-                elif value > best[k - 1]:
-                    best[k - 1] = value
-                    place = k - 1
-                else:
-                    continue
-                while place > 0 and best[place - 1] < best[place]:
-                    best[place - 1], best[place] = best[place], best[place - 1]
-                    place -= 1
-                if seen == k:
-                    reach = max(reach, best[k - 1] - 2.0 * error)
-        for held_at in range(held):
-            j = near[held_at]
-            if line[j] >= reach:
-                _insert(ids[i], cosines[i], row_ids[j], dot(queries[i], rows[j]))
-
-
-@compiled
-def _transposed(tile: np.ndarray) -> np.ndarray:
-    # In squares that fit the cache: five times as fast as a strided copy.
-    turned = np.empty((tile.shape[1], tile.shape[0]), tile.dtype)
-    for i in range(0, tile.shape[0], _CHUNK):
-        for j in range(0, tile.shape[1], _CHUNK):
-            for b in range(j, min(j + _CHUNK, tile.shape[1])):
-                for a in range(i, min(i + _CHUNK, tile.shape[0])):
-                    turned[b, a] = tile[a, b]
-    return turned
-
-
-@compiled
-def _insert(ids: np.ndarray, cosines: np.ndarray, new: int, cosine: float) -> None:
-    """Put one row at its place among the nearest: descending by cosine, then ascending by id."""
-    place = len(ids) - 1
-    if cosine < cosines[place] or (cosine == cosines[place] and new > ids[place] >= 0):
-        return
-    while place > 0 and (
-        cosine > cosines[place - 1] or (cosine == cosines[place - 1] and new < ids[place - 1])
-    ):
-        cosines[place], ids[place] = cosines[place - 1], ids[place - 1]
-        place -= 1
-    cosines[place], ids[place] = cosine, new
-
-
-@compiled
-def _merge(
-    ids: np.ndarray, cosines: np.ndarray, places: np.ndarray, more_ids: np.ndarray, more: np.ndarray
-) -> None:
-    for i in range(len(places)):
-        for j in range(more_ids.shape[1]):
-            if more_ids[i, j] < 0:
-                break
-            _insert(ids[places[i]], cosines[places[i]], more_ids[i, j], more[i, j])
