@@ -23,6 +23,7 @@ from syllabus.manifests import (
     schema,
     sketches_table,
 )
+from syllabus.manifests.budgets import fill
 
 REJECTED = 2
 
@@ -41,6 +42,7 @@ def write_small_manifest(
     gap: int = 7,
     neighbours: bool = False,
     split: int = 0,
+    weights: Sequence[int] | None = None,
     overwrite: bool = False,
 ) -> Manifest:
     """Write a manifest of `n` examples and return it opened.
@@ -58,6 +60,7 @@ def write_small_manifest(
       sketch_dim: 0 for no sketches.
       gap: a source row is missing (rejected) after so many examples, so that indices have gaps; 0 for none.
       split: where not 0, the source rows before it are of a/one.parquet and the others of two.parquet.
+      weights: (n,) of the column "tokens", which budgets then count; None for budgets in examples.
       neighbours: whether to draw neighbour_agreement and duplicate_group too.
       overwrite: as in ManifestWriter.
     """
@@ -68,6 +71,9 @@ def write_small_manifest(
     partition = rng.integers(0, max(classes, 1), n)
     partition[: max(classes, 1)] = np.arange(max(classes, 1))[:n]
     sizes = np.bincount(partition, minlength=max(classes, 1))
+    units = np.ones(n, np.int64) if weights is None else np.asarray(weights, np.int64)
+    of_parts = np.bincount(partition, units, minlength=len(sizes)).astype(np.int64)
+    total = int(units.sum())
     names = pa.array([f"example-{i:05d}" for i in index] if ids is None else list(ids), pa.string())
     labels = pa.array([f"class-{p}" for p in partition] if classes else [None] * n, pa.string())
     content = np.frombuffer(b"".join(hashlib.sha256(b"%d" % i).digest() for i in index), np.uint8)
@@ -80,14 +86,22 @@ def write_small_manifest(
         files = np.where(index < split, "a/one.parquet", "two.parquet") if split else ["data.parquet"] * n
         row = index - split * (index >= split)
         columns = [index, names, labels, partition, files, row, agreement, groups]
-        _write(writer, schema.EXAMPLES, columns)
+        if weights is not None:
+            columns.append(units)
+        _write(writer, schema.examples(weights is not None), columns)
         entries = []
         for fraction in fractions:
-            k = budget(fraction, n)
-            share = allocate(k, sizes)
-            for subset in range(subsets):
-                _write(writer, schema.SUBSETS, _subset(rng, fraction, k, subset, share, index, partition))
-            entries.append({"fraction": fraction, "budget": k, "count": subsets, "objective": 1.0})
+            k = budget(fraction, total)
+            share = allocate(k, of_parts)
+            made = [_subset(rng, share, index, partition, units) for _ in range(subsets)]
+            for subset, (rows, _) in enumerate(made):
+                constant = [np.full(len(rows[0]), value) for value in (fraction, k, subset)]
+                _write(writer, schema.SUBSETS, [*constant, *rows])
+            entry = {"fraction": fraction, "budget": k, "count": subsets, "objective": 1.0}
+            if weights is not None:
+                entry["rows"] = [len(rows[0]) for rows, _ in made]
+                entry["weights"] = [weight for _, weight in made]
+            entries.append(entry)
         for name in importances:
             _write(writer, schema.importance(name), _importance(rng, index, partition))
         for name in orders:
@@ -117,9 +131,15 @@ def write_small_manifest(
                     "reasons": {"null_text": rejected} if rejected else {},
                 },
                 "partitions": [
-                    {"partition": p, "label": f"class-{p}" if classes else None, "examples": int(size)}
+                    {
+                        "partition": p,
+                        "label": f"class-{p}" if classes else None,
+                        "examples": int(size),
+                        **({} if weights is None else {"weight": int(of_parts[p])}),
+                    }
                     for p, size in enumerate(sizes)
                 ],
+                **({} if weights is None else {"weight": {"column": "tokens", "total": total}}),
                 "subsets": entries,
                 "importances": {name: {} for name in importances},
                 "orders": {
@@ -144,21 +164,23 @@ def write_small_manifest(
 
 def _subset(
     rng: np.random.Generator,
-    fraction: float,
-    k: int,
-    subset: int,
     share: np.ndarray,
     index: np.ndarray,
     partition: np.ndarray,
-) -> list[Any]:
-    """The columns of one subset: `share` examples of each partition, in a random herding order."""
-    picks = [rng.permutation(np.flatnonzero(partition == p))[:size] for p, size in enumerate(share)]
+    units: np.ndarray,
+) -> tuple[list[Any], int]:
+    """The columns of one subset from `partition` on, and its weight: random examples of each partition, all
+    that fit into its `share`, in a random herding order."""
+    picks = []
+    for p, limit in enumerate(share):
+        mixed = rng.permutation(np.flatnonzero(partition == p))
+        picks.append(mixed[fill(units[mixed], int(limit))])
     rank = np.concatenate([np.arange(len(pick)) for pick in picks])
     gain = np.concatenate([np.sort(rng.random(len(pick)))[::-1] for pick in picks])
-    mixed = rng.permutation(k)
+    mixed = rng.permutation(len(rank))
     rows = np.concatenate(picks)[mixed]
-    constant = [np.full(k, fraction), np.full(k, k), np.full(k, subset)]
-    return [*constant, partition[rows], rank[mixed], index[rows], gain[mixed], np.arange(k)]
+    columns = [partition[rows], rank[mixed], index[rows], gain[mixed], np.arange(len(rows))]
+    return columns, int(units[rows].sum())
 
 
 def _neighbours(rng: np.random.Generator, index: np.ndarray, classes: int) -> tuple[Any, Any, dict[str, Any]]:

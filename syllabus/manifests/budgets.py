@@ -1,4 +1,4 @@
-"""How many examples a fraction stands for, and how a budget is divided over parts.
+"""What budget a fraction stands for, how it is divided over parts, and what of given weights fits into it.
 
 Everything here is exact: integers only, so that any other program can arrive at the same numbers.
 """
@@ -23,7 +23,9 @@ RULES: dict[str, Callable[[int], int]] = {
 
 
 def budget(fraction: float, n: int) -> int:
-    """Return ⌊fraction·n + ½⌋, computed in float64: the number of examples that `fraction` of `n` stands for.
+    """Return ⌊fraction·n + ½⌋, computed in float64: the budget that `fraction` of `n` stands for.
+
+    `n` counts examples, or the units of their weights, as the budget then does.
 
     Raises:
       ManifestError: if `fraction` is outside (0, 1] or `n` is negative.
@@ -72,6 +74,28 @@ def allocate(
     if not 0 <= k <= total:
         raise ManifestError(f"allocate: k = {k} is outside [0, {total}], the sum of the sizes")
     return _allocate(int(k), array, rule)
+
+
+def fill(weights: npt.NDArray[np.int64], limit: int) -> npt.NDArray[np.bool_]:
+    """Return which of `weights`, (rows,) int64 ≥ 1, are taken when each in turn is that still fits `limit`.
+
+    So less than the lightest one left out stays free.
+
+    Cost: O(rows) each time that what did not fit is passed over, and then it is done with.
+
+    >>> fill(np.array([5, 4, 2, 1]), 8).tolist()
+    [True, False, True, True]
+    """
+    taken = np.zeros(len(weights), np.bool_)
+    places = np.flatnonzero(weights <= limit)
+    while places.size:
+        ends = np.cumsum(weights[places])
+        count = int(np.searchsorted(ends, limit, side="right"))
+        taken[places[:count]] = True
+        limit -= int(ends[count - 1])
+        places = places[count:]
+        places = places[weights[places] <= limit]
+    return taken
 
 
 def _allocate(k: int, sizes: npt.NDArray[np.int64], rule: str) -> npt.NDArray[np.int64]:

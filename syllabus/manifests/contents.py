@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syllabus.manifests import hygiene, schema
-from syllabus.manifests.budgets import RULES, allocate
+from syllabus.manifests import hygiene, schema, subset_contents
+from syllabus.manifests.accepted import Examples, Indices, arrays, first, membership
 from syllabus.manifests.errors import ManifestError
 from syllabus.manifests.identity import RepetitionCheck
 from syllabus.manifests.reader import Manifest
@@ -22,22 +21,6 @@ from syllabus.manifests.sorting import SortCheck
 TOLERANCE = 1e-6  # of the sum of a partition's probabilities
 DETAIL_CHARACTERS = 200
 
-Indices = npt.NDArray[np.int64]
-
-
-class Examples:
-    """The accepted examples as far as other tables refer to them: index and partition of each."""
-
-    def __init__(self, index: Indices, partition: npt.NDArray[np.int32]) -> None:
-        self.index = index
-        self.partition = partition
-
-    def places(self, index: Indices) -> tuple[Indices, npt.NDArray[np.bool_]]:
-        """Return the place of each index among the accepted ones, and whether it is one of them."""
-        places = np.searchsorted(self.index, index)
-        places[places == len(self.index)] = 0
-        return places, self.index[places] == index
-
 
 def problems(manifest: Manifest, damaged: set[str]) -> list[str]:
     """Return one line for each rule that the rows break, tables in `damaged` directories left out."""
@@ -45,7 +28,7 @@ def problems(manifest: Manifest, damaged: set[str]) -> list[str]:
     if "examples" in damaged:
         return found
     try:
-        examples = _collect(manifest)
+        examples = Examples.of(manifest)
         found += [f"examples/: {line}" for line in _examples(manifest, examples)]
     except ManifestError as error:
         return [str(error)]
@@ -63,17 +46,12 @@ def problems(manifest: Manifest, damaged: set[str]) -> list[str]:
 
 
 def _checks(manifest: Manifest) -> Iterator[tuple[str, Callable[[Manifest, str, Examples], Iterator[str]]]]:
-    yield "subsets", _subsets
+    yield "subsets", subset_contents.problems
     yield from ((f"importances/{name}", _importance) for name in manifest.importances)
     yield from ((f"orders/{name}", _order) for name in manifest.orders)
     if any(entry["path"].startswith("sketches/") for entry in manifest.description["files"]):
         yield "sketches", _sketches
     yield "rejects", _rejects
-
-
-def _collect(manifest: Manifest) -> Examples:
-    rows = manifest.table(schema.EXAMPLES, ["index", "partition"])
-    return Examples(rows.column("index").to_numpy(), rows.column("partition").to_numpy())
 
 
 def _examples(manifest: Manifest, examples: Examples) -> Iterator[str]:
@@ -105,17 +83,33 @@ def _examples(manifest: Manifest, examples: Examples) -> Iterator[str]:
     if blocks != len(description["fingerprint"]["blocks"]):
         recorded = len(description["fingerprint"]["blocks"])
         yield f"the indices fall into {blocks} fingerprint blocks, manifest.json lists {recorded}"
-    outside = _first((examples.partition < 0) | (examples.partition >= len(sizes)))
+    outside = first((examples.partition < 0) | (examples.partition >= len(sizes)))
     if outside is not None:
         yield f"index {index[outside]} is in partition {examples.partition[outside]} of {len(sizes)}"
         return
     counts = np.bincount(examples.partition, minlength=len(sizes))
-    wrong = _first(counts != sizes)
+    wrong = first(counts != sizes)
     if wrong is not None:
         yield f"partition {wrong} has {counts[wrong]} examples, manifest.json says {sizes[wrong]}"
+    yield from _weights(manifest.partition_units, examples)
     twice = repetitions.repeated(rows.column("id") for rows in manifest.batches(schema.EXAMPLES, ["id"]))
     if twice:
         yield f"{len(twice)} ids occur more than once ({', '.join(map(repr, twice[:3]))})"
+
+
+def _weights(units: Indices, examples: Examples) -> Iterator[str]:
+    """`units` are those of each partition as manifest.json has them."""
+    if examples.weight is None:
+        return
+    row = first(examples.weight < 1)
+    if row is not None:
+        yield f"index {examples.index[row]} has weight {examples.weight[row]}, below 1"
+        return
+    # In float64, as good as whole numbers up to their bound.
+    weights = np.bincount(examples.partition, examples.weight, minlength=len(units))
+    wrong = first(weights != units)
+    if wrong is not None:
+        yield f"partition {wrong} weighs {int(weights[wrong])}, manifest.json says {units[wrong]}"
 
 
 def _groups(section: dict[str, Any], index: Indices, groups: pa.ChunkedArray) -> Iterator[str]:
@@ -126,59 +120,6 @@ def _groups(section: dict[str, Any], index: Indices, groups: pa.ChunkedArray) ->
         yield from hygiene.group_problems(section, index, groups.to_numpy())
 
 
-def _subsets(manifest: Manifest, directory: str, examples: Examples) -> Iterator[str]:
-    entries = manifest.description["subsets"]
-    sizes = chain.from_iterable(repeat(entry["budget"], entry["count"]) for entry in entries)
-    tables = manifest.parts(directory).cut(None, sizes)
-    rule = manifest.description["options"].get("budgets")
-    for entry in entries:
-        share = None
-        if isinstance(rule, str) and rule in RULES:
-            share = allocate(entry["budget"], manifest.partition_sizes, rule)
-        for number in range(entry["count"]):
-            columns = {name: column.to_numpy() for name, column in _columns(next(tables))}
-            for line in _subset(columns, entry, number, share, examples):
-                yield f"subset {number} of fraction {entry['fraction']}: {line}"
-
-
-def _subset(
-    columns: dict[str, Any], entry: dict[str, Any], number: int, share: Indices | None, examples: Examples
-) -> Iterator[str]:
-    size = entry["budget"]
-    expected: dict[str, Any] = {
-        "fraction": np.float64(entry["fraction"]),
-        "budget": np.int64(size),
-        "subset": np.int64(number),
-        "position": np.arange(size),
-    }
-    for name, right in expected.items():
-        row = _first(columns[name] != right)
-        if row is not None:
-            yield f"row {row} has {name} {columns[name][row]}, expected {np.broadcast_to(right, size)[row]}"
-            return
-    places, inside = examples.places(columns["index"])
-    yield from _membership(columns, places, inside, examples)
-    if not inside.all():
-        return
-    again = np.sort(columns["index"])
-    again = again[1:][again[1:] == again[:-1]]
-    if again.size:
-        yield f"index {again[0]} occurs more than once"
-    row = _first(~np.isfinite(columns["gain"]))
-    if row is not None:
-        yield f"index {columns['index'][row]} has gain {columns['gain'][row]}"
-    # The ranks of each partition, sorted, count from 0.
-    rows = np.lexsort((columns["rank"], columns["partition"]))
-    partition, rank = columns["partition"][rows], columns["rank"][rows]
-    first = np.searchsorted(partition, partition)
-    row = _first(rank != np.arange(size) - first)
-    if row is not None:
-        yield f"the ranks of partition {partition[row]} are not 0, 1, … each once"
-    if share is not None and not np.array_equal(held := np.bincount(partition, minlength=len(share)), share):
-        wrong = int((held != share).argmax())
-        yield f"partition {wrong} has {held[wrong]} examples, its budget is {share[wrong]}"
-
-
 def _importance(manifest: Manifest, directory: str, examples: Examples) -> Iterator[str]:
     sizes = manifest.partition_sizes
     stops = np.cumsum(sizes)
@@ -186,30 +127,30 @@ def _importance(manifest: Manifest, directory: str, examples: Examples) -> Itera
     seen = np.zeros(manifest.n, np.bool_)
     start = 0
     for rows in manifest.batches(directory, None, ROW_GROUP_ROWS):
-        columns = {name: column.to_numpy() for name, column in _columns(rows)}
+        columns = arrays(rows)
         number = np.arange(start, start + rows.num_rows)
         partition = np.searchsorted(stops, number, side="right")
         rank = number - (stops - sizes)[partition]
-        row = _first((columns["partition"] != partition) | (columns["rank"] != rank))
+        row = first((columns["partition"] != partition) | (columns["rank"] != rank))
         if row is not None:
             got = f"({columns['partition'][row]}, {columns['rank'][row]})"
             yield f"row {number[row]} has (partition, rank) {got}, expected ({partition[row]}, {rank[row]})"
             return
         places, inside = examples.places(columns["index"])
-        wrong = list(_membership(columns, places, inside, examples))
+        wrong = list(membership(columns, places, inside, examples))
         if wrong:
             yield from wrong
             return
         seen[places] = True
         for name in ("gain", "score", "probability"):
-            row = _first(~np.isfinite(columns[name]) | ((columns[name] < 0) & (name == "probability")))
+            row = first(~np.isfinite(columns[name]) | ((columns[name] < 0) & (name == "probability")))
             if row is not None:
                 yield f"index {columns['index'][row]} has {name} {columns[name][row]}"
                 return
         sums += np.bincount(partition, columns["probability"], minlength=len(sizes))
         start += rows.num_rows
     yield from _complete(seen, examples)
-    row = _first((np.abs(sums - 1) > TOLERANCE) & (sizes > 0))
+    row = first((np.abs(sums - 1) > TOLERANCE) & (sizes > 0))
     if row is not None:
         yield f"the probabilities of partition {row} sum to {sums[row]:.9g}, not to 1"
 
@@ -218,13 +159,13 @@ def _order(manifest: Manifest, directory: str, examples: Examples) -> Iterator[s
     seen = np.zeros(manifest.n, np.bool_)
     start = 0
     for rows in manifest.batches(directory, ["position", "index"]):
-        columns = {name: column.to_numpy() for name, column in _columns(rows)}
-        row = _first(columns["position"] != np.arange(start, start + rows.num_rows))
+        columns = arrays(rows)
+        row = first(columns["position"] != np.arange(start, start + rows.num_rows))
         if row is not None:
             yield f"row {start + row} has position {columns['position'][row]}, expected {start + row}"
             return
         places, inside = examples.places(columns["index"])
-        row = _first(~inside)
+        row = first(~inside)
         if row is not None:
             yield f"position {start + row} has index {columns['index'][row]}, which is no accepted example"
             return
@@ -237,7 +178,7 @@ def _sketches(manifest: Manifest, directory: str, examples: Examples) -> Iterato
     start = 0
     for rows in manifest.batches(directory, ["index"]):
         index = rows.column("index").to_numpy()
-        row = _first(index != examples.index[start : start + len(index)])
+        row = first(index != examples.index[start : start + len(index)])
         if row is not None:
             row += start
             yield f"row {row} has index {index[row - start]}, the examples have {examples.index[row]} there"
@@ -258,22 +199,6 @@ def _rejects(manifest: Manifest, directory: str, examples: Examples) -> Iterator
         yield f"the reasons are {reasons}, manifest.json says {recorded}"
 
 
-def _membership(
-    columns: dict[str, Any], places: Indices, inside: npt.NDArray[np.bool_], examples: Examples
-) -> Iterator[str]:
-    """Yield a line if an index is no accepted example, or has another partition than there."""
-    row = _first(~inside)
-    if row is not None:
-        yield f"index {columns['index'][row]} is no accepted example"
-        return
-    row = _first(examples.partition[places] != columns["partition"])
-    if row is not None:
-        yield (
-            f"index {columns['index'][row]} has partition {columns['partition'][row]}, "
-            f"the examples say {examples.partition[places[row]]}"
-        )
-
-
 def _complete(seen: npt.NDArray[np.bool_], examples: Examples) -> Iterator[str]:
     """Yield a line unless every example was seen: of n rows that are all examples, some then came twice."""
     missing = np.flatnonzero(~seen)
@@ -282,13 +207,3 @@ def _complete(seen: npt.NDArray[np.bool_], examples: Examples) -> Iterator[str]:
             f"is no permutation of the examples: {missing.size} do not occur, such as index "
             f"{examples.index[missing[0]]}, others more than once"
         )
-
-
-def _columns(rows: Any) -> Iterator[tuple[str, Any]]:
-    return zip(rows.column_names, rows.columns, strict=True)
-
-
-def _first(mask: npt.NDArray[np.bool_]) -> int | None:
-    """Return the first place where `mask` holds, None if nowhere."""
-    place = int(mask.argmax()) if mask.size else 0
-    return place if mask.size and mask[place] else None

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from syllabus.manifests import hygiene
+from syllabus.manifests import hygiene, weights
 from syllabus.manifests.budgets import budget
 from syllabus.manifests.errors import ManifestError
 from syllabus.manifests.fingerprint import combine
@@ -115,6 +115,10 @@ def shape_problems(document: dict[str, Any]) -> list[str]:
         found += _misshapen(document["sketches"], _SKETCHES, "sketches")
     for where, section, shape in hygiene.shapes(document):
         found += _misshapen(section, shape, where)
+    if not found:
+        # These add to sections that were checked above.
+        for where, section, shape in weights.shapes(document):
+            found += _misshapen(section, shape, where)
     return found
 
 
@@ -155,12 +159,13 @@ def contradictions(document: dict[str, Any]) -> Iterator[str]:
         yield f"counts.reasons add up to {sum(counts['reasons'].values())}, not to the {rejected} rejected"
     yield from _fingerprint(document["fingerprint"])
     yield from _partitions(document["partitions"], n)
-    yield from _subsets(document["subsets"], n)
+    yield from _subsets(document["subsets"], weights.total(document))
     if "sketches" in document:
         yield from _sketches(document["sketches"])
     yield from _files(document["files"])
     yield from _rows(document)
     yield from hygiene.contradictions(document)
+    yield from weights.contradictions(document)
 
 
 def _fingerprint(fingerprint: dict[str, Any]) -> Iterator[str]:
@@ -185,12 +190,12 @@ def _partitions(partitions: list[dict[str, Any]], n: int) -> Iterator[str]:
         yield f"partitions: they have {total} examples together, accepted are {n}"
 
 
-def _subsets(subsets: list[dict[str, Any]], n: int) -> Iterator[str]:
+def _subsets(subsets: list[dict[str, Any]], total: int) -> Iterator[str]:
     for place, entry in enumerate(subsets):
         fraction, size = entry["fraction"], entry["budget"]
-        if not 0 < fraction <= 1 or size != budget(fraction, n):
-            right = budget(fraction, n) if 0 < fraction <= 1 else "in no manifest"
-            yield f"subsets[{place}]: fraction {fraction} of {n} is {right}, the budget says {size}"
+        if not 0 < fraction <= 1 or size != budget(fraction, total):
+            right = budget(fraction, total) if 0 < fraction <= 1 else "in no manifest"
+            yield f"subsets[{place}]: fraction {fraction} of {total} is {right}, the budget says {size}"
         if size < 1 or entry["count"] < 1:
             yield f"subsets[{place}]: budget {size} and count {entry['count']} must be at least 1"
     for before, after in pairwise(entry["budget"] for entry in subsets):
@@ -227,7 +232,7 @@ def _rows(document: dict[str, Any]) -> Iterator[str]:
     n = document["counts"]["accepted"]
     expected = {
         "examples": n,
-        "subsets": sum(entry["budget"] * entry["count"] for entry in document["subsets"]),
+        "subsets": sum(sum(weights.subset_rows(document, entry)) for entry in document["subsets"]),
         "rejects": document["counts"]["rejected"],
         **{f"importances/{name}": n for name in document["importances"]},
         **{f"orders/{name}": n for name in document["orders"]},

@@ -29,6 +29,8 @@ def export(
 ) -> pa.Table:
     """Write one subset in position order; return its rows: index, id, label, partition, rank, gain, position.
 
+    Where budgets count the units of a column, `weight` is the last of them.
+
     Args:
       manifest: an open one.
       fraction: found by its budget.
@@ -59,11 +61,10 @@ def export(
 def _rows(manifest: Manifest, fraction: float, subset: int) -> pa.Table:
     start, stop = manifest.subset_rows(fraction, subset)
     picks = manifest.table(schema.SUBSETS, ["index", "partition", "rank", "gain", "position"], start, stop)
-    names = manifest.records(picks.column("index").to_numpy(), ["id", "label"])
-    table = pa.table(
-        {**{n: picks.column(n) for n in picks.column_names}, "id": names["id"], "label": names["label"]}
-    )
-    return table.select(list(COLUMNS))
+    more = ["id", "label", *(["weight"] if manifest.weighted else [])]
+    names = manifest.records(picks.column("index").to_numpy(), more)
+    table = pa.table({**{n: picks[n] for n in picks.column_names}, **{n: names[n] for n in more}})
+    return table.select([*COLUMNS, *more[2:]])
 
 
 def _write(rows: pa.Table, format: str, sink: Any) -> None:  # noqa: A002

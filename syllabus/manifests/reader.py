@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from syllabus.manifests import document, schema
-from syllabus.manifests.budgets import allocate, budget
+from syllabus.manifests import document, schema, weights
+from syllabus.manifests.budgets import allocate, budget, fill
 from syllabus.manifests.errors import ManifestError
 from syllabus.manifests.identity import as_strings, check_ids, find_ids
+from syllabus.manifests.opening import load
 from syllabus.manifests.parts import Parts
 from syllabus.manifests.schema import DOCUMENT, ROW_GROUP_ROWS, Table
 from syllabus.manifests.storage import Store
@@ -34,6 +35,10 @@ class Manifest:
       importances: the names of the importances, sorted.
       orders: the names of the orders, sorted.
       partition_sizes: (partitions,) int64, the examples of partition p at place p.
+      weighted: whether budgets count the units of a column, such as tokens, and not examples.
+      unit: what budgets count: ``examples``, or the column's name.
+      total: what a fraction is a share of: n, or the sum of all weights.
+      partition_units: (partitions,) int64, the units of partition p at place p.
     """
 
     def __init__(self, store: Store, description: dict[str, Any]) -> None:
@@ -45,9 +50,11 @@ class Manifest:
         self.fingerprint = str(description["fingerprint"]["sha256"])
         self.importances = tuple(sorted(description["importances"]))
         self.orders = tuple(sorted(description["orders"]))
-        self.partition_sizes = np.asarray(
-            [entry["examples"] for entry in description["partitions"]], dtype=np.int64
-        )
+        self.weighted = "weight" in description
+        self.unit = str(description["weight"]["column"]) if self.weighted else "examples"
+        self.total = weights.total(description)
+        self.partition_sizes = self._of_partitions("examples")
+        self.partition_units = self._of_partitions("weight") if self.weighted else self.partition_sizes
         self._rows = document.table_rows(description)
 
     @classmethod
@@ -70,7 +77,7 @@ class Manifest:
             part of another size, or is of another data set. The message names the file.
         """
         store = path if isinstance(path, Store) else Store(path)
-        manifest = cls(store, _load(store))
+        manifest = cls(store, load(store))
         if fingerprint is not None and fingerprint != manifest.fingerprint:
             raise ManifestError(
                 f"{DOCUMENT}: the manifest is of the data set {manifest.fingerprint[:12]}…, "
@@ -132,6 +139,13 @@ class Manifest:
         """Return the partition of every accepted example, (n,) int32 aligned with `examples()`."""
         return self.column(schema.EXAMPLES, "partition")
 
+    def weights(self) -> Indices | None:
+        """Return the units of every accepted example, (n,) int64 ≥ 1 aligned with `examples()`.
+
+        None where budgets count examples.
+        """
+        return self.column(schema.EXAMPLES, "weight") if self.weighted else None
+
     def subset_count(self, fraction: float) -> int:
         """Return how many subsets of this fraction there are; it is found by its budget."""
         return int(self.description["subsets"][self._place(fraction)]["count"])
@@ -140,7 +154,7 @@ class Manifest:
         """Return subset `i` of this fraction in its herding order, (stop - start,) int64 indices.
 
         Args:
-          fraction: found by its budget, ⌊fraction·n + ½⌋.
+          fraction: found by its budget, ⌊fraction·total + ½⌋.
           i: 0 ≤ i < `subset_count(fraction)`.
           start: the first position wanted.
           stop: the last one + 1; None for all.
@@ -152,26 +166,41 @@ class Manifest:
         self, fraction: float, i: int, start: int = 0, stop: int | None = None
     ) -> tuple[int, int]:
         """Return where `subset(fraction, i, start, stop)` lies in the table: first row and last + 1."""
-        subsets = self.description["subsets"]
         place = self._place(fraction)
-        size, count = int(subsets[place]["budget"]), int(subsets[place]["count"])
-        if not 0 <= i < count:
-            raise ManifestError(f"subset: {i} is outside [0, {count - 1}] for fraction {fraction}")
-        first, last = _slice(start, stop, size, f"subset {i} of fraction {fraction}")
+        entries = self.description["subsets"][: place + 1]
         # Sorted by (budget, subset, position), every subset complete: its rows need not be searched for.
-        before = sum(int(entry["budget"]) * int(entry["count"]) for entry in subsets[:place]) + i * size
+        *earlier, sizes = (weights.subset_rows(self.description, entry) for entry in entries)
+        if not 0 <= i < len(sizes):
+            raise ManifestError(f"subset: {i} is outside [0, {len(sizes) - 1}] for fraction {fraction}")
+        first, last = _slice(start, stop, sizes[i], f"subset {i} of fraction {fraction}")
+        before = sum(map(sum, earlier)) + sum(sizes[:i])
         return before + first, before + last
 
-    def top(self, importance: str, fraction: float) -> Indices:
-        """Return the most important ⌊fraction·n + ½⌋ examples: the first ranks of each partition.
+    def subset_size(self, fraction: float, i: int) -> int:
+        """Return the number of rows of subset `i` of this fraction."""
+        start, stop = self.subset_rows(fraction, i)
+        return stop - start
 
-        The budget is divided in proportion to the partitions' sizes. int64, by (partition, rank).
+    def top(self, importance: str, fraction: float) -> Indices:
+        """Return the most important examples within ⌊fraction·total + ½⌋ units: the first of each partition.
+
+        The budget is divided in proportion to the partitions' units. Where these are weights, the examples of
+        a partition are taken by rank, each that still fits into its share. int64, by (partition, rank).
+
+        Cost: the row groups that hold them; with weights, all the importance's indices.
         """
         table = self._named("importance", importance, self.importances)
-        sizes = self.partition_sizes
-        starts = np.cumsum(sizes) - sizes
-        stops = starts + allocate(budget(fraction, self.n), sizes)
-        return _numpy(self.parts(table).read_ranges(starts, stops, ["index"]), "index")
+        share = allocate(budget(fraction, self.total), self.partition_units)
+        stops = np.cumsum(self.partition_sizes)
+        starts = stops - self.partition_sizes
+        if not self.weighted:
+            return _numpy(self.parts(table).read_ranges(starts, starts + share, ["index"]), "index")
+        index = self.column(table, "index")
+        units = self.column(schema.EXAMPLES, "weight")[np.searchsorted(self.examples(), index)]
+        bounds = zip(starts.tolist(), stops.tolist(), share.tolist(), strict=True)
+        taken = np.concatenate([fill(units[first:last], limit) for first, last, limit in bounds])
+        chosen: Indices = index[taken]
+        return chosen
 
     def importance(self, name: str) -> pa.Table:
         """Return the table of an importance, sorted by (partition, rank), n rows."""
@@ -207,7 +236,7 @@ class Manifest:
         """
         wanted, place = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
         parts = self.parts(schema.EXAMPLES)
-        names = list(schema.EXAMPLES.schema.names if columns is None else columns)
+        names = list(schema.examples(self.weighted).schema.names if columns is None else columns)
         pieces, found = [parts.read(0, 0, names)], np.zeros(len(wanted), np.bool_)
         for start, stop in parts.find("index", wanted):
             rows = parts.read(start, stop, ["index", *(name for name in names if name != "index")])
@@ -234,14 +263,18 @@ class Manifest:
         return Parts(self.store, [entry for entry in files if entry["path"].rpartition("/")[0] == directory])
 
     def _place(self, fraction: float) -> int:
-        size = budget(fraction, self.n)
+        size = budget(fraction, self.total)
         for place, entry in enumerate(self.description["subsets"]):
             if entry["budget"] == size:
                 return place
         stored = ", ".join(f"{fraction:g}" for fraction in self.fractions) or "none"
+        of = f"{self.total} {self.unit}" if self.weighted else self.n
         raise ManifestError(
-            f"fraction {fraction} (budget {size} of {self.n}) has no subsets here; stored fractions: {stored}"
+            f"fraction {fraction} (budget {size} of {of}) has no subsets here; stored fractions: {stored}"
         )
+
+    def _of_partitions(self, key: str) -> Indices:
+        return np.asarray([entry[key] for entry in self.description["partitions"]], dtype=np.int64)
 
     @staticmethod
     def _named(kind: str, name: str, known: tuple[str, ...]) -> str:
@@ -250,39 +283,6 @@ class Manifest:
                 f"{kind} {name!r} is not in the manifest; it has {', '.join(known) or 'none'}"
             )
         return f"{kind}s/{name}"
-
-
-def _load(store: Store) -> dict[str, Any]:
-    """Return the description of the manifest at `store`, checked in itself and against the listing."""
-    description = document.decode(read_document(store))
-    for problem in document.problems(description):
-        raise ManifestError(f"{DOCUMENT}: {problem}")
-    sizes = store.files()
-    for problem in size_problems(description, sizes):
-        raise ManifestError(problem)
-    return description
-
-
-def read_document(store: Store) -> bytes:
-    """Return the bytes of manifest.json; a ManifestError where there is none."""
-    try:
-        return store.read(DOCUMENT)
-    except FileNotFoundError:
-        raise ManifestError(f"{DOCUMENT}: not found: {store.url()} is no committed manifest") from None
-    except (pa.ArrowException, OSError) as error:
-        raise ManifestError(
-            f"{DOCUMENT}: cannot be read from {store.url()}: {str(error).splitlines()[0]}"
-        ) from error
-
-
-def size_problems(description: dict[str, Any], sizes: dict[str, int]) -> Iterator[str]:
-    """Yield a line for each listed file that is not there with its size."""
-    for entry in description["files"]:
-        path, size = entry["path"], sizes.get(entry["path"])
-        if size is None:
-            yield f"{path}: is missing"
-        elif size != entry["bytes"]:
-            yield f"{path}: has {size} bytes, manifest.json says {entry['bytes']}"
 
 
 def _slice(start: int, stop: int | None, rows: int, name: str) -> tuple[int, int]:

@@ -46,6 +46,9 @@ EXAMPLES = Table(
     ),
     ("index",),
 )
+_WEIGHTED = Table(
+    EXAMPLES.directory, EXAMPLES.schema.append(_required("weight", pa.int64())), EXAMPLES.sort_by
+)
 SUBSETS = Table(
     "subsets",
     pa.schema(
@@ -74,6 +77,11 @@ REJECTS = Table(
     ),
     (),
 )
+
+
+def examples(weighted: bool) -> Table:
+    """The table of the accepted examples; where budgets count weights, `weight` is their last column."""
+    return _WEIGHTED if weighted else EXAMPLES
 
 
 def importance(name: str) -> Table:

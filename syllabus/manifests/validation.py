@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from syllabus.manifests import contents, document, schema
 from syllabus.manifests.errors import ManifestError
-from syllabus.manifests.reader import Manifest, read_document, size_problems
+from syllabus.manifests.opening import read_document, size_problems
+from syllabus.manifests.reader import Manifest
 from syllabus.manifests.schema import DOCUMENT, ROW_GROUP_ROWS
 from syllabus.manifests.storage import Store, sha256_of
 
@@ -69,7 +70,6 @@ def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[
     sizes = store.files()
     entries = {entry["path"]: entry for entry in description["files"]}
     wrong = dict(line.split(": ", 1) for line in size_problems(description, sizes))
-    dimension = description.get("sketches", {}).get("dimension")
     for path, entry in entries.items():
         if path in wrong:
             yield path, wrong[path]
@@ -81,7 +81,8 @@ def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[
                 f"has sha256 {digest[:12]}…, manifest.json says {entry['sha256'][:12]}…: it was altered",
             )
             continue
-        for problem in _parquet_problems(store, path, entry["rows"], dimension):
+        table = _table_of(path.rpartition("/")[0], description)
+        for problem in _parquet_problems(store, path, entry["rows"], table):
             yield path, problem
     # Whoever reads examples/*.parquet would read these too.
     for path in sorted(set(sizes) - set(entries)):
@@ -89,7 +90,7 @@ def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[
             yield path, "is not listed in manifest.json"
 
 
-def _parquet_problems(store: Store, path: str, rows: int, dimension: int | None) -> Iterator[str]:
+def _parquet_problems(store: Store, path: str, rows: int, table: schema.Table | None) -> Iterator[str]:
     try:
         with store.open(path) as source, pq.ParquetFile(source) as file:
             metadata, found = file.metadata, file.schema_arrow
@@ -101,7 +102,6 @@ def _parquet_problems(store: Store, path: str, rows: int, dimension: int | None)
     largest = max((metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)), default=0)
     if largest > ROW_GROUP_ROWS:
         yield f"has a row group of {largest} rows, above {ROW_GROUP_ROWS}"
-    table = _table_of(path.rpartition("/")[0], dimension)
     if table is None:
         return
     # Columns that a later version appended are no fault.
@@ -117,16 +117,15 @@ def _parquet_problems(store: Store, path: str, rows: int, dimension: int | None)
             yield f"column {field.name} may be null, which it must not"
 
 
-def _table_of(directory: str, dimension: int | None) -> schema.Table | None:
-    """Return the table that a directory holds; None where this version does not fix its columns.
-
-    `dimension` is that of the sketches.
-    """
+def _table_of(directory: str, description: dict[str, Any]) -> schema.Table | None:
+    """Return the table that a directory holds; None where this version does not fix its columns."""
     kind, _, name = directory.partition("/")
     if kind == "importances":
         return schema.importance(name)
     if kind == "orders":
         return schema.order(name)
-    if kind == "sketches":
-        return schema.sketches(dimension) if dimension else None
-    return {"examples": schema.EXAMPLES, "subsets": schema.SUBSETS, "rejects": schema.REJECTS}.get(kind)
+    if kind == "examples":
+        return schema.examples("weight" in description)
+    if kind == "sketches" and "sketches" in description:
+        return schema.sketches(description["sketches"]["dimension"])
+    return {"subsets": schema.SUBSETS, "rejects": schema.REJECTS}.get(kind)

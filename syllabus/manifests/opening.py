@@ -1,0 +1,46 @@
+"""Opening a manifest: its document, and whether the files are there that it lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from syllabus.manifests import document
+from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.schema import DOCUMENT
+from syllabus.manifests.storage import Store
+
+
+def load(store: Store) -> dict[str, Any]:
+    """Return the description of the manifest at `store`, checked in itself and against the listing."""
+    description = document.decode(read_document(store))
+    for problem in document.problems(description):
+        raise ManifestError(f"{DOCUMENT}: {problem}")
+    sizes = store.files()
+    for problem in size_problems(description, sizes):
+        raise ManifestError(problem)
+    return description
+
+
+def read_document(store: Store) -> bytes:
+    """Return the bytes of manifest.json; a ManifestError where there is none."""
+    try:
+        return store.read(DOCUMENT)
+    except FileNotFoundError:
+        raise ManifestError(f"{DOCUMENT}: not found: {store.url()} is no committed manifest") from None
+    except (pa.ArrowException, OSError) as error:
+        raise ManifestError(
+            f"{DOCUMENT}: cannot be read from {store.url()}: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def size_problems(description: dict[str, Any], sizes: dict[str, int]) -> Iterator[str]:
+    """Yield a line for each listed file that is not there with its size."""
+    for entry in description["files"]:
+        path, size = entry["path"], sizes.get(entry["path"])
+        if size is None:
+            yield f"{path}: is missing"
+        elif size != entry["bytes"]:
+            yield f"{path}: has {size} bytes, manifest.json says {entry['bytes']}"
