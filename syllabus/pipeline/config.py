@@ -36,7 +36,7 @@ def read_options(config: Path | None, flags: dict[str, Any]) -> Options:
         values = {name: _from(config.parent.absolute(), name, value) for name, value in values.items()}
     places = {"": str(config) if config is not None else "options"}
     places |= {name: "--" + name.replace("_", "-") for name in flags}
-    return make_options({**values, **flags}, places)
+    return make_options({**values, **flags}, places, set(values) - set(flags))
 
 
 def _from(directory: Path, name: str, value: Any) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, model_validator
 
 from syllabus.pipeline.options.data import Data
 from syllabus.pipeline.options.hygiene import Hygiene
+from syllabus.pipeline.options.idle import idle
 from syllabus.pipeline.options.locations import Locations
 from syllabus.pipeline.options.running import Running
 from syllabus.pipeline.options.selection import GUIDED_BY, Choosing
@@ -38,6 +39,17 @@ class Options(Running, Hygiene, Choosing, Data, Locations):
                     f"{option}={value!r}: is of no use with objective={self.objective!r};"
                     f" {objective} takes it"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _of_use(self, info: ValidationInfo) -> Options:
+        # A flag that leaves an option of the file nothing to do wins over it, as over a value there.
+        file = set((info.context or {}).get("file", ()))
+        flags = self.model_fields_set - file
+        for option, causes, why in idle(self):
+            given = option in self.model_fields_set and getattr(self, option) is not None
+            if given and not (option in file and flags.intersection(causes)):
+                raise ValueError(f"{option}={getattr(self, option)!r}: is of no use with {why}")
         return self
 
     def recorded(self) -> dict[str, Any]:

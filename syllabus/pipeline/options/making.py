@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -12,10 +12,13 @@ from syllabus.pipeline.nearest import suggestion
 from syllabus.pipeline.options.every import Options
 
 
-def make_options(values: dict[str, Any], where: str | Mapping[str, str] = "options") -> Options:
+def make_options(
+    values: dict[str, Any], where: str | Mapping[str, str] = "options", file: Collection[str] = ()
+) -> Options:
     """Return the options in `values`; a mistake is one line that begins with where it was made.
 
-    `where` names the place of all options, or of each by name, with ``""`` for that of the whole.
+    `where` names the place of all options, or of each by name, with ``""`` for that of the whole; `file`
+    the options that come from a file, where others come from flags, which win over it.
     """
     places: Mapping[str, str] = {"": where} if isinstance(where, str) else where
 
@@ -25,7 +28,7 @@ def make_options(values: dict[str, Any], where: str | Mapping[str, str] = "optio
     for name in sorted(set(values) - set(Options.model_fields)):
         raise mistake(name, suggestion("option", name, Options.model_fields))
     try:
-        return Options(**values)
+        return Options.model_validate(values, context={"file": file})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
