@@ -15,7 +15,7 @@ from .graph_cut import GraphCut
 from .inclusion import inclusion_probabilities
 from .knapsack import maximize_within
 from .log_determinant import LogDeterminant
-from .maximize import FUNCTIONS, OPTIMIZERS, maximize, random_value, valid_optimizers
+from .maximize import FUNCTIONS, OPTIMIZERS, maximize, random_value, random_value_within, valid_optimizers
 from .mixture import Mixture
 from .mutual_information import FacilityLocationMutualInformation
 from .probabilistic_set_cover import ProbabilisticSetCover
@@ -23,7 +23,7 @@ from .saturated_coverage import SaturatedCoverage
 from .selection import Selection
 from .set_cover import SetCover
 from .set_function import SetFunction
-from .sge import explore
+from .sge import explore, explore_within
 from .sieve import sieve
 from .similarity import Rbf
 from .sparse_facility_location import SparseFacilityLocation
@@ -50,6 +50,7 @@ __all__ = [
     "SparseFacilityLocation",
     "balancing",
     "explore",
+    "explore_within",
     "herding",
     "importances",
     "inclusion_probabilities",
@@ -57,6 +58,7 @@ __all__ = [
     "maximize",
     "maximize_within",
     "random_value",
+    "random_value_within",
     "sieve",
     "valid_optimizers",
 ]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .compiled import compiled
 from .exact import distance
 from .nearest import nearest_distances
+from .purse import Purse
 from .set_function import State
 from .similarity import SimilarityName, apart_at
 from .similarity_function import SimilarityFunction
@@ -50,7 +51,12 @@ class DisparityMin(SimilarityFunction):
         """Return d of rows with ‖x - y‖²/4 = `quarter`, of which it is an increasing function."""
         return apart_at(self.similarity.kind, self.similarity.rate, quarter)
 
-    def upper_bound(self, indices: NDArray[np.int64], objective: float) -> float | None:  # noqa: ARG002
+    def upper_bound(
+        self,
+        indices: NDArray[np.int64],  # noqa: ARG002
+        objective: float,
+        purse: Purse | None = None,  # noqa: ARG002
+    ) -> float | None:
         """Return 4 f(S_k) for the set of k rows that greedy picked.
 
         Farthest-first is within a factor 2 of the largest smallest distance, and d is half a squared one.

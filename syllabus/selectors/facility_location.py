@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from .compiled import compiled
 from .exact import excess
 from .kernel import GIBIBYTE, KernelFunction
-from .set_function import State
+from .purse import Purse
+from .set_function import State, most
 from .similarity import Similarity, SimilarityName, similar
 from .validation import Vectors
 
@@ -54,8 +55,10 @@ class FacilityLocation(KernelFunction):
                 state.raise_levels(int(index), row)
         return state.value()
 
-    def upper_bound(self, indices: NDArray[np.int64], objective: float) -> float | None:
-        """Return f(S) + the k largest gains given S, for S the selection of k rows.
+    def upper_bound(
+        self, indices: NDArray[np.int64], objective: float, purse: Purse | None = None
+    ) -> float | None:
+        """Return f(S) + the k largest gains given S, for S the selection of k rows, or + what a purse allows.
 
         f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S). Needs the dense kernel (O(n²)); without it None, since it
         would cost as much as the kernel. (The lazy optimiser has bounds on all gains at hand, so its
@@ -70,7 +73,7 @@ class FacilityLocation(KernelFunction):
         gains = np.empty(self.n)
         _upper_gains(kernel, state.floors, self.similarity.slope, gains)
         gains[indices] = 0.0
-        return objective + math.fsum(np.sort(gains)[self.n - len(indices) :])
+        return objective + most(gains, len(indices), purse)
 
 
 class FacilityLocationState(State):
@@ -96,16 +99,20 @@ class FacilityLocationState(State):
             )  # fmt: skip
         return out
 
-    def best(self, candidates: NDArray[np.int64]) -> tuple[int, float]:
+    def best(
+        self, candidates: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+    ) -> tuple[int, float]:
         """As in `State`; exact gains are computed only where a bound reaches the best so far."""
-        pick, score = -1, -1.0
+        divisors = np.ones(len(candidates)) if weights is None else weights[candidates]
+        pick, score, ratio = -1, -1.0, -1.0
         for part, entries in self.function.blocks(candidates):
             bounds = np.empty(len(entries))
             _upper_gains(entries, self.floors, self.similarity.slope, bounds)
+            bounds /= divisors[part]
             order = np.argsort(-bounds)
-            pick, score = _best_gain(
+            pick, score, ratio = _best_gain(
                 self.similarity.kind, self.similarity.rate, self.function.rows, candidates[part], entries,
-                self.levels, self.floors, bounds, order, pick, score,
+                self.levels, self.floors, bounds, order, divisors[part], pick, score, ratio,
             )  # fmt: skip
         return pick, score
 
@@ -214,18 +221,22 @@ def _best_gain(
     floors: np.ndarray,
     bounds: np.ndarray,
     order: np.ndarray,
+    divisors: np.ndarray,
     pick: int,
     score: float,
-) -> tuple[int, float]:
-    """Raise (pick, score) to the best of the candidates, exact gains taken in the order of their bounds."""
+    ratio: float,
+) -> tuple[int, float, float]:
+    """Raise (pick, score, ratio) to the best of the candidates, exact gains taken in the order of bounds."""
     for position in order:
-        if bounds[position] < score:
+        if bounds[position] < ratio:
             break
         gain = exact_gain(kind, rate, rows, candidates[position], entries[position], levels, floors)
-        if gain > score or (gain == score and candidates[position] < pick):
+        quotient = gain / divisors[position]
+        if quotient > ratio or (quotient == ratio and candidates[position] < pick):
             score = gain
+            ratio = quotient
             pick = candidates[position]
-    return pick, score
+    return pick, score, ratio
 
 
 @compiled

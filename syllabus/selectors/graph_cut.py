@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from .exact import column_sums, dot
 from .nearest import squared_norms
 from .pair_totals import PairTotals, pair_total
+from .purse import Purse
 from .query_function import QueryFunction, sum_of_rows
+from .set_function import most
 from .similarity import COSINE, SimilarityName
 from .validation import Vectors, real_number
 
@@ -83,7 +85,9 @@ class GraphCut(QueryFunction):
         """Return what gain and score of a candidate differ by when `size` rows are in the set."""
         return self.similarity.offset * (self.n - self.trade_off * (2 * size + 1))
 
-    def upper_bound(self, indices: NDArray[np.int64], objective: float) -> float | None:
+    def upper_bound(
+        self, indices: NDArray[np.int64], objective: float, purse: Purse | None = None
+    ) -> float | None:
         """Return min over S in {∅, the selection of k rows} of f(S) + the k largest gains given S.
 
         f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S) holds for every S if f is monotone and submodular: λ <= 1/2,
@@ -94,17 +98,18 @@ class GraphCut(QueryFunction):
             return None
         # Both properties need s >= 0. Rows longer than 1 can have cosines of s = -δ at the least; then pairs
         # inside OPT may add λ k² δ, and growing from OPT to OPT ∪ S may lose k n δ.
-        budget, allowance = len(indices), 0.0
+        budget, allowance = len(indices) if purse is None else purse.rows, 0.0
         if self.similarity.kind == COSINE:
             lowest = max(0.0, (float(squared_norms(self.rows).max()) - 1) / 2)
             allowance = budget * lowest * (self.trade_off * budget + self.n)
         bounds = []
-        for chosen, value in ((indices[:0], 0.0), (indices, objective)):
+        start = indices[:0] if purse is None else purse.first  # OPT holds these too
+        for chosen, value in ((start, self._value(start)), (indices, objective)):
             state = self.state()
             for index in chosen:
                 state.add(int(index), 0.0)
             outside = np.delete(np.arange(self.n), chosen)
-            gains = np.maximum(state.gains(state.scores(outside)), 0.0) + self.slack()
-            largest = np.sort(gains)[max(0, len(gains) - budget) :]
-            bounds.append(value + math.fsum(largest))
+            gains = np.zeros(self.n)
+            gains[outside] = np.maximum(state.gains(state.scores(outside)), 0.0) + self.slack()
+            bounds.append(value + most(gains, budget, purse))
         return min(bounds) + allowance

@@ -64,7 +64,7 @@ def lazy(function: SetFunction, task: Task) -> Picked:
     return picks, gains, state
 
 
-def sample_size(n: int, budget: int, epsilon: float, factor: float = 1.0) -> int:
+def sample_size(n: int, budget: float, epsilon: float, factor: float = 1.0) -> int:
     """Return s = ⌊factor · n/k · ln(1/ε)⌋, at least 1: each pick looks at a sample of s rows."""
     return max(1, math.floor(factor * (n / budget) * math.log(1 / epsilon)))
 
@@ -88,7 +88,7 @@ def stochastic(function: SetFunction, task: Task, key: np.uint64, epsilon: float
         pick, score = state.best(sample)
         picks[t] = pick
         gains[t] = state.add(pick, score)
-        remaining = _drop(pool, remaining, pick)
+        remaining = drop(pool, remaining, pick)
     return picks, gains, state
 
 
@@ -130,7 +130,7 @@ def lazier(function: SetFunction, task: Task, key: np.uint64, epsilon: float) ->
                     patience = size - (len(block) - 1 - int(scores.argmax()))
         picks[t] = pick
         gains[t] = state.add(pick, best)
-        remaining = _drop(pool, remaining, pick)
+        remaining = drop(pool, remaining, pick)
     return picks, gains, state
 
 
@@ -157,7 +157,7 @@ def better(
     return (index, largest) if largest > best or index < pick else (pick, best)
 
 
-def _drop(pool: NDArray[np.int64], remaining: int, pick: int) -> int:
+def drop(pool: NDArray[np.int64], remaining: int, pick: int) -> int:
     """Move `pick` behind the remaining rows of the pool; return how many remain."""
     place = int(np.flatnonzero(pool[:remaining] == pick)[0])
     pool[place], pool[remaining - 1] = pool[remaining - 1], pool[place]

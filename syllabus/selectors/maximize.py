@@ -4,7 +4,7 @@ Ties: of candidates with equal gains the smallest index is picked, by every opti
 says what makes gains equal). Results do not depend on the number of threads of torch or BLAS.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,12 @@ from .facility_location import FacilityLocation
 from .farthest_first import farthest_first
 from .feature_based import FeatureBased
 from .graph_cut import GraphCut
-from .greedy import lazier, lazy, naive, stochastic
+from .greedy import Picked, lazier, lazy, naive, stochastic
 from .log_determinant import LogDeterminant
 from .mixture import Mixture
 from .mutual_information import FacilityLocationMutualInformation
 from .probabilistic_set_cover import ProbabilisticSetCover
+from .purse import Purse, fill, purse_of
 from .randomness import key_of, sample_to_front, stream
 from .saturated_coverage import SaturatedCoverage
 from .selection import Selection
@@ -31,7 +32,7 @@ from .set_cover import SetCover
 from .set_function import SetFunction
 from .sparse_facility_location import SparseFacilityLocation
 from .task import Task
-from .validation import Seed, budget_of, constraints_of, real_number, seed_words
+from .validation import Seed, budget_of, constraints_of, real_number, seed_words, whole_number
 
 # The submodular functions, each with its lazy optimiser.
 _LAZY: dict[type[SetFunction], Any] = {
@@ -176,12 +177,48 @@ def random_value(function: SetFunction, budget: int, draws: int, seed: Seed) -> 
       seed: a whole number or a tuple of them.
     """
     budget = budget_of(budget, function.n, "random_value")
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-        raise SelectionError(f"random_value: draws={draws!r} is outside [1, inf)")
-    key = key_of(seed_words(seed, "random_value"), _RANDOM_VALUE)
+    return _mean_value(
+        function, draws, seed, "random_value", lambda key: random_rows(function.n, budget, key)
+    )
+
+
+def random_value_within(
+    function: SetFunction, costs: NDArray[np.float64], limit: float, draws: int, seed: Seed
+) -> float:
+    """Return the mean of f over `draws` random sets whose costs stay within `limit`.
+
+    Each set is filled row by row, evenly from the rows that are still affordable, until none is: what
+    `random_value` is to a budget. Costs of 1 give its very sets.
+
+    Args:
+      function: a set function on (n, d) vectors.
+      costs: (n,) finite numbers > 0.
+      limit: > 0, in the unit of the costs.
+      draws: how many sets, at least 1.
+      seed: a whole number or a tuple of them.
+    """
+    caller, everything = "random_value_within", np.arange(function.n)
+    purse = purse_of(costs, limit, 0, everything[:0], everything, function.n, caller)
+
+    def drawn(key: np.uint64) -> NDArray[np.int64]:
+        pool = np.arange(function.n)
+        return pool[: fill(pool, key, purse.costs, purse.limit)]
+
+    return _mean_value(function, draws, seed, caller, drawn)
+
+
+def _mean_value(
+    function: SetFunction,
+    draws: int,
+    seed: Seed,
+    caller: str,
+    drawn: Callable[[np.uint64], NDArray[np.int64]],
+) -> float:
+    draws = whole_number(draws, "draws", 1, 2**31, "[1, 2^31]", caller)
+    key = key_of(seed_words(seed, caller), _RANDOM_VALUE)
     total = 0.0
     for draw in range(draws):
-        total += function.value(random_rows(function.n, budget, stream(key, draw)))
+        total += function.value(drawn(stream(key, draw)))
     return total / draws
 
 
@@ -195,19 +232,35 @@ def random_rows(n: int, size: int, key: np.uint64) -> np.ndarray:
 def _explore(
     function: SetFunction, task: Task, optimizer: str, numbers: range, seed: Seed | None, epsilon: float
 ) -> list[Selection]:
-    words = seed_words(seed, f"{optimizer} greedy")
+    key, epsilon = chance_of(seed, epsilon, f"{optimizer} greedy")
+    solver = _solver(function, optimizer)
+    return subsets_of(function, numbers, key, lambda own: solver(function, task, own, epsilon))
+
+
+def chance_of(seed: Seed | None, epsilon: float, caller: str) -> tuple[np.uint64, float]:
+    """Return the key of stochastic greedy under a seed, and its ε, checked."""
+    key = key_of(seed_words(seed, caller), _STOCHASTIC_GREEDY)
     accepted = isinstance(epsilon, (int, float)) and 0 < epsilon < 1
-    epsilon = real_number(epsilon, "epsilon", accepted, "(0, 1)", f"{optimizer} greedy")
-    key = key_of(words, _STOCHASTIC_GREEDY)
+    return key, real_number(epsilon, "epsilon", accepted, "(0, 1)", caller)
+
+
+def subsets_of(
+    function: SetFunction,
+    numbers: range,
+    key: np.uint64,
+    solve: Callable[[np.uint64], Picked],
+    purse: Purse | None = None,
+) -> list[Selection]:
+    """Return the subsets of the given numbers, each picked under its own key."""
     selections: list[Selection] = []
     upper: float | None = None
     for number in numbers:
-        indices, gains, state = _solver(function, optimizer)(function, task, stream(key, number), epsilon)
+        indices, gains, state = solve(stream(key, number))
         objective = state.value()
         del state  # as above
-        # That no set of k rows has a larger f is no fact about the subset: the first one's serves all.
+        # That no other set has a larger f is no fact about the subset: the first one's serves all.
         if not (selections or function.bound_needs_greedy):
-            upper = function.upper_bound(indices, objective)
+            upper = function.upper_bound(indices, objective, purse)
         selections.append(Selection(indices, gains, objective, upper))
     return selections
 

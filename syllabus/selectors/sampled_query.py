@@ -1,17 +1,20 @@
-"""Stochastic greedy for functions whose gains are inner products with a query: `greedy.stochastic`, compiled.
+"""Stochastic greedy for functions whose gains are inner products with a query: the plain loops, compiled.
 
-The same samples, scores and ties, so the same bits; without a call into Python at each pick, which costs more
-than the scores of the forty-odd rows of a sample.
+The same samples, scores and ties, so the same bits as `greedy.stochastic` and `sampled_within.stochastic`;
+without a call into Python at each pick, which costs more than the scores of the forty-odd rows of a sample.
 """
+
+import math
 
 import numpy as np
 
-from . import greedy
+from . import greedy, sampled_within
 from .compiled import compiled
 from .exact import dot
 from .greedy import begin, sample_size
+from .purse import Purse, affordable_to_front, room, spend
 from .query_function import QueryFunction, QueryState, move_query
-from .randomness import child, sample_to_front
+from .randomness import child
 from .set_function import SetFunction
 from .task import Task
 
@@ -23,16 +26,38 @@ def stochastic(function: SetFunction, task: Task, key: np.uint64, epsilon: float
         return greedy.stochastic(function, task, key, epsilon)
     assert isinstance(function, QueryFunction)
     size = sample_size(function.n, task.budget, epsilon, function.sampling)
-    first = len(task.first)
-    scores = np.empty(task.budget)
+    ones, left = np.ones(function.n), float(task.budget - len(task.first))
     _run(
-        function.rows, function.terms, function.step, state.query, task.candidates.copy(), size, key,
-        picks, scores, first,
+        function.rows, function.terms, function.step, constants(function, task.budget), state.query,
+        task.candidates.copy(), len(task.candidates), ones, ones, left, 0.0, -math.inf, size, key,
+        picks, gains, len(task.first),
     )  # fmt: skip
-    for t in range(first, task.budget):
-        gains[t] = function.constant(t) + scores[t]
     state.indices = picks.tolist()
     return picks, gains, state
+
+
+def stochastic_within(function: SetFunction, purse: Purse, key: np.uint64, epsilon: float) -> greedy.Picked:
+    """Return what `sampled_within.stochastic` does. O(picks · n d ln(1/ε) / rows that the limit holds)."""
+    if not (isinstance(function, QueryFunction) and function.linear):
+        return sampled_within.stochastic(function, purse, key, epsilon)
+    constant = constants(function, purse.rows)
+
+    def pick(walk: sampled_within.Walk) -> None:
+        state = walk.state
+        assert isinstance(state, QueryState)
+        walk.count, walk.remaining, walk.left, walk.rest = _run(
+            function.rows, function.terms, function.step, constant, state.query, walk.pool, walk.remaining,
+            purse.costs, purse.weights, walk.left, walk.rest, 0.0, walk.size, key,
+            walk.picks, walk.gains, walk.count,
+        )  # fmt: skip
+        state.indices = walk.picks[: walk.count].tolist()
+
+    return sampled_within.walked(function, purse, epsilon, pick)
+
+
+def constants(function: QueryFunction, rows: int) -> np.ndarray:
+    """Return what gains and scores differ by at each pick, (rows,) float64."""
+    return np.array([function.constant(size) for size in range(rows)])
 
 
 @compiled
@@ -40,29 +65,48 @@ def _run(
     rows: np.ndarray,
     terms: np.ndarray,
     step: float,
+    constant: np.ndarray,
     query: np.ndarray,
     pool: np.ndarray,
+    remaining: int,
+    costs: np.ndarray,
+    weights: np.ndarray,
+    left: float,
+    rest: float,
+    least: float,
     size: int,
     key: np.uint64,
     picks: np.ndarray,
-    scores: np.ndarray,
-    first: int,
-) -> None:
-    remaining = pool.shape[0]
-    for t in range(first, picks.shape[0]):
-        drawn = min(size, remaining)
-        sample_to_front(pool, remaining, drawn, child(key, t))
-        place = 0
+    gains: np.ndarray,
+    count: int,
+) -> tuple[int, int, float, float]:
+    """Pick while rows are affordable and the best gain of the sample is above `least`."""
+    while count < picks.shape[0]:
+        drawn, remaining = affordable_to_front(
+            pool, remaining, size, child(key, count), costs, room(left, rest)
+        )
+        place = -1
         best = -np.inf
+        best_score = -np.inf
         for position in range(drawn):
             index = pool[position]
             score = dot(rows[index], query) - terms[index]
-            if score > best or (score == best and index < pool[place]):
-                best = score
+            ratio = (constant[count] + score) / weights[index]
+            if ratio < best:
+                continue
+            # Of equal ratios the larger score: the constant has rounded what they differ by.
+            if ratio > best or score > best_score or (score == best_score and index < pool[place]):
+                best = ratio
+                best_score = score
                 place = position
+        if place < 0 or not constant[count] + best_score > least:
+            break
         pick = pool[place]
-        picks[t] = pick
-        scores[t] = best
+        picks[count] = pick
+        gains[count] = constant[count] + best_score
+        count += 1
+        left, rest = spend(left, rest, costs[pick])
         move_query(rows[pick], query, step)
         remaining -= 1
         pool[place], pool[remaining] = pool[remaining], pool[place]
+    return count, remaining, left, rest

@@ -8,11 +8,13 @@ common term is added, which would round near-ties into ties. Scores come from th
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import SelectionError
+from .purse import Purse
 from .validation import indices_of
 
 
@@ -26,11 +28,17 @@ class State(ABC):
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return one score for each candidate, all outside S."""
 
-    def best(self, candidates: NDArray[np.int64]) -> tuple[int, float]:
-        """Return the candidate of the largest score, the smallest index among equals, and the score."""
+    def best(
+        self, candidates: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+    ) -> tuple[int, float]:
+        """Return the candidate of the largest score, the smallest index among equals, and the score.
+
+        With weights, (n,) > 0, that of the largest gain per weight.
+        """
         scores = self.scores(candidates)
-        largest = scores.max()
-        return int(candidates[scores == largest].min()), float(largest)
+        gains = scores if weights is None else self.gains(scores)
+        place = best_place(candidates, scores, gains, None if weights is None else weights[candidates])
+        return int(candidates[place]), float(scores[place])
 
     def gains(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the gains of candidates with these scores; the scores themselves unless a class differs."""
@@ -80,7 +88,9 @@ class SetFunction(ABC):
         """Return what a gain may exceed an earlier one by through rounding, if submodular."""
         return 0.0
 
-    def upper_bound(self, indices: NDArray[np.int64], objective: float) -> float | None:
+    def upper_bound(
+        self, indices: NDArray[np.int64], objective: float, purse: Purse | None = None
+    ) -> float | None:
         """Return a number that f of no set of k rows exceeds, from a selection of k rows, or None.
 
         For monotone submodular functions f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S), at most the k largest gains
@@ -89,6 +99,7 @@ class SetFunction(ABC):
         Args:
           indices: (k,) int64, a finished selection; greedy's where `bound_needs_greedy`.
           objective: its f.
+          purse: if given, OPT is the best set within its limit, whatever its number of rows.
         """
         if not (self.submodular and self.monotone):
             return None
@@ -97,5 +108,35 @@ class SetFunction(ABC):
         for index in indices:
             state.add(int(index), float(state.scores(np.array([index]))[0]))
         outside = np.delete(np.arange(self.n), indices)
-        gains = np.maximum(state.gains(state.scores(outside)), 0.0) + self.slack()
-        return objective + float(math.fsum(np.sort(gains)[max(0, len(gains) - len(indices)) :]))
+        gains = np.zeros(self.n)
+        gains[outside] = np.maximum(state.gains(state.scores(outside)), 0.0) + self.slack()
+        return objective + most(gains, len(indices), purse)
+
+
+def most(gains: NDArray[np.float64], rows: int, purse: Purse | None = None) -> float:
+    """Return what a set could add at most if (n,) gains, >= 0, simply summed: `rows` rows, or a purse's."""
+    return math.fsum(np.sort(gains)[len(gains) - rows :]) if purse is None else purse.most(gains)
+
+
+def best_place(
+    candidates: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    gains: NDArray[np.float64],
+    weights: NDArray[np.float64] | None = None,
+) -> int:
+    """Return the place of the largest gain, or gain per weight; the smallest candidate of equals."""
+    ratios = gains if weights is None else gains / weights
+    top = np.flatnonzero(ratios == ratios.max())
+    if not np.array_equal(gains[top], scores[top]):
+        # The gains were rounded when a common term was added to the scores: these say more.
+        top = top[scores[top] == scores[top].max()]
+    return int(top[candidates[top].argmin()])
+
+
+def check_submodular(function: Any, caller: str) -> None:
+    """Refuse anything but a submodular set function."""
+    if not isinstance(function, SetFunction) or not function.submodular:
+        name = getattr(function, "name", type(function).__name__)
+        raise SelectionError(
+            f"{caller}: {name} is not submodular; costs need a function whose old gains bound"
+        )

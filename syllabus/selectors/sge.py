@@ -1,9 +1,26 @@
 """SGE, stochastic-greedy exploration: many different subsets of near-optimal value (arXiv 2301.13287)."""
 
-from .maximize import explore_subsets
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import facility_location_sampled, sampled_query, sampled_within
+from .conditional_gain import FacilityLocationConditionalGain
+from .facility_location import FacilityLocation
+from .graph_cut import GraphCut
+from .maximize import chance_of, explore_subsets, subsets_of
+from .purse import purse_of
 from .selection import Selection
-from .set_function import SetFunction
+from .set_function import SetFunction, check_submodular
 from .validation import Seed, whole_number
+
+# The same as `sampled_within.stochastic`, compiled.
+_WITHIN: dict[type[SetFunction], Any] = {
+    FacilityLocation: facility_location_sampled.stochastic_within,
+    FacilityLocationConditionalGain: facility_location_sampled.stochastic_within,
+    GraphCut: sampled_query.stochastic_within,
+}
 
 
 def explore(
@@ -31,3 +48,46 @@ def explore(
     """
     subsets = whole_number(subsets, "subsets", 1, 2**31, "[1, 2^31]", "explore")
     return explore_subsets(function, budget, optimizer, range(subsets), seed, epsilon)
+
+
+def explore_within(
+    function: SetFunction,
+    costs: NDArray[np.float64],
+    limit: float,
+    subsets: int,
+    seed: Seed,
+    epsilon: float = 0.01,
+    power: float = 1.0,
+) -> list[Selection]:
+    """Return `subsets` stochastic-greedy selections whose costs stay within `limit`.
+
+    Each pick has the largest gain / cost ** power of a fresh sample of the rows that are still affordable
+    (Lin and Bilmes, "Multi-document summarization via budgeted maximization of submodular functions", 2010);
+    ties go to the smallest index. A subset is complete when no affordable row, of the sample or not, has a
+    positive gain. Samples are keyed as in `explore`: costs of 1 give its subsets, as far as gains are
+    positive. Numbers of rows differ between subsets.
+
+    Args:
+      function: a submodular set function on (n, d) vectors.
+      costs: (n,) finite numbers > 0, for example tokens.
+      limit: > 0, in the unit of the costs; where it is below every cost the subsets are empty.
+      subsets: how many, at least 1.
+      seed: a whole number or a tuple of them, for example (seed, partition, bucket).
+      epsilon: in (0, 1); each pick looks at ⌊n/k · ln(1/ε)⌋ rows, k = limit / mean cost, of facility location
+        at half as many again.
+      power: >= 0; 1 is gain per cost, 0 plain gain, where costs do no more than limit.
+
+    Returns:
+      The selections; `upper_bound`, the same in all, bounds f of every set within the limit.
+
+    Raises:
+      SelectionError: a function that is not submodular, a bad cost, limit, power, number or seed.
+    """
+    caller = "explore_within"
+    check_submodular(function, caller)
+    everything = np.arange(function.n)
+    purse = purse_of(costs, limit, power, everything[:0], everything, function.n, caller)
+    subsets = whole_number(subsets, "subsets", 1, 2**31, "[1, 2^31]", caller)
+    key, epsilon = chance_of(seed, epsilon, caller)
+    solver = _WITHIN.get(type(function), sampled_within.stochastic)
+    return subsets_of(function, range(subsets), key, lambda own: solver(function, purse, own, epsilon), purse)

@@ -1,0 +1,56 @@
+"""Lazy greedy where rows cost: the largest gain per weight of what is affordable, old gains as bounds."""
+
+import numpy as np
+
+from .greedy import Picked
+from .purse import Purse, room, spend
+from .set_function import SetFunction, best_place
+
+_NARROWEST = 8  # candidates of the largest old ratios that are scored first
+
+
+def lazy_within(function: SetFunction, purse: Purse) -> Picked:
+    """Return picks, gains and state of greedy by gain per weight, for a submodular function.
+
+    As `greedy.lazy`: a candidate is scored again only where its old ratio reaches the best found, in blocks
+    that grow. It ends when nothing affordable has a positive gain.
+    """
+    state = function.state()
+    picks = purse.first.tolist()
+    gained = [state.add(index, float(state.scores(np.array([index]))[0])) for index in picks]
+    left, rest = purse.limit, 0.0
+    for index in picks:
+        left, rest = spend(left, rest, float(purse.costs[index]))
+    slack = function.slack()
+    candidates = purse.candidates[purse.costs[purse.candidates] <= room(left, rest)]
+    scores = state.scores(candidates) if len(candidates) else np.empty(0)
+    bounds = state.gains(scores)
+    while len(candidates):
+        weights = purse.weights[candidates]
+        fresh = np.zeros(len(candidates), np.bool_)
+        best, width = 0.0, _NARROWEST
+        stale = np.flatnonzero(bounds + slack > 0)
+        while len(stale):
+            if width < len(stale):
+                order = np.argpartition(-bounds[stale] / weights[stale], width)
+                block, stale = stale[order[:width]], stale[order[width:]]
+            else:
+                block, stale = stale, stale[:0]
+            scores[block] = state.scores(candidates[block])
+            bounds[block] = state.gains(scores[block])
+            fresh[block] = True
+            best = max(best, float((bounds[block] / weights[block]).max()))
+            stale = stale[(bounds[stale] + slack) / weights[stale] >= best]
+            width *= 4
+        known = np.flatnonzero(fresh)
+        if best <= 0:
+            break
+        place = int(known[best_place(candidates[known], scores[known], bounds[known], weights[known])])
+        index = int(candidates[place])
+        picks.append(index)
+        gained.append(state.add(index, float(scores[place])))
+        left, rest = spend(left, rest, float(purse.costs[index]))
+        kept = purse.costs[candidates] <= room(left, rest)
+        kept[place] = False
+        candidates, scores, bounds = candidates[kept], scores[kept], bounds[kept]
+    return np.array(picks, np.int64), np.array(gained), state
