@@ -149,8 +149,8 @@ def test_what_the_subsets_take_is_said_before_the_work(source: Path, tmp_path: P
     ("options", "line"),
     [
         (
-            {"importance": "radius:0.001"},
-            r"importance=radius:0.001: partition '0': ess=0.001 is out of reach; here it can be \(.*, 1\]",
+            {"importance": "radius:0.006"},
+            r"radius:0.006: partition '[012]': an effective .* of 0.006 is out of reach; of 1\d\d ex",
         ),
         (
             {"importance": "facility_location", "memory_per_worker": 0.0005},

@@ -155,7 +155,7 @@ def test_long_duplicate_ids_keep_to_the_format(tmp_path: Path) -> None:
         ({"fraction": 0.0001}, "fraction=0.0001: of 500 examples is less than one"),
         ({"preprocess": "center+pca:25"}, r"preprocess='center\+pca:25': 25 is above the 24 dimensions"),
         ({"label": None, "clusters": 501}, "clusters=501: is above 500, what 500 examples allow"),
-        ({"ess": 0.0001}, r"importance=radius:0.0001: partition '0': .* out of reach"),
+        ({"ess": 0.0001}, r"importance=radius:0.0001: all rows: .* out of reach"),
         ({"embedding": "vektor"}, r"column 'vektor' is unknown; did you mean 'vector'\?"),
     ],
 )

@@ -21,6 +21,7 @@ from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.partitions import Cut, RowLabels, cut_bins, cut_classes
 from syllabus.pipeline.plan import Plan, PlannedUnit, check_label_count
+from syllabus.pipeline.sample_sizes import partition_name
 from syllabus.pipeline.sources import Columns
 from syllabus.pipeline.sources.records import DETAIL_LENGTH
 from syllabus.pipeline.work import Work, key_of
@@ -45,6 +46,13 @@ class Census:
     """Accepted rows of each unit."""
     places: str
     """Digest of which rows of which units are accepted."""
+
+    def partitions(self) -> list[tuple[str, int]]:
+        """Return the name and the accepted rows of each partition that is known: none before k-means."""
+        if self.cut is None:
+            return []
+        names = (partition_name(number, label) for number, label in enumerate(self.cut.labels))
+        return list(zip(names, self.cut.sizes, strict=True))
 
 
 @dataclass(frozen=True)

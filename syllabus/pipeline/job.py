@@ -25,6 +25,7 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.orders import Ordering, check_memory
 from syllabus.pipeline.plan import Plan, make_plan
 from syllabus.pipeline.regroup import RegroupUnits, groups_digest, make_groups, make_layout
+from syllabus.pipeline.sample_sizes import check_sizes
 from syllabus.pipeline.select import Selecting, check_rankings
 from syllabus.pipeline.sketching import check_sketches
 from syllabus.pipeline.threads import limit_threads
@@ -83,6 +84,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         # Rejects may yet make a budget smaller; what is hopeless now is said now.
         check_memory(options, plan.source_rows, dimension)
         check_fractions(options, plan.source_rows)
+        check_sizes(options, [("all rows", plan.source_rows)])
     _announce(options, plan.source_rows, console)
     work.store.sweep()
     guide = make_guide(options, plan, work)
@@ -94,6 +96,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     with _timed(stages, "census", "rows") as stage:
         census = take_census(plan, options.bins, work)
         check_census(census, options, plan)
+        check_sizes(options, census.partitions())
         check_memory(options, census.accepted, dimension)
         transform, fitted = fit_transform(options, plan, census, work)
         stage.new = plan.source_rows

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.manifests import ManifestWriter, schema
-from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import RANKED_BY, Importance
 from syllabus.pipeline.regroup import Bucket
+from syllabus.pipeline.sample_sizes import check_scores, partition_name, score_of
 from syllabus.pipeline.select import partition_budgets
-from syllabus.selectors import SelectionError, inclusion_probabilities
+from syllabus.selectors import inclusion_probabilities
 from syllabus.selectors.importances import (
     effective_sample_size,
     published_probabilities,
@@ -76,24 +76,18 @@ def _merged(made: Made, base: str, parts: list[Bucket]) -> tuple[np.ndarray, np.
     place = np.concatenate([np.arange(shard.num_rows) for shard in shards])
     which = np.repeat(np.arange(len(shards)), [shard.num_rows for shard in shards])
     order = np.lexsort((which, place))
-    index, gain, score = (
+    index, gain = (
         np.concatenate([shard.column(column).to_numpy() for shard in shards])[order]
-        for column in ("index", "gain", "radius" if base == "radius" else "gain")
+        for column in ("index", "gain")
     )
-    return index, gain, score
+    return index, gain, np.concatenate([score_of(base, shard) for shard in shards])[order]
 
 
 def _probabilities(made: Made, importance: Importance, partition: int, score: np.ndarray) -> np.ndarray:
     if importance.ess is None:
         return published_probabilities(score)
-    try:
-        return tempered_probabilities(score, importance.ess)
-    except SelectionError as error:
-        known = made.layout.labels[partition]
-        label = partition if known is None else repr(known)
-        raise UserError(
-            f"importance={importance.base}:{importance.ess:g}: partition {label}: {error}"
-        ) from None
+    check_scores(importance, partition_name(partition, made.layout.labels[partition]), score)
+    return tempered_probabilities(score, importance.ess)
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -6,6 +6,7 @@ come as a side input. The picks of a partition's buckets are merged by (rank in 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.guide import read_guide
 from syllabus.pipeline.options import RANKED_BY, Options
 from syllabus.pipeline.regroup import Bucket, Reference, read_references
+from syllabus.pipeline.sample_sizes import check_scores, check_sizes, partition_name, score_of
 from syllabus.pipeline.threads import limit_threads
 from syllabus.pipeline.work import Work, key_of, vectors_column
 from syllabus.selectors import (
@@ -107,8 +109,8 @@ def bucket_budgets(counts: dict[Bucket, int], fraction: float, rule: str) -> dic
 class SelectBuckets(beam.DoFn):
     """Selects inside a bucket; yields (None, bucket) when its shards are there."""
 
-    def __init__(self, selecting: Selecting, work: Work) -> None:
-        self.selecting, self.work = selecting, work
+    def __init__(self, selecting: Selecting, labels: tuple[str | None, ...], work: Work) -> None:
+        self.selecting, self.labels, self.work = selecting, labels, work
 
     def process(
         self, element: tuple[Bucket, Iterable[Reference]], counts: dict[Bucket, int]
@@ -116,26 +118,48 @@ class SelectBuckets(beam.DoFn):
         """Write the bucket's shards unless they are there."""
         bucket, found = element
         selecting, work = self.selecting, self.work
+        self._check_sizes(counts)
         limit_threads(selecting.options.threads_per_worker)
         subsets = selecting.options.subset_count and not (
             work.has("subsets", selecting.subsets_key(bucket))
             and work.has("chosen", selecting.chosen_key(bucket))
         )
         rankings = [
-            name
-            for name in selecting.rankings
-            if not work.has("ranking", selecting.ranking_key(bucket, name))
+            function
+            for function in selecting.rankings
+            if not work.has("ranking", selecting.ranking_key(bucket, function))
         ]
         if subsets or rankings:
             index, vectors = read_references(work, list(found))
-            for name in rankings:
+            for function in rankings:
                 with busy("ranking"):
-                    table = rank(name, index, vectors, selecting.options.trade_off)
-                    work.write("ranking", selecting.ranking_key(bucket, name), table)
-            if subsets:
-                with busy("subsets"):
-                    self._write_subsets(bucket, index, vectors, counts)
+                    table = rank(function, index, vectors, selecting.options.trade_off)
+                    work.write("ranking", selecting.ranking_key(bucket, function), table)
+        self._check_scores(bucket, counts)
+        if subsets:
+            with busy("subsets"):
+                self._write_subsets(bucket, index, vectors, counts)
         yield bucket, 1
+
+    def _check_sizes(self, counts: dict[Bucket, int]) -> None:
+        """Refuse an effective sample size that some partition is too small for, before any is ranked."""
+        sizes: Counter[int] = Counter()
+        for (partition, _), rows in counts.items():
+            sizes[partition] += rows
+        names = ((self._name(partition), rows) for partition, rows in sizes.items())
+        check_sizes(self.selecting.options, names)
+
+    def _check_scores(self, bucket: Bucket, counts: dict[Bucket, int]) -> None:
+        """Refuse an effective sample size that a partition does not allow, where this bucket is all of it."""
+        alone = sum(partition == bucket[0] for partition, _ in counts) == 1
+        for importance in self.selecting.options.importances:
+            if alone and importance.ess is not None:
+                key = self.selecting.ranking_key(bucket, RANKED_BY[importance.base])
+                scores = score_of(importance.base, self.work.read("ranking", key))
+                check_scores(importance, self._name(bucket[0]), scores)
+
+    def _name(self, partition: int) -> str:
+        return partition_name(partition, self.labels[partition])
 
     def _write_subsets(
         self, bucket: Bucket, index: np.ndarray, vectors: np.ndarray, counts: dict[Bucket, int]

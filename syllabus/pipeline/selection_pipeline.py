@@ -33,7 +33,10 @@ def build(
     selected = (
         references
         | "By bucket" >> beam.GroupByKey()
-        | "Select" >> beam.ParDo(SelectBuckets(ordering.selecting, work), beam.pvalue.AsDict(counts))
+        | "Select"
+        >> beam.ParDo(
+            SelectBuckets(ordering.selecting, regroup.layout.labels, work), beam.pvalue.AsDict(counts)
+        )
     )
     if ordering.apart(ordering.rows):
         _ = (

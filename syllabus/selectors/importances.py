@@ -61,19 +61,10 @@ def tempered_probabilities(scores: NDArray[np.float64], ess: float) -> NDArray[n
     scores = _scores_of(scores, "tempered_probabilities")
     if not isinstance(ess, (int, float)) or isinstance(ess, bool) or not 0 < ess <= 1:
         raise SelectionError(f"tempered_probabilities: ess={ess!r} is outside (0, 1]")
-    n = len(scores)
-    with np.errstate(over="ignore"):
-        below = scores.max() - scores
-    spread = float(below.max())
-    if not math.isfinite(spread):
-        raise SelectionError(
-            f"tempered_probabilities: scores span {scores.min():g} to {scores.max():g}; too far"
-        )
-    if spread == 0.0 or ess == 1:
-        return np.full(n, 1.0 / n)
-    below = below / spread
-    least = int((below == 0.0).sum()) / n
-    if ess <= least:
+    below = _below(scores, "tempered_probabilities")
+    if not below.any() or ess == 1:
+        return np.full(len(scores), 1.0 / len(scores))
+    if ess <= (least := unreachable_share(scores)):
         raise SelectionError(f"ess={ess:g} is out of reach; here it can be ({least:.6g}, 1]")
     # Bisection on the logarithm of spread / T. At the low end p is uniform to 1e-12; at the high end all but
     # the maximum and what lies within rounding of it are gone. exp(700) is near the largest double.
@@ -88,10 +79,34 @@ def tempered_probabilities(scores: NDArray[np.float64], ess: float) -> NDArray[n
     return p
 
 
+def unreachable_share(scores: NDArray[np.float64]) -> float:
+    """Return the effective sample size that no temperature gives: only what is above it is in reach.
+
+    (number of ties at the maximum)/n, the limit at T = 0; 0 if all scores are equal, since uniform
+    probabilities are then given for any.
+
+    Args:
+      scores: (n,) finite numbers.
+    """
+    below = _below(_scores_of(scores, "unreachable_share"), "unreachable_share")
+    tied = int((below == 0.0).sum())
+    return tied / len(below) if tied < len(below) else 0.0
+
+
 def effective_sample_size(probabilities: NDArray[np.float64]) -> float:
     """Return 1/(n Σp²) of (n,) probabilities: 1 when uniform, 1/n when all mass is on one row."""
     p = _scores_of(probabilities, "effective_sample_size")
     return 1.0 / (len(p) * math.fsum(p * p))
+
+
+def _below(scores: NDArray[np.float64], caller: str) -> NDArray[np.float64]:
+    """How far each score is below the greatest, as a share of the least one's distance."""
+    with np.errstate(over="ignore"):
+        below = scores.max() - scores
+    spread = float(below.max())
+    if not math.isfinite(spread):
+        raise SelectionError(f"{caller}: scores span {scores.min():g} to {scores.max():g}; too far")
+    return np.asarray(below / spread if spread > 0.0 else below)
 
 
 def _softmax(below: NDArray[np.float64], steepness: float) -> NDArray[np.float64]:
