@@ -1,4 +1,8 @@
-"""Resuming under a real StatefulDataLoader: every position, ranks and workers before and after."""
+"""Resuming under real loaders: every position of an epoch, ranks and workers before × ranks and workers after.
+
+The ranks of a team are objects in this process, the workers are processes. Those of the runs that go on live
+on from one position to the next, which is why the whole product takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,28 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from small_manifest import write_small_manifest
+from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from syllabus.manifests import Manifest
 from syllabus.trainer import Curriculum, ManifestSampler
 
 ROOT = TemporaryDirectory(prefix="syllabus-resume-")
-EPOCH, BATCH = 1, 2
+EPOCH, LENGTH = 1, 17  # neither 2 nor 4 divides the examples
+BEFORE, AFTER = 1, 3  # examples a batch: the first stops at every position, the second is another
 WORLDS, WORKERS = (1, 2, 4), (0, 1, 2)
+TEAMS = [*itertools.product(WORLDS, WORKERS)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _let_the_workers_end():
+    yield
+    later.cache_clear()
 
 
 @cache
 def manifest() -> Manifest:
-    return write_small_manifest(ROOT.name, n=43, fractions=(0.4,))  # 17 examples: neither 2 nor 4 divides it
+    return write_small_manifest(ROOT.name, n=43, fractions=(0.4,))
 
 
 def team(world: int) -> list[ManifestSampler]:
@@ -28,14 +41,17 @@ def team(world: int) -> list[ManifestSampler]:
     return [ManifestSampler(curriculum, num_replicas=world, rank=rank) for rank in range(world)]
 
 
-def loader(sampler: ManifestSampler, workers: int) -> StatefulDataLoader:
-    return StatefulDataLoader(range(64), BATCH, sampler=sampler, num_workers=workers)
+def load(sampler: ManifestSampler, kind: type, batch: int, workers: int, persistent: bool = False):
+    ahead = {"num_workers": workers, "persistent_workers": persistent and workers > 0}
+    return kind(range(64), batch, sampler=sampler, **ahead)
 
 
-def whole() -> list[int]:
+@cache
+def whole(epoch: int = EPOCH) -> list[int]:
     (sampler,) = team(1)
-    sampler.set_epoch(EPOCH)
-    return list(sampler)
+    sampler.set_epoch(epoch)
+    assert len(order := list(sampler)) == LENGTH
+    return order
 
 
 def dealt(ranks: list[list[int]]) -> list[int]:
@@ -44,39 +60,48 @@ def dealt(ranks: list[list[int]]) -> list[int]:
 
 
 @cache
-def states(world: int, workers: int) -> list[tuple[list[int], list[dict]]]:
+def states(kind: type, world: int, workers: int, batch: int = BEFORE) -> list[tuple[list[int], list[dict]]]:
     """After each step of a run: what was used until then, in the global order, and each rank's state."""
     samplers = team(world)
     for sampler in samplers:
         sampler.set_epoch(EPOCH)
-    loaders = [loader(sampler, workers) for sampler in samplers]
+    loaders = [load(sampler, kind, batch, workers) for sampler in samplers]
     used: list[list[int]] = [[] for _ in samplers]
-    kept = [([], [one.state_dict() for one in loaders])]
+
+    def now() -> tuple[list[int], list[dict]]:
+        # Torch's loader has no state: the loop says what it has used.
+        counted = [sampler.state_dict(sum(map(len, used))) for sampler in samplers]
+        kept = counted if kind is DataLoader else [one.state_dict() for one in loaders]
+        return dealt(used), kept
+
+    kept = [now()]
     for step in zip(*loaders, strict=True):
-        for mine, batch in zip(used, step, strict=True):
-            mine += batch.tolist()
-        kept.append((dealt(used), [one.state_dict() for one in loaders]))
+        for mine, rows in zip(used, step, strict=True):
+            mine += rows.tolist()
+        kept.append(now())
     return kept
 
 
-def replayed(state: dict, world: int, workers: int, into_loader: bool) -> list[int]:
+@cache
+def later(kind: type, world: int, workers: int) -> list[tuple[ManifestSampler, DataLoader]]:
+    """The ranks of a run that goes on, with workers that live on."""
+    return [(one, load(one, kind, AFTER, workers, persistent=True)) for one in team(world)]
+
+
+def replayed(ranks: list[tuple[ManifestSampler, DataLoader]], state: dict) -> list[int]:
     """What the ranks of a new run still have, in the global order."""
-    samplers = team(world)
-    for sampler in samplers:
+    for sampler, _ in ranks:
         sampler.load_state_dict(state)
         sampler.set_epoch(sampler.epoch)
-    loaders = [loader(sampler, workers) for sampler in samplers]
-    if into_loader:
-        for one in loaders:
-            one.load_state_dict(state)
-    return dealt([[row for batch in one for row in batch.tolist()] for one in loaders])
+    return dealt([[row for rows in loader for row in rows.tolist()] for _, loader in ranks])
 
 
 def check(used: list[int], tail: list[int], world: int) -> None:
     """Nothing of the epoch lost, nothing twice but the padding of the last step, and the order kept."""
     order = whole()
-    if len(used) >= len(order):
-        return  # the epoch was over
+    if len(used) >= len(order):  # the epoch was over, the next one is whole
+        assert used[: len(order)] == order
+        used, order = [], whole(EPOCH + 1)
     assert used == order[: len(used)]
     left = order[len(used) :]
     assert tail[: len(left)] == left
@@ -84,33 +109,28 @@ def check(used: list[int], tail: list[int], world: int) -> None:
     assert tail[len(left) :] == order[: len(tail) - len(left)]
 
 
+@pytest.mark.parametrize("kind", [DataLoader, StatefulDataLoader])
+@pytest.mark.parametrize("before", TEAMS, ids=str)
+def test_every_position_on_any_number_of_ranks_and_workers(kind, before):
+    positions = states(kind, *before)
+    assert len(positions) == 1 + -(-LENGTH // before[0])
+    for after, (used, ranks) in itertools.product(TEAMS, positions):
+        # Any rank's state does: here one rank's after the other.
+        tail = replayed(later(kind, *after), ranks[len(used) // before[0] % before[0]])
+        check(used, tail, after[0])
+
+
+@pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.parametrize(("before", "after"), [*itertools.product(WORLDS, WORLDS)])
-def test_every_position_on_any_number_of_ranks(before, after):
-    for used, ranks in states(before, 0):
-        assert all(state == ranks[0] for state in ranks), "the state depends on the rank"
-        for into_loader in (False, True):
-            check(used, replayed(ranks[0], after, 0, into_loader), after)
+def test_every_position_of_a_state_that_the_loader_itself_takes(workers, before, after):
+    for used, ranks in states(StatefulDataLoader, before, workers, AFTER):
+        new = [(one, load(one, StatefulDataLoader, AFTER, workers)) for one in team(after)]
+        for place, (_, loader) in enumerate(new):
+            loader.load_state_dict(ranks[place % before])
+        check(used, replayed(new, ranks[0]), after)
 
 
-@pytest.mark.parametrize("workers", WORKERS[1:])
-@pytest.mark.parametrize("world", WORLDS)
-def test_every_position_with_workers_that_fetch_ahead(world, workers):
-    for used, ranks in states(world, workers):
-        check(used, replayed(ranks[-1], world, workers, into_loader=True), world)
-
-
-@pytest.mark.parametrize(("before", "after"), [*itertools.permutations(WORKERS, 2)])
-def test_every_position_on_another_number_of_workers_and_ranks(before, after):
-    for used, ranks in states(2, before):
-        check(used, replayed(ranks[1], 1, after, into_loader=False), 1)
-
-
-def test_the_end_of_an_epoch_is_the_next_ones_beginning():
-    for workers in WORKERS:
-        used, ranks = states(1, workers)[-1]
-        assert sorted(used) == sorted(whole())
-        (sampler,) = team(1)
-        sampler.set_epoch(EPOCH + 1)
-        following = list(sampler)
-        assert set(following) != set(used)
-        assert replayed(ranks[0], 1, workers, into_loader=True) == following
+def test_the_state_is_the_same_on_every_rank():
+    for kind, world in itertools.product((DataLoader, StatefulDataLoader), WORLDS):
+        for _, ranks in states(kind, world, 0):
+            assert all(state == ranks[0] for state in ranks)
