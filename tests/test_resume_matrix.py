@@ -1,4 +1,4 @@
-"""Resuming under real loaders: every position of an epoch, ranks and workers before × ranks and workers after.
+"""Resuming under real loaders: every position of an epoch, ranks and workers before × those after.
 
 The ranks of a team are objects in this process, the workers are processes. Those of the runs that go on live
 on from one position to the next, which is why the whole product takes seconds.
@@ -50,7 +50,8 @@ def load(sampler: ManifestSampler, kind: type, batch: int, workers: int, persist
 def whole(epoch: int = EPOCH) -> list[int]:
     (sampler,) = team(1)
     sampler.set_epoch(epoch)
-    assert len(order := list(sampler)) == LENGTH
+    order = list(sampler)
+    assert len(order) == LENGTH
     return order
 
 

@@ -1,4 +1,4 @@
-"""The stream: exactly the epoch's rows, from the row groups that hold them, dealt out, resumable."""
+"""The stream: exactly the epoch's rows, from the row groups that hold them, dealt out."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_columns_are_those_asked_for():
     assert row["text"] == f"row {row['row']}"
 
 
-# Workers and states
+# Workers
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -153,64 +153,6 @@ def test_the_workers_of_a_loader_share_the_rows_and_follow_the_epoch(workers):
         one.set_epoch(epoch)
         rows = [row for batch in loader for row in batch["row"].tolist()]
         assert sorted(rows) == curriculum().indices(epoch).tolist()
-
-
-@pytest.mark.parametrize("before", [1, 2, 4])
-@pytest.mark.parametrize("after", [1, 2, 4])
-@pytest.mark.parametrize("drop_last", [False, True])
-def test_resuming_at_every_position_loses_and_repeats_nothing(before, after, drop_last):
-    epoch, whole = 2, set(curriculum().indices(2).tolist())
-    count = len(whole) // before
-    for given_out in range(count):
-        old = team(before, drop_last=drop_last)
-        for one in old:
-            one.set_epoch(epoch)
-        iterators = [iter(one) for one in old]
-        head = [next(rows)["row"] for rows in iterators for _ in range(given_out)]
-        states = [one.state_dict() for one in old]
-        assert all(state == states[0] for state in states)
-        new = team(after, drop_last=drop_last)
-        tail = []
-        for one in new:
-            one.load_state_dict(states[0])
-            one.set_epoch(epoch)
-            tail.append(numbers(one))
-        rows = [*head, *itertools.chain(*tail)]
-        assert len(rows) == len(set(rows))
-        assert set(rows) <= whole
-        assert len(whole) - len(rows) <= (before - 1 + after - 1 if drop_last else 0)
-        if before == after:
-            assert tail == [numbers(rows) for rows in iterators]
-        # It resumes once; then the epoch is whole again.
-        assert sum(len(numbers(one)) for one in new) == sum(
-            len(numbers(one)) for one in team(after, drop_last=drop_last)
-        )
-
-
-def test_a_chain_of_resumes_on_other_ranks_gives_every_row_once():
-    state, seen = None, []
-    for world, steps in [(2, 5), (3, 2), (1, 4), (4, 99)]:
-        parts = team(world)
-        for one in parts:
-            if state is not None:
-                one.load_state_dict(state)
-            seen += numbers(itertools.islice(iter(one), steps))
-            last = one.state_dict()
-        state = last
-    assert sorted(seen) == curriculum().indices(0).tolist()
-
-
-def test_the_end_of_an_epoch_is_the_next_ones_beginning_and_workers_go_on_from_a_single_state():
-    one = stream()
-    numbers(one)
-    state = one.state_dict()
-    assert (state["epoch"], state["given"], state["history"]) == (1, 0, [])
-    half = stream()
-    head = numbers(itertools.islice(iter(half), 10))
-    other = stream(["row"])
-    other.load_state_dict(half.state_dict())
-    rows = [row for batch in DataLoader(other, batch_size=4, num_workers=2) for row in batch["row"].tolist()]
-    assert sorted(head + rows) == curriculum().indices(0).tolist()
 
 
 # Errors
@@ -257,24 +199,3 @@ def test_one_file_may_be_the_source(tmp_path):
     pq.write_table(pa.table({"row": np.arange(32)}), tmp_path / "other.parquet", row_group_size=7)
     with pytest.raises(TrainerError, match=r"other.parquet: the manifest was made from data.parquet"):
         ManifestStream(drawn, tmp_path / "other.parquet")
-
-
-# With torchdata
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_stateful_loader_goes_on_exactly(workers):
-    from torchdata.stateful_dataloader import StatefulDataLoader
-
-    def loader() -> StatefulDataLoader:
-        return StatefulDataLoader(stream(["row"]), batch_size=4, num_workers=workers)
-
-    whole = [batch["row"].tolist() for batch in loader()]
-    assert sorted(itertools.chain(*whole)) == curriculum().indices(0).tolist()
-    for taken in (0, 1, 4, len(whole) - 1):
-        first = loader()
-        head = [batch["row"].tolist() for batch in itertools.islice(iter(first), taken)] if taken else []
-        state = first.state_dict()
-        again = loader()
-        again.load_state_dict(state)
-        assert head + [batch["row"].tolist() for batch in again] == whole

@@ -13,9 +13,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 from syllabus.trainer import noise
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.loader_states import stream_states
 from syllabus.trainer.ranks import find_ranks
 from syllabus.trainer.row_groups import RowGroups
-from syllabus.trainer.shares import left, length, share
+from syllabus.trainer.shares import left, share
 
 STATE_VERSION = 1
 ORDERS = ("sequential", "shuffle")
@@ -35,7 +36,8 @@ class ManifestStream(IterableDataset):
 
     `state_dict` is small. In a loop without workers it is the same on every rank, and any number of ranks or
     workers goes on from it. Workers have copies of the stream, so with them the loader must keep the states:
-    torchdata's StatefulDataLoader does, and asks for the same number of workers and ranks again.
+    torchdata's StatefulDataLoader does, and asks for the same number of workers and ranks again. Its state is
+    loaded into both, the stream first, which then knows the epoch to go on with.
 
     Args:
         curriculum: which examples each epoch has.
@@ -87,12 +89,13 @@ class ManifestStream(IterableDataset):
         self._history: list[list[int]] = []
         self._given = 0
         self._resume: tuple[int, int] | None = None  # ranks and workers of a state of one of several workers
-        self._loaded = False
+        self._loaded = self._ended = False
+        self._here: int | None = None  # in a worker, the epoch of the state that was loaded there
 
     @property
     def epoch(self) -> int:
         """The epoch of the next `iter`."""
-        return int(self._epoch)
+        return int(self._epoch) if self._here is None else self._here
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next `iter`; naming the one that a state was loaded for keeps it."""
@@ -101,19 +104,19 @@ class ManifestStream(IterableDataset):
                 f"ManifestStream.set_epoch: epoch={epoch} is outside [0, epochs={self.curriculum.epochs})"
             )
         if epoch != self.epoch or not self._loaded:
-            self._history, self._given, self._resume, self._loaded = [], 0, None, False
+            self._forget()
         self._epoch.fill_(epoch)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = get_worker_info()
         workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
         if not self._loaded:
-            self._history, self._given, self._resume = [], 0, None
-        self._loaded = False
-        if self._resume not in (None, (self.num_replicas, workers)):
+            self._forget()
+        self._loaded = self._ended = False
+        if self._given < 0 or self._resume not in (None, (self.num_replicas, workers)):
             raise TrainerError(
                 f"ManifestStream: the state is of one of several workers: (ranks, workers) were"
-                f" {self._resume}, here they are {(self.num_replicas, workers)}"
+                f" {self._resume}, here they are {(self.num_replicas, workers)}; load it into the same loader"
             )
         mine = left(share(self._mine(), workers, number), [(1, self._given)])
         for table in self._tables(self.epoch, mine):
@@ -121,31 +124,38 @@ class ManifestStream(IterableDataset):
                 for row in table.slice(first, PIECE).to_pylist():
                     self._given += 1
                     yield row
+        self._ended = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the epoch stands, as a small fresh dict; an epoch that ended is the next one's 0."""
+        """Return where the epoch stands, as a small fresh dict."""
         worker = get_worker_info()
-        workers = worker.num_workers if worker else 1
-        epoch, history, given = self.epoch, [list(cut) for cut in self._history], self._given
-        # Of several workers, one that has ended must not begin the next epoch while others are in this one.
-        if workers == 1 and given >= length(self._mine()):
-            epoch, history, given = epoch + 1, [], 0
         return {
             **self._identity(),
-            "epoch": epoch,
-            "history": history,
+            "epoch": self.epoch,
+            "history": [list(cut) for cut in self._history],
             "ranks": self.num_replicas,
-            "workers": workers,
-            "given": given,
+            "workers": worker.num_workers if worker else 1,
+            "given": self._given,
+            "ended": self._ended,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state` in the next `iter`: sets the epoch.
 
+        Of a state made after the epoch's last row nothing is left; one made when its loop had ended is the
+        next epoch's beginning.
+
+        Args:
+            state: what `state_dict` gave, or the state of a stateful loader over this stream, which must then
+                be loaded into the loader as well: the stream takes the epoch from it, the loader's workers
+                their positions.
+
         Raises:
             TrainerError: the state is of something else; at the next `iter`, of one of several workers while
                 their number is another now.
         """
+        states, over = stream_states(state)
+        state = states[0]
         wrong = [
             f"{name} is {state.get(name)!r} in the state and {value!r} here"
             for name, value in self._identity().items()
@@ -153,13 +163,28 @@ class ManifestStream(IterableDataset):
         ]
         if wrong:
             raise TrainerError(f"ManifestStream.load_state_dict: {'; '.join(wrong)}")
-        self._epoch.fill_(state["epoch"])
-        self._history, self._given, self._resume = [list(cut) for cut in state["history"]], 0, None
+        self._forget()
+        if get_worker_info():
+            # The loop's process says the epoch to all workers; a worker's state is of that one only, and the
+            # worker must not go on to the next while others, and the loop, are in this one.
+            self._here = state["epoch"]
+        else:
+            self._epoch.fill_(state["epoch"] + over)
+            if over:
+                return
+        self._history = [list(cut) for cut in state["history"]]
         if state["workers"] > 1:
-            self._given, self._resume = state["given"], (state["ranks"], state["workers"])
+            # Each worker has a position of its own, which the loader gives it.
+            given = -1 if len(states) > 1 else state["given"]
+            self._given, self._resume = given, (state["ranks"], state["workers"])
         elif state["given"]:
             self._history.append([state["ranks"], state["given"]])
         self._loaded = True
+
+    def _forget(self) -> None:
+        """Have the next `iter` begin at the epoch's first row."""
+        self._history, self._given, self._resume = [], 0, None
+        self._loaded, self._ended, self._here = False, False, None
 
     def _mine(self) -> list[tuple[int, int]]:
         """Return this rank's positions of the epoch, what was given before a resume left out."""
