@@ -232,7 +232,9 @@ def test_overwriting_deletes_the_document_first_and_writes_it_last(tmp_path, mon
     events = []
     delete, write = Store.delete, Store.writing
     monkeypatch.setattr(Store, "delete", lambda self, path: (events.append(path), delete(self, path))[1])
-    monkeypatch.setattr(Store, "writing", lambda self, path: (events.append(path), write(self, path))[1])
+    monkeypatch.setattr(
+        Store, "writing", lambda self, path, *new: (events.append(path), write(self, path, *new))[1]
+    )
     write_small_manifest(tmp_path / "m", overwrite=True)
     assert [place for place, path in enumerate(events) if path == "manifest.json"] == [0, len(events) - 1]
 

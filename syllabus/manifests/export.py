@@ -26,6 +26,7 @@ def export(
     subset: int = 0,
     format: str = "txt",  # noqa: A002 - the word on the command line
     output: Any = None,
+    overwrite: bool = False,
 ) -> pa.Table:
     """Write one subset in position order; return its rows: index, id, label, partition, rank, gain, position.
 
@@ -38,24 +39,38 @@ def export(
       format: ``txt`` (UTF-8, one id a line), ``csv`` (with a header; a missing label is an empty field,
         an empty one is ``""``) or ``parquet``.
       output: a path, a URL, or an open binary file; None writes nothing.
+      overwrite: replace a file that is there.
 
     Raises:
-      ManifestError: if the subset or the format is unknown, or an id with a line break is to become a line.
+      ManifestError: if the subset or the format is unknown, if there is a file and `overwrite` is not set, or
+        if an id with a line break is to become a line.
 
     Memory: the subset's rows and one row group of the examples.
     """
     if format not in FORMATS:
         raise ManifestError(f"export: format {format!r} is unknown; known: {', '.join(FORMATS)}")
+    if isinstance(output, (str, os.PathLike)):
+        store, name = _target(output, overwrite)
     rows = _rows(manifest, fraction, subset)
     if format == "txt":
         _check_lines(rows)
     if isinstance(output, (str, os.PathLike)):
-        directory, _, name = _absolute(output).rpartition("/")
-        with Store(directory or "/").writing(name) as sink:
+        with store.writing(name) as sink:
             _write(rows, format, sink)
     elif output is not None:
         _write(rows, format, output)
     return rows
+
+
+def _target(output: str | os.PathLike[str], overwrite: bool) -> tuple[Store, str]:
+    """Where a file is to be written, before anything is read for it."""
+    directory, _, name = _absolute(output).rpartition("/")
+    store = Store(directory or "/")
+    if store.exists(name) and not store.is_file(name):
+        raise ManifestError(f"export: {os.fspath(output)}: is there already, and is no file")
+    if store.exists(name) and not overwrite:
+        raise ManifestError(f"export: {os.fspath(output)}: is there already; give another, or --overwrite")
+    return store, name
 
 
 def _rows(manifest: Manifest, fraction: float, subset: int) -> pa.Table:

@@ -19,6 +19,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 TEMPORARY = ".tmp"
 CHUNK = 1 << 22
 
@@ -112,19 +117,25 @@ class Store:
         with self.open(relative) as file:
             return bytes(file.read())
 
-    def write(self, relative: str, content: bytes) -> None:
-        """Write a file; it appears whole or not at all."""
-        with self.writing(relative) as sink:
+    def write(self, relative: str, content: bytes, new: bool = False) -> None:
+        """Write a file; it appears whole or not at all. `new` as in `writing`."""
+        with self.writing(relative, new) as sink:
             sink.write(content)
 
     @contextmanager
-    def writing(self, relative: str) -> Iterator[Any]:
-        """Yield a sink whose content becomes the file when the block ends without an exception."""
+    def writing(self, relative: str, new: bool = False) -> Iterator[Any]:
+        """Yield a sink whose content becomes the file when the block ends without an exception.
+
+        With `new` a file that is there by then stays, and FileExistsError is raised: exactly on local
+        filesystems, where a name is taken by one; elsewhere it is looked for just before the write.
+        """
         target = self.path(relative)
         parent = target.rpartition("/")[0]
         if not self.is_local:
             sink = pa.BufferOutputStream()
             yield sink
+            if new and self.exists(relative):
+                raise FileExistsError(f"{self.url(relative)}: is there already")
             # Where there are real directories (HDFS) they must be there; object stores need none.
             if not isinstance(self.filesystem, pafs.S3FileSystem):
                 self.filesystem.create_dir(parent, recursive=True)
@@ -139,10 +150,33 @@ class Store:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(target)
+            _publish(temporary, Path(target), new)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the directory, made where it is not there, against others that do the same.
+
+        BlockingIOError if another process holds it; one that dies lets go. Only local filesystems have locks:
+        elsewhere nothing is held.
+        """
+        if not self.is_local or fcntl is None:
+            yield
+            return
+        Path(self.location).mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.location, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise
+            except OSError:
+                pass  # network filesystems may have no locks, or none on directories
+            yield
+        finally:
+            os.close(descriptor)
 
     def delete(self, relative: str) -> None:
         """Remove one file; a file that is not there is no error."""
@@ -161,6 +195,23 @@ class Store:
                     path.unlink()
                     swept += 1
         return swept
+
+
+def _publish(temporary: Path, target: Path, new: bool) -> None:
+    """Give a finished file its name, which nothing may have yet if it is to be `new`."""
+    if new:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise FileExistsError(f"{target}: is there already") from None
+        except OSError:  # a filesystem without links
+            if target.exists():
+                raise FileExistsError(f"{target}: is there already") from None
+        else:
+            # Renaming one of two names of a file to the other would leave both.
+            temporary.unlink()
+            return
+    temporary.replace(target)
 
 
 def sha256_of(store: Store, relative: str) -> str:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syllabus.manifests import document, schema
-from syllabus.manifests.clearing import clear
+from syllabus.manifests.clearing import check_target, clear
 from syllabus.manifests.errors import ManifestError
 from syllabus.manifests.schema import DOCUMENT, Table
 from syllabus.manifests.sorting import SortCheck
@@ -52,17 +52,27 @@ class ManifestWriter:
 
     Raises:
       ManifestError: on entering, before anything is deleted, if a manifest is there and `overwrite` is
-        not set, or if there are files that are no part of a manifest.
+        not set, if there are files that are no part of a manifest, or if another job is writing there.
     """
 
     def __init__(self, location: str | os.PathLike[str] | Store, overwrite: bool = False) -> None:
         self.store = location if isinstance(location, Store) else Store(location)
         self.overwrite = overwrite
         self._tables: dict[str, TableWriter] = {}
-        self._committed = False
+        self._parts_stay = False
+        self._held = ExitStack()
 
     def __enter__(self) -> ManifestWriter:
-        clear(self.store, self.overwrite)
+        check_target(self.store, self.overwrite)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.store.held())
+            except BlockingIOError:
+                raise ManifestError(
+                    f"{self.store.url()}: another job is writing a manifest there; nothing was touched"
+                ) from None
+            clear(self.store, self.overwrite)
+            self._held = stack.pop_all()
         return self
 
     def table(self, table: Table) -> TableWriter:
@@ -85,7 +95,8 @@ class ManifestWriter:
             written to the table `schema.examples(weighted=True)`.
 
         Raises:
-          ManifestError: if a key is missing, or contradicts another or the rows written.
+          ManifestError: if a key is missing, or contradicts another or the rows written; if another job
+            has committed a manifest there meanwhile, which stays.
         """
         for table in (schema.examples("weight" in description), schema.SUBSETS, schema.REJECTS):
             self.table(table)
@@ -95,17 +106,25 @@ class ManifestWriter:
             files += writer.files
         files.sort(key=lambda entry: str(entry["path"]))
         content = document.encode({**description, "files": files})
-        self.store.write(DOCUMENT, content)
-        self._committed = True
+        try:
+            self.store.write(DOCUMENT, content, new=True)
+        except FileExistsError:
+            # Parts of the same names are the other's now.
+            self._parts_stay = True
+            raise ManifestError(
+                f"{self.store.url()}: another job has committed a manifest there since this one began writing"
+            ) from None
+        self._parts_stay = True
         return document.decode(content)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._committed:
-            return
-        for writer in self._tables.values():
-            writer.discard()
+        with self._held:
+            if self._parts_stay:
+                return
+            for writer in self._tables.values():
+                writer.discard()
         if kind is None:
             raise ManifestError(f"{self.store.url()}: the writer was left without commit(); nothing was kept")
 

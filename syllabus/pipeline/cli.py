@@ -95,6 +95,7 @@ def export(
     format: Annotated[  # noqa: A002
         str | None, typer.Option(help="txt (ids), csv or parquet. [default: by OUTPUT's suffix, else txt]")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write one subset as a plain file, for trainers that read no manifest."""
     from syllabus.manifests import Manifest
@@ -102,7 +103,7 @@ def export(
 
     suffix = output.rpartition(".")[2].lower()
     kind = format or (suffix if suffix in ("csv", "parquet") else "txt")
-    rows = write(Manifest.open(manifest), fraction, subset, kind, output)
+    rows = write(Manifest.open(manifest), fraction, subset, kind, output, overwrite)
     print(f"{output}: {rows.num_rows:,} rows")
 
 
