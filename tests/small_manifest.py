@@ -97,7 +97,7 @@ def write_small_manifest(
             for subset, (rows, _) in enumerate(made):
                 constant = [np.full(len(rows[0]), value) for value in (fraction, k, subset)]
                 _write(writer, schema.SUBSETS, [*constant, *rows])
-            entry = {"fraction": fraction, "budget": k, "count": subsets, "objective": 1.0}
+            entry = {"fraction": fraction, "budget": k, "count": subsets, "objective": "graph_cut"}
             if weights is not None:
                 entry["rows"] = [len(rows[0]) for rows, _ in made]
                 entry["weights"] = [weight for _, weight in made]
