@@ -103,14 +103,13 @@ def run(
     torch.manual_seed(seed)
     model = Classifier(classes)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
-    steps = sampler.curriculum.epochs * -(-len(sampler) // BATCH)
     records = fit(
         model,
         train,
         sampler,
         loss=nn.functional.cross_entropy,
         optimizer=optimizer,
-        scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps),
+        scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, sampler.steps(BATCH)),
         batch_size=BATCH,
         collate=lambda batch: batch,
         progress=sys.stderr.isatty(),

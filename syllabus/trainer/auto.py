@@ -52,8 +52,8 @@ def choose(manifest: Manifest, fraction: float, filters: Sequence[str] | None) -
 def hygiene_of(manifest: Manifest, size: int) -> tuple[tuple[str, ...], list[str]]:
     """Return the filters that the shares in the manifest ask for, and the reasons for and against.
 
-    `size` is the examples of an epoch: where vectors hardly differ, one of each group may be fewer than that,
-    and every epoch would be the same few.
+    `size` is the examples of an epoch (where budgets count other units, about): where vectors hardly differ,
+    one of each group may be fewer than that, and every epoch would be the same few.
     """
     known = manifest.description.get("neighbours")
     if not known:

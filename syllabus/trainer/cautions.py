@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from syllabus.manifests import budget
 from syllabus.trainer.auto import hygiene_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def warn_fixed(schedule: str, epochs: tuple[int, int]) -> None:
 
 def _cautions(curriculum: Curriculum) -> list[str]:
     found, every = [], curriculum.refresh_every
-    if len(curriculum) == curriculum.n:
+    if curriculum.full:
         return found  # the full data are not drawn
     if min(every, curriculum.epochs) > 1:
         found.append(
@@ -48,7 +49,7 @@ def _cautions(curriculum: Curriculum) -> list[str]:
 
 def _of_subsets(curriculum: Curriculum) -> list[str]:
     found, easy, fraction = [], curriculum.easy_epochs, f"fraction {curriculum.fraction:g}"
-    entry = next(e for e in curriculum.manifest.description["subsets"] if e["budget"] == len(curriculum))
+    entry = next(e for e in curriculum.manifest.description["subsets"] if e["budget"] == curriculum.budget)
     count, needed = entry["count"], -(-easy // curriculum.refresh_every)
     if count < needed:
         found.append(
@@ -70,7 +71,8 @@ def _of_subsets(curriculum: Curriculum) -> list[str]:
 
 
 def _of_importance(curriculum: Curriculum) -> list[str]:
-    name, chosen = curriculum.importance, hygiene_of(curriculum.manifest, len(curriculum))[0]
+    examples = min(budget(curriculum.fraction, curriculum.manifest.n), curriculum.n)
+    name, chosen = curriculum.importance, hygiene_of(curriculum.manifest, examples)[0]
     ess = (curriculum.manifest.description["importances"][name].get("ess") or {}).get("mean")
     hard = name == "radius" if ess is None else ess <= HARD
     if not hard or "drop_suspects" not in chosen or "drop_suspects" in curriculum.filters:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
-from syllabus.manifests import Manifest, budget
+from syllabus.manifests import Manifest
 from syllabus.manifests.budgets import RULES
 from syllabus.trainer import auto, cautions, noise
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.hygiene import filtered
+from syllabus.trainer.lines import Lines
+from syllabus.trainer.own_schedule import OwnSchedule
 from syllabus.trainer.phases import Phases, rungs_of
 from syllabus.trainer.schedules import DRAWS_BY, FIRST_PHASE, SCHEDULES, Schedule
 from syllabus.trainer.strata import Strata, starts_of
+from syllabus.trainer.units import Units
 
 
 class Curriculum:
@@ -26,14 +30,16 @@ class Curriculum:
 
     Args:
         manifest: an opened manifest of n examples.
-        fraction: share of the data in an epoch, in (0, 1]. `len(curriculum)` is k = ⌊fraction·n + ½⌋, of all
-            n whatever is filtered out, so that an epoch costs the same with and without, or what is left if
-            that is less.
+        fraction: share of the data in an epoch, in (0, 1]. The budget is ⌊fraction·total + ½⌋ units, of all
+            data whatever is filtered out, so that an epoch costs the same with and without, or what is left
+            if that is less. Units are examples, and an epoch has k, `len(curriculum)`; or those of a column
+            such as tokens, and epochs differ in their number of examples, `count(epoch)`.
         epochs: how many epochs there will be; ``milo`` and ``coverage`` divide them into two phases.
         schedule: ``coverage``, ``fresh``, ``milo``, ``radius``, ``redraw``: see `syllabus.trainer.schedules`;
             ``auto``, which takes one of them and the filters by what the manifest says of its examples, and
             prints why on standard error; or any function (curriculum, epoch) -> (k,) int64 indices without
-            repeats that keeps nothing between calls.
+            repeats that keeps nothing between calls. In units other than examples they may be any number
+            whose weights are within the budget and the heaviest example.
         seed: of every draw.
         easy_fraction: κ of ``milo``: epoch e is easy iff e < ⌈κ·epochs⌉.
         refresh_every: R: the draw changes every R epochs. Above 1 costs accuracy (measured).
@@ -48,6 +54,10 @@ class Curriculum:
 
     Attributes:
         n: how many examples may be drawn.
+        unit: what the budget counts: ``examples``, or the name of the manifest's column.
+        budget: of an epoch, in units.
+        full: whether an epoch is all that may be drawn.
+        units: what it may hold, and what the examples count for (`syllabus.trainer.units`).
         schedule: the schedule's name; what ``auto`` chose.
         reason: why ``auto`` chose it, one line; else empty.
         left_out: how many examples each filter left out.
@@ -90,9 +100,6 @@ class Curriculum:
         rule = budgets or manifest.description.get("options", {}).get("budgets", "proportional")
         if rule not in RULES:
             raise TrainerError(f"budgets {rule!r} is unknown; known: {', '.join(sorted(RULES))}")
-        size = budget(fraction, manifest.n)
-        if size < 1:
-            raise TrainerError(f"Curriculum: fraction={fraction} of n={manifest.n} is no example at all")
         self.reason = ""
         if schedule == "auto":
             choice = auto.choose(manifest, fraction, filters)
@@ -103,15 +110,16 @@ class Curriculum:
         self.manifest, self.fraction, self.epochs, self.seed = manifest, fraction, epochs, seed
         self.refresh_every, self.budgets = refresh_every, rule
         self.schedule = schedule if isinstance(schedule, str) else getattr(schedule, "__name__", "custom")
-        self._schedule = schedule if callable(schedule) else SCHEDULES[schedule]
+        self._schedule = OwnSchedule(schedule) if callable(schedule) else SCHEDULES[schedule]
         self._custom = callable(schedule)
         self.filters = tuple(filters or ())
         self._kept, self.left_out = filtered(manifest, self.filters) if self.filters else (None, {})
         self.n = manifest.n if self._kept is None else int(self._kept.sum())
         if not self.n:
             raise TrainerError(f"Curriculum: filters={self.filters} leave none of n={manifest.n} examples")
-        self._budget = min(size, self.n)
-        drawn = not self._custom and self._budget < self.n
+        self.units = Units.of(manifest, fraction, self._kept)
+        self.unit, self.budget, self.full = self.units.name, self.units.budget, self.units.full
+        drawn = not self._custom and not self.full
         shares = {**FIRST_PHASE, "milo": easy_fraction} if drawn else {}
         self.rungs = rungs_of(per_rung, epochs)
         if per_rung and not self.reason and self.schedule not in FIRST_PHASE:
@@ -123,36 +131,69 @@ class Curriculum:
         self._by_subset = drawn and self.schedule == "milo" and self.easy_epochs > 0
         weighted = drawn and not (self._by_subset and self.easy_epochs == epochs)
         self.importance = {**DRAWS_BY, "milo": importance}.get(self.schedule, "") if weighted else ""
-        self._cycles: dict[
-            int, int
-        ] = {}  # the cycle of ``fresh`` that a partition's members are in the order of
+        # The cycle of ``fresh`` that a partition's members are in the order of.
+        self._cycles: dict[int, int] = {}
         self._weights: dict[str, tuple[Strata, np.ndarray]] = {}
-        self._before: tuple[int, np.ndarray] | None = None
-        self._told = False
+        self._last: tuple[int, np.ndarray] | None = None
+        self._counts: dict[int, int] = {}
         self._check_stored()
         cautions.warn(self)
         if self.reason:
             auto.say(self.reason)
 
     def __len__(self) -> int:
-        """Examples in an epoch."""
-        return self._budget
+        """Examples in each epoch.
+
+        Raises:
+            TrainerError: the budget counts other units, so that epochs differ.
+        """
+        if self.units.weights is not None:
+            raise TrainerError(
+                f"len(curriculum): epochs of a budget in {self.unit!r} have different numbers of examples;"
+                " ask count(epoch), or len(sampler) after set_epoch"
+            )
+        return self.units.seats
+
+    def count(self, epoch: int) -> int:
+        """Return how many examples the epoch has.
+
+        Cost: O(1) where the unit is an example; else what `indices` costs, once.
+        """
+        self._check(epoch, "count")
+        if self.full:
+            return self.n
+        if self.units.weights is None:
+            return self.units.seats
+        if epoch not in self._counts:
+            subset = self.subset_of(epoch)
+            if subset is None:
+                self._counts[epoch] = len(self.indices(epoch))
+            else:
+                self._counts[epoch] = self.manifest.subset_size(self.fraction, subset)
+        return self._counts[epoch]
 
     def indices(self, epoch: int) -> np.ndarray:
         """Return the epoch's (k,) int64 example indices in ascending order.
 
         Cost: O(k log k) for a stored subset; a draw reads all n examples once; about 24 n bytes are kept.
+        Where the unit is not an example, draws sort: O(n log n); about 48 n bytes, and the last epoch drawn.
         """
         self._check(epoch, "indices")
-        if len(self) == self.n:
+        if self.full:
             return self.examples.copy()
-        chosen = np.asarray(self._schedule(self, epoch))
-        if not self._custom:
-            chosen.sort()  # in place: it was made for this call
+        if self._last and self._last[0] == epoch:
+            return self._last[1].copy()
+        chosen = self._schedule(self, epoch)  # made for this call
+        chosen.sort()
+        if self.units.weights is None:
             return chosen
-        chosen = np.sort(chosen)
-        self._check_drawn(chosen, epoch)
-        return chosen.copy()  # the last one is kept, to be compared with the next
+        if not len(chosen):
+            raise TrainerError(
+                f"Curriculum: epoch {epoch} has no example: those whose turn it is are longer than its"
+                f" {self.budget} {self.unit}; give a larger fraction"
+            )
+        self._last = epoch, chosen
+        return chosen.copy()
 
     def subset_of(self, epoch: int) -> int | None:
         """Return which stored subset the epoch trains on; None where it is drawn.
@@ -175,7 +216,7 @@ class Curriculum:
         """Return what decides the epochs' indices, in plain values: two that are equal draw the same."""
         return {
             "schedule": self.schedule,
-            "budget": len(self),
+            "budget": self.budget,
             "seed": self.seed,
             "refresh_every": self.refresh_every,
             "budgets": self.budgets,
@@ -183,6 +224,7 @@ class Curriculum:
             "importance": self.importance,
             "filters": ", ".join(sorted(self.filters)),
             "rungs": ", ".join(map(str, self.rungs)),
+            **({} if self.units.weights is None else {"unit": self.unit, "total": self.manifest.total}),
         }
 
     @cached_property
@@ -197,7 +239,14 @@ class Curriculum:
         if self._kept is not None:
             partitions = partitions[self._kept]
         # Not `examples`: that would be kept, and most schedules never ask for it.
-        return Strata.of(self._every(), partitions, len(self.manifest.partition_sizes))
+        examples = self._every()
+        strata = Strata.of(examples, partitions, len(self.manifest.partition_sizes))
+        return replace(strata, units=self.units.of_members(strata.members, examples))
+
+    @cached_property
+    def lines(self) -> Lines:
+        """The lines that ``fresh`` cuts, where the unit is not an example."""
+        return Lines(self.strata, self.seed)
 
     def weights(self, importance: str) -> tuple[Strata, np.ndarray]:
         """Return the examples that may be drawn, by partition and rank, and (n,) float64, log p of each."""
@@ -213,7 +262,9 @@ class Curriculum:
                 index, p, starts = index[mask], p[mask], starts_of(mask)[starts]
             # What underflowed to 0 stays behind everything else, but can still fill a budget.
             np.log(np.maximum(p, 1e-300, out=p), out=p)
-            self._weights[importance] = Strata(index, starts), p
+            # Without weights nothing is looked up, nor `examples` kept.
+            counts = None if self.units.weights is None else self.units.of_members(index, self.examples)
+            self._weights[importance] = Strata(index, starts, counts), p
         return self._weights[importance]
 
     def permuted(self, partition: int, cycle: int) -> np.ndarray:
@@ -250,22 +301,3 @@ class Curriculum:
             raise TrainerError(f"importance {self.importance!r} is not in the manifest; stored: {known}")
         if self._by_subset:
             self.manifest.subset_count(self.fraction)
-
-    def _check_drawn(self, chosen: np.ndarray, epoch: int) -> None:
-        """Check what a user's schedule returned; `chosen` is sorted."""
-        where = f"schedule {self.schedule!r}: epoch {epoch}"
-        if chosen.dtype.kind not in "iu" or chosen.shape != (len(self),):
-            raise TrainerError(
-                f"{where} gave {chosen.dtype} of shape {chosen.shape}; expected integers ({len(self)},)"
-            )
-        repeated = chosen[1:][chosen[1:] == chosen[:-1]]
-        if len(repeated):
-            raise TrainerError(f"{where} gave index {repeated[0]} more than once")
-        place = np.minimum(np.searchsorted(self.examples, chosen), self.n - 1)
-        strange = chosen[self.examples[place] != chosen]
-        if len(strange):
-            raise TrainerError(f"{where} gave index {strange[0]}, which is no example of the manifest")
-        before, self._before = self._before, (epoch, chosen)
-        if before and not self._told and before[0] != epoch and np.array_equal(before[1], chosen):
-            self._told = True
-            cautions.warn_fixed(self.schedule, (before[0], epoch))

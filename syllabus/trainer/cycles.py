@@ -26,8 +26,14 @@ class Cycles:
 
     def __init__(self, curriculum: Curriculum, unit: int, start: str, seed: int) -> None:
         self.curriculum, self._start, self._seed = curriculum, start, seed
-        n, size = curriculum.n, len(curriculum)
-        self.whole = curriculum.schedule == "fresh" or size == n
+        n, size = curriculum.n, curriculum.count(0)
+        self._size = size
+        self.whole = curriculum.schedule == "fresh" or curriculum.full
+        if curriculum.units.weights is not None and not curriculum.full and self.whole:
+            raise TrainerError(
+                f"GraB: slices of its order would not keep the budget in {curriculum.unit!r}, as 'fresh'"
+                " does; give fraction=1, a schedule whose sets come again, or order='balance'"
+            )
         # What is left where the size does not divide n waits for the next cycle, in the middle of which GraB
         # puts what it has not seen. Filling the last slice up with examples that were seen already unbalances
         # the cycle: measured, most of the gain is lost.
@@ -47,7 +53,7 @@ class Cycles:
         if not self.whole:
             return epoch, 0
         cycle, part = divmod(epoch // self.curriculum.refresh_every, self.slices)
-        return cycle, part * len(self.curriculum)
+        return cycle, part * self._size
 
     def count(self) -> int:
         """Return how many cycles the curriculum's epochs make."""

@@ -252,8 +252,8 @@ class GraB:
         return Halving(pairs, cycles.count(), noise.key(sampler.seed, "halving", self._cycle))
 
     def _slice(self) -> np.ndarray:
-        begin = self._ledger.begin
-        return self._order[begin : begin + len(self._served()[1].curriculum)]
+        begin, count = self._ledger.begin, self._served()[1].curriculum.count(self._ledger.epoch)
+        return self._order[begin : begin + count]
 
     def _identity(self) -> dict[str, Any]:
         sampler, _ = self._served()

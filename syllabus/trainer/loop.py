@@ -60,7 +60,7 @@ def fit(
         batch_size: examples a step on this rank.
         epochs: how many of the curriculum's epochs to train; all by default.
         device: by default where the model's parameters are.
-        scheduler: stepped once a batch.
+        scheduler: stepped once a batch, `sampler.steps(batch_size)` times in all epochs.
         collate: makes a batch of examples; torch's default otherwise.
         features: where the sampler's order is a `GraB`, called after each backward pass for what its `step`
             takes, such as a `LastLayer`.
@@ -157,14 +157,14 @@ def fit(
             },
         )
 
-    steps_per_epoch = -(-len(sampler) // batch_size)
-    with TrainingProgress(
-        title, epochs * steps_per_epoch, step, shown=progress and sampler.rank == 0
-    ) as shown:
+    with TrainingProgress(title, step, step, shown=progress and sampler.rank == 0) as shown:
         for epoch in range(first_epoch, epochs):
             started = time.perf_counter() - seconds
             sampler.set_epoch(epoch)
             position = sampler.state_dict()["global_examples"]  # 0 but in the first epoch of a resumed run
+            # Not sampler.steps(): where epochs differ in length it would draw all of them before the first.
+            left = -(-(len(sampler) - position // sampler.num_replicas) // batch_size)
+            shown.expect(step + left + (epochs - epoch - 1) * -(-len(sampler) // batch_size))
             generator.manual_seed(noise.key(sampler.seed, "workers", epoch)[0] >> 1)
             model.train()
             for inputs, targets in loader:
@@ -193,7 +193,7 @@ def fit(
             examples, seconds = 0, 0.0
             if on_epoch is not None:
                 on_epoch(record)
-            save(len(sampler.curriculum))
+            save(sampler.curriculum.count(epoch))
     return records
 
 

@@ -49,7 +49,12 @@ def permutation(key: tuple[int, int], n: int) -> np.ndarray:
 
 def permuted(key: tuple[int, int], counters: np.ndarray) -> np.ndarray:
     """Return the (m,) int64 `counters`, no two of them equal, by their words. O(m log m), 8 m bytes."""
-    return taken(counters, _places(key, len(counters), counters))
+    return taken(counters, order(key, counters))
+
+
+def order(key: tuple[int, int], counters: np.ndarray) -> np.ndarray:
+    """Return the (m,) int64 places of `counters`, no two of them equal, by their words."""
+    return _places(key, len(counters), counters)
 
 
 def taken(values: np.ndarray, places: np.ndarray) -> np.ndarray:

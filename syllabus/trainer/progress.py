@@ -13,7 +13,7 @@ class TrainingProgress:
 
     Args:
         title: what is being done.
-        total: steps in all; `done` of them lie behind.
+        total: steps in all, until `expect` knows better; `done` of them lie behind.
         shown: False shows nothing.
     """
 
@@ -40,6 +40,12 @@ class TrainingProgress:
     def __exit__(self, *_exception: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def expect(self, total: int) -> None:
+        """Take `total` for the number of steps from now on."""
+        self._total = total
+        if self._bar is not None:
+            self._bar.update(self._task, total=total)
 
     def step(self) -> None:
         """One more step is done."""

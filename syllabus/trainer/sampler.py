@@ -33,7 +33,7 @@ class ManifestSampler(DistributedSampler):
     later ones at 0.
 
     Args:
-        curriculum: which examples each epoch has, k of them.
+        curriculum: which examples each epoch has.
         order: ``shuffle`` (keyed by seed and epoch) or another name of `syllabus.trainer.orders`, or a `GraB`
             object, which is told the gradients and refines the order while training; one process only.
         ids: the ids of the user's data set, one a row, where it was shuffled, filtered or changed since the
@@ -47,9 +47,8 @@ class ManifestSampler(DistributedSampler):
         drop_last: leave out what does not divide by W, instead of repeating the first examples of the epoch.
         seed: of ``shuffle``; the curriculum's by default.
 
-    Attributes:
-        padding: examples repeated in a full epoch so that all ranks have equally many.
-        dropped: examples left out of a full epoch for the same reason.
+    `len(sampler)`, `num_samples`, `total_size`, `padding` and `dropped` are of the epoch that is set: where
+    the curriculum's budget counts units such as tokens, epochs differ in their number of examples.
 
     Raises:
         TrainerError: an unknown order, a rank out of bounds, ids or labels that do not fit; or ranks that
@@ -72,18 +71,13 @@ class ManifestSampler(DistributedSampler):
             check_order(order, curriculum)
         self._found = num_replicas is None
         num_replicas, rank = find_ranks(num_replicas, rank)
-        if drop_last and len(curriculum) < num_replicas:
-            raise TrainerError(
-                f"drop_last leaves nothing of {len(curriculum)} examples for {num_replicas} ranks"
-            )
-        seed = curriculum.seed if seed is None else seed
-        # The "data set" of torch's class is what it takes the epoch's length from.
-        super().__init__(
-            curriculum, num_replicas=num_replicas, rank=rank, shuffle=False, seed=seed, drop_last=drop_last
-        )
-        self.curriculum, self.order = curriculum, order
-        self.padding = max(self.total_size - len(curriculum), 0)
-        self.dropped = max(len(curriculum) - self.total_size, 0)
+        # Not torch's own __init__: it takes the length of all epochs from that of a data set.
+        self.dataset, self.curriculum, self.order = curriculum, curriculum, order
+        self.num_replicas, self.rank, self.drop_last = num_replicas, rank, drop_last
+        self.seed = curriculum.seed if seed is None else seed
+        self.epoch, self.shuffle = 0, False
+        if curriculum.units.weights is None:
+            self._check_dropped(len(curriculum))
         if ids is None:
             self._rows: Rows | None = None
             self._length = int(curriculum.manifest.description["counts"]["source_rows"])
@@ -98,6 +92,34 @@ class ManifestSampler(DistributedSampler):
         self._grab = order if isinstance(order, GraB) else None
         if self._grab is not None:
             self._grab.attach(self)
+
+    @property
+    def num_samples(self) -> int:
+        """Examples of the epoch on each rank, those repeated included."""
+        return self._samples(self.epoch)
+
+    @property
+    def total_size(self) -> int:
+        """Examples of the epoch on all ranks, those repeated included."""
+        return self.num_samples * self.num_replicas
+
+    @property
+    def padding(self) -> int:
+        """Examples repeated in the full epoch so that all ranks have equally many."""
+        return max(self.total_size - self._count(self.epoch), 0)
+
+    @property
+    def dropped(self) -> int:
+        """Examples left out of the full epoch for the same reason."""
+        return max(self._count(self.epoch) - self.total_size, 0)
+
+    def steps(self, batch_size: int, epochs: int | None = None) -> int:
+        """Return the batches of this rank in the first `epochs`, by default all: what a learning rate spans.
+
+        Cost: O(epochs). Where budgets count other units than examples, each epoch is drawn once.
+        """
+        epochs = self.curriculum.epochs if epochs is None else epochs
+        return sum(-(-self._samples(epoch) // batch_size) for epoch in range(epochs))
 
     def check(self, dataset: Sized) -> None:
         """Raise a TrainerError unless `dataset` has the length that the rows were numbered for."""
@@ -160,14 +182,16 @@ class ManifestSampler(DistributedSampler):
     @property
     def given_out(self) -> int:
         """Examples of the epoch that the current iterator has given out, those before a resume included."""
-        return min(self._current.position, len(self.curriculum)) if self._current is not None else 0
+        if self._current is None:
+            return 0
+        return min(self._current.position, self._count(self._current.epoch))
 
     def rows_of(self, indices: np.ndarray) -> np.ndarray:
         """Return the int64 rows of the data set that hold the examples `indices`."""
         return indices if self._rows is None else self._rows[indices]
 
     def _state(self, epoch: int, position: int) -> dict[str, Any]:
-        k = len(self.curriculum)
+        k = self._count(epoch)
         if position >= k or (self.drop_last and k - position < self.num_replicas):
             epoch, position = epoch + 1, 0
         state = {**self._identity(), "epoch": epoch, "global_examples": position}
@@ -205,13 +229,27 @@ class ManifestSampler(DistributedSampler):
             raise TrainerError(
                 f"load_state_dict: epoch={epoch} is outside [0, epochs={self.curriculum.epochs}]"
             )
-        if not 0 <= position < len(self.curriculum):
-            raise TrainerError(
-                f"load_state_dict: global_examples={position} is outside [0, {len(self.curriculum)})"
-            )
+        k = self._count(epoch)
+        if not 0 <= position < k:
+            raise TrainerError(f"load_state_dict: global_examples={position} is outside [0, {k})")
         if self._grab is not None:
             self._grab.check(epoch, position, state.get("order_id", ""))
         return epoch, position
+
+    def _samples(self, epoch: int) -> int:
+        """Return the examples of an epoch on each rank, those repeated included."""
+        k = self._count(epoch)
+        return k // self.num_replicas if self.drop_last else -(-k // self.num_replicas)
+
+    def _count(self, epoch: int) -> int:
+        """Return the examples of an epoch before any is repeated or dropped; after the last, of the last."""
+        k = self.curriculum.count(min(epoch, self.curriculum.epochs - 1))
+        self._check_dropped(k)
+        return k
+
+    def _check_dropped(self, k: int) -> None:
+        if self.drop_last and k < self.num_replicas:
+            raise TrainerError(f"drop_last leaves nothing of {k} examples for {self.num_replicas} ranks")
 
     def _order(self, epoch: int, start: int) -> np.ndarray:
         """Return the epoch's int64 indices in the order in which all ranks together visit them."""

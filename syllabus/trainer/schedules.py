@@ -1,7 +1,9 @@
 """Which examples an epoch trains on, by name.
 
-A schedule is a function (curriculum, epoch) -> int64 indices, `len(curriculum)` of them, each once, in any
-order. It keeps nothing between calls: what it draws is keyed by the curriculum's seed and the draw's number.
+A schedule is a function (curriculum, epoch) -> int64 indices, each once, in any order: `len(curriculum)` of
+them, or, where the budget counts the units of a column, as many as weigh that much, give or take half an
+example a partition. It keeps nothing between calls: what it draws is keyed by the curriculum's seed and the
+draw's number.
 
 ``milo``      Killamsetty et al., "MILO: Model-Agnostic Subset Selection Framework", arXiv 2301.13287: stored
               near-optimal subsets first (SGE), then draws weighted by importance (WRE).
@@ -72,7 +74,8 @@ def fresh(curriculum: Curriculum, epoch: int) -> np.ndarray:
     With proportional budgets a cycle is ⌈n/k⌉ epochs (1/fraction where that is whole), and every example is
     seen in it. Where k does not divide n, the last slice is what is left, filled up to k with those seen
     longest ago, the first of the cycle's permutation. With other budgets each partition has its own
-    cycle of ⌈n_c/k_c⌉ epochs, its last slice filled up in the same way.
+    cycle of ⌈n_c/k_c⌉ epochs, its last slice filled up in the same way. In units other than examples n and k
+    are sums of weights.
     """
     return _fresh(curriculum, epoch)
 
@@ -99,7 +102,9 @@ def _weighted(curriculum: Curriculum, number: int) -> np.ndarray:
 
 def _fresh(curriculum: Curriculum, number: int) -> np.ndarray:
     """The slice of the `number`-th of the epochs without repeats."""
-    draw, budget, sizes = number // curriculum.refresh_every, len(curriculum), curriculum.strata.sizes
+    draw, budget, sizes = number // curriculum.refresh_every, curriculum.units.seats, curriculum.strata.sizes
+    if curriculum.strata.units is not None:
+        return _fresh_units(curriculum, draw)
     if curriculum.budgets == "proportional":
         n = int(sizes.sum())
         cycle, slot = divmod(draw, -(-n // budget))
@@ -109,19 +114,42 @@ def _fresh(curriculum: Curriculum, number: int) -> np.ndarray:
         cycles = np.full(len(sizes), cycle)
     else:
         counts = _budgets(curriculum, curriculum.strata)
-        # A partition may be empty: a cluster, or a class that the filters leave nothing of.
-        cycles, slots = np.divmod(draw, np.maximum(-(-sizes // np.maximum(counts, 1)), 1))
+        cycles, slots = _own_cycles(draw, sizes, counts)
         start = slots * counts
 
     def slice_of(part: int) -> np.ndarray:
         places = np.arange(start[part], start[part] + counts[part])
         return curriculum.permuted(part, int(cycles[part])).take(places, mode="wrap")
 
-    # Sorting leaves Python's lock alone: at ten million examples threads halve what a new cycle takes.
-    threads = THREADS if len(curriculum.strata.members) > THREADED else 1
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(_threads(curriculum)) as pool:
         return np.concatenate(list(pool.map(slice_of, np.flatnonzero(counts).tolist())))
 
 
+def _fresh_units(curriculum: Curriculum, draw: int) -> np.ndarray:
+    """The slice of a draw where examples count for several units."""
+    budget, sizes, lines = curriculum.units.seats, curriculum.strata.sizes, curriculum.lines
+    if curriculum.budgets == "proportional":
+        cycle, slot = divmod(draw, -(-int(sizes.sum()) // budget))
+        return lines.all(cycle, _threads(curriculum)).slot(slot, budget)
+    shares = _budgets(curriculum, curriculum.strata)
+    cycles, slots = _own_cycles(draw, sizes, shares)
+    slices = [
+        lines.of(part, int(cycles[part])).slot(int(slots[part]), int(shares[part]))
+        for part in np.flatnonzero(shares).tolist()
+    ]
+    return np.concatenate(slices)
+
+
+def _own_cycles(draw: int, sizes: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (C,) the cycle that each partition is in, and its slot there."""
+    # A partition may be empty: a cluster, or a class that the filters leave nothing of.
+    return np.divmod(draw, np.maximum(-(-sizes // np.maximum(shares, 1)), 1))
+
+
+def _threads(curriculum: Curriculum) -> int:
+    # Sorting leaves Python's lock alone: at ten million examples threads halve what a new cycle takes.
+    return THREADS if len(curriculum.strata.members) > THREADED else 1
+
+
 def _budgets(curriculum: Curriculum, strata: Strata) -> np.ndarray:
-    return allocate(len(curriculum), strata.sizes, curriculum.budgets)
+    return allocate(curriculum.units.seats, strata.sizes, curriculum.budgets)

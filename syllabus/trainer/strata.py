@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,10 +17,12 @@ class Strata:
     Attributes:
         members: (n,) int64 example indices, by partition.
         starts: (C+1,) int64; partition c is ``members[starts[c]:starts[c + 1]]``.
+        units: (n,) int64, what each member counts for; None where each counts for 1.
     """
 
     members: np.ndarray
     starts: np.ndarray
+    units: np.ndarray | None = None
 
     @classmethod
     def of(cls, examples: np.ndarray, partitions: np.ndarray, count: int) -> Strata:
@@ -39,30 +42,54 @@ class Strata:
             ends += here
         return cls(members, starts)
 
-    @property
+    @cached_property
     def sizes(self) -> np.ndarray:
-        """(C,) int64 examples in each partition."""
-        return np.diff(self.starts)
+        """(C,) int64 units in each partition: examples, or what they count for."""
+        if self.units is None:
+            return np.diff(self.starts)
+        return np.diff(np.concatenate([[0], np.cumsum(self.units)])[self.starts])
 
-    def smallest(self, keys: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Return the ``counts[c]`` members of smallest key of each partition c, in no order.
+    def part(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the members of a partition and what each counts for: views."""
+        inside = slice(self.starts[number], self.starts[number + 1])
+        members = self.members[inside]
+        return members, np.ones_like(members) if self.units is None else self.units[inside]
+
+    def smallest(self, keys: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Return the members of smallest key of each partition c that make ``shares[c]`` units, in no order.
+
+        Where members count for several units, laid one after another they are those whose middle lies in the
+        first ``shares[c]``: more or less than that by half of one at most.
 
         Args:
-            keys: (n,) numbers, one a member, without ties. O(n).
-            counts: (C,) int64, none above its partition's size.
+            keys: (n,) numbers, one a member, without ties. O(n), with `units` O(n log n).
+            shares: (C,) int64, none above its partition's size.
         """
-        taken = []
-        for first, last, count in zip(self.starts[:-1], self.starts[1:], counts, strict=True):
-            if 0 < count < last - first:
-                taken.append(first + np.argpartition(keys[first:last], count - 1)[:count])
-            elif count:
+        taken = [np.empty(0, np.int64)]
+        bounds = zip(self.starts[:-1], self.starts[1:], shares, self.sizes, strict=True)
+        for first, last, share, size in bounds:
+            if share == size:
                 taken.append(np.arange(first, last))
+            elif share and self.units is None:
+                taken.append(first + np.argpartition(keys[first:last], share - 1)[:share])
+            elif share:
+                order = first + np.argsort(keys[first:last])
+                count = np.searchsorted(middles_of(self.units[order]), 2 * share)
+                taken.append(order[:count])
         return self.members[np.concatenate(taken)]
 
 
 def starts_of(sizes: np.ndarray) -> np.ndarray:
     """Return (C+1,) int64, where the parts of these sizes begin, and the end."""
     return np.concatenate([[0], np.cumsum(sizes)])
+
+
+def middles_of(weights: np.ndarray) -> np.ndarray:
+    """Return (m,) int64, twice the middle of each of (m,) int64 `weights` that lie one after another."""
+    middles = np.cumsum(weights)
+    middles *= 2
+    middles -= weights
+    return middles
 
 
 def apportion(seats: int, sizes: np.ndarray) -> np.ndarray:

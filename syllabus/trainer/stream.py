@@ -50,9 +50,6 @@ class ManifestStream(IterableDataset):
         drop_last: leave out the last k mod W rows of the epoch.
         seed: of the shuffle; the curriculum's by default.
 
-    Attributes:
-        dropped: rows left out of an epoch by `drop_last`.
-
     Raises:
         TrainerError: a source that does not fit the manifest, an order that needs rows one by one, an option
             out of bounds.
@@ -82,7 +79,6 @@ class ManifestStream(IterableDataset):
         self.num_replicas, self.rank = find_ranks(num_replicas, rank)
         self.curriculum, self.order, self.window, self.drop_last = curriculum, order, window, drop_last
         self.seed = curriculum.seed if seed is None else seed
-        self.dropped = len(curriculum) % self.num_replicas if drop_last else 0
         self._groups = RowGroups(curriculum.manifest, source, columns)
         # Shared, so that workers that live on see what set_epoch says.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -96,6 +92,11 @@ class ManifestStream(IterableDataset):
     def epoch(self) -> int:
         """The epoch of the next `iter`."""
         return int(self._epoch) if self._here is None else self._here
+
+    @property
+    def dropped(self) -> int:
+        """Rows left out of that epoch by `drop_last`."""
+        return self._count() % self.num_replicas if self.drop_last else 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next `iter`; naming the one that a state was loaded for keeps it."""
@@ -188,8 +189,12 @@ class ManifestStream(IterableDataset):
 
     def _mine(self) -> list[tuple[int, int]]:
         """Return this rank's positions of the epoch, what was given before a resume left out."""
-        rest = left([(0, len(self.curriculum))], self._history, self.drop_last)
+        rest = left([(0, self._count())], self._history, self.drop_last)
         return share(rest, self.num_replicas, self.rank, self.drop_last)
+
+    def _count(self) -> int:
+        # A state after the last epoch is of one more, which has no rows to give.
+        return self.curriculum.count(min(self.epoch, self.curriculum.epochs - 1))
 
     def _tables(self, epoch: int, intervals: list[tuple[int, int]]) -> Iterator[Any]:
         """Yield the rows at these positions of the epoch's sequence, a window's at a time."""

@@ -1,0 +1,67 @@
+"""What an epoch may hold: a number of examples, or of the units of a column such as tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from syllabus.manifests import Manifest, budget
+from syllabus.trainer.errors import TrainerError
+
+
+@dataclass(frozen=True)
+class Units:
+    """What a curriculum's epochs may hold, and what the examples count for.
+
+    Attributes:
+        name: of a unit: ``examples``, or that of the manifest's column.
+        budget: of an epoch, in units.
+        scale: the greatest number that divides all weights: draws count in steps of it, so that they do not
+            depend on what weights are measured in.
+        seats: the budget in such steps.
+        full: whether an epoch is all that may be drawn.
+        weights: (n,) int64 of the examples that may be drawn, in index order, in steps of `scale`; None where
+            the unit is an example.
+    """
+
+    name: str
+    budget: int
+    scale: int
+    seats: int
+    full: bool
+    weights: np.ndarray | None
+
+    @classmethod
+    def of(cls, manifest: Manifest, fraction: float, kept: np.ndarray | None) -> Units:
+        """Return those of `fraction` of a manifest; what may be drawn is `kept`, (n,) bool, or None for all.
+
+        The fraction is one of all the data. If less is left, that is the budget.
+
+        Raises:
+            TrainerError: a budget below the lightest example; a weight below 1.
+        """
+        every = manifest.weights()
+        if every is None:
+            left, weights, scale, lightest = manifest.n if kept is None else int(kept.sum()), None, 1, 1
+        else:
+            if every.min() < 1:
+                index = manifest.examples()[every.argmin()]
+                raise TrainerError(f"examples/: index {index} has weight {every.min()}, below 1")
+            scale = int(np.gcd.reduce(every))
+            weights = (every if kept is None else every[kept]) // scale
+            left, lightest = int(weights.sum()), int(weights.min())
+        seats = min(budget(fraction, manifest.total // scale), left)
+        if seats < lightest:
+            of = f"n={manifest.n} is no example at all"
+            if weights is not None:
+                of = f"{manifest.total} {manifest.unit} is less than any example weighs"
+            raise TrainerError(f"Curriculum: fraction={fraction} of {of}")
+        size = min(budget(fraction, manifest.total), left * scale)
+        return cls(manifest.unit, size, scale, seats, seats == left, weights)
+
+    def of_members(self, members: np.ndarray, examples: np.ndarray) -> np.ndarray | None:
+        """Return what `members` of the ascending `examples` count for, in steps; None where each for one."""
+        if self.weights is None or int(self.weights.max()) == 1:
+            return None
+        return self.weights[np.searchsorted(examples, members)]
