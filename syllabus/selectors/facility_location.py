@@ -43,6 +43,7 @@ class FacilityLocation(KernelFunction):
     ) -> None:
         super().__init__(vectors, memory_budget, similarity)
         self.served = np.zeros(self.n)  # how close the empty set is to each row
+        self.alone = np.full(self.n, np.nan)  # gains of the empty set, once they are known
 
     def state(self) -> "FacilityLocationState":
         """Return the empty set."""
@@ -145,19 +146,46 @@ def exact_gain(
     entries: np.ndarray,
     levels: np.ndarray,
     floors: np.ndarray,
-) -> float:
+    places: np.ndarray,
+    raised: np.ndarray,
+) -> tuple[float, int]:
     """Return Σ_i max(0, s_iv - level_i), added in the order of i; terms below the floor are zeros left out.
 
     A float64 sum of the same terms in the same order, so it does not depend on the float32 entries; and
     since rounding is monotone, it never grows when levels rise: an old gain bounds a new one as it is.
+
+    Returns too how many terms are not zero, and writes their i and s_iv to `places` and `raised`, (n,) each.
     """
     total = 0.0
+    terms = 0
     for i in range(rows.shape[0]):
         if entries[i] > floors[i]:
-            term = similar(kind, rate, rows[i], rows[index]) - levels[i]
+            similarity = similar(kind, rate, rows[i], rows[index])
+            term = similarity - levels[i]
             if term > 0.0:
                 total += term
-    return total
+                places[terms] = i
+                raised[terms] = similarity
+                terms += 1
+    return total, terms
+
+
+@compiled
+def raise_kept(
+    slope: float,
+    offset: float,
+    error: float,
+    places: np.ndarray,
+    raised: np.ndarray,
+    terms: int,
+    levels: np.ndarray,
+    floors: np.ndarray,
+) -> None:
+    """Raise levels and floors to what `exact_gain` wrote: `raise_levels` without its similarities."""
+    for term in range(terms):
+        i = places[term]
+        levels[i] = raised[term]
+        floors[i] = np.float32((raised[term] - offset) / slope - error)
 
 
 @compiled
@@ -206,8 +234,12 @@ def _exact_gains(
     floors: np.ndarray,
     out: np.ndarray,
 ) -> None:
+    places = np.empty(rows.shape[0], np.int64)
+    raised = np.empty(rows.shape[0])
     for position in range(candidates.shape[0]):
-        out[position] = exact_gain(kind, rate, rows, candidates[position], entries[position], levels, floors)
+        out[position], _ = exact_gain(
+            kind, rate, rows, candidates[position], entries[position], levels, floors, places, raised
+        )
 
 
 @compiled
@@ -227,10 +259,14 @@ def _best_gain(
     ratio: float,
 ) -> tuple[int, float, float]:
     """Raise (pick, score, ratio) to the best of the candidates, exact gains taken in the order of bounds."""
+    places = np.empty(rows.shape[0], np.int64)
+    raised = np.empty(rows.shape[0])
     for position in order:
         if bounds[position] < ratio:
             break
-        gain = exact_gain(kind, rate, rows, candidates[position], entries[position], levels, floors)
+        gain, _ = exact_gain(
+            kind, rate, rows, candidates[position], entries[position], levels, floors, places, raised
+        )
         quotient = gain / divisors[position]
         if quotient > ratio or (quotient == ratio and candidates[position] < pick):
             score = gain

@@ -1,9 +1,10 @@
 """Exact lazy greedy facility location (Minoux, "Accelerated greedy algorithms", 1978).
 
-A heap holds an upper bound on the gain of every row. The top is refined until it is exact: first a bound
-from its kernel row (O(n), no vector touched), then the exact sum, which needs a dot product only where the
-row comes closer than the set does. An exact top is the pick. (Bound descending, index ascending) is the
-order of the heap, so a row that might tie with a smaller index is refined before the pick is made.
+A heap holds an upper bound on the gain of every row, or on its gain per weight where rows cost. The top is
+refined until it is exact: first a bound from its kernel row (O(n), no vector touched), then the exact sum,
+which needs a dot product only where the row comes closer than the set does. An exact top is the pick. (Bound
+descending, index ascending) is the order of the heap, so a row that might tie with a smaller index is refined
+before the pick is made. A top that is no longer affordable leaves the heap.
 
 Kernel rows lie in slots: all of them if they fit the memory budget, else blocks of those with the largest
 bounds, the oldest given up first.
@@ -19,11 +20,14 @@ from .facility_location import (
     FacilityLocation,
     FacilityLocationState,
     exact_gain,
+    raise_kept,
     raise_levels,
     upper_gain,
 )
 from .greedy import begin
 from .kernel import BLOCK
+from .lazy_within import begin_within
+from .purse import Purse, room, spend
 from .similarity import COSINE, Similarity
 from .task import Task
 
@@ -34,38 +38,84 @@ def lazy(
     function: FacilityLocation, task: Task
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], FacilityLocationState, float]:
     """Return the picks of greedy, their gains, the state they end in, and an upper bound on f(OPT)."""
-    n, budget, first = function.n, task.budget, len(task.first)
+    budget, first = task.budget, len(task.first)
     picks, gains, state = begin(function, task)
     assert isinstance(state, FacilityLocationState)
+    ones = np.ones(function.n)
+    bounds, left = _greedy(
+        function,
+        state,
+        task.candidates,
+        ones,
+        ones,
+        (float(budget - first), 0.0),
+        -math.inf,
+        picks,
+        gains,
+        first,
+    )[1:]
+    # The bounds left in the heap are at least the gains given S_k: f(OPT) <= f(S_k) + the k largest.
+    return picks, gains, state, state.value() + math.fsum(np.sort(bounds[left])[-budget:])
+
+
+def lazy_within(
+    function: FacilityLocation, purse: Purse
+) -> tuple[NDArray[np.int64], NDArray[np.float64], FacilityLocationState, float]:
+    """Return what `lazy_within.lazy_within` does, and an upper bound on f of all sets within the limit."""
+    first = len(purse.first)
+    picks, gains, state, paid = begin_within(function, purse)
+    assert isinstance(state, FacilityLocationState)
+    count, bounds, _ = _greedy(
+        function, state, purse.candidates, purse.costs, purse.weights, paid, 0.0, picks, gains, first
+    )
+    picks, gains = picks[:count].copy(), gains[:count].copy()
+    bounds[picks] = 0.0
+    return picks, gains, state, state.value() + purse.most(bounds)
+
+
+def _greedy(
+    function: FacilityLocation,
+    state: FacilityLocationState,
+    candidates: NDArray[np.int64],
+    costs: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    paid: tuple[float, float],
+    least: float,
+    picks: NDArray[np.int64],
+    gains: NDArray[np.float64],
+    first: int,
+) -> tuple[int, NDArray[np.float64], NDArray[np.int64]]:
+    """Return the number of picks, upper bounds on all gains, and the rows left in the heap."""
+    n = function.n
     bounds = _first_bounds(function.rows, function.similarity)
+    keys = bounds / weights
     s = function.similarity
     # -1: bound from earlier; 2t: upper bound at pick t; 2t + 1: exact at pick t.
     stamps = np.full(n, -1, np.int64)
-    heap = task.candidates[np.argsort(-bounds[task.candidates], kind="stable")]  # a sorted array is a heap
+    heap = candidates[np.argsort(-keys[candidates], kind="stable")]  # a sorted array is a heap
     kernel = function.kernel()
     if kernel is not None:
         cache, slots = kernel, np.arange(n)
     else:
         cache, slots = np.empty((function.capacity, n), np.float32), np.full(n, -1, np.int64)
     owners = np.full(len(cache), -1, np.int64)
-    count, next_slot = first, 0
+    count, size, next_slot = first, len(heap), 0
+    left, rest = paid
     while True:
-        count = _run(
-            s.kind, s.rate, s.slope, s.offset, function.error, function.rows, cache, slots, bounds, stamps,
-            heap, state.levels, state.floors, picks, gains, first, count,
+        count, size, left, rest, done = _run(
+            s.kind, s.rate, s.slope, s.offset, function.error, function.rows, cache, slots, bounds, keys,
+            stamps, heap, size, costs, weights, left, rest, least, state.levels, state.floors, picks, gains,
+            count,
         )  # fmt: skip
-        if count == budget:
-            break
-        wanted = _without_slot(heap[: len(heap) - count + first], bounds, slots)
+        if done:
+            return count, bounds, heap[:size]
+        wanted = _without_slot(heap[:size], keys, slots)
         places = (next_slot + np.arange(len(wanted))) % len(cache)
         slots[owners[places][owners[places] >= 0]] = -1
         cache[places] = function.entries(wanted)
         owners[places] = wanted
         slots[wanted] = places
         next_slot = int(places[-1] + 1) % len(cache)
-    # The bounds left in the heap are at least the gains given S_k: f(OPT) <= f(S_k) + the k largest.
-    left = np.sort(bounds[heap[: len(heap) - budget + first]])[-budget:]
-    return picks, gains, state, state.value() + math.fsum(left)
 
 
 def _first_bounds(rows: NDArray[np.float32], similarity: Similarity) -> NDArray[np.float64]:
@@ -91,12 +141,12 @@ def _first_bounds(rows: NDArray[np.float32], similarity: Similarity) -> NDArray[
 
 
 def _without_slot(
-    heap: NDArray[np.int64], bounds: NDArray[np.float64], slots: NDArray[np.int64]
+    heap: NDArray[np.int64], keys: NDArray[np.float64], slots: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return the rows of the largest bounds that have no kernel row, the top of the heap included."""
+    """Return the rows of the largest keys that have no kernel row, the top of the heap included."""
     missing = heap[slots[heap] < 0]
     size = min(BLOCK, len(missing))
-    largest = missing[np.argpartition(-bounds[missing], size - 1)[:size]]
+    largest = missing[np.argpartition(-keys[missing], size - 1)[:size]]
     return largest if heap[0] in largest else np.append(largest[1:], heap[0])
 
 
@@ -111,42 +161,70 @@ def _run(
     cache: np.ndarray,
     slots: np.ndarray,
     bounds: np.ndarray,
+    keys: np.ndarray,
     stamps: np.ndarray,
     heap: np.ndarray,
+    size: int,
+    costs: np.ndarray,
+    weights: np.ndarray,
+    left: float,
+    rest: float,
+    least: float,
     levels: np.ndarray,
     floors: np.ndarray,
     picks: np.ndarray,
     gains: np.ndarray,
-    first: int,
     count: int,
-) -> int:
-    """Pick until done or until the top of the heap has no kernel row; return the number of picks."""
-    size = heap.shape[0] - count + first
-    while count < picks.shape[0]:
+) -> tuple[int, int, float, float, bool]:
+    """Pick until done or until the top of the heap has no kernel row.
+
+    Done: no room for a pick, no row left, or no gain above `least`. Returns the number of picks, the size of
+    the heap, what is left of the limit, and whether it is done.
+    """
+    places = np.empty(rows.shape[0], np.int64)
+    raised = np.empty(rows.shape[0])
+    kept = -1  # the row whose terms are in `places` and `raised`
+    terms = 0
+    while count < picks.shape[0] and size > 0:
         top = heap[0]
-        if slots[top] < 0:
-            return count
-        if stamps[top] == 2 * count + 1:
+        if costs[top] > room(left, rest):
+            size -= 1
+            heap[0] = heap[size]
+            heap[size] = top
+        elif slots[top] < 0:
+            return count, size, left, rest, False
+        elif stamps[top] == 2 * count + 1:
+            if not bounds[top] > least:
+                break
             picks[count] = top
             gains[count] = bounds[top]
-            raise_levels(kind, rate, slope, offset, error, rows, top, cache[slots[top]], levels, floors)
+            left, rest = spend(left, rest, costs[top])
+            if kept == top:
+                raise_kept(slope, offset, error, places, raised, terms, levels, floors)
+            else:
+                raise_levels(kind, rate, slope, offset, error, rows, top, cache[slots[top]], levels, floors)
             count += 1
             size -= 1
             heap[0] = heap[size]
             heap[size] = top
         elif stamps[top] == 2 * count:
-            bounds[top] = exact_gain(kind, rate, rows, top, cache[slots[top]], levels, floors)
+            bounds[top], terms = exact_gain(
+                kind, rate, rows, top, cache[slots[top]], levels, floors, places, raised
+            )
+            kept = top
+            keys[top] = bounds[top] / weights[top]
             stamps[top] = 2 * count + 1
         else:
             bounds[top] = min(bounds[top], upper_gain(cache[slots[top]], floors, slope))
+            keys[top] = bounds[top] / weights[top]
             stamps[top] = 2 * count
-        _sift_down(heap, size, bounds)
-    return count
+        _sift_down(heap, size, keys)
+    return count, size, left, rest, True
 
 
 @compiled
-def _sift_down(heap: np.ndarray, size: int, bounds: np.ndarray) -> None:
-    """Restore the order below the top: bound descending, index ascending."""
+def _sift_down(heap: np.ndarray, size: int, keys: np.ndarray) -> None:
+    """Restore the order below the top: key descending, index ascending."""
     item = heap[0]
     place = 0
     while True:
@@ -154,9 +232,9 @@ def _sift_down(heap: np.ndarray, size: int, bounds: np.ndarray) -> None:
         if child >= size:
             break
         other = child + 1
-        if other < size and _before(heap[other], heap[child], bounds):
+        if other < size and _before(heap[other], heap[child], keys):
             child = other
-        if not _before(heap[child], item, bounds):
+        if not _before(heap[child], item, keys):
             break
         heap[place] = heap[child]
         place = child
@@ -164,5 +242,5 @@ def _sift_down(heap: np.ndarray, size: int, bounds: np.ndarray) -> None:
 
 
 @compiled
-def _before(a: int, b: int, bounds: np.ndarray) -> bool:
-    return bounds[a] > bounds[b] or (bounds[a] == bounds[b] and a < b)
+def _before(a: int, b: int, keys: np.ndarray) -> bool:
+    return keys[a] > keys[b] or (keys[a] == keys[b] and a < b)

@@ -2,15 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import facility_location_lazy
+from .conditional_gain import FacilityLocationConditionalGain
+from .facility_location import FacilityLocation
 from .lazy_within import lazy_within
 from .purse import purse_of
 from .selection import Selection
 from .set_function import SetFunction, check_submodular
 from .validation import constraints_of
+
+# The same as `lazy_within`, compiled.
+_LAZY: dict[type[SetFunction], Any] = {
+    FacilityLocation: facility_location_lazy.lazy_within,
+    FacilityLocationConditionalGain: facility_location_lazy.lazy_within,
+}
 
 
 def maximize_within(
@@ -49,7 +59,10 @@ def maximize_within(
     purse = purse_of(costs, limit, power, first, candidates, function.n, caller)
     plain = replace(purse, weights=np.ones(function.n))
     equal = len(candidates) == 0 or np.ptp(purse.weights[candidates]) == 0
-    runs = [lazy_within(function, each) for each in ([plain] if equal else [purse, plain])]
-    indices, gains, state = max(runs, key=lambda run: run[2].value())
+    solver = _LAZY.get(type(function), lazy_within)
+    runs = [solver(function, each) for each in ([plain] if equal else [purse, plain])]
+    indices, gains, state, *_ = max(runs, key=lambda run: run[2].value())
     objective = state.value()
-    return Selection(indices, gains, objective, function.upper_bound(indices, objective, purse))
+    bounds = [run[3] for run in runs if len(run) > 3]  # each is one of all sets within the limit
+    bound = min(bounds) if bounds else function.upper_bound(indices, objective, purse)
+    return Selection(indices, gains, objective, bound)
