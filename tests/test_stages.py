@@ -16,10 +16,10 @@ from rich.console import Console
 
 from syllabus.manifests import allocate, budget
 from syllabus.pipeline import JobError, Options, UserError, progress, runners
+from syllabus.pipeline.choosing import bucket_budgets
 from syllabus.pipeline.orders import _merged_ranks
 from syllabus.pipeline.quality import subset_quality
 from syllabus.pipeline.regroup import Layout
-from syllabus.pipeline.select import bucket_budgets
 from syllabus.pipeline.transform import Transform, principal_axes
 from syllabus.pipeline.work import VERSIONS, Work, key_of, vectors_column, vectors_of
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from syllabus.pipeline.busy import busy
 from syllabus.pipeline.orders import RANDOM_ORDERS, Ordering, parts_of
-from syllabus.pipeline.regroup import Bucket, Reference, read_references
+from syllabus.pipeline.regrouped import Bucket, Reference, read_references
 from syllabus.pipeline.threads import limit_threads
 from syllabus.pipeline.work import Work
 from syllabus.selectors import herding

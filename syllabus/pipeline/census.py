@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syllabus.manifests import budget
+from syllabus.manifests.weights import LARGEST
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.partitions import Cut, RowLabels, cut_bins, cut_classes
@@ -46,6 +47,13 @@ class Census:
     """Accepted rows of each unit."""
     places: str
     """Digest of which rows of which units are accepted."""
+    weight: int | None = None
+    """What the accepted rows weigh together; None where budgets count examples."""
+
+    @property
+    def units_of_budgets(self) -> int:
+        """What a fraction is a share of."""
+        return self.accepted if self.weight is None else self.weight
 
     def partitions(self) -> list[tuple[str, int]]:
         """Return the name and the accepted rows of each partition that is known: none before k-means."""
@@ -57,7 +65,7 @@ class Census:
 
 @dataclass(frozen=True)
 class UnitRows:
-    """Ids, labels and rejects of one unit."""
+    """Ids, labels, weights and rejects of one unit."""
 
     planned: PlannedUnit
     ids: pa.Array
@@ -67,6 +75,8 @@ class UnitRows:
     details: list[str | None]
     excluded: np.ndarray
     """(rows,) mask of what the filter does not let through; it has no reason to be rejected."""
+    weights: np.ndarray | None
+    """(rows,) int64, 0 where there is none; None where budgets count examples."""
 
     @property
     def index(self) -> np.ndarray:
@@ -89,7 +99,7 @@ def read_rows(columns: Columns, work: Work, planned: PlannedUnit, duplicates: np
     ids, labels = held["id"], RowLabels(held["label"], held["number"], held["list"])
     excluded = held["excluded"].to_numpy(zero_copy_only=False)
     found = [(rows.column("reason").to_pylist(), rows.column("detail").to_pylist())]
-    for name, values in (("id", ids), ("label", labels.texts)):
+    for name, values in (("id", ids), ("label", labels.texts), ("weight", held.get("weight"))):
         column = getattr(columns, name)
         if column is not None and values.null_count:
             missing = [f"missing {name}" if null else None for null in values.is_null().to_pylist()]
@@ -108,7 +118,8 @@ def read_rows(columns: Columns, work: Work, planned: PlannedUnit, duplicates: np
     if columns.id is None:
         ids = pc.cast(pa.array(np.arange(first, first + planned.unit.rows)), pa.string())
     content = made.column("content").combine_chunks()
-    return UnitRows(planned, ids, labels, content, reasons, details, excluded)
+    weights = held["weight"].fill_null(0).to_numpy() if "weight" in held else None
+    return UnitRows(planned, ids, labels, content, reasons, details, excluded, weights)
 
 
 def all_rows(plan: Plan, work: Work, duplicates: np.ndarray) -> Iterator[UnitRows]:
@@ -128,11 +139,14 @@ def take_census(plan: Plan, bins: int | None, work: Work) -> Census:
     excluded = 0
     units: list[int] = []
     places = hashlib.sha256()
+    weight = 0 if columns.weight is not None else None
     for rows in all_rows(plan, work, duplicates):
         units.append(int(rows.accepted.sum()))
         places.update(np.packbits(rows.accepted).tobytes() + rows.planned.unit.rows.to_bytes(8, "little"))
         reasons.update(reason for reason in rows.reasons if reason is not None)
         excluded += int(rows.excluded.sum())
+        if weight is not None and rows.weights is not None:
+            weight += sum(rows.weights[rows.accepted].tolist())
     rejected = reasons.total()
     accepted = plan.source_rows - rejected - excluded
     census = Census(
@@ -144,8 +158,11 @@ def take_census(plan: Plan, bins: int | None, work: Work) -> Census:
         duplicates.tolist(),
         units,
         places.hexdigest(),
+        weight,
     )
-    work.write_json("census", key, asdict(census))
+    # Left out where there is none, so that the same key has the same bytes as ever.
+    kept = {name: value for name, value in asdict(census).items() if (name, value) != ("weight", None)}
+    work.write_json("census", key, kept)
     return census
 
 
@@ -179,20 +196,23 @@ def check_census(census: Census, options: Options, plan: Plan) -> None:
             f" {options.max_reject_rate:.2%}): {', '.join(f'{reason} {count:,}' for reason, count in most)};"
             f" {_first_reject(plan, Work(options.work), census)}"
         )
-    check_fractions(options, census.accepted)
+    if census.weight is not None and census.weight > LARGEST:
+        raise UserError(f"weight={options.weight!r}: the weights sum to {census.weight:,}, above 2^53")
+    check_fractions(options, census.units_of_budgets)
     if census.cut is not None and census.cut.kind != "number":
         check_label_count(options, len(census.cut.labels), census.accepted)
 
 
-def check_fractions(options: Options, examples: int) -> None:
-    """Refuse fractions that have no example, or that have the budget of another."""
-    budgets = [budget(fraction, examples) for fraction in options.fraction]
+def check_fractions(options: Options, total: int) -> None:
+    """Refuse fractions of `total` examples, or units of weight, that are none, or as many as of another."""
+    unit = "examples" if options.weight is None else options.weight
+    budgets = [budget(fraction, total) for fraction in options.fraction]
     for number, (fraction, k) in enumerate(zip(options.fraction, budgets, strict=True)):
         if k == 0:
-            raise UserError(f"fraction={fraction:g}: of {examples:,} examples is less than one")
+            raise UserError(f"fraction={fraction:g}: of {total:,} {unit} is less than one")
         if k in budgets[:number]:
             other = options.fraction[budgets.index(k)]
-            raise UserError(f"fraction={fraction:g}: of {examples:,} examples is {k:,}, and so is {other:g}")
+            raise UserError(f"fraction={fraction:g}: of {total:,} {unit} is {k:,}, and so is {other:g}")
 
 
 def _first_reject(plan: Plan, work: Work, census: Census) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import syllabus
 from syllabus.manifests import Fingerprint, ManifestWriter, budget, schema
 from syllabus.pipeline.census import Census, UnitRows, read_rows
+from syllabus.pipeline.choosing import partition_budgets
 from syllabus.pipeline.guide import Guide
 from syllabus.pipeline.hygiene.agreement import agreement
 from syllabus.pipeline.hygiene.findings import Findings, findings
@@ -22,12 +23,28 @@ from syllabus.pipeline.orders import Ordering
 from syllabus.pipeline.plan import Plan
 from syllabus.pipeline.quality import subset_quality
 from syllabus.pipeline.ranked import write_importance
-from syllabus.pipeline.regroup import Bucket, Group, Layout, read_partitions, references
-from syllabus.pipeline.select import partition_budgets
+from syllabus.pipeline.regroup import Layout
+from syllabus.pipeline.regrouped import Bucket, Group, read_partitions, references
 from syllabus.pipeline.sketching import write_sketches
 from syllabus.pipeline.work import Work
 
 PIECE = 131_072
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """What the buckets hold, ascending."""
+
+    rows: dict[Bucket, int]
+    units: dict[Bucket, int]
+    """What budgets count: the rows, or what they weigh."""
+
+    def by_partition(self, held: dict[Bucket, int]) -> Counter[int]:
+        """Return the sums of `rows` or `units` over the buckets of each partition."""
+        sums: Counter[int] = Counter()
+        for (partition, _), count in held.items():
+            sums[partition] += count
+        return sums
 
 
 @dataclass(frozen=True)
@@ -45,13 +62,15 @@ class Made:
     holdout: Holdout | None
     guide: Guide | None
 
-    def buckets(self) -> dict[Bucket, int]:
-        """Return the rows of each bucket that has any, ascending."""
-        counts: Counter[Bucket] = Counter()
+    def buckets(self) -> Buckets:
+        """Return what each bucket holds that has any rows."""
+        rows: Counter[Bucket] = Counter()
+        units: Counter[Bucket] = Counter()
         for group in self.groups:
             for bucket, reference in references(self.work, group.key):
-                counts[bucket] += reference.rows
-        return dict(sorted(counts.items()))
+                rows[bucket] += reference.rows
+                units[bucket] += reference.units
+        return Buckets(dict(sorted(rows.items())), dict(sorted(units.items())))
 
 
 def commit(made: Made) -> dict[str, Any]:
@@ -84,6 +103,7 @@ def commit(made: Made) -> dict[str, Any]:
             "orders": _write_order(made, writer),
             **found.sections,
             **({"guide": made.guide.described()} if made.guide is not None else {}),
+            **_weight(made),
             **write_sketches(made, writer, total / n),
         }
         return writer.commit(description)
@@ -108,7 +128,8 @@ def _findings(made: Made) -> Findings:
 def _write_examples(made: Made, found: Findings, writer: ManifestWriter) -> Fingerprint:
     """Examples and rejects, group by group: ids and labels from the rows, partitions from regroup."""
     fingerprint = Fingerprint()
-    examples, rejects = writer.table(schema.EXAMPLES), writer.table(schema.REJECTS)
+    described = schema.examples(weighted=made.options.weight is not None)
+    examples, rejects = writer.table(described), writer.table(schema.REJECTS)
     duplicates = np.array(made.census.duplicates, np.int64)
     position = 0
     for group in made.groups:
@@ -129,7 +150,8 @@ def _write_examples(made: Made, found: Findings, writer: ManifestWriter) -> Fing
                 "partition": partitions[first:stop],
             }
             columns |= found.columns(position, position + stop - first)
-            examples.write(_examples(rows, accepted, columns))
+            columns |= {} if rows.weights is None else {"weight": rows.weights[accepted]}
+            examples.write(_examples(rows, accepted, columns, described.schema))
             position += stop - first
             if any(rows.reasons):
                 rejects.write(_rejects(rows))
@@ -137,16 +159,14 @@ def _write_examples(made: Made, found: Findings, writer: ManifestWriter) -> Fing
     return fingerprint
 
 
-def _examples(rows: UnitRows, accepted: np.ndarray, columns: dict[str, Any]) -> pa.Table:
+def _examples(rows: UnitRows, accepted: np.ndarray, columns: dict[str, Any], kinds: pa.Schema) -> pa.Table:
     unit = rows.planned.unit
     places = {
         "source_file": pa.array(unit.source_files()).filter(pa.array(accepted)),
         "source_row": unit.source_rows()[accepted],
     }
     every = {**columns, **places}
-    return pa.table(
-        {name: every[name] for name in schema.EXAMPLES.schema.names}, schema=schema.EXAMPLES.schema
-    )
+    return pa.table({name: every[name] for name in kinds.names}, schema=kinds)
 
 
 def _rejects(rows: UnitRows) -> pa.Table:
@@ -173,28 +193,43 @@ def _mean_cosine(total: np.ndarray, n: int) -> float:
     return float((np.dot(total, total) - n) / (n * (n - 1))) if n > 1 else 1.0
 
 
-def _partitions(made: Made, buckets: dict[Bucket, int]) -> list[dict[str, Any]]:
-    sizes: Counter[int] = Counter()
-    for (partition, _), rows in buckets.items():
-        sizes[partition] += rows
+def _weight(made: Made) -> dict[str, Any]:
+    """The section that says what budgets count, where it is not examples."""
+    weighted = made.options.weight is not None
+    return {"weight": {"column": made.options.weight, "total": made.census.weight}} if weighted else {}
+
+
+def _partitions(made: Made, buckets: Buckets) -> list[dict[str, Any]]:
+    sizes, weights = buckets.by_partition(buckets.rows), buckets.by_partition(buckets.units)
+    weighted = made.options.weight is not None
     return [
-        {"partition": number, "label": label, "examples": sizes[number]}
+        {
+            "partition": number,
+            "label": label,
+            "examples": sizes[number],
+            **({"weight": weights[number]} if weighted else {}),
+        }
         for number, label in enumerate(made.layout.labels)
     ]
 
 
-def _write_subsets(made: Made, writer: ManifestWriter, buckets: dict[Bucket, int]) -> list[dict[str, Any]]:
+def _write_subsets(made: Made, writer: ManifestWriter, buckets: Buckets) -> list[dict[str, Any]]:
     options = made.options
     table = writer.table(schema.SUBSETS)
     described = []
     for number, fraction in enumerate(options.fraction if options.subset_count else ()):
-        wanted = budget(fraction, made.census.accepted)
+        wanted = budget(fraction, made.census.units_of_budgets)
         chosen: list[np.ndarray] = []
+        weights: list[int] = []
+        taken: set[int] = set()
         for subset in range(options.subset_count):
             rows = made.work.read("order", made.ordering.subset_key(number, subset))
             index = rows.column("index").to_numpy()
             chosen.append(np.sort(index))
             count = len(index)
+            if options.weight is not None:
+                weights.append(sum(rows.column("weight").to_pylist()))
+                taken.update(rows.column("partition").to_pylist())
             columns = {
                 "fraction": np.full(count, fraction),
                 "budget": np.full(count, wanted, np.int64),
@@ -203,7 +238,10 @@ def _write_subsets(made: Made, writer: ManifestWriter, buckets: dict[Bucket, int
                 "position": np.arange(count, dtype=np.int32),
             }
             table.write(pa.table(columns, schema=schema.SUBSETS.schema))
-        notes = [made.work.note("subsets", made.ordering.selecting.subsets_key(bucket)) for bucket in buckets]
+        notes = [
+            made.work.note("subsets", made.ordering.selecting.subsets_key(bucket)) for bucket in buckets.rows
+        ]
+        shares = partition_budgets(buckets.units, fraction, options.budgets)
         found = [note[str(number)] for note in notes if str(number) in note]
         described.append(
             {
@@ -212,11 +250,18 @@ def _write_subsets(made: Made, writer: ManifestWriter, buckets: dict[Bucket, int
                 "count": options.subset_count,
                 "objective": options.objective,
                 **subset_quality(found, chosen, made.census.accepted),
-                "partitions": _padded(partition_budgets(buckets, fraction, options.budgets), made.layout),
-                **({"interleaved": True} if made.ordering.apart(wanted) else {}),
+                "partitions": _padded(shares, made.layout),
+                **(_costs(chosen, weights, buckets, taken) if weights else {}),
+                **({"interleaved": True} if made.ordering.apart(max(map(len, chosen))) else {}),
             }
         )
     return described
+
+
+def _costs(chosen: list[np.ndarray], weights: list[int], buckets: Buckets, taken: set[int]) -> dict[str, Any]:
+    """What subsets have and weigh, and the partitions whose every example is too heavy for their share."""
+    empty = [number for number in buckets.by_partition(buckets.rows) if number not in taken]
+    return {"rows": [len(index) for index in chosen], "weights": weights, "empty_partitions": empty}
 
 
 def _padded(budgets: np.ndarray, layout: Layout) -> list[int]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from syllabus.manifests import Manifest
 from syllabus.pipeline.hygiene.shown import holdout_lines, neighbour_lines
+from syllabus.pipeline.weighing import spent_lines, total_line, warnings
 
 SHOWN_PARTITIONS = 12
 HIGH_COSINE = 0.3
@@ -35,6 +36,8 @@ def print_description(console: Console, manifest: Manifest) -> None:
         console.print(f"  {counts['excluded']:,} more were left out by --where")
     for reason, count in counts["reasons"].items():
         console.print(f"  {reason}: {count:,}")
+    if (line := total_line(document)) is not None:
+        console.print(line, soft_wrap=True, markup=False)
     console.print(
         f"encoder {encoder['name']} ({encoder['kind']}, {encoder['dtype']}),"
         f" {encoder['dimension']} dimensions",
@@ -56,6 +59,10 @@ def print_description(console: Console, manifest: Manifest) -> None:
     if document["subsets"]:
         console.print()
         console.print(SUBSETS_LEGEND)
+        for line in spent_lines(document):
+            console.print(line, soft_wrap=True, markup=False)
+        for line in warnings(document):
+            console.print(Text.assemble(("warning:", "yellow"), f" {line}"), soft_wrap=True)
 
 
 def _cosine(console: Console, cosine: float | None) -> None:

@@ -87,8 +87,9 @@ def embed(records: Records, spec: EncoderSpec) -> tuple[pa.Table, int, int]:
 
 
 def rows_table(records: Records, count: int) -> pa.Table:
-    """Return the shard of a unit's labels and ids."""
+    """Return the shard of a unit's labels and ids, and of its weights where they were asked for."""
     none = [None] * count
+    weights = {} if records.weights is None else {"weight": pa.array(records.weights, pa.int64())}
     return pa.table(
         {
             "id": pa.array(records.ids if records.ids is not None else none, pa.string()),
@@ -103,6 +104,7 @@ def rows_table(records: Records, count: int) -> pa.Table:
             "detail": pa.array(
                 [records.bad_keys.get(row, (None, None))[1] for row in range(count)], pa.string()
             ),
+            **weights,
         }
     )
 

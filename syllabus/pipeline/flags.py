@@ -11,7 +11,7 @@ from syllabus.pipeline.options import Options, choices
 NOT_FLAGS = ("runner_options",)
 METAVARS = {
     **dict.fromkeys(("source", "output", "work_dir", "holdout", "query", "private"), "PATH"),
-    **dict.fromkeys(("text", "image", "embedding", "label", "id"), "COLUMN"),
+    **dict.fromkeys(("text", "image", "embedding", "label", "id", "weight"), "COLUMN"),
     "where": "COLUMN=VALUE",
 }
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from rich.console import Console
 
-from syllabus.manifests import ManifestError, budget, check_target
+from syllabus.manifests import ManifestError, check_target
 from syllabus.pipeline import embed, progress, runners, selection_pipeline
+from syllabus.pipeline.announcement import announce, announce_weights
 from syllabus.pipeline.census import Census, check_census, check_fractions, take_census
 from syllabus.pipeline.commit import Made, commit
 from syllabus.pipeline.errors import JobError, UserError
@@ -31,9 +32,6 @@ from syllabus.pipeline.sketching import check_sketches
 from syllabus.pipeline.threads import limit_threads
 from syllabus.pipeline.transform import Transform, check_partitions, final_dimension, fit_transform
 from syllabus.pipeline.work import Work
-
-SUBSET_ROW_BYTES = 12
-"""A subset's row in the manifest as it is compressed: the gain does not shrink, most of the rest does."""
 
 
 @dataclass
@@ -83,9 +81,10 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     if not options.where:
         # Rejects may yet make a budget smaller; what is hopeless now is said now.
         check_memory(options, plan.source_rows, dimension)
-        check_fractions(options, plan.source_rows)
+        if options.weight is None:
+            check_fractions(options, plan.source_rows)
         check_sizes(options, [("all rows", plan.source_rows)])
-    _announce(options, plan.source_rows, console)
+    announce(options, plan, console)
     work.store.sweep()
     guide = make_guide(options, plan, work)
     with _timed(stages, "embed", "rows") as stage:
@@ -98,6 +97,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         check_census(census, options, plan)
         check_sizes(options, census.partitions())
         check_memory(options, census.accepted, dimension)
+        announce_weights(options, census, console)
         transform, fitted = fit_transform(options, plan, census, work)
         stage.new = plan.source_rows
     search = holdout = None
@@ -135,22 +135,6 @@ def _check_output(options: Options) -> None:
     for name in ("output", "work"):
         if getattr(options, name) == options.source:
             raise UserError(f"{name} {options.source}: is the source itself")
-
-
-def _announce(options: Options, rows: int, console: Console) -> None:
-    """Say how much the subsets will take, while it can still be changed for nothing."""
-    if not options.subset_count:
-        return
-    sizes = [budget(fraction, rows) for fraction in options.fraction]
-    total = options.subset_count * sum(sizes)
-    shares = ", ".join(f"{size:,}" for size in sizes)
-    megabytes = total * SUBSET_ROW_BYTES / 1e6
-    room = f"about {megabytes:,.1f} MB" if megabytes >= 0.1 else "under 0.1 MB"
-    console.print(
-        f"subsets: {options.subset_count:,} of {shares} rows each, {total:,} rows in all,"
-        f" {room}, if no row is rejected{' or left out' if options.where else ''} (--subsets, --fraction)",
-        soft_wrap=True,
-    )
 
 
 def _embed(options: Options, plan: Plan, work: Work, console: Console, stage: StageRun) -> None:
@@ -234,7 +218,7 @@ def _shards(made: Made) -> set[tuple[str, str]]:
     options, ordering = made.options, made.ordering
     shards = {("regroup", group.key) for group in made.groups}
     regrouped = shards <= {("regroup", key) for key in made.work.keys("regroup")}
-    for bucket in made.buckets() if regrouped else made.layout.all_buckets():
+    for bucket in made.buckets().rows if regrouped else made.layout.all_buckets():
         if options.subset_count:
             shards.add(("subsets", ordering.selecting.subsets_key(bucket)))
         for name in ordering.selecting.rankings:

@@ -18,7 +18,7 @@ from syllabus.manifests import budget
 from syllabus.pipeline.busy import busy
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.regroup import Bucket, Reference, read_references
+from syllabus.pipeline.regrouped import Bucket, Reference, read_references
 from syllabus.pipeline.select import Selecting
 from syllabus.pipeline.threads import limit_threads
 from syllabus.pipeline.work import Work, key_of, vectors_of
@@ -66,7 +66,9 @@ class Ordering:
     def subset_key(self, fraction: int, subset: int) -> str:
         """Return the key of one subset with its positions."""
         whole = self.selecting.subsets_key((-1, -1))
-        size = budget(self.options.fraction[fraction], self.rows)
+        # With weights a subset may have any number of rows: until it is made, no more is known than all.
+        weighted = self.options.weight is not None
+        size = self.rows if weighted else budget(self.options.fraction[fraction], self.rows)
         return key_of("order", subsets=whole, fraction=fraction, subset=subset, **self._read(size))
 
     def _read(self, rows: int) -> dict[str, Any]:
@@ -134,6 +136,11 @@ class OrderSubsets(beam.DoFn):
         ordering = self.ordering
         picks = {bucket: self._picks(fraction, subset, bucket) for bucket in sorted(buckets)}
         picks = {bucket: found for bucket, found in picks.items() if len(found["index"])}
+        if not picks:
+            raise UserError(
+                f"fraction={self.ordering.options.fraction[fraction]:g}: no class or bucket has an example"
+                f" that is as light as its share of {self.ordering.options.weight}; raise the fraction"
+            )
         sizes = {bucket: len(found["index"]) for bucket, found in picks.items()}
         starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]).tolist(), strict=False))
         names = next(iter(picks.values()))
@@ -165,7 +172,8 @@ class OrderSubsets(beam.DoFn):
         mask = (table.column("fraction").to_numpy() == fraction) & (
             table.column("subset").to_numpy() == subset
         )
-        picks = {name: table.column(name).to_numpy()[mask] for name in ("rank", "index", "gain")}
+        names = [name for name in table.column_names if name not in ("fraction", "subset")]
+        picks = {name: table.column(name).to_numpy()[mask] for name in names}
         count = len(picks["index"])
         return {
             "partition": np.full(count, bucket[0], np.int32),

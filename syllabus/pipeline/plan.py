@@ -14,7 +14,7 @@ from syllabus.pipeline.encoders import EncoderSpec, Identity, spec_of
 from syllabus.pipeline.encoders.known import identify
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.sources import UNIT_ROWS, Columns, Source, Unit, open_source
+from syllabus.pipeline.sources import UNIT_ROWS, Columns, Records, Source, Unit, open_source
 from syllabus.pipeline.work import Work, digest_of, key_of
 
 RUN_UNITS = 16
@@ -48,6 +48,8 @@ class Plan:
     units: tuple[PlannedUnit, ...]
     ignored: tuple[str, ...]
     """Files in the source directory of a kind that is not read."""
+    mean_weight: float | None = None
+    """Of the first rows; None where budgets count examples."""
 
     @property
     def source_rows(self) -> int:
@@ -85,7 +87,7 @@ def make_plan(options: Options) -> Plan:
     units = list(source.units(columns, UNIT_ROWS if spec.kind in CHEAP else ENCODED_ROWS))
     if not any(unit.rows for unit in units):
         raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
-    _check_labels(options, source, columns, units)
+    mean_weight = _check_values(options, source, columns, units)
     spec, identity = identify(spec, Work(options.work))
     first = np.cumsum([0] + [unit.rows for unit in units])
     determining = identity.determining()
@@ -98,7 +100,7 @@ def make_plan(options: Options) -> Plan:
         )
         for unit, index in zip(units, first[:-1], strict=True)
     )
-    return Plan(source, columns, spec, identity, planned, tuple(ignored))
+    return Plan(source, columns, spec, identity, planned, tuple(ignored), mean_weight)
 
 
 def columns_of(options: Options) -> Columns:
@@ -109,21 +111,41 @@ def columns_of(options: Options) -> Columns:
         options.label,
         options.id,
         numeric=options.bins is not None,
+        weight=options.weight,
         where=options.filters,
     )
 
 
-def _check_labels(options: Options, source: Source, columns: Columns, units: list[Unit]) -> None:
-    """Find a label that is no class in the first unit, rather than after hours of encoding."""
+def _check_values(options: Options, source: Source, columns: Columns, units: list[Unit]) -> float | None:
+    """Find a column of no classes, or of no weights, in the first unit, rather than after hours of encoding.
+
+    Returns the mean weight of its rows.
+    """
     total = sum(unit.rows for unit in units)
     if (options.bins or 0) > (most := max(FEW_LABELS, total // 20)):
         raise UserError(f"bins={options.bins}: is above {most:,}; a bin has 20 or more of {total:,} examples")
-    if columns.label is None or columns.numeric or units[0].members:
-        return
+    classes = columns.label is not None and not columns.numeric
+    if units[0].members or not (classes or columns.weight is not None):
+        return None
     records = next(iter(source.read(units[:1], columns)))
     # How many of the classes of lists are the rarest of some list is found when all are counted.
-    if records.lists is None and not columns.where:
+    if classes and records.lists is None and not columns.where:
         check_label_count(options, len(set(records.labels or []) - {None}), total, "at least ")
+    return _mean_weight(source, columns, units[0], records)
+
+
+def _mean_weight(source: Source, columns: Columns, unit: Unit, records: Records) -> float | None:
+    rows = [row for row in range(unit.rows) if row not in records.excluded]
+    if records.weights is None or not rows:
+        return None
+    weights = [weight for row in rows if (weight := records.weights[row]) is not None]
+    if not weights:
+        bad = (detail for reason, detail in records.bad_keys.values() if reason == "bad weight")
+        raise UserError(
+            f"{source.store.url(unit.file)}: weight {columns.weight!r} holds no whole number of 1 or more"
+            f" in the first {len(rows):,} rows: {next(bad, f'column {columns.weight} is null')}"
+        )
+    return sum(weights) / len(weights)
 
 
 def check_label_count(options: Options, values: int, examples: int, least: str = "") -> None:
@@ -164,6 +186,7 @@ def _rows_key(unit: Unit, columns: Columns, form: str) -> str:
         label=columns.label,
         id=columns.id,
         numeric=columns.numeric,
+        **({"weight": columns.weight} if columns.weight is not None else {}),
         **_filter(columns),
     )
 

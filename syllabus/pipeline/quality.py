@@ -14,7 +14,7 @@ def subset_quality(buckets: list[dict[str, Any]], chosen: list[np.ndarray], n: i
     """Return the figures that a manifest records of the subsets of one fraction.
 
     Args:
-      buckets: for each bucket the values of the set function inside it (`select.choose`); the function
+      buckets: for each bucket the values of the set function inside it (`choosing.choose`); the function
         of the whole is their sum.
       chosen: the ascending indices of each subset.
       n: accepted examples.
@@ -30,8 +30,10 @@ def subset_quality(buckets: list[dict[str, Any]], chosen: list[np.ndarray], n: i
     # Where greedy cannot do better than random, as at fraction 1, there is nothing to normalise by.
     gains = (values - random) / room if room > 1e-12 * max(1.0, abs(greedy)) else None
     pairs = [pair for _, pair in zip(range(MOST_PAIRS), combinations(range(len(chosen)), 2), strict=False)]
-    overlaps = [len(np.intersect1d(chosen[a], chosen[b], assume_unique=True)) for a, b in pairs]
-    budget = len(chosen[0])
+    overlaps = []
+    for a, b in pairs:
+        shared = len(np.intersect1d(chosen[a], chosen[b], assume_unique=True))
+        overlaps.append(shared / (len(chosen[a]) + len(chosen[b]) - shared))
     return {
         "greedy": greedy,
         "random": random,
@@ -39,8 +41,6 @@ def subset_quality(buckets: list[dict[str, Any]], chosen: list[np.ndarray], n: i
         "normalised_gain": None
         if gains is None
         else {"least": float(gains.min()), "mean": float(gains.mean())},
-        "jaccard": float(np.mean([shared / (2 * budget - shared) for shared in overlaps]))
-        if overlaps
-        else None,
+        "jaccard": float(np.mean(overlaps)) if overlaps else None,
         "covered": len(np.unique(np.concatenate(chosen))) / n,
     }

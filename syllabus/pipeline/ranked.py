@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.manifests import ManifestWriter, schema
+from syllabus.pipeline.choosing import partition_budgets
 from syllabus.pipeline.options import RANKED_BY, Importance
-from syllabus.pipeline.regroup import Bucket
+from syllabus.pipeline.regrouped import Bucket
 from syllabus.pipeline.sample_sizes import check_scores, partition_name, score_of
-from syllabus.pipeline.select import partition_budgets
 from syllabus.selectors import inclusion_probabilities
 from syllabus.selectors.importances import (
     effective_sample_size,
@@ -20,25 +20,26 @@ from syllabus.selectors.importances import (
 )
 
 if TYPE_CHECKING:
-    from syllabus.pipeline.commit import Made
+    from syllabus.pipeline.commit import Buckets, Made
 
 PIECE = 131_072
 
 
 def write_importance(
-    made: Made, writer: ManifestWriter, importance: Importance, buckets: dict[Bucket, int]
+    made: Made, writer: ManifestWriter, importance: Importance, buckets: Buckets
 ) -> dict[str, Any]:
     """Write one importance, partition by partition; return what the manifest says of it.
 
     Effective sample sizes are of the probabilities, and of what becomes of them in a draw of each fraction:
-    large draws saturate, since an example can be drawn once only.
+    large draws saturate, since an example can be drawn once only. With weights, a draw has as many examples
+    as its share holds of the partition's mean weight.
     """
     options = made.options
     table = writer.table(schema.importance(importance.name))
     held: dict[int, list[Bucket]] = {}
-    for bucket in buckets:
+    for bucket in buckets.rows:
         held.setdefault(bucket[0], []).append(bucket)
-    draws = {fraction: partition_budgets(buckets, fraction, options.budgets) for fraction in options.fraction}
+    draws = {fraction: _draws(buckets, fraction, options.budgets) for fraction in options.fraction}
     sizes: list[float] = []
     drawn: dict[float, list[float]] = {fraction: [] for fraction in options.fraction}
     for partition, parts in held.items():
@@ -67,6 +68,14 @@ def write_importance(
         "ess": _spread(sizes),
         "inclusion_ess": [{"fraction": fraction, **_spread(values)} for fraction, values in drawn.items()],
     }
+
+
+def _draws(buckets: Buckets, fraction: float, rule: str) -> np.ndarray:
+    """Return about how many examples of each partition a draw has, (partitions,) int64; 1 of any share."""
+    shares = partition_budgets(buckets.units, fraction, rule)
+    rows, units = (buckets.by_partition(held) for held in (buckets.rows, buckets.units))
+    a_unit = [rows[number] / max(1, units[number]) for number in range(len(shares))]
+    return np.maximum(np.floor(shares * np.array(a_unit) + 0.5), shares > 0).astype(np.int64)
 
 
 def _merged(made: Made, base: str, parts: list[Bucket]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,33 +15,21 @@ from itertools import pairwise
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from syllabus.pipeline.busy import busy
 from syllabus.pipeline.census import Census, read_rows
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.partitions import Cut, RowLabels
 from syllabus.pipeline.plan import Plan, PlannedUnit
+from syllabus.pipeline.regrouped import Bucket, Group, Reference, references
 from syllabus.pipeline.sources import Columns
 from syllabus.pipeline.threads import limit_threads
 from syllabus.pipeline.transform import Transform
-from syllabus.pipeline.work import Work, digest_of, key_of, note_of, vectors_column, vectors_of
+from syllabus.pipeline.work import Work, digest_of, key_of, vectors_column, vectors_of
 from syllabus.selectors import kmeans
 
 GROUP_ROWS = 131_072
 LEAST_ROW_GROUP = 1000
-
-Bucket = tuple[int, int]
-"""(partition, bucket in it)"""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Where some rows of a bucket lie: a regroup shard and the row group in it."""
-
-    key: str
-    row_group: int
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -98,14 +86,6 @@ def make_layout(options: Options, census: Census, transform: Transform) -> Layou
         sizes = tuple(round(share * census.accepted) for share in transform.shares)
     buckets = tuple(max(1, -(-size // options.bucket_size)) for size in sizes)
     return Layout(census.cut, buckets, options.seed)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Consecutive units that become one file."""
-
-    units: tuple[PlannedUnit, ...]
-    key: str
 
 
 def make_groups(
@@ -173,7 +153,7 @@ class RegroupUnits(beam.DoFn):
 
     def _write(self, group: Group) -> None:
         duplicates = np.array(self.duplicates, np.int64)
-        index, vectors, partitions, buckets, sums = [], [], [], [], []
+        index, vectors, partitions, buckets, weights, sums = [], [], [], [], [], []
         for planned in group.units:
             rows = read_rows(self.columns, self.work, planned, duplicates)
             accepted = rows.accepted
@@ -185,9 +165,12 @@ class RegroupUnits(beam.DoFn):
             vectors.append(embedded)
             partitions.append(of_rows)
             buckets.append(self.layout.bucket_of(rows.ids.filter(kept).to_pylist(), of_rows))
+            if rows.weights is not None:
+                weights.append(rows.weights[accepted])
             sums.append(embedded.sum(axis=0, dtype=np.float64).tolist())
         cells = np.stack([np.concatenate(partitions), np.concatenate(buckets)], axis=1)
-        _write_file(self.work, group.key, np.concatenate(index), vectors, cells, sums)
+        carried = np.concatenate(weights) if weights else None
+        _write_file(self.work, group.key, np.concatenate(index), vectors, cells, carried, sums)
 
 
 def _write_file(
@@ -196,6 +179,7 @@ def _write_file(
     index: np.ndarray,
     vectors: list[np.ndarray],
     cells: np.ndarray,
+    weights: np.ndarray | None,
     sums: list[list[float]],
 ) -> None:
     order = np.lexsort((index, cells[:, 1], cells[:, 0]))
@@ -204,71 +188,23 @@ def _write_file(
     cells = cells[order]
     edges = np.flatnonzero(np.any(cells[1:] != cells[:-1], axis=1)) + 1
     bounds = [0, *edges.tolist(), len(order)] if len(order) else [0]
+    groups = [[int(cells[first, 0]), int(cells[first, 1]), stop - first] for first, stop in pairwise(bounds)]
+    fields = [("index", pa.int64()), ("vector", pa.binary(stacked.shape[1] * 4))]
+    if weights is not None:
+        fields.append(("weight", pa.int64()))
+        for group, (first, stop) in zip(groups, pairwise(bounds), strict=True):
+            group.append(int(weights[order[first:stop]].sum()))
     note = {
-        "groups": [
-            [int(cells[first, 0]), int(cells[first, 1]), stop - first] for first, stop in pairwise(bounds)
-        ],
+        "groups": groups,
         # Of each unit, so that their total does not depend on how units were grouped.
         "sums": sums,
         # Least and greatest of each dimension: what the steps of the sketches must reach.
         "extremes": [stacked.min(axis=0).tolist(), stacked.max(axis=0).tolist()] if len(stacked) else [],
     }
-    schema = pa.schema([("index", pa.int64()), ("vector", pa.binary(stacked.shape[1] * 4))])
+    schema = pa.schema(fields)
     with work.writer("regroup", key, schema, note) as writer:
         for first, stop in pairwise(bounds):
             taken = order[first:stop]
             columns = [pa.array(index[taken]), vectors_column(stacked[taken])]
+            columns += [] if weights is None else [pa.array(weights[taken])]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=stop - first)
-
-
-def references(work: Work, key: str) -> list[tuple[Bucket, Reference]]:
-    """Return what a regroup shard holds, from its footer."""
-    return [
-        ((partition, bucket), Reference(key, number, rows))
-        for number, (partition, bucket, rows) in enumerate(work.note("regroup", key)["groups"])
-    ]
-
-
-def read_references(work: Work, found: list[Reference]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the (m,) ascending indices and (m, D) float32 vectors of the row groups referred to.
-
-    Which file a row came from leaves no trace: they are sorted by index, whatever order Beam delivered.
-    """
-    by_key: dict[str, list[int]] = {}
-    for reference in found:
-        by_key.setdefault(reference.key, []).append(reference.row_group)
-    groups = [(key, sorted(by_key[key])) for key in sorted(by_key)]
-    index = np.concatenate([part.column("index").to_numpy() for part in _row_groups(work, groups, "index")])
-    order = np.argsort(index)
-    # Each row goes to its place as it is read: sorted afterwards, the vectors would be held twice.
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    vectors: np.ndarray | None = None
-    first = 0
-    for part in _row_groups(work, groups, "vector"):
-        rows = vectors_of(part.column("vector"))
-        if vectors is None:
-            vectors = np.zeros((len(index), rows.shape[1]), np.float32)
-        vectors[place[first : first + len(rows)]] = rows
-        first += len(rows)
-    assert vectors is not None
-    return index[order], vectors
-
-
-def _row_groups(work: Work, groups: list[tuple[str, list[int]]], column: str) -> Iterator[pa.Table]:
-    for key, numbers in groups:
-        with work.store.open(work.path("regroup", key)) as file:
-            parquet = pq.ParquetFile(file)
-            for number in numbers:
-                yield parquet.read_row_group(number, columns=[column])
-
-
-def read_partitions(work: Work, group: Group) -> tuple[np.ndarray, np.ndarray]:
-    """Return the (m,) ascending indices of a group's accepted rows and their int32 partitions."""
-    with work.store.open(work.path("regroup", group.key)) as file:
-        parquet = pq.ParquetFile(file)
-        groups = note_of(parquet)["groups"]
-        index = parquet.read(columns=["index"]).column("index").to_numpy()
-    partitions = np.repeat([partition for partition, _, _ in groups], [rows for _, _, rows in groups])
-    order = np.argsort(index, kind="stable")
-    return index[order], partitions[order].astype(np.int32)

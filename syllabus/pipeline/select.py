@@ -1,7 +1,8 @@
 """The select stage: easy subsets and the ranking behind the hard phase, one bucket at a time.
 
-Greedy runs inside a bucket; a bucket's share of the budget follows from the sizes of all of them, which
-come as a side input. The picks of a partition's buckets are merged by (rank in the bucket, bucket).
+Greedy runs inside a bucket (`choosing.py`); a bucket's share of the budget follows from the units of all
+of them, which come as a side input. The picks of a partition's buckets are merged by (rank in the bucket,
+bucket).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from syllabus.manifests.budgets import allocate, budget
 from syllabus.pipeline.busy import busy
+from syllabus.pipeline.choosing import choose
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.guide import read_guide
 from syllabus.pipeline.options import RANKED_BY, Options
-from syllabus.pipeline.regroup import Bucket, Reference, read_references
+from syllabus.pipeline.regrouped import Bucket, Reference, read_references, read_weights
 from syllabus.pipeline.sample_sizes import check_scores, check_sizes, partition_name, score_of
 from syllabus.pipeline.threads import limit_threads
 from syllabus.pipeline.work import Work, key_of, vectors_column
@@ -30,13 +31,9 @@ from syllabus.selectors import (
     FacilityLocationConditionalGain,
     FacilityLocationMutualInformation,
     GraphCut,
-    explore,
     importances,
     maximize,
-    random_value,
 )
-
-RANDOM_DRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -86,26 +83,6 @@ class Selecting:
         return FacilityLocationConditionalGain(vectors, guide)
 
 
-def partition_budgets(counts: dict[Bucket, int], fraction: float, rule: str) -> np.ndarray:
-    """Return how many examples of each partition are in a subset, (partitions,) int64; they sum to k."""
-    sizes = np.bincount([partition for partition, _ in counts], weights=list(counts.values()))
-    totals = sizes.astype(np.int64)
-    return allocate(budget(fraction, int(totals.sum())), totals, rule)
-
-
-def bucket_budgets(counts: dict[Bucket, int], fraction: float, rule: str) -> dict[Bucket, int]:
-    """Return each bucket's share of ⌊fraction·n + ½⌋: over partitions by `rule`, over buckets by size."""
-    sizes: dict[int, list[tuple[Bucket, int]]] = {}
-    for bucket in sorted(counts):
-        sizes.setdefault(bucket[0], []).append((bucket, counts[bucket]))
-    shares = partition_budgets(counts, fraction, rule)[list(sizes)]
-    budgets: dict[Bucket, int] = {}
-    for share, held in zip(shares, sizes.values(), strict=True):
-        parts = allocate(int(share), np.array([rows for _, rows in held], np.int64), "proportional")
-        budgets.update({bucket: int(part) for (bucket, _), part in zip(held, parts, strict=True)})
-    return budgets
-
-
 class SelectBuckets(beam.DoFn):
     """Selects inside a bucket; yields (None, bucket) when its shards are there."""
 
@@ -113,10 +90,13 @@ class SelectBuckets(beam.DoFn):
         self.selecting, self.labels, self.work = selecting, labels, work
 
     def process(
-        self, element: tuple[Bucket, Iterable[Reference]], counts: dict[Bucket, int]
+        self,
+        element: tuple[Bucket, Iterable[Reference]],
+        counts: dict[Bucket, int],
+        units: dict[Bucket, int] | None = None,
     ) -> Iterator[tuple[Bucket, int]]:
-        """Write the bucket's shards unless they are there."""
-        bucket, found = element
+        """Write the bucket's shards unless they are there; what all buckets hold divides the budget."""
+        bucket, found = element[0], list(element[1])
         selecting, work = self.selecting, self.work
         self._check_sizes(counts)
         limit_threads(selecting.options.threads_per_worker)
@@ -130,7 +110,7 @@ class SelectBuckets(beam.DoFn):
             if not work.has("ranking", selecting.ranking_key(bucket, function))
         ]
         if subsets or rankings:
-            index, vectors = read_references(work, list(found))
+            index, vectors = read_references(work, found)
             for function in rankings:
                 with busy("ranking"):
                     table = rank(function, index, vectors, selecting.options.trade_off)
@@ -138,7 +118,8 @@ class SelectBuckets(beam.DoFn):
         self._check_scores(bucket, counts)
         if subsets:
             with busy("subsets"):
-                self._write_subsets(bucket, index, vectors, counts)
+                costs = None if units is None else read_weights(work, found)
+                self._write_subsets(bucket, index, vectors, units or counts, costs)
         yield bucket, 1
 
     def _check_sizes(self, counts: dict[Bucket, int]) -> None:
@@ -162,80 +143,21 @@ class SelectBuckets(beam.DoFn):
         return partition_name(partition, self.labels[partition])
 
     def _write_subsets(
-        self, bucket: Bucket, index: np.ndarray, vectors: np.ndarray, counts: dict[Bucket, int]
+        self,
+        bucket: Bucket,
+        index: np.ndarray,
+        vectors: np.ndarray,
+        units: dict[Bucket, int],
+        costs: np.ndarray | None,
     ) -> None:
-        guide = read_guide(self.work, self.selecting.guide)
-        table, note = choose(self.selecting, bucket, index, vectors, counts, guide)
+        function = self.selecting.function(vectors, read_guide(self.work, self.selecting.guide))
+        table, note = choose(self.selecting.options, function, bucket, index, units, costs)
         chosen = np.unique(table.column("index").to_numpy())
         rows = np.searchsorted(index, chosen)
         picked = pa.table({"index": pa.array(chosen), "vector": vectors_column(vectors[rows])})
         # The vectors first: the subsets' shard is what says that both are there.
         self.work.write("chosen", self.selecting.chosen_key(bucket), picked)
         self.work.write("subsets", self.selecting.subsets_key(bucket), table, note)
-
-
-def choose(
-    selecting: Selecting,
-    bucket: Bucket,
-    index: np.ndarray,
-    vectors: np.ndarray,
-    counts: dict[Bucket, int],
-    guide: np.ndarray | None,
-) -> tuple[pa.Table, dict[str, Any]]:
-    """Return a bucket's share of every subset of every fraction, and how good each is.
-
-    The note holds, for each fraction, the value of the set function over the bucket for greedy, for random
-    subsets (mean of 20) and for each subset, and the bound on what any subset could reach.
-    """
-    options = selecting.options
-    function = selecting.function(vectors, guide)
-    parts: list[dict[str, np.ndarray]] = []
-    quality: dict[str, Any] = {}
-    for number, fraction in enumerate(options.fraction):
-        wanted = bucket_budgets(counts, fraction, options.budgets)[bucket]
-        if wanted == 0:
-            continue
-        greedy = maximize(function, wanted, optimizer="lazy")
-        keys = (options.seed, number, *bucket)
-        if options.optimizer == "lazy":
-            found = [greedy]
-        else:
-            found = explore(
-                function,
-                wanted,
-                options.subset_count,
-                seed=keys,
-                epsilon=options.epsilon,
-                optimizer=options.optimizer,
-            )
-        for subset, selection in enumerate(found):
-            parts.append(
-                {
-                    "fraction": np.full(wanted, number, np.int32),
-                    "subset": np.full(wanted, subset, np.int32),
-                    "rank": np.arange(wanted, dtype=np.int32),
-                    "index": index[selection.indices],
-                    "gain": selection.gains,
-                }
-            )
-        quality[str(number)] = {
-            "greedy": greedy.objective,
-            "upper_bound": greedy.upper_bound,
-            "random": random_value(function, wanted, draws=RANDOM_DRAWS, seed=keys),
-            "subsets": [selection.objective for selection in found],
-        }
-    schema = {
-        "fraction": pa.int32(),
-        "subset": pa.int32(),
-        "rank": pa.int32(),
-        "index": pa.int64(),
-        "gain": pa.float64(),
-    }
-    columns = {
-        name: pa.array(np.concatenate([part[name] for part in parts]) if parts else [], kind)
-        for name, kind in schema.items()
-    }
-    return pa.table(columns), quality
 
 
 def rank(name: str, index: np.ndarray, vectors: np.ndarray, trade_off: float) -> pa.Table:

@@ -1,7 +1,7 @@
 """Regroup, select and order as one Beam pipeline.
 
 groups ─ Regroup ─┬─ GroupByKey(bucket) ─ Select ─ all buckets ─ subsets ─ Order
-                  ├─ counts: side input of Select
+                  ├─ counts, and weights where rows have them: side inputs of Select
                   ├─ all references ─ Order the whole data
                   └─ or, too large for a worker: GroupByKey(part) ─ Order parts ─ Interleave
 """
@@ -14,7 +14,8 @@ import apache_beam as beam
 
 from syllabus.pipeline.bucket_orders import Interleave, OrderParts, ToParts
 from syllabus.pipeline.orders import OrderAll, Ordering, OrderSubsets
-from syllabus.pipeline.regroup import Bucket, Group, Reference, RegroupUnits
+from syllabus.pipeline.regroup import RegroupUnits
+from syllabus.pipeline.regrouped import Bucket, Group, Reference
 from syllabus.pipeline.select import SelectBuckets
 from syllabus.pipeline.work import Work
 
@@ -30,12 +31,16 @@ def build(
         | "Regroup" >> beam.ParDo(regroup)
     )
     counts = references | "Rows" >> beam.MapTuple(_rows) | "Count" >> beam.CombinePerKey(sum)
+    sizes = [counts]
+    if ordering.options.weight is not None:
+        sizes.append(references | "Units" >> beam.MapTuple(_units) | "Weigh" >> beam.CombinePerKey(sum))
     selected = (
         references
         | "By bucket" >> beam.GroupByKey()
         | "Select"
         >> beam.ParDo(
-            SelectBuckets(ordering.selecting, regroup.layout.labels, work), beam.pvalue.AsDict(counts)
+            SelectBuckets(ordering.selecting, regroup.layout.labels, work),
+            *(beam.pvalue.AsDict(held) for held in sizes),
         )
     )
     if ordering.apart(ordering.rows):
@@ -67,6 +72,10 @@ def build(
 
 def _rows(bucket: Bucket, reference: Reference) -> tuple[Bucket, int]:
     return bucket, reference.rows
+
+
+def _units(bucket: Bucket, reference: Reference) -> tuple[Bucket, int]:
+    return bucket, reference.units
 
 
 def _together(bucket: Bucket, reference: Reference) -> tuple[int, Reference]:  # noqa: ARG001

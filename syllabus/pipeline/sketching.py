@@ -11,7 +11,7 @@ from syllabus.manifests import ManifestWriter, schema, sketches_table
 from syllabus.manifests.sketches import LEVELS
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.regroup import read_references, references
+from syllabus.pipeline.regrouped import read_references, references
 from syllabus.pipeline.transform import principal_axes
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from syllabus.pipeline.hygiene.shown import holdout_lines
 from syllabus.pipeline.job import Outcome
+from syllabus.pipeline.weighing import spent_lines, warnings
 
 
 def print_summary(console: Console, outcome: Outcome) -> None:
@@ -19,11 +20,15 @@ def print_summary(console: Console, outcome: Outcome) -> None:
     for stage in outcome.stages:
         table.add_row(stage.stage, f"{stage.reused:,}", f"{stage.new:,}", stage.unit, f"{stage.seconds:.1f}")
     console.print(table)
-    counts = outcome.document["counts"]
+    counts, unit = outcome.document["counts"], outcome.document.get("weight", {}).get("column")
     line = f"{counts['accepted']:,} examples in {len(outcome.document['partitions'])} partitions"
     for subset in outcome.document["subsets"]:
-        line += f"; {subset['count']} subsets of {subset['budget']:,}"
-    console.print(line, soft_wrap=True)
+        line += f"; {subset['count']} subsets of {subset['budget']:,}{f' {unit}' if unit else ''}"
+    console.print(line, soft_wrap=True, markup=False)
+    for line in spent_lines(outcome.document):
+        console.print(line, soft_wrap=True, markup=False)
+    for line in warnings(outcome.document):
+        console.print(f"warning: {line}", soft_wrap=True, markup=False)
     if counts["rejected"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts["reasons"].items())
         console.print(f"{counts['rejected']:,} rows were rejected: {reasons}; see rejects/", soft_wrap=True)

@@ -25,11 +25,12 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
         options["label"],
         options["id"],
         numeric=options.get("bins") is not None,
+        weight=options.get("weight"),
     )
     source, _ = open_source(source_location)
     fingerprint = Fingerprint()
-    accepted = manifest.examples()
-    first = 0
+    accepted, weights = manifest.examples(), manifest.weights()
+    first, heavier = 0, ""
     # File by file: a row group that holds many units is then decoded once, not once for each.
     for _, held in groupby(source.units(columns, UNIT_ROWS), key=lambda unit: unit.members or unit.file):
         units = list(held)
@@ -37,13 +38,15 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
             begin, end = np.searchsorted(accepted, [first, first + unit.rows])
             if begin < end:
                 _update(fingerprint, records, accepted[begin:end], first)
+                if weights is not None and not heavier:
+                    heavier = _other_weight(manifest, records, accepted[begin:end], weights[begin:end], first)
             first += unit.rows
     counted = manifest.description["counts"]["source_rows"]
     if first != counted:
         return [f"source {source_location}: has {first:,} rows; the manifest was made from {counted:,}"]
     recorded = manifest.description["fingerprint"]
     if fingerprint.hexdigest() == recorded["sha256"]:
-        return []
+        return [f"source {source_location}: {heavier}"] if heavier else []
     differing = [a != b for a, b in zip(fingerprint.blocks, recorded["blocks"], strict=False)]
     block = int(np.flatnonzero([*differing, True])[0])
     begin, end = (bound * recorded["block_rows"] for bound in (block, block + 1))
@@ -51,6 +54,18 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
         f"source {source_location}: is another data set: rows {begin:,} to {min(end, counted) - 1:,} are the"
         f" first that differ in id, label or content, from {_place(manifest, begin)} on"
     ]
+
+
+def _other_weight(
+    manifest: Manifest, records: Records, index: np.ndarray, weights: np.ndarray, first: int
+) -> str:
+    """Name the first example that does not weigh what the manifest says; the fingerprint has no weights."""
+    assert records.weights is not None
+    for number, weight in zip(index.tolist(), weights.tolist(), strict=True):
+        found = records.weights[number - first]
+        if found != weight:
+            return f"{_place(manifest, number)} has {found} {manifest.unit}, the manifest says {weight}"
+    return ""
 
 
 def _place(manifest: Manifest, index: int) -> str:

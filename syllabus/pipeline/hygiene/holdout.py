@@ -32,11 +32,8 @@ def plan_holdout(options: Options, dimension: int) -> Plan:
       UserError: a mistake in the test data, or vectors of another width than `dimension`, the examples'.
     """
     assert options.holdout is not None
-    plan = make_plan(
-        options.model_copy(
-            update={"source": options.holdout, "label": None, "id": None, "bins": None, "where": ()}
-        )
-    )
+    unread = {"label": None, "id": None, "weight": None, "bins": None, "where": ()}
+    plan = make_plan(options.model_copy(update={"source": options.holdout, **unread}))
     width = plan.identity.dimension
     if width != dimension:
         raise UserError(f"holdout {options.holdout}: vectors have {width} values; the data have {dimension}")

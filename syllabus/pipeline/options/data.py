@@ -27,6 +27,10 @@ class Data(Group):
         None, ge=2, description="Quantile bins that a label which is a number is cut into."
     )
     id: str | None = Field(None, description="Column of a unique key. [default: the row's index]")
+    weight: str | None = Field(
+        None,
+        description="Column of whole numbers >= 1, such as tokens, that budgets count instead of examples.",
+    )
     where: tuple[str, ...] = Field(
         (), description="COLUMN=VALUE: only rows that have it; may be given again, then all must hold."
     )

@@ -52,7 +52,18 @@ class Options(Running, Hygiene, Choosing, Data, Locations):
                 raise ValueError(f"{option}={getattr(self, option)!r}: is of no use with {why}")
         return self
 
+    @model_validator(mode="after")
+    def _costing(self) -> Options:
+        if self.weight is not None and self.optimizer == "lazier":
+            raise ValueError(
+                f"optimizer='lazier': does not go with weight={self.weight!r}; stochastic and lazy know costs"
+            )
+        return self
+
     def recorded(self) -> dict[str, Any]:
         """Return what determines the content, as resolved: what ``manifest.json`` holds."""
         values = self.model_dump(mode="json", exclude=set(UNRECORDED))
+        if self.weight is None:
+            # Manifests whose budgets count examples, and the keys made from these, stay what they were.
+            del values["weight"]
         return {**values, "subsets": self.subset_count}

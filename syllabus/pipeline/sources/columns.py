@@ -8,6 +8,7 @@ import numpy as np
 
 from syllabus.pipeline.sources.labels import NotALabel, label_text, number_text, read_labels
 from syllabus.pipeline.sources.records import Columns, Records
+from syllabus.pipeline.sources.weights import NotAWeight, weight_of
 
 
 def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Records:
@@ -27,7 +28,7 @@ def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Re
 
 
 def read_keys(records: Records, columns: Columns, values: dict[str, list[Any]]) -> None:
-    """Give records their labels and ids, and leave out what the filter does not let through."""
+    """Give records their labels, ids and weights, and leave out what the filter does not let through."""
     if columns.label:
         found = read_labels(values[columns.label], columns.label, columns.numeric)
         records.labels, records.numbers, records.lists = found.texts, found.numbers, found.lists
@@ -41,6 +42,13 @@ def read_keys(records: Records, columns: Columns, values: dict[str, list[Any]]) 
                 records.reject_key(row, "invalid UTF-8", f"column {columns.id}: {value[:100]!r}")
                 ids[row] = None
         records.ids = ids  # type: ignore[assignment]
+    if columns.weight:
+        records.weights = [None] * len(values[columns.weight])
+        for row, value in enumerate(values[columns.weight]):
+            try:
+                records.weights[row] = weight_of(value)
+            except NotAWeight as error:
+                records.reject_key(row, "bad weight", f"column {columns.weight}: {error}")
     for column, wanted in columns.where:
         records.exclude(row for row, value in enumerate(values[column]) if cell_text(value) != wanted)
 

@@ -22,6 +22,10 @@ class ImageFolderSource(Source):
     suffixes = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
     def units(self, columns: Columns, unit_rows: int = UNIT_ROWS) -> Iterator[Unit]:  # noqa: D102
+        if columns.weight is not None:
+            raise UserError(
+                f"{self.store.url()}: weight={columns.weight!r}: a folder of images has no column of weights"
+            )
         for name in columns.names:
             if name not in COLUMNS:
                 raise UserError(

@@ -17,6 +17,7 @@ from syllabus.pipeline.sources.base import Source, first_line, most_common_width
 from syllabus.pipeline.sources.columns import read_keys, records_of, reject_not_finite
 from syllabus.pipeline.sources.labels import FLOAT_LABEL
 from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
+from syllabus.pipeline.sources.weights import weight_problem
 
 
 class ParquetSource(Source):
@@ -91,6 +92,10 @@ class ParquetSource(Source):
             problem = _label_problem(schema.field(columns.label).type, columns.numeric)
             if problem is not None:
                 raise UserError(f"{where}: label {columns.label!r} {problem}")
+        if columns.weight is not None:
+            problem = weight_problem(_plain(schema.field(columns.weight).type))
+            if problem is not None:
+                raise UserError(f"{where}: weight {columns.weight!r} {problem}")
         for name in (columns.id, *(column for column, _ in columns.where)):
             if name is not None and pa.types.is_nested(_plain(schema.field(name).type)):
                 option = "id" if name == columns.id else "where"

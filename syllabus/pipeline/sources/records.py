@@ -26,13 +26,15 @@ class Columns:
     id: str | None = None
     numeric: bool = False
     """Whether the label is a number, to be cut into bins."""
+    weight: str | None = None
+    """The column of what each example costs: what budgets count."""
     where: tuple[tuple[str, str], ...] = ()
     """(column, text) that a row must have, or it is passed over."""
 
     @property
     def names(self) -> list[str]:
         """The distinct names, content first."""
-        wanted = (self.content, self.label, self.id, *(column for column, _ in self.where))
+        wanted = (self.content, self.label, self.id, self.weight, *(column for column, _ in self.where))
         return list(dict.fromkeys(name for name in wanted if name is not None))
 
 
@@ -69,8 +71,9 @@ class Records:
 
     `content` is a list of str or bytes, or for embeddings an (n, d) float32 array; `labels` and `ids` hold
     None where the value is null. `bad` maps a row of the unit to (reason, detail) where its content is
-    broken, `bad_keys` where its label or id is: vectors are reused when only labels change. `numbers` and
-    `lists` hold what a label is beside its text. `excluded` rows fail the filter and have no content.
+    broken, `bad_keys` where its label, id or weight is: vectors are reused when only those change.
+    `numbers` and `lists` hold what a label is beside its text; `weights` None where one is null or bad.
+    `excluded` rows fail the filter and have no content.
     """
 
     content: Any
@@ -80,6 +83,7 @@ class Records:
     bad_keys: dict[int, tuple[str, str]] = field(default_factory=dict)
     numbers: list[float | None] | None = None
     lists: list[list[str] | None] | None = None
+    weights: list[int | None] | None = None
     excluded: set[int] = field(default_factory=set)
 
     def reject(self, row: int, reason: str, detail: str = "") -> None:
@@ -87,7 +91,7 @@ class Records:
         self.bad.setdefault(row, (reason, detail[:DETAIL_LENGTH]))
 
     def reject_key(self, row: int, reason: str, detail: str = "") -> None:
-        """Mark a row's label or id as bad; the first reason stays."""
+        """Mark a row's label, id or weight as bad; the first reason stays."""
         self.bad_keys.setdefault(row, (reason, detail[:DETAIL_LENGTH]))
 
     def exclude(self, rows: Iterable[int]) -> None:

@@ -1,0 +1,77 @@
+"""What a manifest says of budgets in the units of a column, in lines for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+LIGHT = 0.5
+"""Share of the mean weight below which chosen rows are light enough to be warned of."""
+SHOWN_LABELS = 4
+LABEL_WIDTH = 30
+
+
+def total_line(document: dict[str, Any]) -> str | None:
+    """Return what all examples weigh; None where budgets count examples."""
+    if "weight" not in document:
+        return None
+    unit, total = _unit(document), document["weight"]["total"]
+    return f"budgets count {unit}: {total:,} in all, {_mean(document):,.1f} an example"
+
+
+def spent_lines(document: dict[str, Any]) -> list[str]:
+    """Return a line on each fraction, what its subsets spend, and one on classes of which they have none."""
+    if "weight" not in document:
+        return []
+    lines = []
+    for entry in document["subsets"]:
+        spent, rows = _span(entry["weights"]), _span(entry["rows"])
+        lines.append(
+            f"{entry['fraction']:g}: {rows} rows spend {spent} of {entry['budget']:,} {_unit(document)};"
+            f" {_chosen(entry):,.1f} a row"
+        )
+        if entry.get("empty_partitions"):
+            lines.append(
+                f"  none of {_labels(document, entry['empty_partitions'])}: too heavy for their share"
+            )
+    return lines
+
+
+def warnings(document: dict[str, Any]) -> list[str]:
+    """Return a line on the fractions whose chosen rows are light, and what can be done."""
+    if "weight" not in document:
+        return []
+    shares = {entry["fraction"]: _chosen(entry) / _mean(document) for entry in document["subsets"]}
+    light = {fraction: share for fraction, share in shares.items() if share < LIGHT}
+    if not light:
+        return []
+    shown = ", ".join(f"{share:.2f} at {fraction:g}" for fraction, share in light.items())
+    return [f"chosen rows weigh less than half the mean ({shown}): gain per cost prefers light rows"]
+
+
+def _unit(document: dict[str, Any]) -> str:
+    return " ".join(document["weight"]["column"].split())
+
+
+def _mean(document: dict[str, Any]) -> float:
+    return float(document["weight"]["total"] / document["counts"]["accepted"])
+
+
+def _chosen(entry: dict[str, Any]) -> float:
+    """Mean weight of a row of the subsets."""
+    return float(sum(entry["weights"]) / sum(entry["rows"]))
+
+
+def _span(values: list[int]) -> str:
+    least, greatest = min(values), max(values)
+    return f"{least:,}" if least == greatest else f"{least:,} to {greatest:,}"
+
+
+def _labels(document: dict[str, Any], partitions: list[int]) -> str:
+    """The first of these partitions by name."""
+    names = []
+    for number in partitions[:SHOWN_LABELS]:
+        label = document["partitions"][number]["label"]
+        name = f"cluster {number}" if label is None else " ".join(label.split())
+        names.append(name if len(name) <= LABEL_WIDTH else name[: LABEL_WIDTH - 1] + "…")
+    more = len(partitions) - len(names)
+    return ", ".join(names) + (f" and {more:,} more" if more else "")
