@@ -15,6 +15,8 @@ METAVARS = {
     "where": "COLUMN=VALUE",
 }
 
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
 
 def with_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Return `command` with its ``**flags`` spelled out: one flag for each option, None where not given."""
@@ -47,10 +49,24 @@ def _help(name: str, many: bool) -> str:
     text = (field.description or "").removesuffix(".")
     allowed = choices(name)
     text += f": {' or '.join(allowed)}." if allowed else "." if not text.endswith("]") else ""
-    default = None if field.is_required() else field.get_default()
+    bounds, default = _bounds(field.metadata), None if field.is_required() else field.get_default()
     if default is None or default is False or default == ():
-        return text
+        if bounds and text.endswith("]"):
+            return text.replace(" [default:", f" [{bounds}; default:")
+        return f"{text} [{bounds}]" if bounds else text
     shown = (
         " ".join(map(str, default)) if many else round(default, 4) if isinstance(default, float) else default
     )
-    return f"{text} [default: {shown}]"
+    return f"{text} [{bounds}; default: {shown}]" if bounds else f"{text} [default: {shown}]"
+
+
+def _bounds(metadata: list[Any]) -> str:
+    """What a number is held between, as the help says it."""
+    found = {sign: getattr(each, sign) for each in metadata for sign in BOUNDS if hasattr(each, sign)}
+    if set(found) == {"ge", "le"}:
+        return f"{found['ge']:g} to {found['le']:g}"
+    return ", ".join(f"{BOUNDS[sign]} {_number(value)}" for sign, value in found.items())
+
+
+def _number(value: float) -> str:
+    return "2^63" if value == 2**63 else f"{value:g}"

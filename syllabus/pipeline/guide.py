@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.pipeline.embed import embed
-from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.plan import Plan, embed_key
 from syllabus.pipeline.sources import Columns, open_source
@@ -56,6 +56,13 @@ def make_guide(options: Options, plan: Plan, work: Work) -> Guide | None:
     location = getattr(options, option)
     if location is None:
         return None
+    with naming(option):
+        vectors, content = _read(options, location, plan, work)
+    return Guide(option, vectors, content)
+
+
+def _read(options: Options, location: str, plan: Plan, work: Work) -> tuple[np.ndarray, str]:
+    """The rows as the encoder gives them, and the digest of their contents' digests."""
     source, _ = open_source(location)
     columns = Columns(options.content_kind, options.content)
     determining = plan.identity.determining()
@@ -73,18 +80,16 @@ def make_guide(options: Options, plan: Plan, work: Work) -> Guide | None:
                 if reason is not None:
                     detail = table.column("detail")[row].as_py() or ""
                     place = f"{unit.source_files()[row]} row {unit.source_rows()[row]}"
-                    raise UserError(f"{option} {location}: {place}: {reason} {detail}".rstrip())
+                    raise UserError(f"{location}: {place}: {reason} {detail}".rstrip())
             vectors.append(vectors_of(table.column("vector")))
             digest.update(b"".join(table.column("content").to_pylist()))
             rows += unit.rows
     if not rows:
-        raise UserError(f"{option} {location}: is empty")
+        raise UserError(f"{location}: is empty")
     width = vectors[0].shape[1]
     if width != plan.identity.dimension:
-        raise UserError(
-            f"{option} {location}: vectors have {width} values; the data have {plan.identity.dimension}"
-        )
-    return Guide(option, np.concatenate(vectors), digest.hexdigest())
+        raise UserError(f"{location}: vectors have {width} values; the data have {plan.identity.dimension}")
+    return np.concatenate(vectors), digest.hexdigest()
 
 
 def check_guide(guide: Guide | None, largest: int, options: Options) -> None:

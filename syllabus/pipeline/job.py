@@ -17,7 +17,7 @@ from syllabus.pipeline import embed, progress, runners, selection_pipeline
 from syllabus.pipeline.announcement import announce, announce_weights
 from syllabus.pipeline.census import Census, check_census, check_fractions, take_census
 from syllabus.pipeline.commit import Made, commit
-from syllabus.pipeline.errors import JobError, UserError
+from syllabus.pipeline.errors import JobError, UserError, naming
 from syllabus.pipeline.guide import check_guide, make_guide
 from syllabus.pipeline.hygiene import stage as hygiene
 from syllabus.pipeline.hygiene.blocks import Wanted, vectors_of_plan
@@ -90,7 +90,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     with _timed(stages, "embed", "rows") as stage:
         _embed(options, plan, work, console, stage)
     if tested is not None:
-        with _timed(stages, "holdout", "rows") as stage:
+        with _timed(stages, "holdout", "rows") as stage, naming("holdout"):
             _embed(options, tested, work, console, stage)
     with _timed(stages, "census", "rows") as stage:
         census = take_census(plan, options.bins, work)

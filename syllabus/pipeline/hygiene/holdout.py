@@ -11,7 +11,7 @@ import numpy as np
 
 from syllabus.pipeline.busy import busy
 from syllabus.pipeline.census import read_rows, take_census
-from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.hygiene.blocks import Block, Vectors, Wanted, vectors_of_plan
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.plan import Plan, make_plan
@@ -33,7 +33,8 @@ def plan_holdout(options: Options, dimension: int) -> Plan:
     """
     assert options.holdout is not None
     unread = {"label": None, "id": None, "weight": None, "bins": None, "where": ()}
-    plan = make_plan(options.model_copy(update={"source": options.holdout, **unread}))
+    with naming("holdout"):
+        plan = make_plan(options.model_copy(update={"source": options.holdout, **unread}))
     width = plan.identity.dimension
     if width != dimension:
         raise UserError(f"holdout {options.holdout}: vectors have {width} values; the data have {dimension}")

@@ -24,7 +24,9 @@ class Data(Group):
         " folder of images. Without it: k-means.",
     )
     bins: int | None = Field(
-        None, ge=2, description="Quantile bins that a label which is a number is cut into."
+        None,
+        ge=2,
+        description="Quantile bins that a label which is a number is cut into, of 20 examples or more.",
     )
     id: str | None = Field(None, description="Column of a unique key. [default: the row's index]")
     weight: str | None = Field(
@@ -48,7 +50,7 @@ class Data(Group):
     batch_size: int = Field(32, ge=1, description="Examples in one forward pass of the encoder.")
     preprocess: str = Field(
         "none",
-        description="none, center, or center+pca:D: fitted on the vectors, applied before normalising.",
+        description="none, center, or center+pca:D (D at least 1): fitted on the vectors, then applied.",
     )
     clusters: int | None = Field(
         None, ge=1, description="k-means clusters where there is no label. [default: √(n/100), 2 to 1000]"

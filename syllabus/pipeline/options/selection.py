@@ -40,7 +40,7 @@ class Choosing(Group):
     """Subsets of the easy phase, importances of the hard phase, and orders."""
 
     fraction: tuple[float, ...] = Field(
-        (0.1,), description="Share of the examples in a subset; may be given again."
+        (0.1,), description="Share of the examples in a subset, above 0, at most 1; may be given again."
     )
     objective: Literal[
         "graph_cut",
@@ -69,7 +69,7 @@ class Choosing(Group):
     importance: tuple[str, ...] = Field(
         ("radius", "disparity_min"),
         description="Importances of the hard phase: radius, disparity_min, facility_location, graph_cut;"
-        " NAME, or NAME:ESS with an effective sample size of its own; may be given again.",
+        " NAME, or NAME:ESS with an effective sample size of its own, as --ess; may be given again.",
     )
     ess: float | None = Field(
         None,
