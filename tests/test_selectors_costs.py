@@ -22,6 +22,8 @@ from syllabus.selectors import (
     randomness,
     sampled_within,
 )
+from syllabus.selectors.knapsack import _LAZY
+from syllabus.selectors.lazy_within import lazy_within
 from syllabus.selectors.maximize import random_rows
 from syllabus.selectors.purse import affordable_to_front, fill, purse_of, room, spend
 from syllabus.selectors.sge import _WITHIN
@@ -269,3 +271,28 @@ def test_refusals():
         explore_within(made("disparity_min", oracles.planted("normal", 5, 3, seed=0)), np.ones(5), 1.0, 1, 0)
     with pytest.raises(SelectionError, match=r"random_value_within: limit=-1 is outside"):
         random_value_within(function, np.ones(5), -1, 1, 0)
+
+
+@pytest.mark.parametrize("name", sorted(kind.name for kind in _LAZY))
+@given(
+    kind=st.sampled_from(oracles.KINDS),
+    n=st.integers(2, 120),
+    seed=st.integers(0, 10**6),
+    share=st.floats(0.01, 1.1),
+    power=st.sampled_from([0.0, 0.5, 1.0]),
+    set_aside=st.floats(0, 0.2),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_the_compiled_lazy_runs_are_the_plain_one(name, kind, n, seed, share, power, set_aside):
+    function, costs = made(name, oracles.planted(kind, n, 12, seed)), tokens(n, seed)
+    order = np.random.default_rng(seed).permutation(n)
+    few = int(set_aside * n)
+    first, candidates = order[:few], np.sort(order[2 * few :])
+    limit = costs[first].sum() + share * costs.sum()
+    held = purse_of(costs, limit, power, first, candidates, n, "test")
+    picks, gains, state, *bound = _LAZY[type(function)](function, held)
+    expected = lazy_within(function, held)
+    assert picks.tolist() == expected[0].tolist()
+    assert gains.tolist() == expected[1].tolist()
+    assert state.value() == expected[2].value()
+    assert not bound or bound[0] >= state.value()

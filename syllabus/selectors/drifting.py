@@ -22,9 +22,11 @@ from . import greedy
 from .compiled import compiled
 from .exact import UNIT, distance, dot
 from .greedy import Picked, begin
+from .lazy_within import begin_within
 from .nearest import squared_norms
 from .products import DeviceProducts
-from .query_function import QueryFunction, QueryState, move_query
+from .purse import Purse, room, spend
+from .query_function import QueryFunction, QueryState, constants, move_query
 from .sketch import Remote, Sketch
 from .task import Task
 
@@ -39,46 +41,78 @@ def lazy(function: QueryFunction, task: Task) -> Picked:
     if not function.linear:
         # No query to follow. Old gains of a submodular function bound new ones.
         return greedy.lazy(function, task) if function.submodular else greedy.naive(function, task)
-    rows, terms = function.rows, function.terms
     picks, gains, state = begin(function, task)
     assert isinstance(state, QueryState)
+    first = len(task.first)
+    left = (float(task.budget - first), 0.0)
+    _greedy(function, state, task.candidates, np.ones(function.n), left, -math.inf, picks, gains, first)
+    return picks, gains, state
+
+
+def lazy_within(function: QueryFunction, purse: Purse) -> Picked:
+    """Return what `lazy_within.lazy_within` does where all weights are equal: costs do no more than limit."""
+    picks, gains, state, left = begin_within(function, purse)
+    assert isinstance(state, QueryState)
+    count = _greedy(function, state, purse.candidates, purse.costs, left, 0.0, picks, gains, len(purse.first))
+    return picks[:count].copy(), gains[:count].copy(), state
+
+
+def _greedy(
+    function: QueryFunction,
+    state: QueryState,
+    candidates: NDArray[np.int64],
+    costs: NDArray[np.float64],
+    unspent: tuple[float, float],
+    least: float,
+    picks: NDArray[np.int64],
+    gains: NDArray[np.float64],
+    count: int,
+) -> int:
+    """Pick while there is room for picks, rows are affordable and gains above `least`; return the count."""
+    rows, terms = function.rows, function.terms
     longest = math.sqrt(float(squared_norms(rows).max())) * (1 + 4 * UNIT)
     error = function.products.relative * longest * 1.02  # of a float32 <x, q>, for q of length 1
     used = np.ones(function.n, np.bool_)
-    used[task.candidates] = False
+    used[candidates] = False
     old = np.empty(function.n)
-    scores = np.empty(task.budget)
+    constant = constants(function, len(picks))
     there = Remote(function.products, error) if isinstance(function.products, DeviceProducts) else None
     rough: Remote | Sketch | None = there
-    count, skip, without = len(task.first), 0, 0
-    while count < task.budget:
+    left, rest = unspent
+    skip, without = 0, 0
+    while count < len(picks):
+        used |= costs > room(left, rest)
+        if used.all():
+            break
         if skip:
             rough = rough or Sketch(rows, error)
-            picks[count], scores[count] = rough.best(state.query, terms, used)
-            take(rows, picks[count], state.query, function.step, used)
-            count += 1
-            skip -= 1
-            continue
-        if there:
-            picks[count], scores[count] = there.best(state.query, terms, used)
+            pick, score = rough.best(state.query, terms, used)
+        elif there:
+            pick, score = there.best(state.query, terms, used)
             there.bounds(state.query, terms, used, old)
         else:
-            picks[count] = _score_all(rows, terms, state.query, used, old)
-            scores[count] = old[picks[count]]
+            pick = _score_all(rows, terms, state.query, used, old)
+            score = float(old[pick])
+        if not constant[count] + score > least:
+            break
         then = state.query.copy()  # what `old` was scored with
-        take(rows, picks[count], state.query, function.step, used)
-        before = count + 1
-        order, threshold = _list_of_best(old, len(task.candidates) - (before - len(task.first)))
-        count = _pick_from_list(
-            rows, terms, function.step, longest, order, old, threshold, then,
-            state.query, used, picks, scores, before,
+        picks[count], gains[count] = pick, constant[count] + score
+        take(rows, pick, state.query, function.step, used)
+        left, rest = spend(left, rest, float(costs[pick]))
+        count += 1
+        if skip:
+            skip -= 1
+            continue
+        before = count
+        order, threshold = _list_of_best(old, int(function.n - used.sum()) + 1)  # the pick is one of them
+        count, left, rest = _pick_from_list(
+            rows, terms, function.step, longest, order, old, threshold, then, constant, costs, left, rest,
+            least, state.query, used, picks, gains, before,
         )  # fmt: skip
         without = min(2 * without + 1, _PATIENCE) if count - before < _LASTED else 0
         skip = without
-    state.indices = picks.tolist()
-    for size in range(len(task.first), task.budget):
-        gains[size] = function.constant(size) + scores[size]
-    return picks, gains, state
+    state.indices = picks[:count].tolist()
+    return count
 
 
 def _list_of_best(scores: NDArray[np.float64], unused: int) -> tuple[NDArray[np.int64], float]:
@@ -125,13 +159,18 @@ def _pick_from_list(
     old: np.ndarray,
     threshold: float,
     query_then: np.ndarray,
+    constant: np.ndarray,
+    costs: np.ndarray,
+    left: float,
+    rest: float,
+    least: float,
     query: np.ndarray,
     used: np.ndarray,
     picks: np.ndarray,
-    scores: np.ndarray,
+    gains: np.ndarray,
     count: int,
-) -> int:
-    """Pick for as long as the list decides and is worth scanning; return the new count."""
+) -> tuple[int, float, float]:
+    """Pick for as long as the list decides and is worth scanning; return the new count and what is left."""
     n, d = rows.shape
     cost = _PASS_COST * n
     since = 1
@@ -142,6 +181,7 @@ def _pick_from_list(
         size = size_then + np.sqrt(dot(query, query))
         slack = 8.0 * (d + 8) * UNIT * (longest * size + largest_term)
         drift = np.sqrt(4.0 * distance(query, query_then)) * longest + slack
+        most = room(left, rest)
         best = -np.inf
         pick = -1
         scanned = 0
@@ -149,7 +189,7 @@ def _pick_from_list(
         decides = False
         for place in range(order.shape[0]):
             index = order[place]
-            if used[index]:
+            if used[index] or costs[index] > most:
                 continue
             if old[index] + drift < best:
                 decides = True
@@ -159,15 +199,16 @@ def _pick_from_list(
             if score > best or (score == best and index < pick):
                 best = score
                 pick = index
-        if not (decides or threshold + drift < best):
+        if not (decides or threshold + drift < best) or not constant[count] + best > least:
             break
         take(rows, pick, query, step, used)
         picks[count] = pick
-        scores[count] = best
+        gains[count] = constant[count] + best
+        left, rest = spend(left, rest, costs[pick])
         count += 1
         cost += scanned
         since += 1
         # A scan dearer than the average since the last pass, the pass included, is the last of its list.
         if scanned * since > cost:
             break
-    return count
+    return count, left, rest

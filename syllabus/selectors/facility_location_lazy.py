@@ -28,6 +28,7 @@ from .greedy import begin
 from .kernel import BLOCK
 from .lazy_within import begin_within
 from .purse import Purse, room, spend
+from .sift import sift_down
 from .similarity import COSINE, Similarity
 from .task import Task
 
@@ -218,29 +219,5 @@ def _run(
             bounds[top] = min(bounds[top], upper_gain(cache[slots[top]], floors, slope))
             keys[top] = bounds[top] / weights[top]
             stamps[top] = 2 * count
-        _sift_down(heap, size, keys)
+        sift_down(heap, size, keys)
     return count, size, left, rest, True
-
-
-@compiled
-def _sift_down(heap: np.ndarray, size: int, keys: np.ndarray) -> None:
-    """Restore the order below the top: key descending, index ascending."""
-    item = heap[0]
-    place = 0
-    while True:
-        child = 2 * place + 1
-        if child >= size:
-            break
-        other = child + 1
-        if other < size and _before(heap[other], heap[child], keys):
-            child = other
-        if not _before(heap[child], item, keys):
-            break
-        heap[place] = heap[child]
-        place = child
-    heap[place] = item
-
-
-@compiled
-def _before(a: int, b: int, keys: np.ndarray) -> bool:
-    return keys[a] > keys[b] or (keys[a] == keys[b] and a < b)

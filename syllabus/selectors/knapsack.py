@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import facility_location_lazy
+from . import facility_location_lazy, query_within
 from .conditional_gain import FacilityLocationConditionalGain
 from .facility_location import FacilityLocation
+from .graph_cut import GraphCut
 from .lazy_within import lazy_within
 from .purse import purse_of
 from .selection import Selection
@@ -20,6 +21,7 @@ from .validation import constraints_of
 _LAZY: dict[type[SetFunction], Any] = {
     FacilityLocation: facility_location_lazy.lazy_within,
     FacilityLocationConditionalGain: facility_location_lazy.lazy_within,
+    GraphCut: query_within.lazy_within,
 }
 
 

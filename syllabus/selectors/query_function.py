@@ -68,6 +68,11 @@ class QueryState(State):
         return self.function._value(np.array(self.indices, np.int64))
 
 
+def constants(function: QueryFunction, picks: int) -> NDArray[np.float64]:
+    """Return what gains and scores differ by at each of `picks` picks."""
+    return np.array([function.constant(size) for size in range(picks)])
+
+
 @compiled
 def move_query(row: np.ndarray, query: np.ndarray, step: float) -> None:
     """Update q for one more row: the one place where it is changed, so that all agree."""

@@ -13,7 +13,7 @@ from .compiled import compiled
 from .exact import dot
 from .greedy import begin, sample_size
 from .purse import Purse, affordable_to_front, room, spend
-from .query_function import QueryFunction, QueryState, move_query
+from .query_function import QueryFunction, QueryState, constants, move_query
 from .randomness import child
 from .set_function import SetFunction
 from .task import Task
@@ -53,11 +53,6 @@ def stochastic_within(function: SetFunction, purse: Purse, key: np.uint64, epsil
         state.indices = walk.picks[: walk.count].tolist()
 
     return sampled_within.walked(function, purse, epsilon, pick)
-
-
-def constants(function: QueryFunction, rows: int) -> np.ndarray:
-    """Return what gains and scores differ by at each pick, (rows,) float64."""
-    return np.array([function.constant(size) for size in range(rows)])
 
 
 @compiled
