@@ -208,8 +208,8 @@ def test_what_is_refused():
     for bad in ("euclidean", None, 3):
         with pytest.raises(SelectionError, match=r"similarity .* is unknown; valid: cosine, dot, rbf"):
             GraphCut(rows, similarity=bad)
-    for width in (0, -1.0, float("inf"), float("nan"), "1"):
-        with pytest.raises(SelectionError, match=r"width=.* is outside \(0, inf\)"):
+    for width in (0, -1.0, float("inf"), float("nan"), "1", 1e-200, 1e200):
+        with pytest.raises(SelectionError, match=r"width=.* is outside \[1e-150, 1e150\]"):
             Rbf(width)
     with pytest.raises(SelectionError, match="row 3 has norm 2"):
         GraphCut(rows * np.where(np.arange(20) == 3, 2, 1)[:, None].astype(np.float32))
@@ -236,3 +236,20 @@ def test_zero_rows_and_mixtures_of_similarities():
         [GraphCut(np.abs(rows), similarity="dot"), FacilityLocation(rows, similarity="rbf")], [1, 2]
     )
     assert_same(maximize(mixed, 15, "lazy"), maximize(mixed, 15, "naive"))
+
+
+@pytest.mark.parametrize("kind", [FacilityLocation, GraphCut, LogDeterminant])
+def test_the_narrowest_and_the_widest_rbf(kind):
+    """Rows are like nothing but themselves, or all alike: also where a rate is beyond float32."""
+    rows = oracles.planted("normal", 30, 5, seed=1)
+    apart, alike = np.eye(30), np.ones((30, 30))
+    for scale, width, s in ((1, 1e-150, apart), (1e-30, 1e-100, apart), (1, 1e150, alike)):
+        function = kind(rows * np.float32(scale), similarity=Rbf(width))
+        chosen = maximize(function, 3, "naive").indices
+        assert chosen.tolist() == [0, 1, 2]
+        expected = {
+            FacilityLocation: s[:, :3].max(axis=1).sum(),
+            GraphCut: s[:, :3].sum() - 0.4 * s[:3, :3].sum(),
+            LogDeterminant: np.linalg.slogdet(np.eye(3) + s[:3, :3])[1],
+        }
+        assert function.value(chosen) == pytest.approx(expected[kind])

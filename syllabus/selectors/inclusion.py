@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from .compiled import compiled
 from .errors import SelectionError
 from .validation import whole_number
 
@@ -62,7 +63,7 @@ def inclusion_probabilities(probabilities: NDArray[np.float64], draws: int) -> N
 
 
 def _exact(rates: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
-    """Return π_i = ∫ p_i exp(-p_i t) P(fewer than k others have arrived by t) dt; O(n²k) for each node.
+    """Return π_i = ∫ p_i exp(-p_i t) P(fewer than k others have arrived by t) dt; O(n k) for each node.
 
     By the trapezoidal rule in log t, which converges exponentially. Below the first node p t is negligible;
     after the last, k + 1 rows have arrived.
@@ -71,18 +72,44 @@ def _exact(rates: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
     step = 0.3 / math.sqrt(min(draws, n - draws) + 1)
     later = float(np.sort(rates)[n - draws - 1])
     times = np.exp(np.arange(math.log(1e-13), math.log(50.0 / later) + step, step))
-    absent = np.exp(-np.outer(rates, times))
-    out = np.empty(n)
-    for i in range(n):
-        arrived = np.zeros((draws, len(times)))  # the distribution of how many, up to k - 1
-        arrived[0] = 1.0
-        for j in range(n):
-            if j != i:
-                stay = arrived * absent[j]
-                stay[1:] += arrived[:-1] * (1.0 - absent[j])
-                arrived = stay
-        out[i] = step * float((rates[i] * times * absent[i] * arrived.sum(0)).sum())
-    return out
+    out = np.zeros(n)
+    _integrate(rates, times, draws, out)
+    return step * out
+
+
+@compiled
+def _integrate(rates: np.ndarray, times: np.ndarray, draws: int, out: np.ndarray) -> None:
+    """Add the integrand of each row at each time to `out`.
+
+    How many of the rows before i and of those after it have arrived are two distributions, each made row by
+    row from the one before; sums and products of positive numbers only, so nothing cancels.
+    """
+    n = rates.shape[0]
+    before = np.zeros((n, draws))
+    after = np.zeros(draws)
+    for time in times:
+        absent = np.exp(-rates * time)
+        before[0, 0] = 1.0
+        for i in range(n - 1):
+            _one_more(before[i], absent[i], before[i + 1])
+        after[:] = 0.0
+        after[0] = 1.0
+        for i in range(n - 1, -1, -1):
+            below = 0.0  # the chance that at most k - 1 - a of those after i have arrived
+            fewer = 0.0
+            for a in range(draws - 1, -1, -1):
+                below += after[draws - 1 - a]
+                fewer += before[i, a] * below
+            out[i] += rates[i] * time * absent[i] * fewer
+            _one_more(after, absent[i], after)
+
+
+@compiled
+def _one_more(arrived: np.ndarray, absent: float, out: np.ndarray) -> None:
+    """Write the distribution of how many have arrived with one more row, which is absent with this chance."""
+    for a in range(arrived.shape[0] - 1, 0, -1):
+        out[a] = arrived[a] * absent + arrived[a - 1] * (1.0 - absent)
+    out[0] = arrived[0] * absent
 
 
 def _by_gamma(rates: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
@@ -103,13 +130,29 @@ def _by_gamma(rates: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
 
 
 def _solve(increasing: Callable[[float], float], target: float, guess: float) -> float:
-    """Return the positive number where a function that increases from at most `target` reaches it."""
+    """Return the positive number where a function that increases from at most `target` reaches it.
+
+    By the rule of Ridders ("A new algorithm for computing a single root", 1979): the bracket at least halves
+    with two values, and shrinks quadratically near the root.
+    """
     low, high = 0.0, guess
-    while increasing(high) < target:
-        low, high = high, 2.0 * high
-    while high - low > 1e-15 * high:
+    below, above = -target, increasing(guess) - target
+    while above < 0:
+        low, high, below = high, 2.0 * high, above
+        above = increasing(high) - target
+    while above > 0 and high - low > 1e-15 * high:
         middle = (low + high) / 2.0
         if middle in (low, high):
             break
-        low, high = (middle, high) if increasing(middle) < target else (low, middle)
+        there = increasing(middle) - target
+        if there == 0:
+            return middle
+        root = middle - (middle - low) * there / math.sqrt(there * there - below * above)
+        for point, value in ((middle, there), (root, None)):
+            if low < point < high:
+                value = increasing(point) - target if value is None else value
+                if value < 0:
+                    low, below = point, value
+                else:
+                    high, above = point, value
     return high

@@ -77,5 +77,7 @@ def _exponentials(
     block += own[:, None]
     block += norms
     np.maximum(block, 0, out=block)
-    block *= np.float32(-similarity.rate / 4)
+    # A larger rate is beyond float32, where 0 · inf would be no number; entries are then within 1 anyway.
+    with np.errstate(over="ignore"):
+        block *= np.float32(-min(similarity.rate / 4, 1e38))
     np.exp(block, out=block)

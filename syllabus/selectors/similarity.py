@@ -37,14 +37,14 @@ class Rbf:
     """RBF similarity of a given width.
 
     Attributes:
-      width: σ > 0 in exp(-‖x - y‖²/(2σ²)).
+      width: σ in exp(-‖x - y‖²/(2σ²)), 1e-150 to 1e150: beyond, σ² leaves the range of float64.
     """
 
     width: float
 
     def __post_init__(self) -> None:
-        accepted = isinstance(self.width, (int, float)) and 0 < self.width < math.inf
-        real_number(self.width, "width", accepted, "(0, inf)", "Rbf")
+        accepted = isinstance(self.width, (int, float)) and 1e-150 <= self.width <= 1e150
+        real_number(self.width, "width", accepted, "[1e-150, 1e150]", "Rbf")
 
 
 SimilarityName: TypeAlias = str | Rbf
