@@ -1,11 +1,12 @@
 """How fast a sampler starts and streams on a large manifest, and what memory it takes.
 
-    python benchmarks/sampler.py                  ten million examples; about two minutes to write them
-    python benchmarks/sampler.py --n 1000000 --keep manifest    the manifest stays, and is used again
+    python benchmarks/sampler.py                  one million examples, a minute
+    python benchmarks/sampler.py --n 10000000 --keep manifest    the manifest, two minutes' work, stays
 
 Each case runs in a process of its own: import, open the manifest, make curriculum and sampler, take the
 first row of an epoch, then the rest of it in a plain `for`, then an epoch through a `DataLoader` whose data
-set gives the numbers back. Memory is the peak above what the process held after its imports. What is drawn
+set gives the numbers back. With ids, that data set has the rows in another order: its ids are given, and are
+in memory before. Memory is the peak above what the process held after its imports (and ids). What is drawn
 from embeddings elsewhere is drawn from a seed here; the files are the real writer's.
 """
 
@@ -19,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from syllabus.manifests import Fingerprint, Manifest, ManifestWriter, allocate, budget, schema
 
@@ -27,13 +27,16 @@ CLASSES = 100
 SUBSETS = 2
 FRACTION = 0.1
 CASES = [
-    ("fresh", 0.1), ("redraw", 0.1), ("milo, easy", 0.1), ("milo, hard", 0.1),
-    ("fresh", 1.0), ("redraw", 1.0), ("milo, hard", 1.0),
+    ("fresh", 0.1, ""), ("redraw", 0.1, ""), ("milo, easy", 0.1, ""), ("milo, hard", 0.1, ""),
+    ("fresh", 1.0, ""), ("redraw", 1.0, ""), ("milo, hard", 1.0, ""),
+    ("fresh", 0.1, "strings"), ("fresh", 0.1, "int64"), ("milo, hard", 0.1, "strings"),
 ]  # fmt: skip
 
 CASE = """
 import resource, sys, time
 started = time.perf_counter()
+import numpy as np
+import pyarrow as pa
 import torch
 from torch.utils.data import BatchSampler, DataLoader
 from syllabus.manifests import Manifest
@@ -51,15 +54,21 @@ class Numbers:
     def __len__(self):
         return sys.maxsize
 
+path, name, fraction, kind = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4]
+imports, ids = time.perf_counter() - started, None
+if kind == "strings":
+    with open(sys.argv[5] + ".arrow", "rb") as file:
+        ids = pa.ipc.open_file(file).read_all()["id"]
+elif kind:
+    ids = np.load(sys.argv[5] + ".npy")
 imported, before = time.perf_counter(), resident()
-path, name, fraction = sys.argv[1], sys.argv[2], float(sys.argv[3])
 schedule, _, phase = name.partition(", ")
 options = {"easy_fraction": float(phase == "easy")} if phase else {}
 import warnings
 warnings.simplefilter("ignore", UserWarning)
 manifest = Manifest.open(path)
 opened = time.perf_counter()
-sampler = ManifestSampler(Curriculum(manifest, fraction, 20, schedule, seed=0, **options))
+sampler = ManifestSampler(Curriculum(manifest, fraction, 20, schedule, seed=0, **options), ids=ids)
 rows = iter(sampler)
 next(rows)
 first = time.perf_counter()
@@ -80,7 +89,8 @@ for batch in batches:
     pass
 loaded = time.perf_counter()
 k = len(sampler)
-print(f"| {name} {fraction:.0%} | {imported - started:.2f} | {opened - imported:.3f} "
+named = f", {kind} ids" if kind else ""
+print(f"| {name} {fraction:.0%}{named} | {imports:.2f} | {opened - imported:.3f} "
       f"| {first - imported:.2f} | {again - done:.2f} | {k / (done - first) / 1e6:.1f} "
       f"| {k / (done - imported) / 1e6:.1f} | {k / (loaded - begun) / 1e6:.1f} | {memory - before:.0f} |",
       flush=True)
@@ -102,7 +112,7 @@ def write(location: Path, n: int) -> Manifest:
         for start in range(0, n, 1 << 20):
             rows = slice(start, min(start + (1 << 20), n))
             here, part = index[rows], partition[rows]
-            ids = pc.binary_join_element_wise("row-", pa.array(here).cast(pa.string()), "")
+            ids = pa.array(numbered(here)).cast(pa.string())
             labels = pa.array(part).cast(pa.string())
             fingerprint.update(here, ids, labels, digest[: len(here)])
             files = pa.array(["train.parquet"]).take(pa.array(np.zeros(len(here), np.int32)))
@@ -172,6 +182,22 @@ def write(location: Path, n: int) -> Manifest:
     return Manifest.open(location)
 
 
+def numbered(index: np.ndarray) -> np.ndarray:
+    """Return the ids of examples as numbers of twelve digits; the manifest has them as text."""
+    return 100_000_000_000 + 7_919 * index
+
+
+def write_ids(location: Path, manifest: Manifest) -> str:
+    """Write the ids in a random order as a user has them, strings and integers; return the files' stem."""
+    ids = np.random.default_rng(1).permutation(numbered(manifest.examples()))
+    stem = str(location / "ids")
+    np.save(stem + ".npy", ids)
+    rows = pa.table({"id": pa.array(ids).cast(pa.string())})
+    with pa.ipc.new_file(stem + ".arrow", rows.schema) as file:
+        file.write_table(rows, 1 << 16)
+    return stem
+
+
 def put(writer: ManifestWriter, table: schema.Table, *columns: object) -> None:
     """Write whole columns, a million rows at a time."""
     rows = pa.table(
@@ -184,7 +210,7 @@ def put(writer: ManifestWriter, table: schema.Table, *columns: object) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=10_000_000)
+    parser.add_argument("--n", type=int, default=1_000_000)
     parser.add_argument("--keep", type=Path, help="directory of the manifest; used as it is if there")
     parser.add_argument("--only", help="cases whose name holds this")
     options = parser.parse_args()
@@ -197,11 +223,11 @@ def main() -> None:
             "| with the start, M | DataLoader, M | memory, MB |\n|---|---|---|---|---|---|---|---|---|",
             flush=True,
         )
-        for name, fraction in CASES:
-            if not options.only or options.only in f"{name} {fraction:.0%}":
-                subprocess.run(
-                    [sys.executable, "-c", CASE, str(location), name, str(fraction)], check=True, timeout=300
-                )
+        stem = write_ids(Path(folder), Manifest.open(location))
+        for name, fraction, kind in CASES:
+            if not options.only or options.only in f"{name} {fraction:.0%} {kind}":
+                case = [str(location), name, str(fraction), kind, stem]
+                subprocess.run([sys.executable, "-c", CASE, *case], check=True, timeout=300)
 
 
 if __name__ == "__main__":

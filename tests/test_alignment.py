@@ -9,8 +9,8 @@ import torch
 from samplers import changed, curriculum, manifest, rows, sampler
 from small_manifest import write_small_manifest
 
-from syllabus.manifests import ManifestError
-from syllabus.trainer import Curriculum, TrainerError
+from syllabus.manifests import ManifestError, identity
+from syllabus.trainer import Curriculum, TrainerError, alignment
 from syllabus.trainer.alignment import Rows, rows_of
 
 # A data set that has changed
@@ -33,6 +33,55 @@ def test_integer_ids_stand_for_their_text(tmp_path):
     small = write_small_manifest(tmp_path, n=61, ids=[str(number) for number in numbers])
     one = sampler(Curriculum(small, 1.0, 1, seed=0), "sequential", ids=torch.from_numpy(np.sort(numbers)))
     assert (np.sort(numbers)[list(one)] == numbers).all()
+
+
+@pytest.mark.parametrize("known_hashes", [1, 7, 2**63])
+@pytest.mark.parametrize("piece", [5, 1_000])
+def test_ids_whose_hashes_meet_and_ids_in_many_pieces_are_found_too(known_hashes, piece, monkeypatch):
+    found = alignment.hashes
+    monkeypatch.setattr(
+        alignment, "hashes", lambda ids, seed: found(ids, seed) % np.uint64(1 if seed else known_hashes)
+    )
+    monkeypatch.setattr(alignment, "PIECE", piece)
+    monkeypatch.setattr(alignment, "SEARCHED", piece)
+    there = changed(3)
+    chunks = pa.chunked_array([there[:11], [], there[11:50], there[50:]], pa.large_string())
+    ids = manifest().table("examples", ["id"])["id"].to_pylist()
+    np.testing.assert_array_equal(rows_of(manifest(), chunks), [there.index(one) for one in ids])
+    # Two rows that the manifest does not know may be the same.
+    twice = [*there, "stranger-1", "stranger-1"]
+    np.testing.assert_array_equal(rows_of(manifest(), twice), [twice.index(one) for one in ids])
+
+
+@pytest.mark.parametrize("alike", [1, 2])
+def test_ids_are_found_without_a_hash_table_where_at_most_two_hashes_meet(alike, monkeypatch):
+    there = changed(3)
+    places = {one: place for place, one in enumerate(sorted(there))}
+
+    def meeting(strings: pa.StringArray, seed: int) -> np.ndarray:
+        place = np.array([places[one] for one in strings.to_pylist()], np.uint64)
+        return place if seed else place // np.uint64(alike) << np.uint64(50)
+
+    monkeypatch.setattr(alignment, "hashes", meeting)
+    monkeypatch.setattr(alignment, "_compared", None)
+    ids = manifest().table("examples", ["id"])["id"].to_pylist()
+    np.testing.assert_array_equal(rows_of(manifest(), there), [there.index(one) for one in ids])
+
+
+def test_an_id_whose_hash_another_row_has_is_missing_all_the_same(monkeypatch):
+    ids = manifest().table("examples", ["id"])["id"].to_pylist()
+    there = ["stranger", *reversed(ids[1:])]
+    found = alignment.hashes(pa.array([ids[0]]))
+
+    def meeting(strings: pa.StringArray, seed: int) -> np.ndarray:
+        strange = np.array([one == "stranger" and seed == 0 for one in strings.to_pylist()])
+        return np.where(strange, found, identity.hashes(strings, seed))
+
+    monkeypatch.setattr(alignment, "hashes", meeting)
+    with pytest.raises(
+        TrainerError, match="of 62 in the manifest, 1 in no row: 'example-00000'; the data set"
+    ):
+        rows_of(manifest(), there)
 
 
 def test_ids_that_do_not_fit_are_one_error_with_counts_and_three_of_each():

@@ -173,6 +173,18 @@ def test_blocks_of_the_fingerprint_are_counted(root):
     assert the_problem(root) == "examples/: the indices fall into 1 fingerprint blocks, manifest.json lists 2"
 
 
+def hashed(text: str) -> int:
+    """By the definition."""
+    content = text.encode()
+    words = [content[first : first + 8] for first in range(0, len(content), 8)]
+    result = len(content)
+    for word in [*words, b""]:
+        result ^= int.from_bytes(word, "little")
+        result = (result ^ result >> 32) * 0x9E3779B97F4A7C15 % 2**64
+        result ^= result >> 29
+    return result
+
+
 def test_repetitions_among_many_ids():
     rng = np.random.default_rng(0)
     ids = [f"{value:x}" for value in rng.permutation(20_000)] + ["", "\0", "\0\0", "ä", "a\u0308"]
@@ -186,6 +198,12 @@ def test_repetitions_among_many_ids():
     check.add(chunks[0])
     assert check.repeated(iter([])) == []
     assert len(np.unique(hashes(chunks[0].combine_chunks()))) == len(ids)
+    texts = ["", "a", "\0", "\0\0", "12345678", "123456789", "ü" * 40, "x" * 23]
+    assert hashes(pa.array(["lost", *texts, "lost"]).slice(1, len(texts))).tolist() == list(
+        map(hashed, texts)
+    )
+    one, other = (hashes(pa.array(ids), seed) for seed in (1, 2))
+    assert len(np.unique(np.concatenate([one, other]))) == 2 * len(ids)
     sliced = hashes(chunks[0].combine_chunks().slice(19_000))
     assert sliced.tolist() == hashes(chunks[0].combine_chunks())[19_000:].tolist()
 
