@@ -31,6 +31,8 @@ IDLE = [
     ({"fraction": 0.2}, {"subsets": 0, "importance": []}, {"importance": "radius"}),
     ({"budgets": "sqrt"}, {"subsets": 0, "importance": []}, {"subsets": 1}),
     ({"duplicate_threshold": 0.9}, {"neighbours": 0}, {"holdout": "/h"}),
+    ({"weight_power": 1.0}, {}, {"weight": "tokens"}),
+    ({"weight_power": 1.0}, {"weight": "tokens", "subsets": 0}, {"subsets": 1}),
     ({"passes": 3}, {"order": "none"}, {"order": "balance"}),
     ({"dtype": "bfloat16"}, {"encoder": "hashing"}, {"encoder": "package:factory"}),
     ({"batch_size": 8}, {"text": None, "encoder": None, "embedding": "v"}, MODEL | {"embedding": None}),

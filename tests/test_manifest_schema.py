@@ -35,7 +35,10 @@ def documents(tmp_path_factory):
         patch.setattr(stage, "EXACT_ROWS", 10)
         options = {"label": None, "optimizer": "lazy", "sketch_dim": 8, "max_reject_rate": 0.1}
         run(folder / "bad.parquet", folder / "clusters", **options)
-    return {name: document(folder / name) for name in ("guided", "clusters")}
+    rows = pq.read_table(folder / "s" / "a.parquet")
+    pq.write_table(rows.append_column("tokens", pa.array(range(1, 301))), folder / "tokens.parquet")
+    run(folder / "tokens.parquet", folder / "weighted", weight="tokens", subsets=2, neighbours=0)
+    return {name: document(folder / name) for name in ("guided", "clusters", "weighted")}
 
 
 def test_the_manifests_are_valid(documents):

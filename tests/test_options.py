@@ -167,7 +167,7 @@ def test_toml_and_flags_give_equal_options(tmp_path, monkeypatch):
         source = "data/d.parquet"\noutput = "out/m"\nwork_dir = "/w"\nimage = "picture"\nlabel = "l"\nid = "k"
         encoder = "a.b:c"\ndtype = "bfloat16"\ndevice = "cpu"\nbatch_size = 7\npreprocess = "center+pca:5"
         fraction = [0.2, 0.1]\nobjective = "facility_location_mutual_information"\nquery = "q.csv"
-        trade_off = 0.3\noptimizer = "stochastic"\nweight = "tokens"
+        trade_off = 0.3\noptimizer = "stochastic"\nweight = "tokens"\nweight_power = 0.25
         epsilon = 0.2\nepochs = 30\neasy_fraction = 0.5\nimportance = ["radius:0.5", "graph_cut"]\ness = 0.3
         budgets = "sqrt"\norder = "balance"\npasses = 2\nsketch_dim = 8\nbins = 9\nbucket_size = 99\nseed = 5
         workers = 2\nthreads_per_worker = 3\nmemory_per_worker = 1.5\nmax_reject_rate = 0.2

@@ -128,7 +128,7 @@ def test_a_bucket_holds_what_the_selectors_choose(source: Path, weights: np.ndar
     for number, share in enumerate(shares):
         index = np.flatnonzero(partition == number)
         function, costs = GraphCut(unit[index], trade_off=0.4), weights[index]
-        expected = explore_within(function, costs, int(share), 2, seed=(3, 0, number, 0), epsilon=0.01)
+        expected = explore_within(function, costs, int(share), 2, seed=(3, 0, number, 0), power=0.5)
         for subset, selection in enumerate(expected):
             mine = rows[(rows.partition == number) & (rows.subset == subset)].sort_values("rank")
             assert mine["index"].tolist() == index[selection.indices].tolist()

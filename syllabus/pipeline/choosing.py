@@ -137,10 +137,20 @@ def _of_rows(
 def _of_costs(
     options: Options, function: SetFunction, costs: np.ndarray, limit: int, keys: tuple[int, ...]
 ) -> tuple[Selection, list[Selection], float]:
-    """The same of sets whose rows cost at most `limit` together."""
+    """The same of sets whose rows cost at most `limit` together; greedy is that of the most value."""
+    power = options.weight_power
     greedy = maximize_within(function, costs, limit)
     random = random_value_within(function, costs, limit, draws=RANDOM_DRAWS, seed=keys)
     if options.optimizer == "lazy":
-        return greedy, [greedy], random
-    found = explore_within(function, costs, limit, options.subset_count, seed=keys, epsilon=options.epsilon)
+        own = greedy if power == 1 else maximize_within(function, costs, limit, power=power)
+        return greedy, [own], random
+    found = explore_within(
+        function,
+        costs,
+        limit,
+        options.subset_count,
+        seed=keys,
+        epsilon=options.epsilon,
+        power=power,
+    )
     return greedy, found, random

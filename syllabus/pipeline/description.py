@@ -10,13 +10,14 @@ from rich.text import Text
 
 from syllabus.manifests import Manifest
 from syllabus.pipeline.hygiene.shown import holdout_lines, neighbour_lines
-from syllabus.pipeline.weighing import spent_lines, total_line, warnings
+from syllabus.pipeline.weighing import spent_lines, total_line, unit_of, warnings
 
 SHOWN_PARTITIONS = 12
 HIGH_COSINE = 0.3
 SHOWN_FRACTIONS = 3
 LABEL_WIDTH = 40
 NAME_WIDTH = 22
+UNIT_WIDTH = 12
 SUBSETS_LEGEND = (
     "gain: 0 is a random subset, 1 greedy's; Jaccard: shared by two subsets; covered: examples in any;"
     " certificate: greedy's value is at least this share of the best there is"
@@ -37,7 +38,7 @@ def print_description(console: Console, manifest: Manifest) -> None:
     for reason, count in counts["reasons"].items():
         console.print(f"  {reason}: {count:,}")
     if (line := total_line(document)) is not None:
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, markup=False)
     console.print(
         f"encoder {encoder['name']} ({encoder['kind']}, {encoder['dtype']}),"
         f" {encoder['dimension']} dimensions",
@@ -60,9 +61,9 @@ def print_description(console: Console, manifest: Manifest) -> None:
         console.print()
         console.print(SUBSETS_LEGEND)
         for line in spent_lines(document):
-            console.print(line, soft_wrap=True, markup=False)
+            console.print(line, markup=False)
         for line in warnings(document):
-            console.print(Text.assemble(("warning:", "yellow"), f" {line}"), soft_wrap=True)
+            console.print(Text.assemble(("warning:", "yellow"), f" {line}"))
 
 
 def _cosine(console: Console, cosine: float | None) -> None:
@@ -88,18 +89,22 @@ def _partitions(document: dict[str, Any]) -> Table:
     # In every subset of a fraction a partition has the same number.
     chosen = [each for each in document["subsets"] if "partitions" in each][:SHOWN_FRACTIONS]
     titles = [f"in {each['fraction']:g}" for each in chosen]
-    table = _table(f"{len(parts):,} partition{'s' if len(parts) > 1 else ''}", "label", "examples", *titles)
+    title = f"{len(parts):,} partition{'s' if len(parts) > 1 else ''}"
+    unit = unit_of(document)
+    sizes = {"examples": "examples"} if unit is None else {"examples": "examples", _short(unit): "weight"}
+    title += "" if unit is None else f"; budgets in {_short(unit)}"
+    table = _table(title, "label", *sizes, *titles)
     clusters = all(part["label"] is None for part in parts)
     for part in parts[:SHOWN_PARTITIONS]:
         nameless = f"cluster {part['partition']}" if clusters else "no label"
         label = nameless if part["label"] is None else part["label"]
         counts = [f"{each['partitions'][part['partition']]:,}" for each in chosen]
-        table.add_row(_cut(label, LABEL_WIDTH), f"{part['examples']:,}", *counts)
+        table.add_row(_cut(label, LABEL_WIDTH), *(f"{part[key]:,}" for key in sizes.values()), *counts)
     if len(parts) > SHOWN_PARTITIONS:
         rest = parts[SHOWN_PARTITIONS:]
         counts = [f"{sum(each['partitions'][SHOWN_PARTITIONS:]):,}" for each in chosen]
-        total = f"{sum(part['examples'] for part in rest):,}"
-        table.add_row(f"… {len(rest):,} more", total, *counts)
+        totals = [f"{sum(part[key] for part in rest):,}" for key in sizes.values()]
+        table.add_row(f"… {len(rest):,} more", *totals, *counts)
     return table
 
 
@@ -148,6 +153,11 @@ def _orders(document: dict[str, Any]) -> Table:
         shown = f"{name} ({each['interleaved']:,} parts interleaved)" if "interleaved" in each else name
         table.add_row(_cut(shown, LABEL_WIDTH), *(_figure(value, ".4g") for value in figures))
     return table
+
+
+def _short(unit: str) -> str:
+    """The name of a unit as a column's title."""
+    return unit if len(unit) <= UNIT_WIDTH else unit[: UNIT_WIDTH - 1] + "…"
 
 
 def _figure(value: float | None, form: str) -> str:

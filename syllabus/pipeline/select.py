@@ -51,6 +51,8 @@ class Selecting:
         recorded = self.options.recorded()
         read = ("objective", "trade_off", "optimizer", "epsilon", "subsets", "fraction", "budgets", "seed")
         inputs = {name: recorded[name] for name in read}
+        if self.options.weight is not None:
+            inputs["weight_power"] = self.options.weight_power
         if self.guide is not None:
             inputs["guide"] = self.guide
         return key_of("subsets", groups=self.groups, bucket=list(bucket), **inputs)

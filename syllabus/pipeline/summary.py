@@ -9,7 +9,7 @@ from rich.table import Table
 
 from syllabus.pipeline.hygiene.shown import holdout_lines
 from syllabus.pipeline.job import Outcome
-from syllabus.pipeline.weighing import spent_lines, warnings
+from syllabus.pipeline.weighing import spent_lines, unit_of, warnings
 
 
 def print_summary(console: Console, outcome: Outcome) -> None:
@@ -20,7 +20,7 @@ def print_summary(console: Console, outcome: Outcome) -> None:
     for stage in outcome.stages:
         table.add_row(stage.stage, f"{stage.reused:,}", f"{stage.new:,}", stage.unit, f"{stage.seconds:.1f}")
     console.print(table)
-    counts, unit = outcome.document["counts"], outcome.document.get("weight", {}).get("column")
+    counts, unit = outcome.document["counts"], unit_of(outcome.document)
     line = f"{counts['accepted']:,} examples in {len(outcome.document['partitions'])} partitions"
     for subset in outcome.document["subsets"]:
         line += f"; {subset['count']} subsets of {subset['budget']:,}{f' {unit}' if unit else ''}"

@@ -10,11 +10,17 @@ SHOWN_LABELS = 4
 LABEL_WIDTH = 30
 
 
+def unit_of(document: dict[str, Any]) -> str | None:
+    """Return the name of the column that budgets count, on one line; None where they count examples."""
+    return " ".join(document["weight"]["column"].split()) if "weight" in document else None
+
+
 def total_line(document: dict[str, Any]) -> str | None:
     """Return what all examples weigh; None where budgets count examples."""
-    if "weight" not in document:
+    unit = unit_of(document)
+    if unit is None:
         return None
-    unit, total = _unit(document), document["weight"]["total"]
+    total = document["weight"]["total"]
     return f"budgets count {unit}: {total:,} in all, {_mean(document):,.1f} an example"
 
 
@@ -26,7 +32,7 @@ def spent_lines(document: dict[str, Any]) -> list[str]:
     for entry in document["subsets"]:
         spent, rows = _span(entry["weights"]), _span(entry["rows"])
         lines.append(
-            f"{entry['fraction']:g}: {rows} rows spend {spent} of {entry['budget']:,} {_unit(document)};"
+            f"{entry['fraction']:g}: {rows} rows spend {spent} of {entry['budget']:,} {unit_of(document)};"
             f" {_chosen(entry):,.1f} a row"
         )
         if entry.get("empty_partitions"):
@@ -45,11 +51,11 @@ def warnings(document: dict[str, Any]) -> list[str]:
     if not light:
         return []
     shown = ", ".join(f"{share:.2f} at {fraction:g}" for fraction, share in light.items())
-    return [f"chosen rows weigh less than half the mean ({shown}): gain per cost prefers light rows"]
-
-
-def _unit(document: dict[str, Any]) -> str:
-    return " ".join(document["weight"]["column"].split())
+    power = document["options"].get("weight_power")
+    return [
+        f"chosen rows weigh less than half the mean ({shown}): gain / weight^{power:g} prefers light ones."
+        " A lower --weight-power takes fewer and heavier rows, and so does --objective facility_location"
+    ]
 
 
 def _mean(document: dict[str, Any]) -> float:

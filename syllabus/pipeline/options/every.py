@@ -65,5 +65,5 @@ class Options(Running, Hygiene, Choosing, Data, Locations):
         values = self.model_dump(mode="json", exclude=set(UNRECORDED))
         if self.weight is None:
             # Manifests whose budgets count examples, and the keys made from these, stay what they were.
-            del values["weight"]
+            del values["weight"], values["weight_power"]
         return {**values, "subsets": self.subset_count}

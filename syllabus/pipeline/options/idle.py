@@ -29,6 +29,8 @@ def idle(options: Options) -> Iterator[Idle]:
     if not searched:
         why = "neighbours=0 and no holdout: no near-duplicates are looked for"
         yield Idle("duplicate_threshold", ("neighbours", "holdout"), why)
+    if options.weight is None:
+        yield Idle("weight_power", ("weight",), "no weight: budgets count examples")
     if options.order == "none":
         yield Idle("passes", ("order",), "order='none'")
     if options.embedding is not None or options.encoder == "hashing":
@@ -50,7 +52,7 @@ def _of_subsets(options: Options) -> Iterator[Idle]:
         yield Idle("easy_fraction", ("epochs",), "no epochs: it says in how many of them subsets are used")
     if not options.subset_count:
         causes, why = _no_subsets(options)
-        for option in ("objective", "optimizer", "epsilon"):
+        for option in ("objective", "optimizer", "epsilon", "weight_power"):
             yield Idle(option, causes, why)
     elif options.optimizer == "lazy":
         yield Idle("epsilon", ("optimizer",), "optimizer='lazy'")

@@ -78,6 +78,13 @@ class Choosing(Group):
         description="Effective sample size of the probabilities, as a share of the partition, of importances"
         " without one of their own.",
     )
+    weight_power: float = Field(
+        0.5,
+        ge=0,
+        le=8,
+        description="With weights, subsets are chosen by gain / weight^POWER: 1 gives the most gain for the"
+        " budget, by light rows; 0 passes over what rows weigh.",
+    )
     budgets: Literal["proportional", "equal", "sqrt"] = Field(
         "proportional", description="How a budget is divided over the partitions."
     )
