@@ -2,6 +2,7 @@
 
     python benchmarks/sampler.py                  one million examples, a minute
     python benchmarks/sampler.py --n 10000000 --keep manifest    the manifest, two minutes' work, stays
+    python benchmarks/sampler.py --tokens         budgets count tokens, 300 an example in the mean
 
 Each case runs in a process of its own: import, open the manifest, make curriculum and sampler, take the
 first row of an epoch, then the rest of it in a plain `for`, then an epoch through a `DataLoader` whose data
@@ -22,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.manifests import Fingerprint, Manifest, ManifestWriter, allocate, budget, schema
+from syllabus.manifests.budgets import fill
 
 CLASSES = 100
 SUBSETS = 2
@@ -88,6 +90,7 @@ begun = time.perf_counter()
 for batch in batches:
     pass
 loaded = time.perf_counter()
+sampler.set_epoch(0)
 k = len(sampler)
 named = f", {kind} ids" if kind else ""
 print(f"| {name} {fraction:.0%}{named} | {imports:.2f} | {opened - imported:.3f} "
@@ -97,7 +100,7 @@ print(f"| {name} {fraction:.0%}{named} | {imports:.2f} | {opened - imported:.3f}
 """
 
 
-def write(location: Path, n: int) -> Manifest:
+def write(location: Path, n: int, tokens: bool = False) -> Manifest:
     """Write a manifest of `n` examples with gaps in their indices, an importance and one order."""
     rng = np.random.default_rng(0)
     place = np.arange(n)
@@ -105,6 +108,8 @@ def write(location: Path, n: int) -> Manifest:
     partition = rng.integers(0, CLASSES, n).astype(np.int32)
     sizes = np.bincount(partition, minlength=CLASSES)
     by_class = np.argsort(partition, kind="stable")
+    units = rng.geometric(1 / 300, n) if tokens else np.ones(n, np.int64)
+    totals = np.bincount(partition, units, minlength=CLASSES).astype(np.int64)
     rejected = np.setdiff1d(np.arange(int(index[-1]) + 1), index)
     fingerprint = Fingerprint()
     digest = np.zeros((1 << 20, 32), np.uint8)
@@ -117,21 +122,24 @@ def write(location: Path, n: int) -> Manifest:
             fingerprint.update(here, ids, labels, digest[: len(here)])
             files = pa.array(["train.parquet"]).take(pa.array(np.zeros(len(here), np.int32)))
             nulls = (pa.nulls(len(here), pa.float32()), pa.nulls(len(here), pa.int64()))
-            put(writer, schema.EXAMPLES, here, ids, labels, part, files, here, *nulls)
-        k = budget(FRACTION, n)
+            more = [units[rows]] if tokens else []
+            put(writer, schema.examples(tokens), here, ids, labels, part, files, here, *nulls, *more)
+        k = budget(FRACTION, int(totals.sum()))
+        entry = {"fraction": FRACTION, "budget": k, "count": SUBSETS}
+        more = {"rows": [], "weights": []} if tokens else {}
         for subset in range(SUBSETS):
-            picks = np.concatenate(
-                [
-                    rng.choice(mine, count, replace=False)
-                    for mine, count in zip(
-                        np.split(by_class, np.cumsum(sizes)[:-1]), allocate(k, sizes), strict=True
-                    )
-                ]
-            )
-            rank = np.concatenate([np.arange(count) for count in allocate(k, sizes)])
-            mixed = rng.permutation(k)
-            rows = picks[mixed]
-            same = (np.full(k, FRACTION), np.full(k, k), np.full(k, subset))
+            picks = []
+            shares = zip(np.split(by_class, np.cumsum(sizes)[:-1]), allocate(k, totals).tolist(), strict=True)
+            for mine, share in shares:
+                drawn = rng.permutation(mine)
+                picks.append(drawn[fill(units[drawn], share)])
+            rank = np.concatenate([np.arange(len(pick)) for pick in picks])
+            mixed = rng.permutation(len(rank))
+            rows = np.concatenate(picks)[mixed]
+            same = [np.full(len(rows), value) for value in (FRACTION, k, subset)]
+            if tokens:
+                more["rows"].append(len(rows))
+                more["weights"].append(int(units[rows].sum()))
             put(
                 writer,
                 schema.SUBSETS,
@@ -139,8 +147,8 @@ def write(location: Path, n: int) -> Manifest:
                 partition[rows],
                 rank[mixed],
                 index[rows],
-                np.zeros(k),
-                place[:k],
+                np.zeros(len(rows)),
+                place[: len(rows)],
             )
         score = np.empty(n)
         for first, last in zip(np.cumsum(sizes) - sizes, np.cumsum(sizes), strict=True):
@@ -170,9 +178,14 @@ def write(location: Path, n: int) -> Manifest:
                     "reasons": {"null_text": lost} if lost else {},
                 },
                 "partitions": [
-                    {"partition": p, "label": str(p), "examples": int(size)} for p, size in enumerate(sizes)
+                    {
+                        "partition": p, "label": str(p), "examples": int(size),
+                        **({"weight": int(totals[p])} if tokens else {}),
+                    }
+                    for p, size in enumerate(sizes)
                 ],
-                "subsets": [{"fraction": FRACTION, "budget": k, "count": SUBSETS}],
+                **({"weight": {"column": "tokens", "total": int(totals.sum())}} if tokens else {}),
+                "subsets": [{**entry, **more}],
                 "importances": {"disparity_min": {}},
                 "orders": {
                     "balance": {"discrepancy": figures, "random": figures, "curve": [], "random_curve": []}
@@ -212,12 +225,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=1_000_000)
     parser.add_argument("--keep", type=Path, help="directory of the manifest; used as it is if there")
+    parser.add_argument("--tokens", action="store_true", help="budgets in tokens, in a manifest written anew")
     parser.add_argument("--only", help="cases whose name holds this")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="syllabus-sampler-") as folder:
         location = options.keep or Path(folder)
         if not (location / "manifest.json").exists():
-            write(location, options.n)
+            write(location, options.n, options.tokens)
         print(
             "| schedule | import, s | open, s | first row, s | next epoch's, s | rows a second, M "
             "| with the start, M | DataLoader, M | memory, MB |\n|---|---|---|---|---|---|---|---|---|",
