@@ -10,11 +10,14 @@ import datasets
 import numpy as np
 import torch
 from small_manifest import write_small_manifest
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 
 from syllabus.manifests import Manifest
 from syllabus.trainer import Curriculum, ManifestSampler
 
 N, FRACTION, EPOCHS, BATCH = 190, 0.2, 3, 8  # 38 examples an epoch: four batches of 8 and one of 6
+STOP = 7  # steps of a run that another number of processes goes on with: in mid-epoch
 STRANGER = 10_000
 
 # The examples import what they share by its name, as scripts do.
@@ -58,6 +61,35 @@ class Probe(torch.nn.Module):
         assert (tokens[:, 0] % 2 == labels).all()
         self.seen.append(tokens[:, 0].tolist())
         return {"loss": (self.weight**2).mean(), "logits": labels}
+
+
+def keep_going(
+    manifest: Manifest,
+    dataset: datasets.Dataset,
+    model: Probe,
+    state: dict[str, Any],
+    stop: int | None = None,
+) -> dict[str, Any]:
+    """Train from `state` (empty: from the beginning) for `stop` steps of one global batch; return the state.
+
+    On the ranks of `torch.distributed` under DDP where it runs, with a worker that fetches ahead.
+    """
+    sampler = ManifestSampler(Curriculum(manifest, FRACTION, EPOCHS, seed=0), ids=dataset["id"])
+    if state:
+        sampler.load_state_dict(state)
+    rows = dataset.select_columns(["tokens", "labels"]).with_format("torch")
+    loader = DataLoader(rows, batch_size=BATCH // sampler.num_replicas, sampler=sampler, num_workers=1)
+    wrapped = DistributedDataParallel(model) if torch.distributed.is_initialized() else model
+    used, steps = sampler.state_dict()["global_examples"], 0
+    for epoch in range(sampler.epoch, EPOCHS):
+        sampler.set_epoch(epoch)
+        for batch in loader:
+            wrapped(**batch)["loss"].backward()
+            used, steps = used + BATCH, steps + 1
+            if steps == stop:
+                return sampler.state_dict(used)
+        used = 0
+    return sampler.state_dict(used)
 
 
 def orders(manifest: Manifest, epochs: int = EPOCHS, fraction: float = FRACTION) -> list[list[int]]:

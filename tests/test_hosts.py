@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import itertools
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
 import torch
-from host_data import BATCH, EPOCHS, FRACTION, N, Probe, batches, changed, manifest_in, orders, plain
+from host_data import (
+    BATCH,
+    EPOCHS,
+    FRACTION,
+    N,
+    Probe,
+    batches,
+    changed,
+    manifest_in,
+    orders,
+    plain,
+    tokenise,
+)
 from torch.utils.data import DataLoader, Sampler
 
 from syllabus.trainer import Curriculum, ManifestSampler, TrainerError
@@ -53,12 +66,18 @@ def test_rows_that_the_manifest_does_not_know_are_never_drawn(manifest, dataset)
         assert not strangers & set(one)
 
 
-def test_examples_that_a_filter_took_are_an_error(manifest):
+@pytest.mark.parametrize("host", ["dataloader", "accelerate", "trainer"])
+def test_examples_that_a_filter_took_are_an_error_before_any_step(manifest, host, tmp_path):
+    train = import_module(f"with_{host}").train
     filtered = plain(manifest).shuffle(seed=3).filter(lambda row: int(row["text"].split()[0]) % 50)
-    with pytest.raises(
-        TrainerError, match=rf"of {N} in the manifest, 4 in no row: 'example-00000', 'example"
-    ):
-        sampler(manifest, ids=filtered["id"])
+    model = Probe()
+    with pytest.raises(TrainerError) as caught:
+        train(manifest, filtered.map(tokenise, remove_columns=["text"]), model, tmp_path / "run")
+    assert str(caught.value) == (
+        f"ids: of {N} in the manifest, 4 in no row: 'example-00000', 'example-00050', 'example-00100';"
+        " the data set has 205 rows"
+    )
+    assert not model.seen
 
 
 @pytest.mark.parametrize("kind", [None, "arrow", "numpy", "pandas"])

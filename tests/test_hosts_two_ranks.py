@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from host_data import BATCH, batches, local, manifest_in, orders
+from host_data import BATCH, STOP, Probe, batches, changed, keep_going, local, manifest_in, orders
 
 HERE = Path(__file__).parent
 
@@ -20,10 +20,12 @@ def epochs(tmp_path_factory) -> list[list[int]]:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory):
-    """By host: what each of the two ranks was trained on, in batches."""
+def output(tmp_path_factory) -> Path:
+    """What the two ranks wrote: what each was trained on, in batches, and states."""
     folder, output = tmp_path_factory.mktemp("manifest"), tmp_path_factory.mktemp("seen")
-    manifest_in(folder)
+    manifest = manifest_in(folder)
+    alone = keep_going(manifest, changed(manifest), Probe(), {}, stop=STOP)
+    (output / "state-of-one.json").write_text(json.dumps(alone))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*launch, HERE / "two_ranks.py", folder, output],
@@ -31,6 +33,12 @@ def seen(tmp_path_factory):
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
+    return output
+
+
+@pytest.fixture(scope="module")
+def seen(output):
+    """By host: what each of the two ranks was trained on, in batches."""
 
     def ranks(host: str) -> list[list[list[int]]]:
         return [json.loads((output / f"{host}-{rank}.json").read_text()) for rank in range(2)]
@@ -42,6 +50,22 @@ def seen(tmp_path_factory):
 def test_where_the_sampler_deals_each_rank_has_every_other_example(seen, epochs, host):
     for rank, mine in enumerate(seen(host)):
         assert mine == [batch for order in epochs for batch in batches(local(order, rank, 2))]
+
+
+def test_a_run_under_ddp_goes_on_in_mid_epoch_on_one_process_and_back(seen, output, epochs, tmp_path):
+    steps = [sorted(batch) for order in epochs for batch in batches(order)]
+    assert STOP % len(batches(epochs[0]))
+
+    def together(host: str) -> list[list[int]]:
+        return [sorted(one + other) for one, other in zip(*seen(host), strict=True)]
+
+    assert together("stopped") == steps[:STOP]
+    states = [json.loads((output / f"state-{rank}.json").read_text()) for rank in range(2)]
+    assert states[0] == states[1] == json.loads((output / "state-of-one.json").read_text())
+    manifest, model = manifest_in(tmp_path), Probe()
+    keep_going(manifest, changed(manifest), model, states[1])
+    assert list(map(sorted, model.seen)) == steps[STOP:]
+    assert together("resumed") == steps[STOP:]
 
 
 @pytest.mark.parametrize("host", ["accelerate", "trainer"])

@@ -1,6 +1,7 @@
 """Trains under one host on two real processes and writes what each saw: python -m torch.distributed.run …
 
-two_ranks.py MANIFEST OUTPUT    writes OUTPUT/HOST-RANK.json, a list of batches of numbers
+two_ranks.py MANIFEST OUTPUT    writes OUTPUT/HOST-RANK.json, a list of batches of numbers; also goes on from
+                                OUTPUT/state-of-one.json, and leaves such states of its own
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 
 import torch
-from host_data import EPOCHS, Probe, changed
+from host_data import EPOCHS, STOP, Probe, changed, keep_going
 
 from syllabus.manifests import Manifest
 
@@ -33,6 +34,15 @@ def main(manifest: Manifest, output: Path) -> None:
     model = Probe()
     with_dataloader.train(manifest, dataset, model, EPOCHS, workers=1)
     keep("dataloader", model)
+
+    model = Probe()
+    state = keep_going(manifest, dataset, model, {}, stop=STOP)
+    keep("stopped", model)
+    (output / f"state-{rank}.json").write_text(json.dumps(state))
+
+    model = Probe()
+    keep_going(manifest, dataset, model, json.loads((output / "state-of-one.json").read_text()))
+    keep("resumed", model)
 
     model = Probe()
     for stop in (2, 2, None):
