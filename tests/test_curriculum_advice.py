@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from curricula import EPOCHS, manifest, quiet
 
 from syllabus.manifests import Manifest, allocate
+from syllabus.selectors import importances, inclusion_probabilities
 from syllabus.trainer import Curriculum, ManifestSampler, TrainerError, auto
 
 
@@ -231,6 +233,44 @@ def test_what_is_measured_to_harm_is_one_line_with_the_figure(said, schedule, op
 )
 def test_what_is_not_harmful_is_not_warned_of(said, schedule, options):
     assert warned(told(**said), schedule=schedule, **{"fraction": 0.1, "epochs": 12, **options}) == []
+
+
+def drawing(ess: float, fraction: float = 0.1) -> Manifest:
+    """A manifest whose draws by any importance have this effective sample size."""
+    one = told()
+    for entry in one.description["importances"].values():
+        entry["inclusion_ess"] = [{"fraction": 0.01, "mean": 0.01}, {"fraction": fraction, "mean": ess}]
+    return one
+
+
+@pytest.mark.parametrize("schedule", ["coverage", "milo", "radius"])
+def test_draws_that_have_a_core_in_common_are_told_with_their_overlap(schedule):
+    # The smaller fraction's are not asked for, those of the next larger one are.
+    for fraction in (0.1, 0.05):
+        (line,) = warned(drawing(0.14), fraction, 12, schedule)
+        name = {"coverage": "facility_location", "milo": "disparity_min"}.get(schedule, schedule)
+        assert line == (
+            f"importance {name!r}: draws of 0.1 have an effective sample size of 0.14, below 0.25: 71% of an"
+            " epoch is in any other too (10% of a random one), a core of examples again and again; prepare"
+            " the importance with a larger ess"
+        )
+    assert warned(drawing(0.25), 0.1, 12, schedule) == []
+    assert (
+        warned(drawing(0.14, fraction=0.05), 0.1, 12, schedule) == []
+    )  # nothing is known of so large a draw
+    assert warned(drawing(0.14), 0.1, 1, schedule) == []
+    assert warned(drawing(0.14), 0.1, 12, "redraw") == []
+
+
+def test_two_draws_share_the_fraction_over_their_effective_sample_size():
+    rng = np.random.default_rng(0)
+    n, k = 4_000, 400
+    p = importances.tempered_probabilities(rng.normal(size=n), 0.1)
+    ess = importances.effective_sample_size(inclusion_probabilities(p, k) / k)
+    draws = [np.argsort(np.log(p) + rng.gumbel(size=n))[-k:] for _ in range(20)]
+    shared = [len(np.intersect1d(one, other)) / k for one, other in itertools.pairwise(draws)]
+    assert abs(np.mean(shared) - k / n / ess) < 0.02
+    assert k / n / ess > 0.3
 
 
 def test_one_subset_for_all_easy_epochs_is_called_fixed():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ALIKE = 0.5  # Jaccard index of two subsets
 HARD = 0.75  # effective sample size, as a share
+CORE = 0.25  # that of draws; below, a quarter of the examples that redraw shows are not seen
 FIXED = "a fixed subset costs 4.6 to 17.6 points"
 
 
@@ -43,7 +44,7 @@ def _cautions(curriculum: Curriculum) -> list[str]:
     if curriculum.subset_of(0) is not None:
         found += _of_subsets(curriculum)
     if curriculum.importance:
-        found += _of_importance(curriculum)
+        found += _of_draws(curriculum) + _of_importance(curriculum)
     return found
 
 
@@ -68,6 +69,26 @@ def _of_subsets(curriculum: Curriculum) -> list[str]:
             " (graph cut) points"
         )
     return found
+
+
+def _of_draws(curriculum: Curriculum) -> list[str]:
+    first, epochs, name = curriculum.easy_epochs, curriculum.epochs, curriculum.importance
+    weighted = {"coverage": first, "milo": epochs - first}.get(curriculum.schedule, epochs)
+    stored = curriculum.manifest.description["importances"][name].get("inclusion_ess", [])
+    # The larger a draw, the more even: that of the next larger fraction is at least this one's.
+    known = [each for each in stored if each["fraction"] >= curriculum.fraction - 1e-9]
+    if weighted <= curriculum.refresh_every or not known:
+        return []
+    nearest = min(known, key=lambda each: each["fraction"])
+    fraction, ess = nearest["fraction"], nearest["mean"]
+    if ess >= CORE:
+        return []
+    # Two draws share the sum of squares of the probabilities to be in one: the fraction over its ESS.
+    return [
+        f"importance {name!r}: draws of {fraction:g} have an effective sample size of {ess:.2g}, below"
+        f" {CORE}: {min(fraction / ess, 1):.0%} of an epoch is in any other too ({fraction:.0%} of a random"
+        " one), a core of examples again and again; prepare the importance with a larger ess"
+    ]
 
 
 def _of_importance(curriculum: Curriculum) -> list[str]:
