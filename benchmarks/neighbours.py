@@ -1,6 +1,7 @@
 """Time and recall of the search for neighbours, exact and by lists, on clustered vectors.
 
-    python benchmarks/neighbours.py [--rows 60000 250000] [--dimension 384] [--workers 1]
+    python benchmarks/neighbours.py [--rows 60000 250000] [--dimension 384] [--method exact]
+    python benchmarks/neighbours.py --rows 60000 --faiss       # and faiss on all pairs, one thread
 
 The data are 500 clusters of unequal size whose spread is that of text embeddings: the mean cosine of a row
 and its tenth neighbour is about .7. A hundredth of the rows are jittered copies.
@@ -14,12 +15,15 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 
 from syllabus.pipeline import Options
+from syllabus.pipeline.hygiene import stage as hygiene
 from syllabus.pipeline.job import prepare
 
 
@@ -46,12 +50,28 @@ def _schema(dimension: int) -> pa.Schema:
     return pa.schema([("vector", pa.list_(pa.float32(), dimension)), ("label", pa.int64())])
 
 
+def faiss_seconds(path: Path, k: int) -> float:
+    """Seconds of faiss for the k + 1 nearest of every row, itself among them; it joins no duplicates."""
+    column = pq.read_table(path, columns=["vector"]).column("vector").combine_chunks()
+    vectors = column.flatten().to_numpy().reshape(len(column), -1).copy()
+    faiss.normalize_L2(vectors)
+    start = time.perf_counter()
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    index.search(vectors, k + 1)
+    return time.perf_counter() - start
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, nargs="+", default=[60_000, 250_000])
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--method", choices=["exact", "lists"], help="in place of what suits the rows")
+    parser.add_argument("--faiss", action="store_true")
     given = parser.parse_args()
+    if given.method:
+        hygiene.EXACT_ROWS = {"exact": 10**9, "lists": 0}[given.method]
     print("rows       method  lists  probes  recall   seconds")
     for rows in given.rows:
         with tempfile.TemporaryDirectory() as folder:
@@ -75,8 +95,13 @@ def main() -> None:
             lists, probes = found.get("lists", "-"), found.get("probes", "-")
             print(
                 f"{rows:<10} {found['method']:<7} {lists!s:>5}  {probes!s:>6}  {found['recall']:.4f}"
-                f"  {stage.seconds:8.1f}  (the whole job {whole:.1f})"
+                f"  {stage.seconds:8.1f}  (the whole job {whole:.1f})",
+                flush=True,
             )
+            if given.faiss:
+                with threadpool_limits(1):
+                    seconds = faiss_seconds(Path(folder) / "s.parquet", found["k"])
+                print(f"{rows:<10} faiss IndexFlatIP, {found['k']} + 1 nearest   {seconds:20.1f}", flush=True)
 
 
 if __name__ == "__main__":

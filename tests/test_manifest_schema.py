@@ -17,6 +17,8 @@ VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 # Options are those of the version that wrote them.
 OPEN = {"options"}
 
+NAMES = ("guided", "clusters", "weighted")
+
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory):
@@ -38,18 +40,19 @@ def documents(tmp_path_factory):
     rows = pq.read_table(folder / "s" / "a.parquet")
     pq.write_table(rows.append_column("tokens", pa.array(range(1, 301))), folder / "tokens.parquet")
     run(folder / "tokens.parquet", folder / "weighted", weight="tokens", subsets=2, neighbours=0)
-    return {name: document(folder / name) for name in ("guided", "clusters", "weighted")}
+    return {name: document(folder / name) for name in NAMES}
 
 
 def test_the_manifests_are_valid(documents):
     for made in documents.values():
         VALIDATOR.validate(made)
-    guided, clusters = documents["guided"], documents["clusters"]
+    guided, clusters, weighted = (documents[name] for name in NAMES)
     assert guided["orders"]["herding"]["interleaved"] > 1
     assert all(subset["interleaved"] for subset in guided["subsets"][1:])
     assert guided["holdout"]["pairs"]
     assert clusters["subsets"][0]["jaccard"] is None
     assert clusters["neighbours"]["method"] == "ivf"
+    assert weighted["weight"]["column"] == "tokens"
     assert clusters["counts"]["reasons"] == {"NaN vector": 1}
 
 
@@ -86,7 +89,7 @@ def places(value, path=()):
             yield from places(inner, (*path, key))
 
 
-@pytest.mark.parametrize("name", ["guided", "clusters"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_wrong_type_anywhere_is_found(documents, name):
     checked = 0
     for path in places(documents[name]):

@@ -20,7 +20,7 @@ from syllabus.selectors.joins import Joins
 from syllabus.selectors.neighbours import Nearest
 
 EXACT_ROWS = 100_000
-"""Above it coarse lists: an exact search costs a core a minute at 100,000 × 384, four at 200,000."""
+"""Above it coarse lists: on a core all pairs of 100,000 × 384 take 72 s to their 38, of 200,000 290 to 50."""
 LEAST_RECALL = 0.95
 
 
