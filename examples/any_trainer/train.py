@@ -30,14 +30,14 @@ def main() -> None:
     options = arguments()
     found = read_manifest(options.manifest, options.fraction, options.importance)
     vectorizer = HashingVectorizer(n_features=1 << 16, ngram_range=(1, 2), alternate_sign=False)
-    train, test = (pq.read_table(path, columns=[options.text, options.label]) for path in options.tables)
+    train, test = (
+        pq.read_table(path, columns=[options.text, options.label]) for path in (options.train, options.test)
+    )
     x, y = vectorizer.transform(train[options.text].to_pylist()), train[options.label].to_numpy()
     x_test, y_test = vectorizer.transform(test[options.text].to_pylist()), test[options.label].to_numpy()
     # `index` numbers the rows of the source, rejected ones included: with one file it is the row itself.
     if len(y) != found["source_rows"]:
-        raise SystemExit(
-            f"{options.tables[0]} has {len(y)} rows, the manifest's source {found['source_rows']}"
-        )
+        raise SystemExit(f"{options.train} has {len(y)} rows, the manifest's source {found['source_rows']}")
     print(
         f"{found['subset'].size:,} of {found['examples'].size:,} examples an epoch, {options.epochs} epochs"
     )
@@ -102,12 +102,20 @@ def batches(indices: np.ndarray) -> Iterator[np.ndarray]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("manifest", type=Path)
-    parser.add_argument("tables", type=Path, nargs=2, metavar=("TRAIN", "TEST"), help="Parquet files")
-    parser.add_argument("--text", default="text", help="column")
-    parser.add_argument("--label", default="label", help="column")
-    parser.add_argument("--fraction", type=float, default=0.1)
-    parser.add_argument("--importance", default="radius")
+    parser.add_argument("manifest", type=Path, help="its directory")
+    parser.add_argument(
+        "train", type=Path, help="Parquet file: the manifest's source, with a text and a label"
+    )
+    parser.add_argument("test", type=Path, help="another file like it")
+    parser.add_argument("--text", default="text", help="column of the text")
+    parser.add_argument("--label", default="label", help="column of the class")
+    parser.add_argument(
+        "--fraction",
+        type=float,
+        default=0.1,
+        help="of the data in an epoch; one that the manifest has subsets of",
+    )
+    parser.add_argument("--importance", default="radius", help="one that the manifest stores")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()

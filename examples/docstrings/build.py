@@ -9,6 +9,7 @@ come from different modules, and no text occurs twice: inherited and copied docs
 
 from __future__ import annotations
 
+import argparse
 import ast
 import hashlib
 import importlib.util
@@ -54,6 +55,7 @@ class Row(NamedTuple):
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.split("\n")[0]).parse_args()
     started, rows = time.perf_counter(), []
     libraries = [*LIBRARIES, STANDARD]
     for done, library in enumerate(libraries, start=1):

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import subprocess
@@ -20,6 +21,7 @@ MANIFEST = HERE.parents[1] / "runs" / "docstrings" / "manifest"
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__.split("\n")[0]).parse_args()
     data = HERE / "data"
     if not all((data / f"{name}.parquet").exists() for name in ("train", "test")):
         step("collecting the docstrings of the installed libraries", HERE / "build.py")

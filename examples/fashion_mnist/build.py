@@ -4,6 +4,7 @@ apt-get install dataset-fashion-mnist      # Debian's package of the data set
 python examples/fashion_mnist/build.py [COUNT]
 """
 
+import argparse
 import gzip
 import sys
 from pathlib import Path
@@ -24,7 +25,9 @@ def idx(path: Path) -> np.ndarray:
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("count", type=int, nargs="?", default=10_000, help="images, 10,000 by default")
+    count = parser.parse_args().count
     if not PACKAGED.is_dir():
         sys.exit(f"{PACKAGED} is not there: apt-get install dataset-fashion-mnist")
     images = idx(PACKAGED / "train-images-idx3-ubyte.gz")[:count]

@@ -12,6 +12,7 @@ there are none.)
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def train(
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.split("\n")[0]).parse_args()
     manifest, dataset = prepared(), tokenised()
     torch.manual_seed(0)
     model = Classifier()

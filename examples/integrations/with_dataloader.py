@@ -10,6 +10,7 @@ everything.
 
 from __future__ import annotations
 
+import argparse
 import os
 
 import datasets
@@ -40,6 +41,7 @@ def train(
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.split("\n")[0]).parse_args()
     manifest = prepared()
     if "RANK" in os.environ:  # torchrun's
         torch.distributed.init_process_group("gloo")

@@ -10,6 +10,7 @@ all the same.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import datasets
@@ -56,6 +57,7 @@ def train(
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.split("\n")[0]).parse_args()
     manifest, dataset, checkpoint = prepared(), tokenised(), DATA / "checkpoint.pt"
     accuracies = []
     for stops in ([None], [30, 41, None]):

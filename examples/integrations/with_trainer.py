@@ -11,6 +11,7 @@ accumulation).
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def train(
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.split("\n")[0]).parse_args()
     manifest, dataset = prepared(), tokenised()
     torch.manual_seed(0)
     model = Classifier()
