@@ -37,7 +37,8 @@ def source(tmp_path_factory) -> Path:
         texts[number] = None
         texts[number + 100] = None
         ids[number + 200] = ids[number + 300] = "00-00000"
-        table = pa.table({"key": ids, "text": texts, "kind": [f"kind {label}" for label in labels]})
+        kinds, tokens = [f"kind {label}" for label in labels], random.integers(1, 500, FILE_ROWS)
+        table = pa.table({"key": ids, "text": texts, "kind": kinds, "tokens": tokens})
         pq.write_table(table, directory / f"part-{number:02d}.parquet", row_group_size=500)
     return directory
 
@@ -76,6 +77,21 @@ def test_the_embedded_runner_makes_a_manifest_with_every_table(expected):
 def test_the_same_bytes_on_prism(prepare, expected, prism):
     options = ["--runner", "PrismRunner", "--", f"--prism_location={prism}", "--environment_type=LOOPBACK"]
     assert prepare("prism", *options) == expected
+
+
+@pytest.fixture(scope="module")
+def weighed(prepare) -> dict[str, str]:
+    """The same with budgets in tokens."""
+    return prepare("weighed", "--weight", "tokens")
+
+
+def test_weights_travel_to_the_workers_of_prism(prepare, weighed, expected, prism):
+    options = ["--runner", "PrismRunner", "--", f"--prism_location={prism}", "--environment_type=LOOPBACK"]
+    assert prepare("weighed-prism", "--weight", "tokens", *options) == weighed != expected
+
+
+def test_weights_travel_to_a_flink_cluster(prepare, weighed, flink):
+    assert prepare("weighed-flink", "--weight", "tokens", *_on(flink), *PROCESS_WORKERS) == weighed
 
 
 def test_the_same_bytes_on_a_flink_cluster(prepare, expected, flink):
