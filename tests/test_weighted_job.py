@@ -14,7 +14,9 @@ from jobs import run
 from syllabus.manifests import Manifest, allocate, budget, export, validate
 from syllabus.pipeline import JobError, Options, UserError
 from syllabus.pipeline.choosing import bucket_budgets
+from syllabus.pipeline.orders import Ordering
 from syllabus.pipeline.regrouped import Reference, read_references, read_weights, references
+from syllabus.pipeline.select import Selecting
 from syllabus.pipeline.verification import source_problems
 from syllabus.pipeline.work import Work
 from syllabus.selectors import GraphCut, explore_within, maximize_within, random_value_within
@@ -37,8 +39,10 @@ def weights() -> np.ndarray:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory, weights: np.ndarray) -> Path:
     folder = tmp_path_factory.mktemp("weighted")
-    write_embeddings(folder / "a.parquet", ROWS, seed=5, dimension=12)
-    add_weights(folder / "a.parquet", weights)
+    for number, part in enumerate(np.split(weights, 3)):
+        path = folder / f"{number}.parquet"
+        write_embeddings(path, len(part), seed=5 + number, dimension=12)
+        add_weights(path, part)
     return folder
 
 
@@ -119,7 +123,7 @@ def test_a_bucket_holds_what_the_selectors_choose(source: Path, weights: np.ndar
     """One bucket a class: the picks, their gains and the figures are those of the selectors with costs."""
     run(source, tmp_path / "m", **{**SIZES, "fraction": 0.1}, seed=3)
     rows, described = table(tmp_path / "m", "subsets").to_pandas(), document(tmp_path / "m")
-    vectors = np.stack(table(source, "a.parquet").column("vector").to_numpy())
+    vectors = np.stack(table(source, "").column("vector").to_numpy())
     norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     unit = (vectors / norms[:, None]).astype(np.float32)
     partition = table(tmp_path / "m", "examples").column("partition").to_numpy()
@@ -165,7 +169,7 @@ def test_equal_weights_choose_what_examples_would(tmp_path: Path, options: dict[
 
 @pytest.mark.parametrize(
     "options",
-    [{"workers": 2}, {"memory_per_worker": 0.0005}],
+    [{"workers": 2}, {"memory_per_worker": 4e-5}],
     ids=["two workers", "many small groups"],
 )
 def test_the_same_bytes_however_it_runs(
@@ -177,9 +181,11 @@ def test_the_same_bytes_however_it_runs(
 
 def test_subsets_too_large_for_a_worker_are_interleaved(source: Path, manifest: Path, tmp_path: Path) -> None:
     """How many rows a subset has is known once it is chosen: whether it is ordered in parts, too."""
-    rows = max(document(manifest)["subsets"][0]["rows"])
-    run(source, tmp_path / "m", **SIZES, bucket_size=80, memory_per_worker=(rows + 1) * 48 / 1e9)
+    # More than 0.3 of the examples would be; of the units it is more rows.
+    most = budget(0.3, ROWS) + 5
+    run(source, tmp_path / "m", **SIZES, bucket_size=80, memory_per_worker=(most + 0.5) * 48 / 1e9)
     described = document(tmp_path / "m")["subsets"]
+    assert [max(entry["rows"]) > most for entry in described] == [False, True]
     assert ["interleaved" in entry for entry in described] == [False, True]
     assert validate(str(tmp_path / "m")).problems == []
     for name in ("index", "rank", "gain"):
@@ -187,6 +193,19 @@ def test_subsets_too_large_for_a_worker_are_interleaved(source: Path, manifest: 
             sorted(table(at, "subsets").column(name).to_pylist()) for at in (tmp_path / "m", manifest)
         )
         assert ours == theirs
+
+
+def test_an_order_in_parts_is_not_taken_for_a_whole_one() -> None:
+    """A subset of 60 of 600 examples fits where 100 do; one of a tenth of the units may not."""
+
+    def key(weight: str | None, vectors: int) -> str:
+        given = {"source": "/s", "output": "/m", "embedding": "v", "label": "l", "weight": weight}
+        options = Options(**given, memory_per_worker=vectors * 48 / 1e9)
+        return Ordering(Selecting(options, "groups"), 600, 12).subset_key(0, 0)
+
+    assert key(None, 101) == key(None, 700)
+    assert key("words", 101) != key("words", 700)
+    assert key("words", 701) == key("words", 800)
 
 
 def test_what_a_rerun_reuses(tmp_path: Path) -> None:

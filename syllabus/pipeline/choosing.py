@@ -77,7 +77,7 @@ def choose(
     quality: dict[str, Any] = {}
     for number, fraction in enumerate(options.fraction):
         share = bucket_budgets(units, fraction, options.budgets)[bucket]
-        if share < (1 if costs is None else costs.min()):
+        if share == 0:
             continue
         keys = (options.seed, number, *bucket)
         if costs is None:
