@@ -35,6 +35,26 @@ def test_integer_ids_stand_for_their_text(tmp_path):
     assert (np.sort(numbers)[list(one)] == numbers).all()
 
 
+def test_text_of_digits_and_dictionaries_of_texts_are_texts(tmp_path):
+    names = [f"{number:03d}" for number in range(61)]
+    small = write_small_manifest(tmp_path, n=61, ids=names)
+    mixed = np.random.default_rng(0).permutation(61)
+    coded = pa.array(names).take(pa.array(mixed)).dictionary_encode()
+    np.testing.assert_array_equal(mixed[rows_of(small, coded)], np.arange(61))
+    with pytest.raises(TrainerError, match="61 in no row: '000', '001', '002'"):
+        rows_of(small, mixed)
+    with pytest.raises(ManifestError, match="1 of 2 are null"):
+        small.lookup(pa.DictionaryArray.from_arrays([0, 1], ["007", None]))
+
+
+@pytest.mark.parametrize("ids", ["12", b"12", {"1", "2"}])
+def test_what_has_no_rows_is_not_taken_for_ids(ids):
+    with pytest.raises(
+        ManifestError, match=f"ids: are a {type(ids).__name__}; give a sequence, one id a row"
+    ):
+        manifest().lookup(ids)
+
+
 @pytest.mark.parametrize("known_hashes", [1, 7, 2**63])
 @pytest.mark.parametrize("piece", [5, 1_000])
 def test_ids_whose_hashes_meet_and_ids_in_many_pieces_are_found_too(known_hashes, piece, monkeypatch):

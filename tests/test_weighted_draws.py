@@ -40,6 +40,17 @@ def test_those_of_smallest_key_make_the_share(weighs, share):
     assert len(strata.smallest(keys, strata.sizes)) == 3701
 
 
+def test_shares_near_the_largest_weights_are_drawn_too():
+    rng = np.random.default_rng(3)
+    units = rng.integers(1 << 40, 1 << 41, 4000)
+    keys, strata = rng.random(4000), Strata(np.arange(4000), starts_of(np.array([4000])), units)
+    share = int(strata.sizes[0]) * 9 // 10
+    assert 4000 * share > np.iinfo(np.int64).max
+    order = np.argsort(keys)
+    expected = order[np.cumsum(units[order]) - units[order] / 2 < share]
+    assert sorted(strata.smallest(keys, np.array([share]))) == sorted(expected)
+
+
 @pytest.mark.parametrize("factor", [1, 9])
 def test_members_are_found_in_dense_and_sparse_indices(factor):
     lengths = np.random.default_rng(1).integers(1, 50, 40)

@@ -26,14 +26,19 @@ def as_arrow(ids: Any) -> pa.ChunkedArray:
     """Return ids of any array-like as an Arrow array of strings or integers, copied only where they must be.
 
     Raises:
-      ManifestError: if they are neither strings nor integers, or some are null.
+      ManifestError: if they are neither strings nor integers, if some are null, or if they are one text,
+        whose letters would be taken for ids, or a set, which has no rows.
     """
+    if isinstance(ids, (str, bytes, set, frozenset)):
+        raise ManifestError(f"ids: are a {type(ids).__name__}; give a sequence, one id a row")
     try:
         plain = _plain(ids)
         array = plain if isinstance(plain, (pa.Array, pa.ChunkedArray)) else pa.array(plain)
     except (pa.ArrowException, TypeError) as error:
         raise ManifestError(f"ids: {str(error).splitlines()[0]}") from None
     chunked = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+    if pa.types.is_dictionary(chunked.type):
+        chunked = chunked.cast(chunked.type.value_type)
     kind = chunked.type
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     if not (is_text or pa.types.is_integer(kind) or len(chunked) == 0):

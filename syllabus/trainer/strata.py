@@ -81,7 +81,8 @@ class Strata:
     def _in_front(keys: np.ndarray, units: np.ndarray, share: int, size: int) -> np.ndarray:
         """Return the places, by key, of members whose middle lies in the first `share` of `size` units."""
         # So many are enough, or else all are sorted: where those of small key weigh little.
-        guess = len(keys) * share // size * 9 // 8 + 64
+        # In floats: the product of two numbers of this size overflows.
+        guess = int(len(keys) * (share / size) * 1.125) + 64
         places = np.arange(len(keys))
         if guess < len(keys):
             front = np.argpartition(keys, guess - 1)[:guess]
