@@ -75,8 +75,8 @@ def explore_within(
       seed: a whole number or a tuple of them, for example (seed, partition, bucket).
       epsilon: in (0, 1); each pick looks at ⌊n/k · ln(1/ε)⌋ rows, k = limit / mean cost, of facility location
         at half as many again.
-      power: >= 0; 1 is gain per cost, 0 plain gain, where costs do no more than limit. Gains differ less than
-        costs as a rule, so that any power above 0 picks the cheapest rows; of texts that cost tokens take 0.
+      power: >= 0; 1 is gain per cost, 0 plain gain, where costs do no more than limit. Gains of graph cut
+        differ less than costs as a rule: then any power above 0 picks the cheapest rows.
 
     Returns:
       The selections; `upper_bound`, the same in all, bounds f of every set within the limit.
