@@ -48,8 +48,8 @@ def main() -> None:
     texts = [train.Texts(train.DATA / f"{name}.parquet", classes) for name in ("train", "test")]
     words = [len(text.split()) for text in rows["text"].to_pylist()]
     print(f"{len(words):,} texts of {np.mean(words):.1f} words, median {np.median(words):.0f}")
-    print("| fraction | subsets by | power | rows | words a row | gain | overlap | test accuracy |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| fraction | subsets by | power | rows | words a row | overlap | test accuracy |")
+    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "train.parquet"
         pq.write_table(rows.append_column("words", pa.array(words)), source)
@@ -61,7 +61,7 @@ def main() -> None:
                     show(fraction, objective, power, manifest.description["subsets"][0], accuracies)
             for schedule in ("redraw", "fresh"):
                 accuracies = accuracy(manifest, *texts, classes, schedule, arguments.seeds)
-                print(f"| {fraction:g} | chance, {schedule} | – | – | – | – | – | {figures(accuracies)} |")
+                print(f"| {fraction:g} | chance, {schedule} | – | – | – | – | {figures(accuracies)} |")
 
 
 def prepared(source: Path, fraction: float, objective: str, power: float) -> Manifest:
@@ -106,9 +106,8 @@ def accuracy(
 
 def show(fraction: float, objective: str, power: float, entry: dict, accuracies: list[float]) -> None:
     rows, weight = np.mean(entry["rows"]), sum(entry["weights"]) / sum(entry["rows"])
-    gain = entry["normalised_gain"]["mean"]
     print(
-        f"| {fraction:g} | {objective} | {power:g} | {rows:,.0f} | {weight:.1f} | {gain:.3f} |"
+        f"| {fraction:g} | {objective} | {power:g} | {rows:,.0f} | {weight:.1f} |"
         f" {entry['jaccard']:.2f} | {figures(accuracies)} |",
         flush=True,
     )

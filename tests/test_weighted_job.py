@@ -19,7 +19,14 @@ from syllabus.pipeline.regrouped import Reference, read_references, read_weights
 from syllabus.pipeline.select import Selecting
 from syllabus.pipeline.verification import source_problems
 from syllabus.pipeline.work import Work
-from syllabus.selectors import GraphCut, explore_within, maximize_within, random_value_within
+from syllabus.selectors import (
+    GraphCut,
+    explore_within,
+    maximize,
+    maximize_within,
+    random_value,
+    random_value_within,
+)
 
 SIZES = {"weight": "words", "fraction": (0.05, 0.3), "subsets": 2, "neighbours": 0, "importance": "radius"}
 ROWS = 600
@@ -129,18 +136,26 @@ def test_a_bucket_holds_what_the_selectors_choose(source: Path, weights: np.ndar
     partition = table(tmp_path / "m", "examples").column("partition").to_numpy()
     shares = allocate(budget(0.1, int(weights.sum())), np.bincount(partition, weights).astype(int))
     greedy = random = 0.0
+    own, best, chance = np.zeros(2), np.zeros(2), np.zeros(2)
     for number, share in enumerate(shares):
         index = np.flatnonzero(partition == number)
         function, costs = GraphCut(unit[index], trade_off=0.4), weights[index]
-        expected = explore_within(function, costs, int(share), 2, seed=(3, 0, number, 0), power=0.5)
+        expected = explore_within(function, costs, int(share), 2, seed=(3, 0, number, 0), power=0)
         for subset, selection in enumerate(expected):
             mine = rows[(rows.partition == number) & (rows.subset == subset)].sort_values("rank")
             assert mine["index"].tolist() == index[selection.indices].tolist()
             assert mine.gain.tolist() == selection.gains.tolist()
+            own[subset] += selection.objective
+            best[subset] += maximize(function, len(mine)).objective
+            chance[subset] += random_value(function, len(mine), draws=20, seed=(3, 0, number, 0))
         greedy += maximize_within(function, costs, int(share)).objective
         random += random_value_within(function, costs, int(share), draws=20, seed=(3, 0, number, 0))
     assert described["subsets"][0]["greedy"] == pytest.approx(greedy)
     assert described["subsets"][0]["random"] == pytest.approx(random)
+    gains = (own - chance) / (best - chance)
+    expected = {"least": pytest.approx(gains.min()), "mean": pytest.approx(gains.mean())}
+    assert described["subsets"][0]["normalised_gain"] == expected
+    assert 0.5 < gains.min() <= gains.max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ def choose(
     """Return a bucket's share of every subset of every fraction, and how good each is.
 
     The note holds, for each fraction, the value of the set function over the bucket for greedy, for random
-    subsets (mean of 20) and for each subset, and the bound on what any subset could reach.
+    subsets (mean of 20) and for each subset, and the bound on what any subset could reach; with costs also
+    the values of greedy and of random sets of as many rows as each subset has.
 
     Args:
       options: of the job.
@@ -80,10 +81,12 @@ def choose(
         if share == 0:
             continue
         keys = (options.seed, number, *bucket)
+        as_many = None
         if costs is None:
             greedy, found, random = _of_rows(options, function, share, keys)
         else:
             greedy, found, random = _of_costs(options, function, costs, share, keys)
+            as_many = _of_as_many(function, [len(each.indices) for each in found], keys)
         for subset, selection in enumerate(found):
             count = len(selection.indices)
             part = {
@@ -99,6 +102,7 @@ def choose(
             "upper_bound": greedy.upper_bound,
             "random": random,
             "subsets": [selection.objective for selection in found],
+            **({} if as_many is None else {"as_many": as_many}),
         }
     schema = {
         "fraction": pa.int32(),
@@ -154,3 +158,22 @@ def _of_costs(
         power=power,
     )
     return greedy, found, random
+
+
+def _of_as_many(function: SetFunction, counts: list[int], keys: tuple[int, ...]) -> dict[str, list[float]]:
+    """The value of greedy's and of random sets of as many rows as each subset has, whatever they cost.
+
+    More rows have more value before it matters which they are: sets of one size can be compared. Greedy's set
+    is a beginning of every larger one. Random means are taken of the least and the largest number, between
+    which they are all but straight.
+    """
+    most = max(counts)
+    if most == 0:
+        return {"greedy": [0.0] * len(counts), "random": [0.0] * len(counts)}
+    values = np.concatenate([[0.0], np.cumsum(maximize(function, most, optimizer="lazy").gains)])
+    ends = sorted({max(1, min(counts)), most})
+    means = [random_value(function, count, draws=RANDOM_DRAWS, seed=keys) for count in ends]
+    return {
+        "greedy": values[counts].tolist(),
+        "random": np.interp(counts, [0, *ends], [0.0, *means]).tolist(),
+    }

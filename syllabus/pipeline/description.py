@@ -59,7 +59,9 @@ def print_description(console: Console, manifest: Manifest) -> None:
             console.print(table)
     if document["subsets"]:
         console.print()
-        console.print(SUBSETS_LEGEND)
+        console.print(
+            SUBSETS_LEGEND + ("; gain is among subsets of as many rows" if unit_of(document) else "")
+        )
         for line in spent_lines(document):
             console.print(line, markup=False)
         for line in warnings(document):

@@ -20,15 +20,21 @@ def subset_quality(buckets: list[dict[str, Any]], chosen: list[np.ndarray], n: i
       n: accepted examples.
 
     `normalised_gain` is (f(S) − r) / (f(greedy) − r) with r the mean of f over random subsets of the same
-    budgets: 0 is random, 1 is greedy. `jaccard` is the mean over pairs of subsets (the first 200 pairs).
+    budgets: 0 is random, 1 is greedy. Where subsets differ in their rows, both are of as many rows as each
+    subset has in each bucket. `jaccard` is the mean over pairs of subsets (the first 200 pairs).
     """
     greedy = float(sum(note["greedy"] for note in buckets))
     random = float(sum(note["random"] for note in buckets))
     bounds = [note["upper_bound"] for note in buckets]
     values = np.sum([note["subsets"] for note in buckets], axis=0)
-    room = greedy - random
+    best, chance = np.array(greedy), np.array(random)
+    if "as_many" in buckets[0]:
+        best, chance = (
+            np.sum([note["as_many"][kind] for note in buckets], axis=0) for kind in ("greedy", "random")
+        )
+    room = best - chance
     # Where greedy cannot do better than random, as at fraction 1, there is nothing to normalise by.
-    gains = (values - random) / room if room > 1e-12 * max(1.0, abs(greedy)) else None
+    gains = (values - chance) / room if np.all(room > 1e-12 * np.maximum(1.0, abs(best))) else None
     pairs = [pair for _, pair in zip(range(MOST_PAIRS), combinations(range(len(chosen)), 2), strict=False)]
     overlaps = []
     for a, b in pairs:

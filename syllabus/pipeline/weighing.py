@@ -51,11 +51,10 @@ def warnings(document: dict[str, Any]) -> list[str]:
     if not light:
         return []
     shown = ", ".join(f"{share:.2f} at {fraction:g}" for fraction, share in light.items())
-    power = document["options"].get("weight_power")
-    return [
-        f"chosen rows weigh less than half the mean ({shown}): gain / weight^{power:g} prefers light ones."
-        " A lower --weight-power takes fewer and heavier rows, and so does --objective facility_location"
-    ]
+    why = "the heavy ones do not fit into the shares of their classes, or are not typical; raise the fraction"
+    if power := document["options"].get("weight_power"):
+        why = f"gain / weight^{power:g} prefers light ones; --weight-power 0 passes over weights"
+    return [f"chosen rows weigh less than half the mean ({shown}): {why}"]
 
 
 def _mean(document: dict[str, Any]) -> float:

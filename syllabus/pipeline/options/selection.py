@@ -79,11 +79,11 @@ class Choosing(Group):
         " without one of their own.",
     )
     weight_power: float = Field(
-        0.5,
+        0.0,
         ge=0,
         le=8,
-        description="With weights, subsets are chosen by gain / weight^POWER: 1 gives the most gain for the"
-        " budget, by light rows; 0 passes over what rows weigh.",
+        description="With weights, subsets are chosen by gain / weight^POWER: 0 passes over what rows weigh,"
+        " 1 gives the most gain for the budget, by light rows.",
     )
     budgets: Literal["proportional", "equal", "sqrt"] = Field(
         "proportional", description="How a budget is divided over the partitions."
