@@ -59,9 +59,8 @@ def print_description(console: Console, manifest: Manifest) -> None:
             console.print(table)
     if document["subsets"]:
         console.print()
-        console.print(
-            SUBSETS_LEGEND + ("; gain is among subsets of as many rows" if unit_of(document) else "")
-        )
+        as_many = "random subset of as many rows" if unit_of(document) else "random subset"
+        console.print(SUBSETS_LEGEND.replace("random subset", as_many))
         for line in spent_lines(document):
             console.print(line, markup=False)
         for line in warnings(document):
