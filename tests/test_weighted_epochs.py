@@ -75,7 +75,7 @@ def test_drawn_epochs_have_of_each_partition_its_share_within_half_an_example(sc
 @relations
 @given(
     shape=st.sampled_from([(101, 5), (60, 4), (240, 12), (40, 0)]),
-    fraction=st.floats(0.08, 0.9),
+    fraction=st.floats(0.12, 0.9),  # no example is heavier than that
     cycle=st.integers(0, 2),
     seed=st.integers(0, 5),
 )
@@ -223,17 +223,6 @@ def test_milo_walks_the_stored_subsets_and_warns_of_too_few():
         np.testing.assert_array_equal(curriculum.indices(epoch), np.sort(stored))
 
 
-def test_a_fraction_below_any_example_is_refused_and_an_epoch_without_one_says_so(tmp_path):
-    made = write_small_manifest(tmp_path / "m", n=9, classes=1, fractions=(), weights=[50, 70, 90] * 3)
-    with pytest.raises(TrainerError, match=r"fraction=0\.07 of 630 tokens is less than any example weighs"):
-        Curriculum(made, 0.07, 3, "fresh", seed=0)
-    curriculum = Curriculum(made, 0.08, 13, "fresh", seed=0)
-    empty = [epoch for epoch in range(13) if not len(SCHEDULES["fresh"](curriculum, epoch))]
-    assert 0 < len(empty) < 13
-    with pytest.raises(TrainerError, match=rf"epoch {empty[0]} has no example: .* 50 tokens; give a larger"):
-        curriculum.count(empty[0])
-
-
 def test_a_weight_below_one_is_refused(tmp_path):
     made = write_small_manifest(tmp_path / "m", n=9, fractions=(), weights=[3] * 9)
     made.weights = lambda: np.array([3, 3, 0, 3, 3, 3, 3, 3, 3])
@@ -267,7 +256,10 @@ def test_a_function_may_give_any_number_within_the_budget_and_the_heaviest_examp
 @pytest.mark.parametrize(
     ("take", "message"),
     [
-        (lambda e, _: e[:-3], r"gave \d+ tokens, above the budget of \d+ and the heaviest example's \d+"),
+        (
+            lambda e, _: e[:-3],
+            r"gave \d+ tokens, above the budget of \d+ and the heaviest example of each",
+        ),
         (lambda e, _: e[:0], r"gave int64 of shape \(0,\); expected integers \(1,\)"),
         (lambda e, _: e[:4].reshape(2, 2), r"of shape \(2, 2\)"),
         (lambda e, _: e[[0, 1, 0]], "gave index 0 more than once"),

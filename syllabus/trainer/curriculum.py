@@ -17,9 +17,10 @@ from syllabus.trainer.hygiene import filtered
 from syllabus.trainer.lines import Lines
 from syllabus.trainer.own_schedule import OwnSchedule
 from syllabus.trainer.phases import Phases, rungs_of
-from syllabus.trainer.schedules import DRAWS_BY, FIRST_PHASE, SCHEDULES, Schedule
+from syllabus.trainer.schedules import DRAWS_BY, FIRST_PHASE, SCHEDULES, Schedule, may_be_empty
 from syllabus.trainer.strata import Strata, starts_of
 from syllabus.trainer.units import Units
+from syllabus.trainer.walk import subset_at
 
 
 class Curriculum:
@@ -39,7 +40,7 @@ class Curriculum:
             ``auto``, which takes one of them and the filters by what the manifest says of its examples, and
             prints why on standard error; or any function (curriculum, epoch) -> (k,) int64 indices without
             repeats that keeps nothing between calls. In units other than examples they may be any number
-            whose weights are within the budget and the heaviest example.
+            whose weights are within the budget and the heaviest example of each partition.
         seed: of every draw.
         easy_fraction: κ of ``milo``: epoch e is easy iff e < ⌈κ·epochs⌉.
         refresh_every: R: the draw changes every R epochs. Above 1 costs accuracy (measured).
@@ -68,7 +69,7 @@ class Curriculum:
 
     Raises:
         TrainerError: an option outside its bounds, an unknown schedule or filter, a manifest without the
-            importance or the neighbours that are asked for.
+            importance or the neighbours that are asked for, an epoch that would have no example.
         ManifestError: a manifest without subsets of the fraction that the schedule needs.
     """
 
@@ -137,6 +138,9 @@ class Curriculum:
         self._last: tuple[int, np.ndarray] | None = None
         self._counts: dict[int, int] = {}
         self._check_stored()
+        if drawn and may_be_empty(self):
+            for epoch in range(epochs):
+                self.count(epoch)  # raises where there is none: better here than in mid-training
         cautions.warn(self)
         if self.reason:
             auto.say(self.reason)
@@ -205,12 +209,7 @@ class Curriculum:
         if not (easy and self._by_subset):
             return None
         count = self.manifest.subset_count(self.fraction)
-        lap, step = divmod(number // self.refresh_every, count)
-        walk = self._lap(lap, count)
-        if lap and count > 2 and walk[0] == self._lap(lap - 1, count)[-1]:
-            # A swap at the front leaves the lap's last subset alone: no lap depends on one before the last.
-            walk[[0, 1]] = walk[[1, 0]]
-        return int(walk[step])
+        return subset_at(number // self.refresh_every, count, self.seed)
 
     def identity(self) -> dict[str, str | int | float]:
         """Return what decides the epochs' indices, in plain values: two that are equal draw the same."""
@@ -280,10 +279,6 @@ class Curriculum:
     def _every(self) -> np.ndarray:
         examples = self.manifest.examples()
         return examples if self._kept is None else examples[self._kept]
-
-    def _lap(self, lap: int, count: int) -> np.ndarray:
-        # Of two subsets, only one alternation has no equal neighbours, so every lap is the first.
-        return noise.permutation(noise.key(self.seed, "subsets", lap if count > 2 else 0), count)
 
     def _check(self, epoch: int, call: str) -> None:
         if not 0 <= epoch < self.epochs:

@@ -14,6 +14,7 @@ from syllabus.trainer.errors import TrainerError
 
 REPLAYED = "_steps_since_snapshot"  # torchdata's: batches given out since the state was taken
 FINISHED = "_iterator_finished"  # torchdata's: its loop has ended
+ONLY_WEIGHTED = ("unit", "total")  # in states of curricula whose budgets count the units of a column
 
 
 def sampler_state(state: dict[str, Any]) -> dict[str, Any]:
@@ -41,6 +42,16 @@ def stream_states(state: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
     if found[0] is state:
         return found, state["ended"]
     return found, any(part.get(FINISHED) for part in _dictionaries(state))
+
+
+def differences(state: dict[str, Any], here: dict[str, Any]) -> str:
+    """Return what a state was made for that is not as `here`; empty where all is."""
+    expected = {**dict.fromkeys(ONLY_WEIGHTED), **here}
+    return "; ".join(
+        f"{name} is {state.get(name)!r} in the state and {value!r} here"
+        for name, value in expected.items()
+        if state.get(name) != value
+    )
 
 
 def _inside(state: dict[str, Any], key: str, kind: str) -> list[dict[str, Any]]:

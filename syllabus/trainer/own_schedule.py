@@ -53,12 +53,10 @@ def _check(chosen: np.ndarray, curriculum: Curriculum, where: str) -> None:
     if len(strange):
         raise TrainerError(f"{where} gave index {strange[0]}, which is no example of the manifest")
     if units.weights is not None:
-        weight, heaviest = (
-            int(units.weights[place].sum()) * units.scale,
-            int(units.weights.max()) * units.scale,
-        )
-        if weight > units.budget + heaviest:
+        weight = int(units.weights[place].sum()) * units.scale
+        spare = int(curriculum.strata.heaviest.sum()) * units.scale  # what draws by partition may be above
+        if weight > units.budget + spare:
             raise TrainerError(
                 f"{where} gave {weight} {units.name}, above the budget of {units.budget} and the heaviest"
-                f" example's {heaviest}"
+                f" example of each partition, {spare} together"
             )

@@ -14,7 +14,7 @@ from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.epoch_iterator import EpochIterator
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.grab import GraB
-from syllabus.trainer.loader_states import sampler_state
+from syllabus.trainer.loader_states import differences, sampler_state
 from syllabus.trainer.orders import ORDERS, check_order
 from syllabus.trainer.ranks import check_ranks, find_ranks
 
@@ -212,18 +212,12 @@ class ManifestSampler(DistributedSampler):
 
     def _checked(self, state: dict[str, Any]) -> tuple[int, int]:
         """Return (epoch, position) of a state that was made for the same sequence as this sampler's."""
-        here = self._identity()
         if state.get("version") != STATE_VERSION:
             raise TrainerError(
                 f"load_state_dict: version is {state.get('version')!r}; this code reads {STATE_VERSION}"
             )
-        wrong = [
-            f"{name} is {state.get(name)!r} in the state and {value!r} here"
-            for name, value in here.items()
-            if state.get(name) != value
-        ]
-        if wrong:
-            raise TrainerError(f"load_state_dict: {'; '.join(wrong)}")
+        if wrong := differences(state, self._identity()):
+            raise TrainerError(f"load_state_dict: {wrong}")
         epoch, position = state.get("epoch", -1), state.get("global_examples", -1)
         if not 0 <= epoch <= self.curriculum.epochs:
             raise TrainerError(

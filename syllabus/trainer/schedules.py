@@ -89,6 +89,18 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
+def may_be_empty(curriculum: Curriculum) -> bool:
+    """Return whether examples are so heavy that a draw of one of `SCHEDULES` may have none. O(n) at most."""
+    units = curriculum.units
+    # A stretch as long as the heaviest example has a middle in it: of all in one line, or of one partition.
+    parts = len(curriculum.manifest.partition_sizes)
+    if units.weights is None or units.seats >= parts * int(units.weights.max()):
+        return False
+    heaviest = curriculum.strata.heaviest
+    shares = _budgets(curriculum, curriculum.strata)
+    return units.seats < heaviest.max() or not ((shares >= heaviest) & (heaviest > 0)).any()
+
+
 def _weighted(curriculum: Curriculum, number: int) -> np.ndarray:
     """The draw of the `number`-th of the epochs that are drawn by importance."""
     # Top k of log p + Gumbel noise is a draw of k without replacement by p, one after another

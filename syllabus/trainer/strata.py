@@ -49,6 +49,17 @@ class Strata:
             return np.diff(self.starts)
         return np.diff(np.concatenate([[0], np.cumsum(self.units)])[self.starts])
 
+    @cached_property
+    def heaviest(self) -> np.ndarray:
+        """(C,) int64, what the heaviest member of each partition counts for; 0 where there is none."""
+        counts = np.diff(self.starts)
+        if self.units is None:
+            return (counts > 0).astype(np.int64)
+        result = np.zeros(len(counts), np.int64)
+        filled = np.flatnonzero(counts)
+        result[filled] = np.maximum.reduceat(self.units, self.starts[filled])
+        return result
+
     def part(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the members of a partition and what each counts for: views."""
         inside = slice(self.starts[number], self.starts[number + 1])

@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from syllabus.trainer import noise
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.loader_states import stream_states
+from syllabus.trainer.loader_states import differences, stream_states
 from syllabus.trainer.ranks import find_ranks
 from syllabus.trainer.row_groups import RowGroups
 from syllabus.trainer.shares import left, share
@@ -157,13 +157,8 @@ class ManifestStream(IterableDataset):
         """
         states, over = stream_states(state)
         state = states[0]
-        wrong = [
-            f"{name} is {state.get(name)!r} in the state and {value!r} here"
-            for name, value in self._identity().items()
-            if state.get(name) != value
-        ]
-        if wrong:
-            raise TrainerError(f"ManifestStream.load_state_dict: {'; '.join(wrong)}")
+        if wrong := differences(state, self._identity()):
+            raise TrainerError(f"ManifestStream.load_state_dict: {wrong}")
         self._forget()
         if get_worker_info():
             # The loop's process says the epoch to all workers; a worker's state is of that one only, and the
