@@ -196,6 +196,8 @@ DOCUMENTS = {
         r"partitions\[0\] weighs 3 with \d+ examples, which weigh at least 1 each",
     ),
     "too much": (heavier, r"weight\.total is \d+, above 2\^53"),
+    "too little": (lambda d: d["weight"].update(total=-1), r"weight\.total is -1, below 1"),
+    "far too much": (lambda d: d["weight"].update(total=10**400), r"weight\.total is \d+, above 2\^53"),
     "fewer rows": (
         lambda d: d["subsets"][0]["rows"].pop(),
         r"subsets\[0\]: rows has 3 entries and weights 4, the count says 4",

@@ -39,6 +39,8 @@ def contradictions(document: dict[str, Any]) -> Iterator[str]:
     if "weight" not in document:
         return
     recorded = document["weight"]["total"]
+    if recorded < 1:
+        yield f"weight.total is {recorded}, below 1"
     if recorded > LARGEST:
         yield f"weight.total is {recorded}, above 2^53"
     for place, partition in enumerate(document["partitions"]):
