@@ -56,7 +56,10 @@ def test_units_are_named_before_the_work_and_after(uneven: Path, tmp_path: Path)
         "subsets: 3 of about 3,710, 7,420 words each: 20, 40 rows of 183.7, the mean of the first ones,"
         " 180 rows in all"
     )
-    assert "weight: 202 examples have 37,100 words, 183.7 each; budgets of 3,710, 7,420" in lines
+    assert (
+        "weight: 202 examples have 37,100 words, 183.7 each; budgets of 3,710, 7,420: about 20, 40 rows"
+        in lines
+    )
     assert "202 examples in 3 partitions; 3 subsets of 3,710 words; 3 subsets of 7,420 words" in lines
     assert "budgets count words: 37,100 in all, 183.7 an example" in told.splitlines()
     assert "3 partitions; budgets in words" in told
@@ -104,5 +107,18 @@ def test_light_rows_are_warned_of_and_weights_passed_over_are_not_light(uneven: 
 def test_equal_weights_warn_of_nothing(tmp_path: Path) -> None:
     folder = source(tmp_path / "s", np.full(120, 3), ["a", "b", "c"] * 40)
     said, _ = shown(folder, tmp_path / "m")
-    assert "warning" not in said
+    assert "weigh less" not in said
+    assert "warning: subsets of" not in said
     assert "0.1: 12 rows spend 36 of 36 words; 3.0 a row" in said
+
+
+def test_what_is_left_of_a_budget_that_rows_are_too_heavy_for_is_warned_of(
+    uneven: Path, tmp_path: Path
+) -> None:
+    said, told = shown(uneven, tmp_path / "m")
+    entry = document(tmp_path / "m")["subsets"][0]
+    spent = sum(entry["weights"]) / entry["count"] / entry["budget"]
+    assert spent < 0.9
+    for text in (said, " ".join(told.split())):
+        assert f"warning: subsets of 0.1 spend {spent:.0%} of their words: some rows are heavier" in text
+    assert "prefers light ones" not in said  # at power 0 nothing is preferred

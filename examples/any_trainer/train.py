@@ -54,8 +54,8 @@ def read_manifest(folder: Path, fraction: float, importance: str) -> dict:
     about = json.loads((folder / "manifest.json").read_text())
     if about["format_version"] != 1:
         raise SystemExit(f"{folder}: format version {about['format_version']}; this script reads 1")
-    # Of a fraction, readers compare the budget: k = floor(fraction * n + 1/2).
-    budget = int(fraction * about["counts"]["accepted"] + 0.5)
+    # Of a fraction, readers compare the budget: k = floor(fraction * total + 1/2), in examples or in weights.
+    budget = int(fraction * about.get("weight", {}).get("total", about["counts"]["accepted"]) + 0.5)
     wanted = (ds.field("budget") == budget) & (ds.field("subset") == 0)
     subset = ds.dataset(folder / "subsets").to_table(columns=["index"], filter=wanted)["index"].to_numpy()
     if not len(subset):

@@ -41,10 +41,14 @@ def announce_weights(options: Options, census: Census, console: Console) -> None
     """Print what all examples weigh, and the budgets, before anything is chosen."""
     if census.weight is None:
         return
-    shares = ", ".join(f"{budget(fraction, census.weight):,}" for fraction in options.fraction)
+    mean = census.weight / census.accepted
+    sizes = [budget(fraction, census.weight) for fraction in options.fraction]
+    rows = ", ".join(f"{size / mean:,.0f}" for size in sizes)
+    shares = ", ".join(f"{size:,}" for size in sizes)
+    more = ", or more light ones" if options.weight_power else ""
     console.print(
         f"weight: {census.accepted:,} examples have {census.weight:,} {options.weight},"
-        f" {census.weight / census.accepted:,.1f} each; budgets of {shares}",
+        f" {mean:,.1f} each; budgets of {shares}: about {rows} rows{more}",
         soft_wrap=True,
         markup=False,
     )

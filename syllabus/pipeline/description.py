@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from syllabus.manifests import Manifest
+from syllabus.pipeline.cautions import cautions
 from syllabus.pipeline.hygiene.shown import holdout_lines, neighbour_lines
-from syllabus.pipeline.weighing import spent_lines, total_line, unit_of, warnings
+from syllabus.pipeline.weighing import spent_lines, total_line, unit_of
 
 SHOWN_PARTITIONS = 12
 HIGH_COSINE = 0.3
@@ -63,7 +64,7 @@ def print_description(console: Console, manifest: Manifest) -> None:
         console.print(SUBSETS_LEGEND.replace("random subset", as_many))
         for line in spent_lines(document):
             console.print(line, markup=False)
-        for line in warnings(document):
+        for line in cautions(document):
             console.print(Text.assemble(("warning:", "yellow"), f" {line}"))
 
 
@@ -133,9 +134,10 @@ def _subsets(document: dict[str, Any]) -> Table:
 
 def _importances(document: dict[str, Any]) -> Table:
     shown = next(iter(document["importances"].values()), {}).get("inclusion_ess", [])[:SHOWN_FRACTIONS]
-    titles = [f"drawn {each['fraction']:g}" for each in shown]
-    title = "importances: effective sample size of the probabilities, and of draws"
-    table = _table(title, "name", "mean", "least", "greatest", *titles, "map")
+    # As many figures as fit 80: the heads are short.
+    titles = [f"{each['fraction']:g}" for each in shown]
+    title = "importances: effective sample size of probabilities, and of draws by fraction"
+    table = _table(title, "name", "mean", "least", "most", *titles, "map")
     for name, each in document["importances"].items():
         ess = each.get("ess") or {}
         figures = [ess.get(key) for key in ("mean", "least", "greatest")]

@@ -7,9 +7,10 @@ import shlex
 from rich.console import Console
 from rich.table import Table
 
+from syllabus.pipeline.cautions import cautions
 from syllabus.pipeline.hygiene.shown import holdout_lines
 from syllabus.pipeline.job import Outcome
-from syllabus.pipeline.weighing import spent_lines, unit_of, warnings
+from syllabus.pipeline.weighing import spent_lines, unit_of
 
 
 def print_summary(console: Console, outcome: Outcome) -> None:
@@ -27,7 +28,7 @@ def print_summary(console: Console, outcome: Outcome) -> None:
     console.print(line, soft_wrap=True, markup=False)
     for line in spent_lines(outcome.document):
         console.print(line, soft_wrap=True, markup=False)
-    for line in warnings(outcome.document):
+    for line in cautions(outcome.document):
         console.print(f"warning: {line}", soft_wrap=True, markup=False)
     if counts["rejected"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts["reasons"].items())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-LIGHT = 0.5
-"""Share of the mean weight below which chosen rows are light enough to be warned of."""
 SHOWN_LABELS = 4
 LABEL_WIDTH = 30
 
@@ -21,7 +19,7 @@ def total_line(document: dict[str, Any]) -> str | None:
     if unit is None:
         return None
     total = document["weight"]["total"]
-    return f"budgets count {unit}: {total:,} in all, {_mean(document):,.1f} an example"
+    return f"budgets count {unit}: {total:,} in all, {mean_weight(document):,.1f} an example"
 
 
 def spent_lines(document: dict[str, Any]) -> list[str]:
@@ -33,7 +31,7 @@ def spent_lines(document: dict[str, Any]) -> list[str]:
         spent, rows = _span(entry["weights"]), _span(entry["rows"])
         lines.append(
             f"{entry['fraction']:g}: {rows} rows spend {spent} of {entry['budget']:,} {unit_of(document)};"
-            f" {_chosen(entry):,.1f} a row"
+            f" {chosen_weight(entry):,.1f} a row"
         )
         if entry.get("empty_partitions"):
             lines.append(
@@ -42,27 +40,13 @@ def spent_lines(document: dict[str, Any]) -> list[str]:
     return lines
 
 
-def warnings(document: dict[str, Any]) -> list[str]:
-    """Return a line on the fractions whose chosen rows are light, and what can be done."""
-    if "weight" not in document:
-        return []
-    shares = {entry["fraction"]: _chosen(entry) / _mean(document) for entry in document["subsets"]}
-    light = {fraction: share for fraction, share in shares.items() if share < LIGHT}
-    if not light:
-        return []
-    shown = ", ".join(f"{share:.2f} at {fraction:g}" for fraction, share in light.items())
-    why = "the heavy ones do not fit into the shares of their classes, or are not typical; raise the fraction"
-    if power := document["options"].get("weight_power"):
-        why = f"gain / weight^{power:g} prefers light ones; --weight-power 0 passes over weights"
-    return [f"chosen rows weigh less than half the mean ({shown}): {why}"]
-
-
-def _mean(document: dict[str, Any]) -> float:
+def mean_weight(document: dict[str, Any]) -> float:
+    """Return what an example weighs on average."""
     return float(document["weight"]["total"] / document["counts"]["accepted"])
 
 
-def _chosen(entry: dict[str, Any]) -> float:
-    """Mean weight of a row of the subsets."""
+def chosen_weight(entry: dict[str, Any]) -> float:
+    """Return what a row of a fraction's subsets weighs on average."""
     return float(sum(entry["weights"]) / sum(entry["rows"]))
 
 

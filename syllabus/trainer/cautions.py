@@ -98,7 +98,7 @@ def _of_draws(curriculum: Curriculum) -> list[str]:
         return []
     # Two draws share the sum of squares of the probabilities to be in one: the fraction over its ESS.
     return [
-        f"importance {name!r}: draws of {fraction:g} have an effective sample size of {ess:.2g}, below"
+        f"importance {name!r}: draws of {fraction:g} have an effective sample size of {ess:.3g}, below"
         f" {CORE}: {min(fraction / ess, 1):.0%} of an epoch is in any other too ({fraction:.0%} of a random"
         " one), a core of examples again and again; prepare the importance with a larger ess"
     ]
