@@ -258,9 +258,10 @@ def test_refusals():
     for costs, limit, more, words in (
         (np.ones(4), 1.0, {}, r"explore_within: costs have shape \(4,\).*expected \(5,\) numbers"),
         (np.array([1, 1, 0, 1, 1]), 1.0, {}, "explore_within: cost 2 is 0"),
+        (np.full(5, 5e-324), 1.0, {}, r"cost 0 is 4.9\d*e-324; .*within \[1e-300, 1e300\]"),
         (np.ones(5), 0, {}, r"limit=0 is outside \(0, inf\)"),
         (np.ones(5), 1.0, {"power": -1}, r"power=-1 is outside \[0, inf\)"),
-        (np.full(5, 1e200), 1.0, {"power": 2}, "power=2 takes a cost out of the range"),
+        (np.full(5, 1e200), 1.0, {"power": 2}, r"power=2 takes a cost out of \[1e-300, 1e300\]"),
         (np.ones(5), 1.0, {"epsilon": 1.0}, r"epsilon=1.0 is outside \(0, 1\)"),
         (np.ones(5), 1.0, {"seed": None}, "seed is missing"),
         (np.ones(5), 1.0, {"subsets": 0}, "subsets=0 is outside"),

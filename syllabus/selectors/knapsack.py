@@ -42,7 +42,7 @@ def maximize_within(
 
     Args:
       function: a submodular set function on (n, d) vectors.
-      costs: (n,) finite numbers > 0, for example seconds or tokens.
+      costs: (n,) numbers within [1e-300, 1e300], for example seconds or tokens.
       limit: > 0, in the unit of the costs.
       include: rows that are in from the beginning, paid from the limit.
       exclude: rows that are not picked.

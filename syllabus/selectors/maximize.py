@@ -192,7 +192,7 @@ def random_value_within(
 
     Args:
       function: a set function on (n, d) vectors.
-      costs: (n,) finite numbers > 0.
+      costs: (n,) numbers within [1e-300, 1e300].
       limit: > 0, in the unit of the costs.
       draws: how many sets, at least 1.
       seed: a whole number or a tuple of them.

@@ -12,6 +12,8 @@ from .errors import SelectionError
 from .randomness import below
 from .validation import real_number
 
+_RANGE = (1e-300, 1e300)  # of costs: gains per cost beyond the range of float64 would all tie
+
 
 @dataclass(frozen=True, eq=False)
 class Purse:
@@ -53,8 +55,9 @@ class Purse:
         gains, costs = gains[rows], self.costs[rows]
         order = np.argsort(-gains / costs)
         before = np.cumsum(costs[order]) - costs[order]
-        # The sums of the costs are rounded.
-        share = np.clip((free * (1 + 1e-9) - before) / costs[order], 0.0, 1.0)
+        # The sums of the costs are rounded. A limit may be more than the largest double times a cost.
+        with np.errstate(over="ignore"):
+            share = np.clip((free * (1 + 1e-9) - before) / costs[order], 0.0, 1.0)
         return math.fsum(gains[order] * share)
 
     def _free(self) -> float:
@@ -73,8 +76,8 @@ def purse_of(
     """Return a checked purse.
 
     Raises:
-      SelectionError: costs that are not n finite numbers > 0, a limit or a power out of range, costs to that
-        power out of the range of float64, rows of `first` above the limit.
+      SelectionError: costs that are not n numbers within [1e-300, 1e300], a limit or a power out of range,
+        costs to that power out of the same range, rows of `first` above the limit.
     """
     prices = _costs_of(costs, n, caller)
     accepted = isinstance(limit, (int, float, np.integer)) and bool(0 < limit < math.inf)
@@ -83,8 +86,8 @@ def purse_of(
     power = real_number(power, "power", accepted, "[0, inf)", caller)
     with np.errstate(over="ignore", under="ignore"):
         weights = prices**power
-    if not (np.isfinite(weights) & (weights > 0)).all():
-        raise SelectionError(f"{caller}: power={power:g} takes a cost out of the range of float64")
+    if not ((weights >= _RANGE[0]) & (weights <= _RANGE[1])).all():
+        raise SelectionError(f"{caller}: power={power:g} takes a cost out of [1e-300, 1e300]")
     paid = math.fsum(prices[first])
     if paid > limit:
         raise SelectionError(f"{caller}: included rows cost {paid:g}, above limit={limit:g}")
@@ -98,10 +101,11 @@ def _costs_of(costs: Any, n: int, caller: str) -> NDArray[np.float64]:
             f"{caller}: costs have shape {array.shape} and dtype {array.dtype}; expected ({n},) numbers"
         )
     array = array.astype(np.float64)
-    bad = np.flatnonzero(~(np.isfinite(array) & (array > 0)))
+    bad = np.flatnonzero(~((array >= _RANGE[0]) & (array <= _RANGE[1])))
     if bad.size:
         raise SelectionError(
-            f"{caller}: cost {bad[0]} is {array[bad[0]]:g}; every cost must be finite and > 0"
+            f"{caller}: cost {bad[0]} is {array[bad[0]]:g}; every cost must be finite and > 0,"
+            " within [1e-300, 1e300]"
         )
     return array
 

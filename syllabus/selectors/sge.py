@@ -69,7 +69,7 @@ def explore_within(
 
     Args:
       function: a submodular set function on (n, d) vectors.
-      costs: (n,) finite numbers > 0, for example tokens.
+      costs: (n,) numbers within [1e-300, 1e300], for example tokens.
       limit: > 0, in the unit of the costs; where it is below every cost the subsets are empty.
       subsets: how many, at least 1.
       seed: a whole number or a tuple of them, for example (seed, partition, bucket).
