@@ -36,6 +36,7 @@ def test_whole_numbers_are_read_from_every_source(tmp_path, suffix):
         (pa.uint64(), [3, 2**53 + 1, 2**64 - 1], [3, None, None]),
         (pa.float32(), [2.0, 2.5, float("nan"), float("inf")], [2, None, None, None]),
         (pa.decimal128(5, 2), [Decimal("7.00"), Decimal("7.25")], [7, None]),
+        (pa.decimal128(18, 0), [Decimal(2**53), Decimal(2**53 + 1)], [2**53, None]),
         (pa.dictionary(pa.int8(), pa.int32()), [5, None], [5, None]),
     ],
 )
@@ -72,6 +73,17 @@ def test_csv_has_weights_as_text(tmp_path):
     assert found == [7, 7, None, None, None, None, None]
     assert {row: reason for row, (reason, _) in bad.items()} == dict.fromkeys((3, 4, 5, 6), "bad weight")
     assert bad[3][1] == "column tokens: 7.5 is not whole"
+
+
+def test_text_is_not_rounded_to_a_weight(tmp_path):
+    odd = ["9007199254740993", "5.00000000000000001", "1e400", "1e-99999999999999999999", "1e3", " +5. "]
+    (tmp_path / "a.csv").write_text("text,tokens\n" + "".join(f"x,{value}\n" for value in odd))
+    write(tmp_path / "a.jsonl", [{"text": "x", "tokens": value} for value in odd])
+    for name in ("a.csv", "a.jsonl"):
+        found, bad = weights(tmp_path / name)
+        assert found == [None, None, None, None, 1000, 5]
+        assert bad[0][1] == "column tokens: 9007199254740993 is outside [1, 2^53]"
+        assert bad[1][1] == "column tokens: 5.00000000000000001 is not whole"
 
 
 def test_a_weight_beside_clean_vectors(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -23,17 +24,25 @@ def weight_of(value: Any) -> int | None:
     if value is None:
         return None
     shown = value.decode("ascii", "replace") if isinstance(value, bytes) else value
-    number = value
-    if type(value) is not int:
-        try:
-            number = number_of(value)
-        except NotALabel as error:
-            raise NotAWeight(str(error)) from None
-        if not number.is_integer():
-            raise NotAWeight(f"{shown} is not whole")
+    number = value if type(value) is int else _exactly(value)
     if not 1 <= number <= LARGEST:
         raise NotAWeight(f"{shown} is outside [1, 2^53]")
+    if number != int(number):
+        raise NotAWeight(f"{shown} is not whole")
     return int(number)
+
+
+def _exactly(value: Any) -> float | Decimal:
+    """Return a finite number; text and decimals keep the digits that a float would round away."""
+    try:
+        number = number_of(value)
+        if isinstance(value, bytes | str | Decimal):
+            return Decimal(value.decode("ascii") if isinstance(value, bytes) else value)
+    except NotALabel as error:
+        raise NotAWeight(str(error)) from None
+    except ArithmeticError:  # an exponent that no decimal has
+        raise NotAWeight(f"{value!r:.100} is no number") from None
+    return number
 
 
 def weight_problem(kind: pa.DataType) -> str | None:
