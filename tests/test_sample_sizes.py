@@ -108,3 +108,16 @@ def test_ties_for_the_first_place_refuse_before_subsets_are_chosen(tmp_path):
     begun = stages_begun(tmp_path / "m.work")
     assert "ranking" in begun
     assert begun.isdisjoint({"subsets", "chosen"})
+
+
+@pytest.mark.parametrize("bucket_size", [16, 16_384])
+def test_a_refusal_of_ties_leaves_the_manifest_that_was_to_be_replaced(tmp_path, bucket_size):
+    # Of one bucket the ranking is there already and nothing is chosen; of several only all of them can tell.
+    vectors = np.eye(12, dtype=np.float32)[[*range(12), *[0] * 48]]
+    pq.write_table(pa.table({"vector": list(vectors), "label": ["a"] * 60}), tmp_path / "a.parquet")
+    options = {"subsets": 1, "bucket_size": bucket_size}
+    run(tmp_path / "a.parquet", tmp_path / "m", importance="radius", **options)
+    before = (tmp_path / "m" / "manifest.json").read_bytes()
+    with pytest.raises(UserError, match="of 60 examples tie"):
+        run(tmp_path / "a.parquet", tmp_path / "m", importance="radius:0.1", overwrite=True, **options)
+    assert (tmp_path / "m" / "manifest.json").read_bytes() == before

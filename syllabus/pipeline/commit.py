@@ -22,7 +22,7 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.orders import Ordering
 from syllabus.pipeline.plan import Plan
 from syllabus.pipeline.quality import subset_quality
-from syllabus.pipeline.ranked import write_importance
+from syllabus.pipeline.ranked import check_importances, write_importance
 from syllabus.pipeline.regroup import Layout
 from syllabus.pipeline.regrouped import Bucket, Group, read_partitions, references
 from syllabus.pipeline.sketching import write_sketches
@@ -76,6 +76,7 @@ class Made:
 def commit(made: Made) -> dict[str, Any]:
     """Write the manifest; return its document."""
     buckets, total, n = made.buckets(), _sum(made), made.census.accepted
+    check_importances(made, buckets)
     found = _findings(made)
     with ManifestWriter(made.options.output, overwrite=made.options.overwrite) as writer:
         fingerprint = _write_examples(made, found, writer)

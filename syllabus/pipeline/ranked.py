@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 PIECE = 131_072
 
 
+def check_importances(made: Made, buckets: Buckets) -> None:
+    """Refuse a sample size that the scores of some partition do not allow.
+
+    Before anything is written: what is written first deletes the manifest that it replaces.
+    """
+    for importance in made.options.importances:
+        if importance.ess is not None:
+            for partition, parts in _held(buckets).items():
+                score = _merged(made, importance.base, parts)[2]
+                check_scores(importance, partition_name(partition, made.layout.labels[partition]), score)
+
+
 def write_importance(
     made: Made, writer: ManifestWriter, importance: Importance, buckets: Buckets
 ) -> dict[str, Any]:
@@ -36,15 +48,12 @@ def write_importance(
     """
     options = made.options
     table = writer.table(schema.importance(importance.name))
-    held: dict[int, list[Bucket]] = {}
-    for bucket in buckets.rows:
-        held.setdefault(bucket[0], []).append(bucket)
     draws = {fraction: _draws(buckets, fraction, options.budgets) for fraction in options.fraction}
     sizes: list[float] = []
     drawn: dict[float, list[float]] = {fraction: [] for fraction in options.fraction}
-    for partition, parts in held.items():
+    for partition, parts in _held(buckets).items():
         index, gain, score = _merged(made, importance.base, parts)
-        probability = _probabilities(made, importance, partition, score)
+        probability = _probabilities(importance, score)
         sizes.append(effective_sample_size(probability))
         for fraction, budgets in draws.items():
             if budgets[partition]:
@@ -70,6 +79,14 @@ def write_importance(
     }
 
 
+def _held(buckets: Buckets) -> dict[int, list[Bucket]]:
+    """The buckets of each partition that have any rows."""
+    held: dict[int, list[Bucket]] = {}
+    for bucket in buckets.rows:
+        held.setdefault(bucket[0], []).append(bucket)
+    return held
+
+
 def _draws(buckets: Buckets, fraction: float, rule: str) -> np.ndarray:
     """Return about how many examples of each partition a draw has, (partitions,) int64; 1 of any share."""
     shares = partition_budgets(buckets.units, fraction, rule)
@@ -92,10 +109,9 @@ def _merged(made: Made, base: str, parts: list[Bucket]) -> tuple[np.ndarray, np.
     return index, gain, np.concatenate([score_of(base, shard) for shard in shards])[order]
 
 
-def _probabilities(made: Made, importance: Importance, partition: int, score: np.ndarray) -> np.ndarray:
+def _probabilities(importance: Importance, score: np.ndarray) -> np.ndarray:
     if importance.ess is None:
         return published_probabilities(score)
-    check_scores(importance, partition_name(partition, made.layout.labels[partition]), score)
     return tempered_probabilities(score, importance.ess)
 
 
