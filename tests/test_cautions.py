@@ -25,6 +25,22 @@ def test_subsets_that_hardly_differ_are_warned_of(
     assert all(f"the 3 subsets of {fraction:g} hardly differ" in line for line in found)
 
 
+@pytest.mark.parametrize(
+    ("trade_off", "words"), [(0.5, "heavier than the share"), (3.0, "--trade-off 3 rows like those chosen")]
+)
+def test_what_is_not_spent_has_the_reason_that_left_it(trade_off: float, words: str) -> None:
+    entry = {"fraction": 0.5, "budget": 100, "count": 1, "rows": [4], "weights": [40]}
+    document = {
+        "subsets": [entry],
+        "options": {"objective": "graph_cut", "trade_off": trade_off},
+        "weight": {"column": "tokens", "total": 200},
+        "counts": {"accepted": 20},
+    }
+    [line] = cautions(document)
+    assert line.startswith("subsets of 0.5 spend 40% of their tokens: ")
+    assert words in line
+
+
 def test_seven_importances_of_three_fractions_fit_into_80_columns() -> None:
     spread = {"mean": 0.123, "least": 0.011, "greatest": 0.999}
     draws = [{"fraction": fraction, **spread} for fraction in (0.01, 0.125, 0.3)]

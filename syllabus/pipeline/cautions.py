@@ -11,6 +11,8 @@ LIGHT = 0.5
 """Share of the mean weight below which chosen rows are light."""
 SPENT = 0.9
 """Share of a budget that subsets spend at least, unless much of it is out of reach."""
+MONOTONE = 0.5
+"""Largest trade-off with which every row adds to the value of graph cut."""
 ALIKE, LARGE = 0.9, 0.5
 """Jaccard index of subsets that hardly differ; larger fractions must overlap."""
 
@@ -34,14 +36,21 @@ def _alike(entry: dict[str, Any]) -> Iterator[str]:
 
 
 def _unspent(document: dict[str, Any]) -> Iterator[str]:
+    options = document["options"]
+    if options.get("objective") == "graph_cut" and options["trade_off"] > MONOTONE:
+        why = (
+            f"with --trade-off {options['trade_off']:g} rows like those chosen lower the value, and are left"
+            f" out; up to {MONOTONE:g} none does"
+        )
+    else:
+        why = (
+            "some rows are heavier than the share of their class or bucket; cap the weights or take a larger"
+            " --fraction"
+        )
     for entry in document["subsets"]:
         spent = sum(entry["weights"]) / entry["count"] / entry["budget"]
         if spent < SPENT:
-            yield (
-                f"subsets of {entry['fraction']:g} spend {spent:.0%} of their {unit_of(document)}: some rows"
-                " are heavier than the share of their class or bucket; cap the weights or take a larger"
-                " --fraction"
-            )
+            yield f"subsets of {entry['fraction']:g} spend {spent:.0%} of their {unit_of(document)}: {why}"
 
 
 def _light(document: dict[str, Any]) -> Iterator[str]:
