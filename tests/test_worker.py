@@ -29,9 +29,12 @@ class FakeRunner(provision_grpc.ProvisionServiceServicer, fn_grpc.BeamFnControlS
         self.connected: queue.Queue[str] = queue.Queue()
         self.left: queue.Queue[str] = queue.Queue()
         self.dismissed = False
+        self.silent = False
 
     def GetProvisionInfo(self, _request, context):
         self.asked.put(_worker_id(context))
+        while self.silent and context.is_active():
+            time.sleep(0.05)
         return provision_pb2.GetProvisionInfoResponse(info=_info())
 
     def Control(self, _responses, context):
@@ -114,10 +117,11 @@ def test_nobody_at_the_provision_endpoint_is_one_line_that_names_it(capsys):
 
 
 def test_a_runner_that_does_not_answer_in_time_is_an_error_with_the_limit(runner):
-    _, command = runner
+    fake, command = runner
+    fake.silent = True
     address = command[2].partition("=")[2]
-    with pytest.raises(worker.WorkerError, match=r"\(limit 0 s\): DEADLINE_EXCEEDED"):
-        worker.provision_info(address, "w-1", timeout=0.0)
+    with pytest.raises(worker.WorkerError, match=r"\(limit 0.2 s\): DEADLINE_EXCEEDED"):
+        worker.provision_info(address, "w-1", timeout=0.2)
 
 
 def test_the_identity_is_taken_out_of_the_quotes_that_prism_puts_around_it():
