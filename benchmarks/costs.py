@@ -12,13 +12,7 @@ import milo_data
 import numpy as np
 from milo import FUNCTIONS, clustered, overlaps, seconds  # sets the number of threads
 
-from syllabus.selectors import (
-    explore_within,
-    maximize,
-    maximize_within,
-    random_value,
-    random_value_within,
-)
+from syllabus.selectors import explore_within, maximize, maximize_within, random_value, random_value_within
 
 
 def tokens_of(n: int) -> np.ndarray:

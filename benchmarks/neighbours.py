@@ -23,8 +23,8 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from syllabus.pipeline import Options
-from syllabus.pipeline.hygiene import stage as hygiene
 from syllabus.pipeline.job import prepare
+from syllabus.pipeline.stages.neighbours import stage as hygiene
 
 
 def write(path: Path, rows: int, dimension: int) -> None:

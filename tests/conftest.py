@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-# The helper modules beside the tests: pytest's importlib mode leaves sys.path alone.
-sys.path.insert(0, str(Path(__file__).parent))
+# The modules that tests share: pytest's importlib mode leaves sys.path alone.
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
 import pytest
 import torch

@@ -1,21 +1,22 @@
-"""The rooms and who may import whom; and that the room `selectors` hides nothing of Python's own."""
+"""The rooms and sub-rooms: who may import whom, no circles, no long files, nothing of Python hidden."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 HOUSE = ROOT / "syllabus"
-OURS = {"manifests", "selectors", "pipeline", "trainer"}
+FILES = sorted(HOUSE.rglob("*.py"))
 
 # What the code of a room may import beside Python's own modules.
 ALLOWED = {
-    "manifests": {"numpy", "pyarrow"},
+    "manifests": {"numpy", "pyarrow", "fastjsonschema"},
     "selectors": {"numpy", "torch", "numba", "llvmlite", "faiss"},
     "trainer": {"numpy", "torch", "rich", "pyarrow", "manifests", "selectors"},
     "pipeline": {
@@ -24,6 +25,84 @@ ALLOWED = {
         "PIL", "threadpoolctl", "tomli", "grpc",
         "google", "manifests", "selectors",
     },
+}  # fmt: skip
+# What a sub-room may import of its own room: a name is a file or a folder. A file may import its folder.
+MAY: dict[str, dict[str, set[str]]] = {
+    "manifests": {
+        "errors": set(),
+        "storage": {"errors"},
+        "budgets": {"errors"},
+        "ids": {"errors"},
+        "format": {"errors", "budgets"},
+        "writing": {"errors", "format", "storage"},
+        "reading": {"errors", "format", "storage", "budgets", "ids"},
+        "validation": {"errors", "format", "storage", "budgets", "ids", "reading"},
+    },
+    "selectors": {
+        "errors": set(),
+        "selection": set(),
+        "numerics": {"errors"},
+        "validation": {"errors", "numerics"},
+        "constraint": {"errors", "numerics", "validation"},
+        "functions": {"errors", "numerics", "validation", "constraint"},
+        "optimizers": {"errors", "numerics", "validation", "constraint", "functions", "selection"},
+        "importances": {"errors", "numerics", "validation"},
+        "balancing": {"errors", "numerics"},
+        "herding": {"errors", "numerics", "validation", "balancing"},
+        "neighbours": {"errors", "numerics", "validation"},
+    },
+    "pipeline": {
+        "errors": set(),
+        "outcome": set(),
+        "runtime": {"errors"},
+        "options": {"errors"},
+        "work_directory": {"errors"},
+        "sources": {"errors"},
+        "encoders": {"errors", "runtime", "options", "sources", "work_directory"},
+        "runners": {"errors", "options", "work_directory"},
+        "reporting": {"errors", "options", "outcome"},
+        "source_check": {"errors", "sources"},
+        "stages": {"errors", "runtime", "options", "sources", "encoders", "work_directory"},
+        "job": {
+            "errors", "outcome", "runtime", "options", "work_directory", "stages", "runners", "reporting",
+        },
+        "command_line": {"errors", "options", "sources", "job", "runners", "reporting", "source_check"},
+        "__main__": {"command_line"},
+    },
+    "pipeline/stages": {
+        "plan": set(),
+        "embed": {"plan"},
+        "partitions": set(),
+        "rows": {"plan", "partitions"},
+        "census": {"plan", "rows", "partitions"},
+        "transform": {"plan", "rows", "census"},
+        "neighbours": {"plan", "rows", "partitions", "census", "transform"},
+        "guide": {"plan", "embed", "transform"},
+        "regroup": {"plan", "rows", "partitions", "census", "transform"},
+        "select": {"partitions", "guide", "regroup"},
+        "order": {"regroup", "select"},
+        "select_and_order": {"regroup", "select", "order"},
+        "commit": {
+            "plan", "rows", "partitions", "census", "transform", "neighbours", "guide", "regroup", "select",
+            "order",
+        },
+    },
+    "trainer": {
+        "errors": set(),
+        "counter_rng": set(),
+        "ranks": {"errors"},
+        "curriculum": {"errors", "counter_rng"},
+        "gradients": {"errors", "counter_rng"},
+        "ordering": {"errors", "counter_rng", "ranks", "curriculum"},
+        "data": {"errors", "counter_rng", "ranks", "curriculum", "ordering"},
+        "loop": {"errors", "counter_rng", "ranks", "data", "ordering"},
+    },
+}  # fmt: skip
+# What other rooms may import beside the rooms themselves.
+PUBLIC = {
+    "manifests.storage", "manifests.ids", "manifests.budgets", "manifests.format", "manifests.errors",
+    "selectors.herding", "selectors.importances", "selectors.neighbours", "selectors.balancing",
+    "selectors.balancing.vectors", "selectors.numerics.union_find",
 }  # fmt: skip
 HEAVY = ("apache_beam", "sentence_transformers", "transformers", "pandas", "sklearn", "typer", "pydantic")
 # What importing a room must leave unloaded.
@@ -35,32 +114,87 @@ UNLOADED = {
 }
 
 
-def imported(path: Path) -> set[str]:
-    """The modules that a file imports: of this package its room, of others their top name."""
-    names: set[str] = set()
+def dotted(path: Path) -> str:
+    """The module of a file: a folder's own for its __init__.py."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {dotted(path): path for path in FILES}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in the file: the deepest module that a statement names."""
+    package = dotted(path) if path.name == "__init__.py" else dotted(path).rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            names.add(f"syllabus.{path.relative_to(HOUSE).parts[0]}")
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            if node.module == "syllabus":
-                names.update(f"syllabus.{alias.name}" for alias in node.names)
-    parts = [name.split(".") for name in names if name != "syllabus"]
-    return {part[1] if part[0] == "syllabus" else part[0] for part in parts}
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")
+                base = ".".join([*above[: len(above) + 1 - node.level], *filter(None, [node.module])])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                yield inner if inner in MODULES else base
 
 
-@pytest.mark.parametrize("room", sorted(OURS))
+def ours(path: Path) -> set[str]:
+    return {name for name in imports(path) if name.split(".")[0] == "syllabus" and name != "syllabus"}
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
 def test_a_room_imports_only_what_it_may(room: str) -> None:
     files = list((HOUSE / room).rglob("*.py"))
     assert files
     for path in files:
-        foreign = imported(path) - ALLOWED[room] - {room} - sys.stdlib_module_names
+        parts = [name.split(".") for name in imports(path) if name != "syllabus"]
+        tops = {part[1] if part[0] == "syllabus" else part[0] for part in parts}
+        foreign = tops - ALLOWED[room] - {room} - sys.stdlib_module_names
         assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
 
 
-@pytest.mark.parametrize("room", sorted(OURS))
+@pytest.mark.xfail(reason="until the rooms are put right", strict=True)
+def test_rooms_import_of_each_other_only_what_is_public() -> None:
+    deep = []
+    for path in FILES:
+        room = path.relative_to(HOUSE).parts[0]
+        for name in ours(path):
+            other, _, inner = name.removeprefix("syllabus.").partition(".")
+            public = not inner or f"{other}.{inner}" in PUBLIC
+            if path.name != "__init__.py" and other != room and not public:
+                deep.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert deep == []
+
+
+@pytest.mark.xfail(reason="until the rooms are put right")
+@pytest.mark.parametrize("place", sorted(MAY))
+def test_a_sub_room_imports_only_what_it_may(place: str) -> None:
+    allowed, prefix = MAY[place], f"syllabus.{place.replace('/', '.')}."
+    inside = {path.stem if path.is_file() else path.name for path in (HOUSE / place).iterdir()}
+    assert inside - {"__init__", "__pycache__", "py.typed"} == set(allowed)
+    wrong = []
+    for module, path in MODULES.items():
+        if module.startswith(prefix):
+            own = module.removeprefix(prefix).split(".")[0]
+            used = {name.removeprefix(prefix).split(".")[0] for name in ours(path) if name.startswith(prefix)}
+            wrong += [f"{path.relative_to(ROOT)} imports {name}" for name in used - allowed[own] - {own}]
+    assert wrong == []
+
+
+@pytest.mark.xfail(reason="until the rooms are put right", strict=True)
+def test_no_files_import_each_other_in_a_circle() -> None:
+    edges = {module: ours(path) & set(MODULES) - {module} for module, path in MODULES.items()}
+    # A circle is left when modules that import nothing more are taken away again and again.
+    while leaves := {module for module, used in edges.items() if not used}:
+        edges = {module: used - leaves for module, used in edges.items() if module not in leaves}
+    # What only stands above a circle is imported by nothing that is left.
+    while tops := set(edges) - set().union(*edges.values(), set()):
+        edges = {module: used for module, used in edges.items() if module not in tops}
+    assert edges == {}
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
 def test_importing_a_room_is_light(room: str) -> None:
     code = f"import sys, syllabus.{room}; print(' '.join(n for n in {UNLOADED[room]!r} if n in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -70,14 +204,43 @@ def test_importing_a_room_is_light(room: str) -> None:
 def test_pythons_own_selectors_work_from_the_checkout() -> None:
     code = "import asyncio, selectors, subprocess; asyncio.run(asyncio.sleep(0)); selectors.EVENT_READ"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    # A package tests/selectors would shadow it in spawned processes.
+    assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
 def test_the_house_holds_four_rooms_and_nothing_else() -> None:
     inside = {path.name for path in HOUSE.iterdir() if path.name not in ("__pycache__", "py.typed")}
-    assert inside == OURS | {"__init__.py"}
+    assert inside == {*ALLOWED, "__init__.py"}
     assert not (ROOT / "selectors").exists()
 
 
+@pytest.mark.xfail(reason="until the rooms are put right", strict=True)
+def test_an_init_holds_only_imports_and_names() -> None:
+    for path in HOUSE.glob("*/**/__init__.py"):
+        if path.parent.parent == HOUSE:
+            continue  # a room may load its parts when they are asked for
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            names = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+            imported = isinstance(node, (ast.Import, ast.ImportFrom))
+            assert docstring or names or imported, f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
 def test_no_file_is_long() -> None:
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in HOUSE.rglob("*.py")}
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > 310} == {}
+
+
+@pytest.mark.xfail(reason="until the rooms are put right", strict=True)
+def test_no_function_is_long_or_wide() -> None:
+    long, wide = [], []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                place = f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if (node.end_lineno or 0) - node.lineno > 120 and node.name != "fit":
+                    long.append(place)
+                if len(arguments) > 15 and node.name.startswith("_") and node.name != "__init__":
+                    wide.append(f"{place}: {len(arguments)} parameters")
+    assert (long, wide) == ([], [])

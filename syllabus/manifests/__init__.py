@@ -4,18 +4,18 @@ The contract between the job that draws it up and everybody who trains from it; 
 ``docs/manifest-format.md``. Imports numpy and pyarrow only.
 """
 
-from syllabus.manifests import schema
 from syllabus.manifests.budgets import allocate, budget
-from syllabus.manifests.clearing import check_target
-from syllabus.manifests.document import json_schema
 from syllabus.manifests.errors import ManifestError
-from syllabus.manifests.export import export
-from syllabus.manifests.fingerprint import Fingerprint
-from syllabus.manifests.reader import Manifest
-from syllabus.manifests.sketches import read_sketches, sketches_table
+from syllabus.manifests.format import schema
+from syllabus.manifests.format.document import json_schema
+from syllabus.manifests.format.fingerprint import Fingerprint
+from syllabus.manifests.reading.export import export
+from syllabus.manifests.reading.manifest import Manifest
+from syllabus.manifests.reading.sketches import read_sketches, sketches_table
 from syllabus.manifests.storage import Store
-from syllabus.manifests.validation import Report, validate
-from syllabus.manifests.writer import ManifestWriter, TableWriter
+from syllabus.manifests.validation.validate import Report, validate
+from syllabus.manifests.writing.target import check_target
+from syllabus.manifests.writing.writer import ManifestWriter, TableWriter
 
 __all__ = [
     "Fingerprint",

@@ -13,25 +13,28 @@ from typing import Any
 from rich.console import Console
 
 from syllabus.manifests import ManifestError, check_target
-from syllabus.pipeline import embed, progress, runners, selection_pipeline
-from syllabus.pipeline.announcement import announce, announce_weights
-from syllabus.pipeline.census import Census, check_census, check_fractions, take_census
-from syllabus.pipeline.commit import Made, commit
 from syllabus.pipeline.errors import JobError, UserError, naming
-from syllabus.pipeline.guide import check_guide, make_guide
-from syllabus.pipeline.hygiene import stage as hygiene
-from syllabus.pipeline.hygiene.blocks import Wanted, vectors_of_plan
-from syllabus.pipeline.hygiene.holdout import Holdout, make_holdout, plan_holdout
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.orders import Ordering, check_memory
-from syllabus.pipeline.plan import Plan, make_plan
-from syllabus.pipeline.regroup import RegroupUnits, groups_digest, make_groups, make_layout
-from syllabus.pipeline.sample_sizes import check_sizes
-from syllabus.pipeline.select import Selecting, check_rankings
-from syllabus.pipeline.sketching import check_sketches
-from syllabus.pipeline.threads import limit_threads
-from syllabus.pipeline.transform import Transform, check_partitions, final_dimension, fit_transform
-from syllabus.pipeline.work import Work
+from syllabus.pipeline.reporting.announcement import announce, announce_weights
+from syllabus.pipeline.runners import run as runners
+from syllabus.pipeline.runtime import progress
+from syllabus.pipeline.runtime.torch_setup import limit_threads
+from syllabus.pipeline.stages import embed
+from syllabus.pipeline.stages import select_and_order as selection_pipeline
+from syllabus.pipeline.stages.census import Census, check_census, check_fractions, take_census
+from syllabus.pipeline.stages.commit.manifest import Made, commit
+from syllabus.pipeline.stages.commit.sketches import check_sketches
+from syllabus.pipeline.stages.guide import check_guide, make_guide
+from syllabus.pipeline.stages.neighbours import stage as hygiene
+from syllabus.pipeline.stages.neighbours.holdout import Holdout, make_holdout, plan_holdout
+from syllabus.pipeline.stages.neighbours.vectors import Wanted, vectors_of_plan
+from syllabus.pipeline.stages.order.stage import Ordering, check_memory
+from syllabus.pipeline.stages.plan import Plan, make_plan
+from syllabus.pipeline.stages.regroup.stage import RegroupUnits, groups_digest, make_groups, make_layout
+from syllabus.pipeline.stages.select.sample_sizes import check_sizes
+from syllabus.pipeline.stages.select.stage import Selecting, check_rankings
+from syllabus.pipeline.stages.transform import Transform, check_partitions, final_dimension, fit_transform
+from syllabus.pipeline.work_directory import Work
 
 
 @dataclass

@@ -4,29 +4,37 @@ Set functions (one class each, `Mixture` of them) × optimisers (`maximize`), su
 (`explore`), probabilities for the hard one (`importances`), orders (`herding`), partitions (`kmeans`).
 """
 
-from . import balancing, herding, importances, kmeans
-from .conditional_gain import FacilityLocationConditionalGain
-from .disparity_min import DisparityMin
-from .disparity_sum import DisparitySum
-from .errors import SelectionError
-from .facility_location import FacilityLocation
-from .feature_based import FeatureBased
-from .graph_cut import GraphCut
-from .inclusion import inclusion_probabilities
-from .knapsack import maximize_within
-from .log_determinant import LogDeterminant
-from .maximize import FUNCTIONS, OPTIMIZERS, maximize, random_value, random_value_within, valid_optimizers
-from .mixture import Mixture
-from .mutual_information import FacilityLocationMutualInformation
-from .probabilistic_set_cover import ProbabilisticSetCover
-from .saturated_coverage import SaturatedCoverage
-from .selection import Selection
-from .set_cover import SetCover
-from .set_function import SetFunction
-from .sge import explore, explore_within
-from .sieve import sieve
-from .similarity import Rbf
-from .sparse_facility_location import SparseFacilityLocation
+from syllabus.selectors import balancing, herding, importances
+from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.functions.base import SetFunction
+from syllabus.selectors.functions.conditional_gain import FacilityLocationConditionalGain
+from syllabus.selectors.functions.disparity_min import DisparityMin
+from syllabus.selectors.functions.disparity_sum import DisparitySum
+from syllabus.selectors.functions.facility_location import FacilityLocation
+from syllabus.selectors.functions.feature_based import FeatureBased
+from syllabus.selectors.functions.graph_cut import GraphCut
+from syllabus.selectors.functions.log_determinant import LogDeterminant
+from syllabus.selectors.functions.mixture import Mixture
+from syllabus.selectors.functions.mutual_information import FacilityLocationMutualInformation
+from syllabus.selectors.functions.probabilistic_set_cover import ProbabilisticSetCover
+from syllabus.selectors.functions.saturated_coverage import SaturatedCoverage
+from syllabus.selectors.functions.set_cover import SetCover
+from syllabus.selectors.functions.similarity import Rbf
+from syllabus.selectors.functions.sparse_facility_location import SparseFacilityLocation
+from syllabus.selectors.importances.inclusion import inclusion_probabilities
+from syllabus.selectors.neighbours import kmeans
+from syllabus.selectors.optimizers.explore import explore, explore_within
+from syllabus.selectors.optimizers.knapsack import maximize_within
+from syllabus.selectors.optimizers.maximize import (
+    FUNCTIONS,
+    OPTIMIZERS,
+    maximize,
+    random_value,
+    random_value_within,
+    valid_optimizers,
+)
+from syllabus.selectors.optimizers.sieve_streaming import sieve
+from syllabus.selectors.selection import Selection
 
 __all__ = [
     "FUNCTIONS",

@@ -12,11 +12,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .balancing import pair_walk, reorder, reorder_pairs, signed_walk
-from .compiled import compiled
-from .errors import SelectionError
-from .exact import column_sums, dot
-from .validation import Vectors, as_rows, as_rows_or_steps, check_finite, indices_of, whole_number
+from syllabus.selectors.balancing.walks import pair_walk, reorder, reorder_pairs, signed_walk
+from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.fixed_order_sums import column_sums, dot
+from syllabus.selectors.validation import (
+    Vectors,
+    as_rows,
+    as_rows_or_steps,
+    check_finite,
+    indices_of,
+    whole_number,
+)
 
 CURVE_POINTS = 512
 
@@ -196,7 +203,9 @@ def _lies_elsewhere(vectors: Vectors) -> bool:
 
 
 def _walk_there(vectors: Any) -> tuple[int, Signs]:
-    from .blocks import centred_walk  # loads torch, which whoever has a tensor has loaded
+    from syllabus.selectors.balancing.vectors import (
+        centred_walk,  # loads torch, which whoever has a tensor has loaded
+    )
 
     return len(vectors), centred_walk(vectors, "balance")
 

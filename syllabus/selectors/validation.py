@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
-from .errors import SelectionError
-from .exact import dot
+from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.fixed_order_sums import dot
 
 if TYPE_CHECKING:
     import torch

@@ -52,6 +52,6 @@ def build(spec: EncoderSpec) -> Encoder:
         from syllabus.pipeline.encoders.module import ModuleEncoder
 
         return ModuleEncoder(spec)
-    from syllabus.pipeline.encoders.sentence import SentenceEncoder
+    from syllabus.pipeline.encoders.sentence_transformer import SentenceEncoder
 
     return SentenceEncoder(spec)

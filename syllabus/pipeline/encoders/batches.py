@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from syllabus.pipeline import progress
+from syllabus.pipeline.runtime import progress
 
 SAID = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
 from syllabus.pipeline.encoders.batches import Batches
-from syllabus.pipeline.encoders.devices import pick_device, torch_dtype
-from syllabus.pipeline.encoders.pictures import UnreadableImage, decode
+from syllabus.pipeline.encoders.images import UnreadableImage, decode
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.threads import limit_threads
+from syllabus.pipeline.runtime.devices import pick_device, torch_dtype
+from syllabus.pipeline.runtime.torch_setup import limit_threads
 
 
 class ModuleEncoder(Encoder):

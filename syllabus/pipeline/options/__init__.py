@@ -5,8 +5,8 @@ Each field's description is the help text of its flag. A group of options is a f
 (`hygiene`), how the job runs (`running`).
 """
 
-from syllabus.pipeline.options.every import Options
-from syllabus.pipeline.options.making import choices, make_options
+from syllabus.pipeline.options.options import Options
+from syllabus.pipeline.options.parsing import choices, make_options
 from syllabus.pipeline.options.selection import RANKED_BY, Importance, easy_epochs
 
 __all__ = ["RANKED_BY", "Importance", "Options", "choices", "easy_epochs", "make_options"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from syllabus.pipeline.options.every import Options
+    from syllabus.pipeline.options.options import Options
 
 
 class Idle(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import first_line
-from syllabus.pipeline.sources.lines import BOM, LineSource, Parsed, lines_of
+from syllabus.pipeline.sources.text_lines import BOM, LineSource, Parsed, lines_of
 
 FEW_LABELS = 50
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.sources.lines import BOM, HEAD, LineSource, Parsed, lines_of
+from syllabus.pipeline.sources.text_lines import BOM, HEAD, LineSource, Parsed, lines_of
 
 
 class JsonLinesSource(LineSource):

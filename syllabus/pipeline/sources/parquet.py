@@ -14,7 +14,7 @@ from syllabus.manifests.storage import sha256_of
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.nearest import suggestion
 from syllabus.pipeline.sources.base import Source, first_line, most_common_width
-from syllabus.pipeline.sources.columns import read_keys, records_of, reject_not_finite
+from syllabus.pipeline.sources.cells import read_keys, records_of, reject_not_finite
 from syllabus.pipeline.sources.labels import FLOAT_LABEL
 from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
 from syllabus.pipeline.sources.weights import weight_problem

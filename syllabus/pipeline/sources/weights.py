@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from syllabus.manifests.weights import LARGEST
+from syllabus.manifests.format.weights import LARGEST
 from syllabus.pipeline.sources.labels import NotALabel, number_of
 
 

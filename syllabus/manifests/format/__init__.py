@@ -1,0 +1,1 @@
+"""What a manifest is: its tables, its document and their rules."""

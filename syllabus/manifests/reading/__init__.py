@@ -1,0 +1,1 @@
+"""Reading a manifest as a stream."""

@@ -1,0 +1,56 @@
+"""Opening a manifest: its document, and whether the files are there that it lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.format import document
+from syllabus.manifests.format.schema import DOCUMENT
+from syllabus.manifests.storage import Store
+
+
+def load(store: Store) -> dict[str, Any]:
+    """Return the description of the manifest at `store`, checked in itself and against the listing."""
+    description = document.decode(read_document(store))
+    for problem in document.problems(description):
+        raise ManifestError(f"{DOCUMENT}: {problem}")
+    sizes = store.files()
+    for problem in size_problems(description, sizes):
+        raise ManifestError(problem)
+    return description
+
+
+def read_document(store: Store) -> bytes:
+    """Return the bytes of manifest.json; a ManifestError where there is none."""
+    try:
+        return store.read(DOCUMENT)
+    except FileNotFoundError:
+        raise ManifestError(f"{DOCUMENT}: not found: {store.url()} is no committed manifest") from None
+    except (pa.ArrowException, OSError) as error:
+        if store.is_local and store.is_file():
+            raise ManifestError(
+                f"{store.url()}: is a file; a manifest is a directory{_around(store)}"
+            ) from None
+        raise ManifestError(
+            f"{DOCUMENT}: cannot be read from {store.url()}: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _around(store: Store) -> str:
+    """Which directory was meant, where the file is the manifest's own document."""
+    directory, _, name = store.url().rpartition("/")
+    return f", here {directory}" if name == DOCUMENT else ""
+
+
+def size_problems(description: dict[str, Any], sizes: dict[str, int]) -> Iterator[str]:
+    """Yield a line for each listed file that is not there with its size."""
+    for entry in description["files"]:
+        path, size = entry["path"], sizes.get(entry["path"])
+        if size is None:
+            yield f"{path}: is missing"
+        elif size != entry["bytes"]:
+            yield f"{path}: has {size} bytes, manifest.json says {entry['bytes']}"

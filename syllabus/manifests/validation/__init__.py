@@ -1,0 +1,1 @@
+"""Checking a manifest: every hash, order and budget."""

@@ -1,0 +1,132 @@
+"""Is a manifest whole and true to its specification? Every file is read once, in a stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.format import document, schema
+from syllabus.manifests.format.schema import DOCUMENT, ROW_GROUP_ROWS
+from syllabus.manifests.reading.manifest import Manifest
+from syllabus.manifests.reading.opening import read_document, size_problems
+from syllabus.manifests.storage import Store, sha256_of
+from syllabus.manifests.validation import tables as contents
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `validate` found.
+
+    Attributes:
+      location: the manifest's directory.
+      problems: one line each, the file first; empty for a valid manifest.
+      files: how many files were checked.
+    """
+
+    location: str
+    problems: list[str]
+    files: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.problems
+
+
+def validate(manifest_location: str | os.PathLike[str] | Store) -> Report:
+    """Check a manifest against docs/manifest-format.md; what is wrong is returned, not raised.
+
+    Contents are checked only of tables whose files are sound, and only once manifest.json agrees with
+    itself: one defect is one line, not its consequences too.
+
+    Memory: about 50 bytes an example and a few row groups; or the largest subset, where that is more.
+    """
+    store = manifest_location if isinstance(manifest_location, Store) else Store(manifest_location)
+    where = store.url()
+    try:
+        description = document.decode(read_document(store))
+    except ManifestError as error:
+        return Report(where, [str(error)], 1)
+    problems = [f"{DOCUMENT}: {problem}" for problem in document.shape_problems(description)]
+    if problems:
+        return Report(where, problems, 1)
+    problems += [f"{DOCUMENT}: {problem}" for problem in document.contradictions(description)]
+    consistent = not problems
+    damaged = set()
+    for path, problem in _file_problems(store, description):
+        problems.append(f"{path}: {problem}")
+        damaged.add(path.rpartition("/")[0])
+    if consistent:
+        problems += contents.problems(Manifest(store, description), damaged)
+    return Report(where, problems, 1 + len(description["files"]))
+
+
+def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    sizes = store.files()
+    entries = {entry["path"]: entry for entry in description["files"]}
+    wrong = dict(line.split(": ", 1) for line in size_problems(description, sizes))
+    for path, entry in entries.items():
+        if path in wrong:
+            yield path, wrong[path]
+            continue
+        digest = sha256_of(store, path)
+        if digest != entry["sha256"]:
+            yield (
+                path,
+                f"has sha256 {digest[:12]}…, manifest.json says {entry['sha256'][:12]}…: it was altered",
+            )
+            continue
+        table = _table_of(path.rpartition("/")[0], description)
+        for problem in _parquet_problems(store, path, entry["rows"], table):
+            yield path, problem
+    # Whoever reads examples/*.parquet would read these too.
+    for path in sorted(set(sizes) - set(entries)):
+        if document.PART.fullmatch(path):
+            yield path, "is not listed in manifest.json"
+
+
+def _parquet_problems(store: Store, path: str, rows: int, table: schema.Table | None) -> Iterator[str]:
+    try:
+        with store.open(path) as source, pq.ParquetFile(source) as file:
+            metadata, found = file.metadata, file.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        yield f"is no Parquet file: {str(error).splitlines()[0]}"
+        return
+    if metadata.num_rows != rows:
+        yield f"has {metadata.num_rows} rows, manifest.json says {rows}"
+    largest = max((metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)), default=0)
+    if largest > ROW_GROUP_ROWS:
+        yield f"has a row group of {largest} rows, above {ROW_GROUP_ROWS}"
+    if table is None:
+        return
+    # Columns that a later version appended are no fault.
+    for place, field in enumerate(table.schema):
+        if place >= len(found) or found.field(place).name != field.name:
+            got = found.field(place).name if place < len(found) else "nothing"
+            yield f"column {place} is {got}, expected {field.name}"
+            return
+        actual = found.field(place)
+        if actual.type != field.type:
+            yield f"column {field.name} is of type {actual.type}, expected {field.type}"
+        elif actual.nullable and not field.nullable:
+            yield f"column {field.name} may be null, which it must not"
+
+
+def _table_of(directory: str, description: dict[str, Any]) -> schema.Table | None:
+    """Return the table that a directory holds; None where this version does not fix its columns."""
+    kind, _, name = directory.partition("/")
+    if kind == "importances":
+        return schema.importance(name)
+    if kind == "orders":
+        return schema.order(name)
+    if kind == "examples":
+        return schema.examples("weight" in description)
+    if kind == "sketches" and "sketches" in description:
+        return schema.sketches(description["sketches"]["dimension"])
+    return {"subsets": schema.SUBSETS, "rejects": schema.REJECTS}.get(kind)

@@ -1,0 +1,1 @@
+"""Writing a manifest, whole or not at all."""

@@ -1,0 +1,147 @@
+"""The command line. Exit codes: 0 done, 1 the job failed, 2 the user's mistake: one line, no traceback."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from syllabus.pipeline.command_line.flags import with_flags
+from syllabus.pipeline.errors import JobError, UserError
+from syllabus.pipeline.nearest import suggestion
+
+app = typer.Typer(
+    name="syllabus",
+    help="Draws up what a model studies and in which order, before it is trained.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # Plain text: boxes leave the explanations half of a terminal's width, and swallow what is in brackets.
+    rich_markup_mode=None,
+)
+console = Console(stderr=True, highlight=False)
+# Recent releases of typer have their own copy of click: the family of its errors, in either case.
+ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+Config = Annotated[
+    Path | None, typer.Argument(help="TOML file with options; a flag wins over it.", metavar="[CONFIG.toml]")
+]
+Location = Annotated[str, typer.Argument(help="Directory of the manifest.", metavar="MANIFEST")]
+
+
+@app.command(short_help="Embed, choose subsets and orders, write a manifest.")
+@with_flags
+def prepare(context: typer.Context, config: Config = None, **flags: Any) -> None:
+    """Embed a data set, choose subsets and orders, and write a manifest.
+
+    Options of the runner follow after --, as in: --runner PrismRunner -- --environment_type=LOOPBACK
+    """
+    from syllabus.pipeline.command_line.config import read_options
+
+    given = {name: value for name, value in flags.items() if value not in (None, [])}
+    if context.obj:
+        given["runner_options"] = list(context.obj)
+    options = read_options(config, given)
+    # Before Beam is imported: it warns on import about clients that are not installed.
+    logging.getLogger().setLevel(logging.ERROR)
+    from syllabus.pipeline.job import prepare as run
+    from syllabus.pipeline.reporting.job_messages import print_summary
+    from syllabus.pipeline.runners.run import see_working_directory
+
+    see_working_directory()
+    print_summary(console, run(options, console))
+
+
+@app.command(short_help="Show what is in a manifest.")
+def describe(manifest: Location) -> None:
+    """Show what is in a manifest: counts, partitions, subsets, importances, orders."""
+    from syllabus.manifests import Manifest
+    from syllabus.pipeline.reporting.describe import print_description
+
+    print_description(Console(highlight=False), Manifest.open(manifest))
+
+
+@app.command(short_help="Check every file of a manifest, and its source.")
+def validate(
+    manifest: Location,
+    source: Annotated[
+        str | None, typer.Option(help="The data set: checks that the manifest was made from it, row by row.")
+    ] = None,
+) -> None:
+    """Check every hash, every order and every subset of a manifest; one line for each problem."""
+    from syllabus.manifests import validate as check
+    from syllabus.pipeline.source_check import source_problems
+
+    report = check(manifest)
+    problems = list(report.problems)
+    if source is not None and report.ok:
+        problems += source_problems(manifest, source)
+    for problem in problems:
+        console.print(f"{manifest}: {problem}", soft_wrap=True, markup=False)
+    if problems:
+        raise typer.Exit(1)
+    print(
+        f"{manifest}: {report.files} files are sound"
+        + (f"; made from {source}" if source is not None else "")
+    )
+
+
+@app.command(short_help="Write one subset as a plain file.")
+def export(
+    manifest: Location,
+    fraction: Annotated[float, typer.Option(help="Fraction of the subset.")],
+    output: Annotated[str, typer.Option(help="File to write.")],
+    subset: Annotated[int, typer.Option(help="Number of the subset.")] = 0,
+    format: Annotated[  # noqa: A002
+        str | None, typer.Option(help="txt (ids), csv or parquet. [default: by OUTPUT's suffix, else txt]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write one subset as a plain file, for trainers that read no manifest."""
+    from syllabus.manifests import Manifest
+    from syllabus.manifests import export as write
+
+    suffix = output.rpartition(".")[2].lower()
+    kind = format or (suffix if suffix in ("csv", "parquet") else "txt")
+    rows = write(Manifest.open(manifest), fraction, subset, kind, output, overwrite)
+    print(f"{output}: {rows.num_rows:,} rows")
+
+
+INTERRUPTED = "interrupted; finished shards are kept"
+COMMANDS = tuple(command.callback.__name__ for command in app.registered_commands)  # type: ignore[union-attr]
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; return its exit code. What follows ``--`` is the runner's."""
+    from syllabus.manifests import ManifestError
+
+    own, runner = arguments or ["--help"], []
+    if "--" in arguments:
+        cut = arguments.index("--")
+        own, runner = arguments[:cut] or ["--help"], arguments[cut + 1 :]
+    try:
+        if not own[0].startswith("-") and own[0] not in COMMANDS:
+            raise UserError(suggestion("command", own[0], COMMANDS))
+        code = int(app(own, obj=runner, prog_name="syllabus", standalone_mode=False) or 0)
+        return _fail(INTERRUPTED, code) if code == 130 else code
+    except ClickException as error:
+        return _fail(_usage(error), 2)
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail(INTERRUPTED, 130)
+    except (UserError, ManifestError) as error:
+        return _fail(str(error), 2)
+    except JobError as error:
+        return _fail(str(error), 1)
+
+
+def _usage(error: Any) -> str:
+    """One line that says what is wrong with the flags."""
+    if error.ctx is not None and (name := getattr(error, "option_name", None)):
+        known = [flag for parameter in error.ctx.command.params for flag in parameter.opts]
+        return suggestion("option", name, [flag for flag in known if flag.startswith("--")])
+    return " ".join(error.format_message().split())
+
+
+def _fail(message: str, code: int) -> int:
+    console.print(f"syllabus: {message}", soft_wrap=True, markup=False)
+    return code

@@ -1,0 +1,50 @@
+"""The identity of a model that was met before, without loading it.
+
+Importing the model libraries and loading a model take about ten seconds, and a rerun that finds every shard
+encodes nothing. A directory's identity follows from its files, from what is asked of it, and from the
+versions of the libraries that read it; so it is noted in the work directory under a digest of all of these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from importlib import metadata
+from pathlib import Path
+
+from syllabus.manifests.storage import Store, sha256_of
+from syllabus.pipeline.encoders.base import EncoderSpec, Identity, encoder_of
+from syllabus.pipeline.runtime.devices import pick_device, torch_dtype
+from syllabus.pipeline.work_directory import Work
+
+LIBRARIES = ("sentence-transformers", "transformers", "tokenizers", "torch")
+
+
+def identify(spec: EncoderSpec, work: Work) -> tuple[EncoderSpec, Identity]:
+    """Return the identity of an encoder: as noted for a model in a directory, else by loading it.
+
+    The spec comes back with the digest of such a directory's files: a model that is written anew under its
+    name is loaded anew. Cost where it is noted: one read of the model's files.
+    """
+    if spec.kind != "sentence-transformers" or not Path(spec.name).is_dir():
+        return spec, encoder_of(spec).identity()
+    device = pick_device(spec.device)
+    torch_dtype(spec.dtype, device)  # what would be refused stays refused
+    key = _key(spec, device.split(":")[0])
+    spec = replace(spec, files=key)
+    if work.has("identity", key, ".json"):
+        noted = Identity(**work.read_json("identity", key))
+        return spec, replace(noted, name=Path(spec.name).name)
+    identity = encoder_of(spec).identity()
+    work.write_json("identity", key, asdict(identity))
+    return spec, identity
+
+
+def _key(spec: EncoderSpec, device: str) -> str:
+    store = Store(spec.name)
+    files = {path: sha256_of(store, path) for path in sorted(store.files())}
+    versions = {name: metadata.version(name) for name in LIBRARIES}
+    asked = [spec.content, spec.dtype, spec.batch_size, device]
+    document = json.dumps([files, versions, asked], sort_keys=True)
+    return hashlib.sha256(document.encode()).hexdigest()[:40]

@@ -1,0 +1,133 @@
+"""Any sentence-transformers model, by name or path: text models, and CLIP-like models for images.
+
+A unit of the plan is one block: sorted by length inside, batches of a fixed size, one `encode` call a
+batch. A Beam ModelHandler would be handed batches that depend on what arrives when; vectors would then
+differ in their last bits between runs.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
+from syllabus.pipeline.encoders.batches import Batches
+from syllabus.pipeline.encoders.images import UnreadableImage, decode
+from syllabus.pipeline.encoders.model_loading import load_model
+from syllabus.pipeline.encoders.quiet import quiet
+from syllabus.pipeline.runtime.devices import pick_device, torch_dtype
+from syllabus.pipeline.runtime.torch_setup import limit_threads
+
+
+class SentenceEncoder(Encoder):
+    """A `SentenceTransformer` behind fixed batches."""
+
+    def __init__(self, spec: EncoderSpec, model: Any = None) -> None:
+        self.spec = spec
+        self.device = pick_device(spec.device)
+        limit_threads(spec.threads)
+        # Refused before the model is loaded, where this CPU only emulates it.
+        dtype = torch_dtype(spec.dtype, self.device)
+        self.model = model if model is not None else load_model(spec.name, self.device, dtype)
+        self.batches = Batches(self._forward, spec.batch_size)
+
+    def identity(self) -> Identity:  # noqa: D102
+        return Identity(
+            "sentence-transformers",
+            # A path differs between machines, and says nothing that the hashes do not.
+            Path(self.spec.name).name if Path(self.spec.name).exists() else self.spec.name,
+            state_sha256(self.model.state_dict()),
+            self.spec.dtype,
+            self._dimension(),
+            self.spec.batch_size,
+            self.device.split(":")[0],
+            preprocessing_sha256(self.model),
+        )
+
+    def _dimension(self) -> int:
+        # Renamed in 5.x; the old name warns.
+        for name in ("get_embedding_dimension", "get_sentence_embedding_dimension"):
+            if callable(method := getattr(self.model, name, None)):
+                with quiet():
+                    return int(method() or len(self._probe()))
+        return len(self._probe())
+
+    def _probe(self) -> Any:
+        return self._forward(["" if self.spec.content == "text" else decode(None)])[0]
+
+    def encode(self, content: list[Any], reject: Any) -> np.ndarray:  # noqa: D102
+        limit_threads(self.spec.threads)
+        if self.spec.content == "text":
+            return self.batches.run(content, [len(text) for text in content])
+        return self.batches.run([_Picture(data, row, reject) for row, data in enumerate(content)])
+
+    def twin(self) -> Encoder:
+        """Return an encoder that shares the weights: a tokenizer cannot be used by two threads at once."""
+        shared = {id(tensor): tensor for tensor in [*self.model.parameters(), *self.model.buffers()]}
+        return SentenceEncoder(self.spec, copy.deepcopy(self.model, shared))
+
+    def _forward(self, batch: list[Any]) -> np.ndarray:
+        inputs = [item.open() if isinstance(item, _Picture) else item for item in batch]
+        vectors = self.model.encode(
+            inputs,
+            batch_size=len(inputs),
+            show_progress_bar=False,
+            convert_to_tensor=True,
+            normalize_embeddings=False,
+        )
+        return np.asarray(vectors.float().cpu().numpy(), np.float32)
+
+
+class _Picture:
+    """An image that is decoded when its batch comes: a unit of decoded images would fill the memory."""
+
+    def __init__(self, data: bytes, row: int, reject: Any) -> None:
+        self.data, self.row, self.reject = data, row, reject
+
+    def open(self) -> Any:
+        try:
+            return decode(self.data)
+        except UnreadableImage as error:
+            self.reject(self.row, "unreadable image", str(error))
+            return decode(None)
+
+
+def preprocessing_sha256(model: Any) -> str:
+    """Return the sha256 of what turns an example into tensors, and token vectors into one.
+
+    Two models with the same weights differ by their pooling, their tokenizer, the length at which texts
+    are cut, or a prompt put in front of them.
+    """
+    digest = hashlib.sha256()
+    for module in model:
+        config = module.get_config_dict() if hasattr(module, "get_config_dict") else {}
+        _update(digest, [type(module).__name__, config])
+    processor = getattr(model, "tokenizer", None)
+    for part in (processor, *(getattr(processor, name, None) for name in ("tokenizer", "image_processor"))):
+        if part is not None:
+            _update(digest, [type(part).__name__, _described(part)])
+    names = ("max_seq_length", "prompts", "default_prompt_name", "truncate_dim")
+    _update(digest, [getattr(model, name, None) for name in names])
+    return digest.hexdigest()
+
+
+def _described(processor: Any) -> Any:
+    """What a tokenizer or an image processor does, as JSON values."""
+    backend = getattr(processor, "backend_tokenizer", processor)
+    if hasattr(backend, "to_str"):
+        # Padding and truncation are state: each call sets them.
+        return {**json.loads(backend.to_str()), "padding": None, "truncation": None}
+    if hasattr(processor, "get_vocab"):
+        return sorted(processor.get_vocab().items())
+    return processor.to_dict() if hasattr(processor, "to_dict") else None
+
+
+def _update(digest: Any, values: list[Any]) -> None:
+    # The name of what JSON does not know: the text of an object may hold its address.
+    text = json.dumps(values, sort_keys=True, default=lambda value: type(value).__name__)
+    digest.update(text.encode() + b"\n")

@@ -1,0 +1,1 @@
+"""What people are shown: a job's progress and summary, a manifest described."""

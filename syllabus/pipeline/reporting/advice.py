@@ -1,0 +1,67 @@
+"""What the figures of a manifest warn of, and what can be done, in lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from syllabus.pipeline.reporting.sections import chosen_weight, mean_weight, unit_of
+
+LIGHT = 0.5
+"""Share of the mean weight below which chosen rows are light."""
+SPENT = 0.9
+"""Share of a budget that subsets spend at least, unless much of it is out of reach."""
+MONOTONE = 0.5
+"""Largest trade-off with which every row adds to the value of graph cut."""
+ALIKE, LARGE = 0.9, 0.5
+"""Jaccard index of subsets that hardly differ; larger fractions must overlap."""
+
+
+def cautions(document: dict[str, Any]) -> list[str]:
+    """Return a line for each thing that is not as one would wish."""
+    found = [line for entry in document["subsets"] for line in _alike(entry)]
+    if "weight" in document:
+        found += _unspent(document)
+        found += _light(document)
+    return found
+
+
+def _alike(entry: dict[str, Any]) -> Iterator[str]:
+    jaccard = entry.get("jaccard")
+    if jaccard is not None and jaccard >= ALIKE and entry["fraction"] <= LARGE:
+        yield (
+            f"the {entry['count']:,} subsets of {entry['fraction']:g} hardly differ (Jaccard {jaccard:.2f}):"
+            " a larger --epsilon makes them differ, or --subsets 1 one of them"
+        )
+
+
+def _unspent(document: dict[str, Any]) -> Iterator[str]:
+    options = document["options"]
+    if options.get("objective") == "graph_cut" and options["trade_off"] > MONOTONE:
+        why = (
+            f"with --trade-off {options['trade_off']:g} rows like those chosen lower the value, and are left"
+            f" out; up to {MONOTONE:g} none does"
+        )
+    else:
+        why = (
+            "some rows are heavier than the share of their class or bucket; cap the weights or take a larger"
+            " --fraction"
+        )
+    for entry in document["subsets"]:
+        spent = sum(entry["weights"]) / entry["count"] / entry["budget"]
+        if spent < SPENT:
+            yield f"subsets of {entry['fraction']:g} spend {spent:.0%} of their {unit_of(document)}: {why}"
+
+
+def _light(document: dict[str, Any]) -> Iterator[str]:
+    power = document["options"].get("weight_power", 0)
+    shares = {
+        entry["fraction"]: chosen_weight(entry) / mean_weight(document) for entry in document["subsets"]
+    }
+    light = {fraction: share for fraction, share in shares.items() if share < LIGHT}
+    if light and power:
+        shown = ", ".join(f"{share:.2f} at {fraction:g}" for fraction, share in light.items())
+        yield (
+            f"chosen rows weigh less than half the mean ({shown}): gain / weight^{power:g} prefers light"
+            " ones; --weight-power 0 passes over weights"
+        )

@@ -1,0 +1,174 @@
+"""What is in a manifest, for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from syllabus.manifests import Manifest
+from syllabus.pipeline.reporting.advice import cautions
+from syllabus.pipeline.reporting.hygiene import holdout_lines, neighbour_lines
+from syllabus.pipeline.reporting.sections import spent_lines, total_line, unit_of
+
+SHOWN_PARTITIONS = 12
+HIGH_COSINE = 0.3
+SHOWN_FRACTIONS = 3
+LABEL_WIDTH = 40
+NAME_WIDTH = 22
+UNIT_WIDTH = 12
+SUBSETS_LEGEND = (
+    "gain: 0 is a random subset, 1 greedy's; Jaccard: shared by two subsets; covered: examples in any;"
+    " certificate: greedy's value is at least this share of the best there is"
+)
+
+
+def print_description(console: Console, manifest: Manifest) -> None:
+    """Print counts, encoder, neighbours, partitions, subsets, importances and orders of a manifest."""
+    document = manifest.description
+    counts, encoder = document["counts"], document["encoder"]
+    console.print(Text(str(manifest.location), style="bold"), soft_wrap=True)
+    console.print(f"fingerprint {manifest.fingerprint}", soft_wrap=True)
+    console.print(
+        f"{counts['accepted']:,} examples; {counts['rejected']:,} of {counts['source_rows']:,} rejected"
+    )
+    if counts.get("excluded"):
+        console.print(f"  {counts['excluded']:,} more were left out by --where")
+    for reason, count in counts["reasons"].items():
+        console.print(f"  {reason}: {count:,}")
+    if (line := total_line(document)) is not None:
+        console.print(line, markup=False)
+    console.print(
+        f"encoder {encoder['name']} ({encoder['kind']}, {encoder['dtype']}),"
+        f" {encoder['dimension']} dimensions",
+        soft_wrap=True,
+        markup=False,
+    )
+    _cosine(console, encoder.get("mean_cosine"))
+    if "sketches" in document:
+        console.print(f"sketches of {document['sketches']['dimension']} dimensions in 8 bits")
+    if "guide" in document:
+        guide = document["guide"]
+        console.print(f"guided by {guide['rows']:,} rows ({guide['kind']}), sha256 {guide['sha256'][:12]}…")
+    for line in (*neighbour_lines(document), *holdout_lines(document)):
+        console.print(line, soft_wrap=True, markup=False)
+    for table in (_partitions(document), _subsets(document), _importances(document), _orders(document)):
+        if table.row_count:
+            console.print()
+            console.print(table)
+    if document["subsets"]:
+        console.print()
+        as_many = "random subset of as many rows" if unit_of(document) else "random subset"
+        console.print(SUBSETS_LEGEND.replace("random subset", as_many))
+        for line in spent_lines(document):
+            console.print(line, markup=False)
+        for line in cautions(document):
+            console.print(Text.assemble(("warning:", "yellow"), f" {line}"))
+
+
+def _cosine(console: Console, cosine: float | None) -> None:
+    if cosine is None:
+        return
+    console.print(f"mean cosine of two examples {cosine:.3f}")
+    if cosine > HIGH_COSINE:
+        console.print(
+            f"[yellow]warning:[/] above {HIGH_COSINE}: the vectors share a large mean and the cosine hardly"
+            " separates them; try --preprocess center",
+        )
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+    return table
+
+
+def _partitions(document: dict[str, Any]) -> Table:
+    parts = document["partitions"]
+    # In every subset of a fraction a partition has the same number.
+    chosen = [each for each in document["subsets"] if "partitions" in each][:SHOWN_FRACTIONS]
+    titles = [f"in {each['fraction']:g}" for each in chosen]
+    title = f"{len(parts):,} partition{'s' if len(parts) > 1 else ''}"
+    unit = unit_of(document)
+    sizes = {"examples": "examples"} if unit is None else {"examples": "examples", _short(unit): "weight"}
+    title += "" if unit is None else f"; budgets in {_short(unit)}"
+    table = _table(title, "label", *sizes, *titles)
+    clusters = all(part["label"] is None for part in parts)
+    for part in parts[:SHOWN_PARTITIONS]:
+        nameless = f"cluster {part['partition']}" if clusters else "no label"
+        label = nameless if part["label"] is None else part["label"]
+        counts = [f"{each['partitions'][part['partition']]:,}" for each in chosen]
+        table.add_row(_cut(label, LABEL_WIDTH), *(f"{part[key]:,}" for key in sizes.values()), *counts)
+    if len(parts) > SHOWN_PARTITIONS:
+        rest = parts[SHOWN_PARTITIONS:]
+        counts = [f"{sum(each['partitions'][SHOWN_PARTITIONS:]):,}" for each in chosen]
+        totals = [f"{sum(part[key] for part in rest):,}" for key in sizes.values()]
+        table.add_row(f"… {len(rest):,} more", *totals, *counts)
+    return table
+
+
+def _subsets(document: dict[str, Any]) -> Table:
+    # As few and as narrow columns as fit 80: a figure that is wrapped cannot be read.
+    objectives = sorted({each.get("objective", "?") for each in document["subsets"]})
+    table = _table(
+        f"easy subsets by {', '.join(objectives)}",
+        *("fraction", "budget", "count", "gain", "least", "Jaccard", "covered", "certificate"),
+    )
+    for each in document["subsets"]:
+        gain, bound = each.get("normalised_gain"), each.get("upper_bound")
+        table.add_row(
+            f"{each['fraction']:g}",
+            f"{each['budget']:,}",
+            f"{each['count']:,}",
+            _figure(gain and gain["mean"], ".3f"),
+            _figure(gain and gain["least"], ".3f"),
+            _figure(each.get("jaccard"), ".2f"),
+            _figure(each.get("covered"), ".1%"),
+            _figure(each["greedy"] / bound if bound else None, ".3f"),
+        )
+    return table
+
+
+def _importances(document: dict[str, Any]) -> Table:
+    shown = next(iter(document["importances"].values()), {}).get("inclusion_ess", [])[:SHOWN_FRACTIONS]
+    # As many figures as fit 80: the heads are short.
+    titles = [f"{each['fraction']:g}" for each in shown]
+    title = "importances: effective sample size of probabilities, and of draws by fraction"
+    table = _table(title, "name", "mean", "least", "most", *titles, "map")
+    for name, each in document["importances"].items():
+        ess = each.get("ess") or {}
+        figures = [ess.get(key) for key in ("mean", "least", "greatest")]
+        figures += [one["mean"] for one in each.get("inclusion_ess", [])[:SHOWN_FRACTIONS]]
+        table.add_row(
+            _cut(name, NAME_WIDTH), *(_figure(value, ".3f") for value in figures), each.get("map", "–")
+        )
+    return table
+
+
+def _orders(document: dict[str, Any]) -> Table:
+    table = _table("orders: discrepancy", "name", "l2", "random l2", "l∞", "random l∞")
+    for name, each in document["orders"].items():
+        own, random = each["discrepancy"], each["random"]
+        figures = (own["l2"], random["l2"], own["linf"], random["linf"])
+        shown = f"{name} ({each['interleaved']:,} parts interleaved)" if "interleaved" in each else name
+        table.add_row(_cut(shown, LABEL_WIDTH), *(_figure(value, ".4g") for value in figures))
+    return table
+
+
+def _short(unit: str) -> str:
+    """The name of a unit as a column's title."""
+    return unit if len(unit) <= UNIT_WIDTH else unit[: UNIT_WIDTH - 1] + "…"
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _cut(text: str, width: int) -> Text:
+    """A name from the data as one line of text: no markup, no line breaks, not wider than the column."""
+    shown = Text(" ".join(text.split()) or repr(text))
+    shown.truncate(width, overflow="ellipsis")
+    return shown

@@ -1,0 +1,138 @@
+"""Which Beam runner a job runs on, and how a pipeline is run there."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import create_runner
+
+from syllabus.pipeline.errors import JobError, UserError
+from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.work_directory import Work
+
+EMBEDDED = "FnApiRunner"
+PORTABLE = ("PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
+FILES = ("--flink_job_server_jar", "--spark_job_server_jar", "--prism_location")
+FAILURE = "failure.txt"
+REFUSED = {
+    "DaskRunner": "it silently loses data: what a bundle's end emits, and all but the last of several sinks",
+    "DirectRunner": "it looks for another runner on the network first; the embedded one is FnApiRunner",
+}
+
+
+def check_runner(options: Options) -> None:
+    """Refuse a runner that is unknown or known to be wrong."""
+    name = options.runner.rpartition(".")[2]
+    for refused, reason in REFUSED.items():
+        if name.lower() == refused.lower():
+            raise UserError(f"runner={options.runner!r} is refused: {reason}")
+    if name not in (EMBEDDED, *PORTABLE):
+        raise UserError(suggestion("runner", options.runner, (EMBEDDED, *PORTABLE)))
+    if name != EMBEDDED and options.workers > 1:
+        raise UserError(f"workers={options.workers}: is for {EMBEDDED}; {name} has its own options after --")
+    if name == EMBEDDED and options.runner_options:
+        raise UserError(f"{options.runner_options[0]!r}: {EMBEDDED} takes no options after --; use --workers")
+    _check_runner_options(options.runner_options)
+
+
+def _check_runner_options(flags: tuple[str, ...]) -> None:
+    """Refuse what Beam passes over (a name it does not know) or looks for on the network (a missing file)."""
+    known: set[str] = set()
+    for group in PipelineOptions.__subclasses__():
+        parser = argparse.ArgumentParser(add_help=False)
+        group._add_argparse_args(parser)
+        known.update(name for action in parser._actions for name in action.option_strings)
+    for flag, following in zip_longest(flags, flags[1:], fillvalue=""):
+        name, _, value = flag.partition("=")
+        if not name.startswith("--"):
+            continue
+        # A runner may have options of its own, which Beam does not know: only a near miss is a mistake.
+        if name not in known and difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+            raise UserError(suggestion("runner option", name, known))
+        if name in FILES and "://" not in (path := value or following) and not Path(path).is_file():
+            raise UserError(f"{name}={path}: no such file")
+
+
+def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) -> dict[str, int]:
+    """Build and run one pipeline to its end; return its counters."""
+    flags = list(options.runner_options)
+    if options.runner == EMBEDDED and options.workers > 1:
+        # Threads: encoders and products release the interpreter's lock, and a process costs seconds.
+        flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={options.workers}"]
+    try:
+        with _quiet():
+            pipeline_options = PipelineOptions(flags, job_name=f"syllabus-{stage}")
+            pipeline = beam.Pipeline(runner=create_runner(options.runner), options=pipeline_options)
+            build(pipeline)
+            result = pipeline.run()
+            state = result.wait_until_finish()
+    except Exception as error:  # a runner may raise anything; the work done so far is kept
+        raise _failure(options, stage, error) from error
+    if state is not None and state != "DONE":
+        raise JobError(
+            f"{stage}: {options.runner} ended in state {state}; finished shards are kept in {options.work}"
+        )
+    return _counters(result)
+
+
+def _failure(options: Options, stage: str, error: Exception) -> BaseException:
+    """The line that says what went wrong in a worker, from what its runner made of it."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    line = next(reversed(str(cause).strip().splitlines()), "").partition(" [while running")[0]
+    # Workers elsewhere send a traceback as text; its last line is "package.Error: message".
+    sent = re.fullmatch(r"(?:[\w.]+\.)?(\w+(?:Error|Exception)): (.*)", line)
+    name, message = sent.groups() if sent else (type(cause).__name__, line)
+    if "KeyboardInterrupt" in (name, message):
+        return KeyboardInterrupt()
+    if name == "UserError":
+        return UserError(message)
+    if name == "JobError":
+        return JobError(message)
+    Work(options.work).store.write(FAILURE, str(error).encode())
+    kept = f"finished shards are kept in {options.work}, with the whole error in {FAILURE}"
+    return JobError(f"{stage}: {name}: {message}; {kept}")
+
+
+def _counters(result: Any) -> dict[str, int]:
+    counters: dict[str, int] = {}
+    for counter in result.metrics().query()["counters"]:
+        if counter.key.metric.namespace == "syllabus":
+            name = counter.key.metric.name
+            counters[name] = counters.get(name, 0) + (counter.committed or counter.attempted or 0)
+    return counters
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Beam and its clients log what is not for the user, and the traceback of what we say in a line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def see_working_directory() -> None:
+    """Let ``package.module:factory`` name a module of the directory that the job is started from."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if here not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([here, *filter(None, paths)])

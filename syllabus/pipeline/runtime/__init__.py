@@ -1,0 +1,1 @@
+"""What code inside a Beam worker needs: threads, devices, counters, progress."""

@@ -1,0 +1,1 @@
+"""Commit: the shards of all stages written as one manifest."""

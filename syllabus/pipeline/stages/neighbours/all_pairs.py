@@ -1,0 +1,72 @@
+"""The exact search: every pair of blocks meets once, in one product that is used from both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations_with_replacement
+
+import apache_beam as beam
+import numpy as np
+
+from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.stages.neighbours.vectors import Block, Wanted
+from syllabus.selectors.neighbours.blocked_search import Nearest, Searched, search_each_other
+from syllabus.selectors.numerics.union_find import Joins
+
+BLOCK_ROWS = 8192
+PART_PAIRS = 12
+"""Pairs of blocks in one element of work: 10 s on a core at 384 dimensions."""
+
+Part = tuple[tuple[int, int], ...]
+"""Pairs of blocks by their numbers."""
+
+
+def parts(wanted: Wanted) -> list[Part]:
+    """Cut the pairs of blocks into elements of work."""
+    pairs = list(combinations_with_replacement(range(len(blocks(wanted))), 2))
+    return [tuple(pairs[first : first + PART_PAIRS]) for first in range(0, len(pairs), PART_PAIRS)]
+
+
+def blocks(wanted: Wanted) -> list[Block]:
+    """Return the blocks that `parts` counts."""
+    return [block for block in wanted.vectors.blocks(BLOCK_ROWS) if block.rows]
+
+
+def part_key(wanted: Wanted, part: Part) -> str:
+    """Return the key of what a part finds."""
+    return wanted.key("neighbours", pairs=[list(pair) for pair in part], block=BLOCK_ROWS)
+
+
+class SearchPairs(beam.DoFn):
+    """Searches the pairs of blocks of one part; what it finds is in the work directory."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+
+    def process(self, part: Part) -> Iterator[None]:
+        """Write the part's shard unless it is there."""
+        wanted = self.wanted
+        key = part_key(wanted, part)
+        if not wanted.vectors.work.has("neighbours", key):
+            with busy("neighbours"):
+                self._search(key, part, wanted.vectors.prepare_worker())
+        yield from ()
+
+    def _search(self, key: str, part: Part, device: str) -> None:
+        wanted = self.wanted
+        cut = blocks(wanted)
+        held: dict[int, Searched] = {}
+        for number in sorted({number for pair in part for number in pair}):
+            block = cut[number]
+            nearest = Nearest.empty(block.rows, wanted.k)
+            positions = np.arange(block.first, block.first + block.rows)
+            held[number] = Searched(wanted.vectors.read(block), positions, nearest)
+        joins = Joins(wanted.vectors.n)
+        for first, second in part:
+            search_each_other(held[first], held[second], wanted.threshold, joins, device)
+        found = list(held.values())
+        nearest = Nearest(
+            np.concatenate([each.nearest.ids for each in found]),
+            np.concatenate([each.nearest.cosines for each in found]),
+        )
+        wanted.write(key, np.concatenate([each.ids for each in found]), nearest, joins)

@@ -1,0 +1,141 @@
+"""Coarse lists for more rows than an exact search affords: centroids, and how many lists a row looks into.
+
+Inverted files (Jégou, Douze and Schmid, "Product quantization for nearest neighbor search", 2011), without
+the quantisation: inside a list the search is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from threadpoolctl import threadpool_limits
+
+from syllabus.pipeline.stages.neighbours.vectors import Wanted
+from syllabus.pipeline.stages.transform import mix
+from syllabus.selectors import kmeans
+from syllabus.selectors.neighbours.blocked_search import Nearest, Searched, search
+from syllabus.selectors.numerics.union_find import Joins
+
+SAMPLE = 65_536
+QUERIES = 1024
+TARGET = 0.98
+"""Recall that the probes are chosen for on a sample, so that .95 holds on all rows."""
+_BLOCK_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """The lists, and what was drawn to choose and to measure them."""
+
+    centroids: np.ndarray
+    """(lists, D) float32, neighbours in the data next to one another."""
+    probes: int
+    queries: np.ndarray
+    """(m,) ascending positions of the rows that the recall is measured on."""
+    query_vectors: np.ndarray
+    """(m, D) float32"""
+
+    def ranked(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the (n, probes) int32 nearest lists of each row, its home first."""
+        nearest = np.empty((len(vectors), self.probes), np.int32)
+        for first in range(0, len(vectors), 4096):
+            block = vectors[first : first + 4096]
+            scores = _scores(block, self.centroids)
+            home = kmeans.assign(block, self.centroids)
+            scores[np.arange(len(block)), home] = np.inf
+            top = np.argpartition(-scores, self.probes - 1, axis=1)[:, : self.probes]
+            order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
+            nearest[first : first + 4096] = np.take_along_axis(top, order, axis=1)
+        return nearest
+
+
+def fit_coarse(wanted: Wanted) -> tuple[Coarse, str]:
+    """Return the lists and their key; drawn by a seed of their own, since other subsets need no others."""
+    vectors, work = wanted.vectors, wanted.vectors.work
+    key = wanted.key("coarse", threads=vectors.threads)
+    if not work.has("coarse", key):
+        # Imported before the limits are set: they reach the libraries that are loaded.
+        import faiss  # noqa: F401
+
+        with threadpool_limits(vectors.threads):
+            _write(wanted, key, _fit(wanted))
+    rows = work.read("coarse", key)
+    shapes = work.note("coarse", key)
+    arrays = [
+        np.frombuffer(value, kind).reshape(-1, *shapes["width"][number : number + 1])
+        for number, (value, kind) in enumerate(
+            zip(rows.column("value").to_pylist(), ("<f4", "<f4", "<i8"), strict=True)
+        )
+    ]
+    return Coarse(arrays[0], shapes["probes"], arrays[2], arrays[1]), key
+
+
+def _write(wanted: Wanted, key: str, coarse: Coarse) -> None:
+    arrays = (coarse.centroids, coarse.query_vectors, coarse.queries)
+    table = pa.table({"value": pa.array([array.tobytes() for array in arrays], pa.large_binary())})
+    width = coarse.centroids.shape[1]
+    wanted.vectors.work.write("coarse", key, table, {"probes": coarse.probes, "width": [width, width]})
+
+
+def _fit(wanted: Wanted) -> Coarse:
+    n = wanted.vectors.n
+    lists = max(1, round(math.sqrt(n)))
+    sample, queries, query_vectors = _draw(wanted)
+    # More than 64 rows a list hardly move its centroid.
+    centroids = _chained(kmeans.fit(sample[: max(lists, min(len(sample), 64 * lists))], lists, seed=0))
+    return Coarse(centroids, _probes(wanted.k, sample, centroids), queries, query_vectors)
+
+
+def _draw(wanted: Wanted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rows that lists are fitted on, and the positions and vectors of those that measure the recall."""
+    vectors = wanted.vectors
+    hashes = mix(np.arange(vectors.n, dtype=np.uint64), 0)
+    order = np.argsort(hashes, kind="stable")
+    queries = np.sort(order[: min(QUERIES, vectors.n)])
+    # The queries last: they are the first to be left out of the fit.
+    sampled = np.sort(order[-min(SAMPLE, vectors.n) :])
+    of_sample, of_queries = [], []
+    for block in vectors.blocks(_BLOCK_ROWS):
+        rows = vectors.read(block)
+        for chosen, parts in ((sampled, of_sample), (queries, of_queries)):
+            inside = chosen[(chosen >= block.first) & (chosen < block.first + block.rows)]
+            parts.append(rows[inside - block.first])
+    shuffled = np.argsort(mix(sampled.astype(np.uint64), 1), kind="stable")
+    return np.concatenate(of_sample)[shuffled], queries, np.concatenate(of_queries)
+
+
+def _probes(k: int, sample: np.ndarray, centroids: np.ndarray) -> int:
+    """The fewest lists that hold `TARGET` of the k nearest of 512 rows of the sample, seen from the rows.
+
+    The sample is sparser than the data, its neighbours further apart and in more lists: what is enough here
+    is enough there.
+    """
+    count = min(512, len(sample))
+    ids = np.arange(len(sample))
+    queries = Searched(sample[:count], ids[:count], Nearest.empty(count, min(k, len(sample) - 1)))
+    search(queries, sample, ids, np.inf, Joins(0))
+    home = kmeans.assign(sample, centroids)
+    scores = _scores(queries.rows, centroids)
+    theirs = np.take_along_axis(scores, home[queries.nearest.ids], axis=1)
+    before = np.array([(scores[row] > each).sum() for row in range(count) for each in theirs[row]])
+    needed = int(np.sort(before)[math.ceil(TARGET * len(before)) - 1]) + 1
+    return min(len(centroids), needed)
+
+
+def _scores(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    # ‖x − c‖² = ‖x‖² + ‖c‖² − 2⟨x, c⟩: the closest has the largest ⟨x, c⟩ − ‖c‖²/2.
+    return rows @ centroids.T - np.einsum("ij,ij->i", centroids, centroids) / 2
+
+
+def _chained(centroids: np.ndarray) -> np.ndarray:
+    """Number the lists along a chain of neighbours: those of one worker then probe the same ones."""
+    left = np.ones(len(centroids), bool)
+    chain = [0]
+    for _ in range(len(centroids) - 1):
+        left[chain[-1]] = False
+        scores = _scores(centroids[chain[-1]][None], centroids)[0]
+        chain.append(int(np.argmax(np.where(left, scores, -np.inf))))
+    return np.ascontiguousarray(centroids[chain])

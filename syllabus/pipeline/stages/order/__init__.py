@@ -1,0 +1,1 @@
+"""Order: herding orders of subsets and of all data."""

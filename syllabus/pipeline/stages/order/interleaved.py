@@ -1,0 +1,130 @@
+"""The order of data too large for one worker: parts of it are ordered apart, and interleaved.
+
+A part is as many buckets as a worker may hold: the fewer parts, the better the order. What is measured of it
+are the prefixes at `POINTS` evenly spaced places, whose sums are sums over parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.torch_setup import limit_threads
+from syllabus.pipeline.stages.order.stage import RANDOM_ORDERS, Ordering, parts_of
+from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references
+from syllabus.pipeline.work_directory import Work
+from syllabus.selectors import herding
+
+POINTS = 128
+
+
+class ToParts(beam.DoFn):
+    """Yields (part, reference) for (bucket, reference)."""
+
+    def __init__(self, ordering: Ordering) -> None:
+        self.ordering = ordering
+        self._parts: dict[Bucket, int] = {}
+
+    def process(
+        self, element: tuple[Bucket, Reference], counts: dict[Bucket, int]
+    ) -> Iterator[tuple[int, Reference]]:
+        """Look the bucket up; the table is made once."""
+        if not self._parts:
+            self._parts = parts_of(counts, self.ordering.capacity)
+        yield self._parts[element[0]], element[1]
+
+
+class OrderParts(beam.DoFn):
+    """Orders one part, and adds up what its prefixes contribute; yields the part."""
+
+    def __init__(self, ordering: Ordering, work: Work) -> None:
+        self.ordering, self.work = ordering, work
+
+    def process(self, element: tuple[int, Iterable[Reference]]) -> Iterator[tuple[int, int]]:
+        """Write the part's two shards unless they are there."""
+        part, found = element
+        ordering, work = self.ordering, self.work
+        limit_threads(ordering.options.threads_per_worker)
+        order_key, sums_key = ordering.part_key(part), ordering.sums_key(part)
+        if not (work.has("order", sums_key) and work.has("order", order_key)):
+            with busy("order"):
+                index, vectors = read_references(work, list(found))
+                order = ordering.balanced(vectors, 3, part)
+                work.write("order", sums_key, self._sums(part, vectors, order))
+                work.write("order", order_key, pa.table({"index": index[order]}))
+        yield 0, part
+
+    def _sums(self, part: int, vectors: np.ndarray, order: np.ndarray) -> pa.Table:
+        """The counts and sums of the prefixes: of this order, then of random ones."""
+        n = len(order)
+        ends = np.floor(np.arange(1, POINTS + 1) / POINTS * n + 0.5).astype(np.int64)
+        tables = [_prefixes(vectors, order, ends)]
+        seed = [self.ordering.options.seed, 4, part]
+        draws = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
+        for _ in range(RANDOM_ORDERS):
+            # Sorted by uniform numbers, the rows of all parts are in a random order; its prefixes are
+            # those below a threshold, whichever part they lie in.
+            numbers = draws.random(n)
+            shuffled = np.argsort(numbers)
+            ends = np.searchsorted(numbers[shuffled], np.arange(1, POINTS + 1) / POINTS)
+            tables.append(_prefixes(vectors, shuffled, ends))
+        return pa.concat_tables(tables)
+
+
+class Interleave(beam.DoFn):
+    """Writes the order of the whole data from those of its parts."""
+
+    def __init__(self, ordering: Ordering, work: Work) -> None:
+        self.ordering, self.work = ordering, work
+
+    def process(self, element: tuple[int, Iterable[int]]) -> None:
+        """Write the shard unless it is there; O(n) indices in memory, no vectors."""
+        key, work = self.ordering.full_key(), self.work
+        if work.has("order", key):
+            return
+        with busy("order"):
+            parts = sorted(element[1])
+            shards = [work.read("order", self.ordering.part_key(part)) for part in parts]
+            joined = herding.interleave([shard.column("index").to_numpy() for shard in shards])
+            work.write("order", key, pa.table({"index": joined}), self._measured(parts))
+
+    def _measured(self, parts: list[int]) -> dict[str, Any]:
+        counts, sums = None, None
+        for part in parts:
+            rows = self.work.read("order", self.ordering.sums_key(part))
+            width = rows.schema.field("sum").type.byte_width // 8
+            own = np.frombuffer(b"".join(rows.column("sum").to_pylist())).reshape(-1, POINTS, width)
+            held = rows.column("count").to_numpy().reshape(-1, POINTS)
+            counts, sums = (held, own) if counts is None or sums is None else (counts + held, sums + own)
+        assert counts is not None
+        assert sums is not None
+        # The last prefix is everything.
+        centred = sums - counts[:, :, None] * (sums[0, -1] / counts[0, -1])
+        l2, linf = np.sqrt(np.square(centred).sum(axis=2)), np.abs(centred).max(axis=2)
+        return {
+            "interleaved": len(parts),
+            "discrepancy": {"l2": float(l2[0].max()), "linf": float(linf[0].max())},
+            "random": {
+                "l2": float(l2[1:].max(axis=1).mean()),
+                "linf": float(linf[1:].max(axis=1).mean()),
+            },
+            "curve": l2[0].tolist(),
+            "random_curve": l2[1].tolist(),
+        }
+
+
+def _prefixes(vectors: np.ndarray, order: np.ndarray, ends: np.ndarray) -> pa.Table:
+    """The counts and (d,) float64 sums of the prefixes that end at `ends`."""
+    sums = np.zeros((len(ends), vectors.shape[1]))
+    start = 0
+    for place, end in enumerate(ends.tolist()):
+        sums[place] = vectors[order[start:end]].sum(axis=0, dtype=np.float64)
+        start = end
+    sums = np.cumsum(sums, axis=0)
+    column = pa.Array.from_buffers(pa.binary(8 * sums.shape[1]), len(sums), [None, pa.py_buffer(sums)])
+    return pa.table({"count": pa.array(ends, pa.int64()), "sum": column})

@@ -1,0 +1,224 @@
+"""The order stage: a position for every row of each subset, and an order of the whole data.
+
+Each is a seeded shuffle that balance-and-reorder passes smooth out. What one worker could not hold is
+ordered in parts, and the orders are interleaved (`bucket_orders.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from syllabus.manifests import budget
+from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.torch_setup import limit_threads
+from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references
+from syllabus.pipeline.stages.select.stage import Selecting
+from syllabus.pipeline.work_directory import Work, key_of, vectors_of
+from syllabus.selectors import herding
+
+RANDOM_ORDERS = 3
+CURVE_POINTS = 512
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """The options of the stage, and the keys of its shards."""
+
+    selecting: Selecting
+    rows: int
+    """n"""
+    dimension: int
+
+    def apart(self, rows: int) -> bool:
+        """Whether so many vectors are more than a worker may hold, and are ordered in parts."""
+        return self.options.order != "none" and rows > self.capacity
+
+    @property
+    def capacity(self) -> int:
+        """How many vectors a worker may hold."""
+        return int(self.options.memory_per_worker * 1e9) // (4 * self.dimension)
+
+    @property
+    def options(self) -> Options:
+        """The job's options."""
+        return self.selecting.options
+
+    def full_key(self) -> str:
+        """Return the key of the order of the whole data."""
+        return key_of("order", groups=self.selecting.groups, **self._read(self.rows))
+
+    def part_key(self, part: int) -> str:
+        """Return the key of the order of one part of data too large for a worker."""
+        return key_of("order", groups=self.selecting.groups, part=part, **self._read(self.rows))
+
+    def sums_key(self, part: int) -> str:
+        """Return the key of what a part's prefixes add to those of the whole."""
+        return "s" + self.part_key(part)
+
+    def subset_key(self, fraction: int, subset: int) -> str:
+        """Return the key of one subset with its positions."""
+        whole = self.selecting.subsets_key((-1, -1))
+        # With weights a subset may have any number of rows: until it is made, no more is known than all.
+        weighted = self.options.weight is not None
+        size = self.rows if weighted else budget(self.options.fraction[fraction], self.rows)
+        return key_of("order", subsets=whole, fraction=fraction, subset=subset, **self._read(size))
+
+    def _read(self, rows: int) -> dict[str, Any]:
+        read = {"order": self.options.order, "passes": self.options.passes, "seed": self.options.seed}
+        return {**read, "capacity": self.capacity} if self.apart(rows) else read
+
+    def subsets(self) -> list[tuple[int, int]]:
+        """Return all (number of the fraction, subset)."""
+        options = self.options
+        return [(f, s) for f in range(len(options.fraction)) for s in range(options.subset_count)]
+
+    def balanced(self, vectors: np.ndarray, *purpose: int) -> np.ndarray:
+        """Return an order of the rows of `vectors`: a seeded shuffle, balanced `passes` times."""
+        start = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.options.seed, *purpose])))
+        shuffled = start.permutation(len(vectors))
+        if self.options.order == "none":
+            return shuffled
+        return herding.balance(vectors, passes=self.options.passes, start=shuffled)
+
+
+def check_memory(options: Options, rows: int, dimension: int) -> None:
+    """Refuse buckets that one worker could not order, before any work is lost."""
+    largest = min(rows, options.bucket_size)
+    needed = largest * dimension * 4 / 1e9
+    if options.order != "none" and needed > options.memory_per_worker:
+        raise UserError(
+            f"bucket_size={options.bucket_size}: {largest:,} × {dimension} vectors take {needed:.2g} GB in"
+            f" one worker; memory_per_worker is {options.memory_per_worker:g} GB: raise it or cut bucket_size"
+        )
+
+
+def parts_of(counts: dict[Bucket, int], capacity: int) -> dict[Bucket, int]:
+    """Return the part that each bucket belongs to: first fit, the largest bucket first.
+
+    No part has more than `capacity` rows but one that is a single bucket.
+    """
+    parts: dict[Bucket, int] = {}
+    sizes: list[int] = []
+    for bucket in sorted(counts, key=lambda each: (-counts[each], each)):
+        fitting = (part for part, size in enumerate(sizes) if size + counts[bucket] <= capacity)
+        part = next(fitting, len(sizes))
+        if part == len(sizes):
+            sizes.append(0)
+        sizes[part] += counts[bucket]
+        parts[bucket] = part
+    return parts
+
+
+class OrderSubsets(beam.DoFn):
+    """Writes one subset in the order of its positions."""
+
+    def __init__(self, ordering: Ordering, work: Work) -> None:
+        self.ordering, self.work = ordering, work
+
+    def process(self, element: tuple[int, int, list[Bucket]]) -> None:
+        """Write the subset's shard unless it is there."""
+        fraction, subset, buckets = element
+        key = self.ordering.subset_key(fraction, subset)
+        limit_threads(self.ordering.options.threads_per_worker)
+        if not self.work.has("order", key):
+            with busy("order"):
+                self.work.write("order", key, self._order(fraction, subset, buckets))
+
+    def _order(self, fraction: int, subset: int, buckets: list[Bucket]) -> pa.Table:
+        ordering = self.ordering
+        picks = {bucket: self._picks(fraction, subset, bucket) for bucket in sorted(buckets)}
+        picks = {bucket: found for bucket, found in picks.items() if len(found["index"])}
+        if not picks:
+            raise UserError(
+                f"fraction={self.ordering.options.fraction[fraction]:g}: no class or bucket has an example"
+                f" that is as light as its share of {self.ordering.options.weight}; raise the fraction"
+            )
+        sizes = {bucket: len(found["index"]) for bucket, found in picks.items()}
+        starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]).tolist(), strict=False))
+        names = next(iter(picks.values()))
+        columns = {name: np.concatenate([found[name] for found in picks.values()]) for name in names}
+        columns["rank"] = _merged_ranks(columns["partition"], columns["rank"], columns.pop("bucket"))
+        apart = ordering.apart(sum(sizes.values()))
+        parts = parts_of(sizes, ordering.capacity) if apart else dict.fromkeys(sizes, 0)
+        orders = []
+        for part in range(max(parts.values()) + 1):
+            members = [bucket for bucket in picks if parts[bucket] == part]
+            rows = np.concatenate([starts[bucket] + np.arange(sizes[bucket]) for bucket in members])
+            vectors = np.concatenate([self._vectors(bucket, picks[bucket]["index"]) for bucket in members])
+            purpose = (fraction, subset, part) if apart else (fraction, subset)
+            orders.append(rows[self._balanced(columns["index"][rows], vectors, *purpose)])
+        order = herding.interleave(orders)
+        return pa.table({name: pa.array(values[order]) for name, values in columns.items()})
+
+    def _vectors(self, bucket: Bucket, index: np.ndarray) -> np.ndarray:
+        held = self.work.read("chosen", self.ordering.selecting.chosen_key(bucket))
+        return vectors_of(held.column("vector"))[np.searchsorted(held.column("index").to_numpy(), index)]
+
+    def _balanced(self, index: np.ndarray, vectors: np.ndarray, *purpose: int) -> np.ndarray:
+        """The order of these rows, which does not depend on how they lie."""
+        by_index = np.argsort(index)
+        return by_index[self.ordering.balanced(vectors[by_index], 1, *purpose)]
+
+    def _picks(self, fraction: int, subset: int, bucket: Bucket) -> dict[str, np.ndarray]:
+        table = self.work.read("subsets", self.ordering.selecting.subsets_key(bucket))
+        mask = (table.column("fraction").to_numpy() == fraction) & (
+            table.column("subset").to_numpy() == subset
+        )
+        names = [name for name in table.column_names if name not in ("fraction", "subset")]
+        picks = {name: table.column(name).to_numpy()[mask] for name in names}
+        count = len(picks["index"])
+        return {
+            "partition": np.full(count, bucket[0], np.int32),
+            "bucket": np.full(count, bucket[1], np.int32),
+            **picks,
+        }
+
+
+def _merged_ranks(partitions: np.ndarray, ranks: np.ndarray, buckets: np.ndarray) -> np.ndarray:
+    """Ranks inside each partition, 0, 1, …: the picks of its buckets by (rank in the bucket, bucket)."""
+    order = np.lexsort((buckets, ranks, partitions))
+    ordered = partitions[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    merged = np.empty(len(order), np.int32)
+    merged[order] = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    return merged
+
+
+class OrderAll(beam.DoFn):
+    """Writes the order of the whole data, with its discrepancy beside that of random orders."""
+
+    def __init__(self, ordering: Ordering, work: Work) -> None:
+        self.ordering, self.work = ordering, work
+
+    def process(self, element: tuple[int, Iterable[Reference]]) -> None:
+        """Write the shard unless it is there."""
+        key = self.ordering.full_key()
+        limit_threads(self.ordering.options.threads_per_worker)
+        if not self.work.has("order", key):
+            with busy("order"):
+                index, vectors = read_references(self.work, list(element[1]))
+                order = self.ordering.balanced(vectors, 0)
+                measured = self._measured(vectors, order)
+                self.work.write("order", key, pa.table({"index": index[order]}), measured)
+
+    def _measured(self, vectors: np.ndarray, order: np.ndarray) -> dict[str, Any]:
+        own = herding.discrepancy(vectors, order)
+        draws = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.ordering.options.seed, 2])))
+        random = [herding.discrepancy(vectors, draws.permutation(len(vectors))) for _ in range(RANDOM_ORDERS)]
+        return {
+            "discrepancy": {"l2": own.l2, "linf": own.linf},
+            "random": {
+                "l2": float(np.mean([each.l2 for each in random])),
+                "linf": float(np.mean([each.linf for each in random])),
+            },
+            "curve": [float(value) for value in own.curve],
+            "random_curve": [float(value) for value in random[0].curve],
+        }

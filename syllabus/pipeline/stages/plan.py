@@ -1,0 +1,196 @@
+"""The plan: which units there are, in which order, and under which keys their shards lie.
+
+It is made in the submitting process and streams: files are read once, for their digests and their rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from syllabus.pipeline.encoders import EncoderSpec, Identity, spec_of
+from syllabus.pipeline.encoders.identity_cache import identify
+from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.sources import UNIT_ROWS, Columns, Records, Source, Unit, open_source
+from syllabus.pipeline.work_directory import Work, digest_of, key_of
+
+RUN_UNITS = 16
+CHEAP = ("column", "hashing")
+"""Encoders that cost less than reading the source."""
+ENCODED_ROWS = 1024
+"""Rows in a unit where a model encodes, half a minute or less on one core: a killed worker loses no more, a
+few thousand rows keep all workers busy, and sorting by length saves nearly as much padding as in 8,192."""
+FEW_LABELS = 50
+
+
+@dataclass(frozen=True)
+class PlannedUnit:
+    """A unit with its place in the data set and the keys of its shards."""
+
+    unit: Unit
+    first_index: int
+    """Index of its first row: all source rows are counted, those that turn out to be bad included."""
+    embed_key: str
+    rows_key: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All units in canonical order."""
+
+    source: Source
+    columns: Columns
+    encoder: EncoderSpec
+    identity: Identity
+    units: tuple[PlannedUnit, ...]
+    ignored: tuple[str, ...]
+    """Files in the source directory of a kind that is not read."""
+    mean_weight: float | None = None
+    """Of the first rows; None where budgets count examples."""
+
+    @property
+    def source_rows(self) -> int:
+        """Rows in the source, bad ones included."""
+        last = self.units[-1]
+        return last.first_index + last.unit.rows
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of everything that the later stages read: contents, labels, ids and their places."""
+        return digest_of([f"{unit.embed_key} {unit.rows_key} {unit.first_index}" for unit in self.units])
+
+    def runs(self, units: list[PlannedUnit]) -> list[list[PlannedUnit]]:
+        """Group units into elements of work.
+
+        One unit an element where encoding costs most. Where reading does, consecutive units of a file go
+        together: a row group that holds many units is then decoded once, not once for each.
+        """
+        cheap = self.encoder.kind in CHEAP
+        runs: list[list[PlannedUnit]] = []
+        for unit in units:
+            joins = cheap and runs and runs[-1][0].unit.file == unit.unit.file and len(runs[-1]) < RUN_UNITS
+            if joins and not unit.unit.members:
+                runs[-1].append(unit)
+            else:
+                runs.append([unit])
+        return runs
+
+
+def make_plan(options: Options) -> Plan:
+    """Return the plan of a job; every mistake in the source or encoder is found here, as a `UserError`."""
+    source, ignored = open_source(options.source)
+    columns = columns_of(options)
+    spec = spec_of(options, source, columns)
+    units = list(source.units(columns, UNIT_ROWS if spec.kind in CHEAP else ENCODED_ROWS))
+    if not any(unit.rows for unit in units):
+        raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
+    mean_weight = _check_values(options, source, columns, units)
+    spec, identity = identify(spec, Work(options.work))
+    first = np.cumsum([0] + [unit.rows for unit in units])
+    determining = identity.determining()
+    planned = tuple(
+        PlannedUnit(
+            unit,
+            int(index),
+            embed_key(unit, columns, source.format_of(unit.file), determining, spec),
+            _rows_key(unit, columns, source.format_of(unit.file)),
+        )
+        for unit, index in zip(units, first[:-1], strict=True)
+    )
+    return Plan(source, columns, spec, identity, planned, tuple(ignored), mean_weight)
+
+
+def columns_of(options: Options) -> Columns:
+    """Return the columns that a job reads."""
+    return Columns(
+        options.content_kind,
+        options.content,
+        options.label,
+        options.id,
+        numeric=options.bins is not None,
+        weight=options.weight,
+        where=options.filters,
+    )
+
+
+def _check_values(options: Options, source: Source, columns: Columns, units: list[Unit]) -> float | None:
+    """Find a column of no classes, or of no weights, in the first unit, rather than after hours of encoding.
+
+    Returns the mean weight of its rows.
+    """
+    total = sum(unit.rows for unit in units)
+    if (options.bins or 0) > (most := max(FEW_LABELS, total // 20)):
+        raise UserError(f"bins={options.bins}: is above {most:,}; a bin has 20 or more of {total:,} examples")
+    classes = columns.label is not None and not columns.numeric
+    if units[0].members or not (classes or columns.weight is not None):
+        return None
+    records = next(iter(source.read(units[:1], columns)))
+    # How many of the classes of lists are the rarest of some list is found when all are counted.
+    if classes and records.lists is None and not columns.where:
+        check_label_count(options, len(set(records.labels or []) - {None}), total, "at least ")
+    return _mean_weight(source, columns, units[0], records)
+
+
+def _mean_weight(source: Source, columns: Columns, unit: Unit, records: Records) -> float | None:
+    rows = [row for row in range(unit.rows) if row not in records.excluded]
+    if records.weights is None or not rows:
+        return None
+    weights = [weight for row in rows if (weight := records.weights[row]) is not None]
+    if not weights:
+        bad = (detail for reason, detail in records.bad_keys.values() if reason == "bad weight")
+        raise UserError(
+            f"{source.store.url(unit.file)}: weight {columns.weight!r} holds no whole number of 1 or more"
+            f" in the first {len(rows):,} rows: {next(bad, f'column {columns.weight} is null')}"
+        )
+    return sum(weights) / len(weights)
+
+
+def check_label_count(options: Options, values: int, examples: int, least: str = "") -> None:
+    """Refuse a label column with more than a value for every 20 examples."""
+    if values > max(FEW_LABELS, examples // 20):
+        raise UserError(
+            f"label={options.label!r}: has {least}{values:,} values for {examples:,} examples; a class has 20"
+            " or more. Cut numbers into quantiles with --bins, or leave --label out for k-means partitions"
+            " (--clusters)"
+        )
+
+
+def _rows_of(unit: Unit, form: str) -> dict[str, object]:
+    # Never the file's name or place: a renamed or moved file, or one added before it, embeds nothing.
+    return {"digest": unit.digest, "form": form, "first_row": unit.first_row, "rows": unit.rows}
+
+
+def embed_key(unit: Unit, columns: Columns, form: str, identity: dict[str, object], spec: EncoderSpec) -> str:
+    """Return the key of a unit's vectors."""
+    return key_of(
+        "embed",
+        **_rows_of(unit, form),
+        kind=columns.kind,
+        content=columns.content,
+        encoder=identity,
+        **_filter(columns),
+        # The number of threads sets the last bits of a model's products.
+        threads=None if spec.kind in CHEAP else spec.threads,
+    )
+
+
+def _rows_key(unit: Unit, columns: Columns, form: str) -> str:
+    return key_of(
+        "rows",
+        **_rows_of(unit, form),
+        # A folder of images: labels and ids come from the paths.
+        members=list(unit.members),
+        label=columns.label,
+        id=columns.id,
+        numeric=columns.numeric,
+        **({"weight": columns.weight} if columns.weight is not None else {}),
+        **_filter(columns),
+    )
+
+
+def _filter(columns: Columns) -> dict[str, object]:
+    # Left out where there is none, so that what was encoded before stays good.
+    return {"where": columns.where} if columns.where else {}

@@ -1,0 +1,1 @@
+"""Regroup: vectors rewritten by partition and bucket."""

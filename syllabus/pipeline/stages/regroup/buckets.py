@@ -1,0 +1,102 @@
+"""What regroup leaves, read back: the row groups of a bucket, wherever they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from syllabus.pipeline.stages.plan import PlannedUnit
+from syllabus.pipeline.work_directory import Work, note_of, vectors_of
+
+Bucket = tuple[int, int]
+"""(partition, bucket in it)"""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where some rows of a bucket lie: a regroup shard and the row group in it."""
+
+    key: str
+    row_group: int
+    rows: int
+    units: int
+    """What budgets count: the rows, or what they weigh."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Consecutive units that become one file."""
+
+    units: tuple[PlannedUnit, ...]
+    key: str
+
+
+def references(work: Work, key: str) -> list[tuple[Bucket, Reference]]:
+    """Return what a regroup shard holds, from its footer."""
+    return [
+        ((partition, bucket), Reference(key, number, rows, units[0] if units else rows))
+        for number, (partition, bucket, rows, *units) in enumerate(work.note("regroup", key)["groups"])
+    ]
+
+
+def read_references(work: Work, found: list[Reference]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (m,) ascending indices and (m, D) float32 vectors of the row groups referred to.
+
+    Which file a row came from leaves no trace: they are sorted by index, whatever order Beam delivered.
+    """
+    groups = _by_key(found)
+    index = np.concatenate([part.column("index").to_numpy() for part in _row_groups(work, groups, "index")])
+    order = np.argsort(index)
+    # Each row goes to its place as it is read: sorted afterwards, the vectors would be held twice.
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    vectors: np.ndarray | None = None
+    first = 0
+    for part in _row_groups(work, groups, "vector"):
+        rows = vectors_of(part.column("vector"))
+        if vectors is None:
+            vectors = np.zeros((len(index), rows.shape[1]), np.float32)
+        vectors[place[first : first + len(rows)]] = rows
+        first += len(rows)
+    assert vectors is not None
+    return index[order], vectors
+
+
+def read_weights(work: Work, found: list[Reference]) -> np.ndarray:
+    """Return the (m,) int64 weights of the same rows, by ascending index."""
+    groups = _by_key(found)
+    index, weights = (
+        np.concatenate([part.column(name).to_numpy() for part in _row_groups(work, groups, name)])
+        for name in ("index", "weight")
+    )
+    return weights[np.argsort(index)]
+
+
+def _by_key(found: list[Reference]) -> list[tuple[str, list[int]]]:
+    by_key: dict[str, list[int]] = {}
+    for reference in found:
+        by_key.setdefault(reference.key, []).append(reference.row_group)
+    return [(key, sorted(by_key[key])) for key in sorted(by_key)]
+
+
+def _row_groups(work: Work, groups: list[tuple[str, list[int]]], column: str) -> Iterator[pa.Table]:
+    for key, numbers in groups:
+        with work.store.open(work.path("regroup", key)) as file:
+            parquet = pq.ParquetFile(file)
+            for number in numbers:
+                yield parquet.read_row_group(number, columns=[column])
+
+
+def read_partitions(work: Work, group: Group) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (m,) ascending indices of a group's accepted rows and their int32 partitions."""
+    with work.store.open(work.path("regroup", group.key)) as file:
+        parquet = pq.ParquetFile(file)
+        groups = note_of(parquet)["groups"]
+        index = parquet.read(columns=["index"]).column("index").to_numpy()
+    partitions = np.repeat([group[0] for group in groups], [group[2] for group in groups])
+    order = np.argsort(index, kind="stable")
+    return index[order], partitions[order].astype(np.int32)

@@ -1,0 +1,210 @@
+"""The regroup stage: the embeddings again, one row group a (partition, bucket).
+
+Embed wrote the vectors in the order of the source; a selecting worker wants those of one bucket. Regroup
+reads a few units, applies the transform, leaves out the rejects, and writes one file that is sorted by
+(partition, bucket, index). What goes on through the shuffle is (bucket → file, row group).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.torch_setup import limit_threads
+from syllabus.pipeline.sources import Columns
+from syllabus.pipeline.stages.census import Census, read_rows
+from syllabus.pipeline.stages.partitions import Cut, RowLabels
+from syllabus.pipeline.stages.plan import Plan, PlannedUnit
+from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, Reference, references
+from syllabus.pipeline.stages.transform import Transform
+from syllabus.pipeline.work_directory import Work, digest_of, key_of, vectors_column, vectors_of
+from syllabus.selectors import kmeans
+
+GROUP_ROWS = 131_072
+LEAST_ROW_GROUP = 1000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the accepted rows are cut: the partitions, and the buckets in each."""
+
+    cut: Cut | None
+    """The partitions by label; None where k-means cuts them."""
+    buckets: tuple[int, ...]
+    """Buckets of each partition."""
+    seed: int
+
+    def all_buckets(self) -> list[Bucket]:
+        """Return every bucket that may have rows."""
+        return [
+            (partition, bucket) for partition, count in enumerate(self.buckets) for bucket in range(count)
+        ]
+
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        """The label of each partition; None for a cluster."""
+        return (None,) * len(self.buckets) if self.cut is None else self.cut.labels
+
+    def largest(self, accepted: int, most: int) -> int:
+        """Return about how many rows the largest bucket has, of `accepted` in all and `most` in a bucket."""
+        if self.cut is None:
+            return min(accepted, most)
+        return max(-(-size // count) for size, count in zip(self.cut.sizes, self.buckets, strict=True))
+
+    def partition_of(self, labels: RowLabels, vectors: np.ndarray, transform: Transform) -> np.ndarray:
+        """Return the (rows,) int32 partitions of rows with these labels and embeddings."""
+        if not len(vectors):
+            return np.zeros(0, np.int32)
+        if self.cut is None:
+            assert transform.centroids is not None
+            return kmeans.assign(vectors, transform.centroids)
+        return self.cut.of(labels)
+
+    def bucket_of(self, ids: list[str], partitions: np.ndarray) -> np.ndarray:
+        """Return the (rows,) int32 bucket of each row in its partition, by a stable hash of (seed, id)."""
+        counts = np.asarray(self.buckets, np.uint64)[partitions]
+        if counts.max(initial=1) == 1:
+            return np.zeros(len(ids), np.int32)
+        salt = self.seed.to_bytes(8, "little")
+        digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8, key=salt).digest() for name in ids)
+        return np.asarray(np.frombuffer(digests, "<u8") % counts, np.int32)
+
+
+def make_layout(options: Options, census: Census, transform: Transform) -> Layout:
+    """Return the layout; k-means partitions are sized by their shares of the sample."""
+    if census.cut is not None:
+        sizes = census.cut.sizes
+    else:
+        sizes = tuple(round(share * census.accepted) for share in transform.shares)
+    buckets = tuple(max(1, -(-size // options.bucket_size)) for size in sizes)
+    return Layout(census.cut, buckets, options.seed)
+
+
+def make_groups(
+    plan: Plan, layout: Layout, dimension: int, memory: float, fitted: str, census: Census
+) -> list[Group]:
+    """Cut the plan's units into groups: about 1,000 rows a row group, as far as `memory` GB let them."""
+    affordable = int(memory * 1e9 / 4) // (4 * dimension)
+    wanted = min(LEAST_ROW_GROUP * sum(layout.buckets), GROUP_ROWS, max(1, affordable))
+    groups: list[list[PlannedUnit]] = [[]]
+    for planned in plan.units:
+        held = sum(unit.unit.rows for unit in groups[-1])
+        if groups[-1] and held + planned.unit.rows > wanted:
+            groups.append([])
+        groups[-1].append(planned)
+    described = {
+        # Not the sizes: a row more in another file leaves the group as it is.
+        "labels": layout.labels,
+        "edges": layout.cut and layout.cut.edges,
+        "vocabulary": layout.cut and layout.cut.vocabulary,
+        "buckets": layout.buckets,
+        "seed": layout.seed,
+        "fitted": fitted,
+    }
+    return [Group(tuple(units), _group_key(units, described, census)) for units in groups]
+
+
+def _group_key(units: list[PlannedUnit], layout: dict[str, object], census: Census) -> str:
+    first = units[0].first_index
+    stop = units[-1].first_index + units[-1].unit.rows
+    return key_of(
+        "regroup",
+        units=[[unit.embed_key, unit.rows_key, unit.first_index] for unit in units],
+        duplicates=[index for index in census.duplicates if first <= index < stop],
+        layout=layout,
+    )
+
+
+def groups_digest(groups: list[Group]) -> str:
+    """Return the digest that every selection's key begins with: all the vectors it may see."""
+    return digest_of([group.key for group in groups])
+
+
+class RegroupUnits(beam.DoFn):
+    """Writes one file for each group; yields (bucket, reference) for each of its row groups."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        layout: Layout,
+        transform: Transform,
+        duplicates: list[int],
+        work: Work,
+        threads: int,
+    ) -> None:
+        self.columns, self.layout, self.transform = columns, layout, transform
+        self.duplicates, self.work, self.threads = duplicates, work, threads
+
+    def process(self, group: Group) -> Iterator[tuple[Bucket, Reference]]:
+        """Write the group's file unless it is there."""
+        limit_threads(self.threads)
+        if not self.work.has("regroup", group.key):
+            with busy("regroup"):
+                self._write(group)
+        yield from references(self.work, group.key)
+
+    def _write(self, group: Group) -> None:
+        duplicates = np.array(self.duplicates, np.int64)
+        index, vectors, partitions, buckets, weights, sums = [], [], [], [], [], []
+        for planned in group.units:
+            rows = read_rows(self.columns, self.work, planned, duplicates)
+            accepted = rows.accepted
+            made = vectors_of(self.work.read("embed", planned.embed_key, ["vector"]).column("vector"))
+            embedded = self.transform.embed(made)[accepted]
+            kept = pa.array(accepted)
+            of_rows = self.layout.partition_of(rows.labels.filter(kept), embedded, self.transform)
+            index.append(rows.index[accepted])
+            vectors.append(embedded)
+            partitions.append(of_rows)
+            buckets.append(self.layout.bucket_of(rows.ids.filter(kept).to_pylist(), of_rows))
+            if rows.weights is not None:
+                weights.append(rows.weights[accepted])
+            sums.append(embedded.sum(axis=0, dtype=np.float64).tolist())
+        cells = np.stack([np.concatenate(partitions), np.concatenate(buckets)], axis=1)
+        carried = np.concatenate(weights) if weights else None
+        _write_file(self.work, group.key, np.concatenate(index), vectors, cells, carried, sums)
+
+
+def _write_file(
+    work: Work,
+    key: str,
+    index: np.ndarray,
+    vectors: list[np.ndarray],
+    cells: np.ndarray,
+    weights: np.ndarray | None,
+    sums: list[list[float]],
+) -> None:
+    order = np.lexsort((index, cells[:, 1], cells[:, 0]))
+    stacked = np.concatenate(vectors)
+    vectors.clear()
+    cells = cells[order]
+    edges = np.flatnonzero(np.any(cells[1:] != cells[:-1], axis=1)) + 1
+    bounds = [0, *edges.tolist(), len(order)] if len(order) else [0]
+    groups = [[int(cells[first, 0]), int(cells[first, 1]), stop - first] for first, stop in pairwise(bounds)]
+    fields = [("index", pa.int64()), ("vector", pa.binary(stacked.shape[1] * 4))]
+    if weights is not None:
+        fields.append(("weight", pa.int64()))
+        for group, (first, stop) in zip(groups, pairwise(bounds), strict=True):
+            group.append(int(weights[order[first:stop]].sum()))
+    note = {
+        "groups": groups,
+        # Of each unit, so that their total does not depend on how units were grouped.
+        "sums": sums,
+        # Least and greatest of each dimension: what the steps of the sketches must reach.
+        "extremes": [stacked.min(axis=0).tolist(), stacked.max(axis=0).tolist()] if len(stacked) else [],
+    }
+    schema = pa.schema(fields)
+    with work.writer("regroup", key, schema, note) as writer:
+        for first, stop in pairwise(bounds):
+            taken = order[first:stop]
+            columns = [pa.array(index[taken]), vectors_column(stacked[taken])]
+            columns += [] if weights is None else [pa.array(weights[taken])]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=stop - first)

@@ -1,0 +1,1 @@
+"""Select: easy subsets and importances of each bucket."""

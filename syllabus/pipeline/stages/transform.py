@@ -1,0 +1,192 @@
+"""From the encoder's vectors to unit embeddings: centring, PCA, normalising; and the k-means partitions.
+
+All are fitted in the submitting process on a hash sample of at most 65,536 accepted rows.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from threadpoolctl import threadpool_limits
+
+from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.stages.census import Census, read_rows
+from syllabus.pipeline.stages.plan import Plan
+from syllabus.pipeline.work_directory import Work, key_of, vectors_of
+from syllabus.selectors import kmeans
+
+SAMPLE = 65_536
+
+
+@dataclass(frozen=True)
+class Transform:
+    """What is applied to the encoder's vectors; `centroids` cut the partitions where there is no label."""
+
+    mean: np.ndarray | None = None
+    """(d,) float32"""
+    components: np.ndarray | None = None
+    """(D, d) float32"""
+    centroids: np.ndarray | None = None
+    """(clusters, D) float32"""
+    shares: tuple[float, ...] = ()
+    """Share of the sample in each cluster."""
+
+    def embed(self, vectors: np.ndarray) -> np.ndarray:
+        """Return (n, D) float32 unit rows; a row equal to the mean gets the first axis.
+
+        Called with the rows of one unit, so that the shape of the product is fixed by the plan.
+        """
+        if self.mean is not None:
+            vectors = vectors - self.mean
+        if self.components is not None:
+            vectors = vectors @ self.components.T
+        norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            unit = (vectors / norms[:, None]).astype(np.float32)
+        unit[norms == 0] = np.eye(1, vectors.shape[1], dtype=np.float32)
+        return unit
+
+
+def check_partitions(options: Options) -> None:
+    """Refuse k-means without faiss before anything is embedded: it is an extra of its own."""
+    if options.label is None and importlib.util.find_spec("faiss") is None:
+        raise UserError(
+            "without --label partitions are k-means clusters, and faiss is missing:"
+            " pip install 'syllabus[cpu]' or 'syllabus[gpu]'"
+        )
+
+
+def final_dimension(options: Options, dimension: int) -> int:
+    """Return the width of the embeddings, for encoder's vectors of `dimension`; refuse more components."""
+    if not options.preprocess.startswith("center+pca"):
+        return dimension
+    wanted = int(options.preprocess.partition(":")[2])
+    if wanted > dimension:
+        raise UserError(f"preprocess={options.preprocess!r}: {wanted} is above the {dimension} dimensions")
+    return wanted
+
+
+def fit_transform(options: Options, plan: Plan, census: Census, work: Work) -> tuple[Transform, str]:
+    """Return the transform and its key; an empty one costs nothing."""
+    clusters = None if options.label is not None else _clusters(options, census)
+    if options.preprocess == "none" and clusters is None:
+        return Transform(), "none"
+    key = key_of(
+        "fit",
+        plan=plan.digest,
+        label=options.label,
+        id=options.id,
+        preprocess=options.preprocess,
+        clusters=clusters,
+        seed=options.seed,
+        threads=options.threads_per_worker,
+    )
+    if not work.has("fit", key):
+        if clusters is not None:
+            # Imported before the limits are set: they reach the libraries that are loaded.
+            import faiss  # noqa: F401
+        with threadpool_limits(options.threads_per_worker):
+            _write(work, key, _fit(options, _sample(options, plan, census, work), clusters))
+    return _read(work, key), key
+
+
+def _clusters(options: Options, census: Census) -> int:
+    wanted = options.clusters or min(1000, max(2, round(math.sqrt(census.accepted / 100))))
+    # The sample is drawn row by row: a little fewer than SAMPLE may come.
+    most = census.accepted if census.accepted <= SAMPLE else SAMPLE - 2048
+    if options.clusters is not None and wanted > most:
+        raise UserError(f"clusters={wanted}: is above {most:,}, what {census.accepted:,} examples allow")
+    return min(wanted, census.accepted)
+
+
+def _sample(options: Options, plan: Plan, census: Census, work: Work) -> np.ndarray:
+    duplicates = np.array(census.duplicates, np.int64)
+    # Each row is in or out by its own hash: about SAMPLE rows, all of them where there are fewer.
+    limit = min(1.0, SAMPLE / census.accepted) * 2.0**64
+    parts = []
+    for planned in plan.units:
+        rows = read_rows(plan.columns, work, planned, duplicates)
+        chosen = rows.accepted & (mix(rows.index.astype(np.uint64), options.seed).astype(np.float64) < limit)
+        if chosen.any():
+            parts.append(
+                vectors_of(work.read("embed", planned.embed_key, ["vector"]).column("vector"))[chosen]
+            )
+    return np.concatenate(parts)
+
+
+def mix(index: np.ndarray, seed: int) -> np.ndarray:
+    """Return (n,) uint64 hashes of (n,) uint64 `index`: SplitMix64's finaliser (Steele et al., 2014)."""
+    with np.errstate(over="ignore"):
+        value = index + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
+        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return value ^ (value >> np.uint64(31))
+
+
+def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transform:
+    mean = components = None
+    if options.preprocess != "none":
+        mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if options.preprocess.startswith("center+pca"):
+        wanted = int(options.preprocess.partition(":")[2])
+        if wanted > min(sample.shape):
+            raise UserError(
+                f"preprocess={options.preprocess!r}: {wanted} is above {min(sample.shape)},"
+                f" the smaller of rows and dimensions"
+            )
+        components = principal_axes(sample, mean, wanted)
+    transform = Transform(mean, components)
+    if clusters is None:
+        return transform
+    vectors = transform.embed(sample)
+    centroids = kmeans.fit(vectors, clusters, seed=options.seed)
+    counts = np.bincount(kmeans.assign(vectors, centroids), minlength=len(centroids))
+    return Transform(mean, components, centroids, tuple((counts / counts.sum()).tolist()))
+
+
+def principal_axes(sample: np.ndarray, mean: np.ndarray | None, wanted: int) -> np.ndarray:
+    """Return the (wanted, d) float32 leading principal axes of (m, d) float32 rows around their mean."""
+    width = sample.shape[1]
+    covariance = np.zeros((width, width))
+    for first in range(0, len(sample), 4096):
+        block = sample[first : first + 4096].astype(np.float64) - mean
+        covariance += block.T @ block
+    _, vectors = np.linalg.eigh(covariance)
+    leading = vectors[:, ::-1][:, :wanted].T
+    # An eigenvector has no sign of its own: its largest entry is positive.
+    largest = np.abs(leading).argmax(axis=1)
+    return np.asarray(leading * np.sign(leading[np.arange(wanted), largest])[:, None], np.float32)
+
+
+_FIELDS = ("mean", "components", "centroids")
+
+
+def _write(work: Work, key: str, transform: Transform) -> None:
+    arrays = [getattr(transform, name) for name in _FIELDS]
+    table = pa.table(
+        {
+            "name": pa.array(_FIELDS),
+            "shape": pa.array(
+                [None if array is None else list(array.shape) for array in arrays], pa.list_(pa.int64())
+            ),
+            "values": pa.array(
+                [None if array is None else array.tobytes() for array in arrays], pa.large_binary()
+            ),
+        }
+    )
+    work.write("fit", key, table, {"shares": list(transform.shares)})
+
+
+def _read(work: Work, key: str) -> Transform:
+    arrays = {
+        row["name"]: None
+        if row["shape"] is None
+        else np.frombuffer(row["values"], "<f4").reshape(row["shape"])
+        for row in work.read("fit", key).to_pylist()
+    }
+    return Transform(**arrays, shares=tuple(work.note("fit", key)["shares"]))

@@ -1,0 +1,23 @@
+"""Balancing: signed walks of vectors, and the orders they give. Tensors: `balancing.vectors`."""
+
+from syllabus.selectors.balancing.walks import (
+    NO_DRAWS,
+    Halving,
+    bound,
+    pair_walk,
+    products_walk,
+    reorder,
+    reorder_pairs,
+    signed_walk,
+)
+
+__all__ = [
+    "NO_DRAWS",
+    "Halving",
+    "bound",
+    "pair_walk",
+    "products_walk",
+    "reorder",
+    "reorder_pairs",
+    "signed_walk",
+]

@@ -1,0 +1,292 @@
+"""Walks over blocks of vectors that are torch tensors, on any device, or that exist only as two factors.
+
+The signs of a block follow from its inner products with where the walk stands and from its Gram matrix
+(`balancing.products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once.
+So a vector may also be an outer product that is never written out. What lies in main memory is walked
+directly, which reads it once.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias, Union
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from syllabus.selectors.balancing.outer_products import factor_pair_walk, factor_walk
+from syllabus.selectors.balancing.pieces import pieces_pair_walk
+from syllabus.selectors.balancing.walks import Halving, products_walk, signed_walk
+from syllabus.selectors.errors import SelectionError
+
+_ROWS = 256
+_COLUMNS = 65_536  # of a block of rows are widened to float64 at once
+
+
+class Rows:
+    """B vectors as they are: (B, d) float32, or several (B, d_i) side by side, which are not copied."""
+
+    def __init__(self, *pieces: torch.Tensor) -> None:
+        for piece in pieces:
+            if piece.ndim != 2 or piece.dtype != torch.float32 or len(piece) != len(pieces[0]):
+                raise SelectionError(
+                    f"Rows: rows have shape {tuple(piece.shape)} and dtype {piece.dtype}; expected (B, d)"
+                    " float32, of one B in all pieces"
+                )
+        self.pieces = tuple(piece.detach().contiguous() for piece in pieces)
+        self.widths = [piece.shape[1] for piece in pieces]
+        self.device, self.width = pieces[0].device, sum(self.widths)
+
+    def __len__(self) -> int:
+        return len(self.pieces[0])
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """The (B, d) float32 vectors in one tensor; a copy where they lie in several pieces."""
+        return self.pieces[0] if len(self.pieces) == 1 else torch.cat(self.pieces, 1)
+
+    def cut(self, start: int, stop: int) -> "Rows":
+        """Return vectors start to stop; a view."""
+        return Rows(*(piece[start:stop] for piece in self.pieces))
+
+    def copy(self) -> "Rows":
+        """Return the same vectors in memory of their own."""
+        return Rows(*(piece.clone() for piece in self.pieces))
+
+    def take(self, places: torch.Tensor) -> "Rows":
+        """Return the vectors at `places`, int64."""
+        return Rows(*(piece[places] for piece in self.pieces))
+
+    def written(self) -> torch.Tensor:
+        """Return the (B, d) float32 vectors themselves."""
+        return self.rows
+
+    def state(self) -> tuple[torch.Tensor, ...]:
+        """Return the tensors that `Rows(*state)` is made of."""
+        return (self.rows,)
+
+    def to(self, device: torch.device) -> "Rows":
+        """Return the same vectors on `device`."""
+        return Rows(*(piece.to(device) for piece in self.pieces))
+
+    def after(self, earlier: "Rows") -> "Rows":
+        """Return `earlier`, in the same pieces or in one, followed by these."""
+        same = earlier.widths == self.widths
+        before = earlier.pieces if same else torch.split(earlier.rows, self.widths, 1)
+        return Rows(*(torch.cat(both) for both in zip(before, self.pieces, strict=True)))
+
+    def products(self, *vectors: torch.Tensor) -> torch.Tensor:
+        """Return (B, v) float64 inner products with v vectors, (d,) float64 each."""
+        found = torch.zeros(len(self), len(vectors), dtype=torch.float64, device=self.device)
+        for columns, part in self._parts():
+            found += part @ torch.stack([vector[columns] for vector in vectors], 1)
+        return found
+
+    def gram(self) -> torch.Tensor:
+        """Return (B, B) float64 inner products. O(B² d)."""
+        found = torch.zeros(len(self), len(self), dtype=torch.float64, device=self.device)
+        for _, part in self._parts():
+            found += part @ part.T
+        return found
+
+    def add_to(self, total: torch.Tensor, weights: torch.Tensor) -> None:
+        """Add Σ weights[i] z_i to `total`, (d,) float64."""
+        for columns, part in self._parts():
+            total[columns] += weights @ part
+
+    def _parts(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield which columns, and these in float64, few at a time."""
+        start = 0
+        for piece in self.pieces:
+            for part in torch.split(piece, _COLUMNS, 1):
+                yield slice(start, start + part.shape[1]), part.double()
+                start += part.shape[1]
+
+
+class Outer:
+    """B vectors left_i ⊗ right_i of which only the factors are kept.
+
+    Inner products are products of the factors': nothing of size B × d is ever made.
+
+    Args:
+      left: (B, p) floats, kept in float64.
+      right: (B, q) floats on the same device, kept in float32 unless they are float64.
+      bias: the vectors are (left_i ⊗ right_i, left_i), as if each right_i ended in a 1.
+    """
+
+    def __init__(self, left: torch.Tensor, right: torch.Tensor, bias: bool = False) -> None:
+        if left.ndim != 2 or right.ndim != 2 or len(left) != len(right):
+            raise SelectionError(
+                f"Outer: factors have shapes {tuple(left.shape)} and {tuple(right.shape)};"
+                " expected (B, p) and (B, q)"
+            )
+        right = right.detach() if right.dtype == torch.float64 else right.detach().float()
+        self.left, self.right, self.bias = left.detach().double().contiguous(), right.contiguous(), bias
+        self.device, self.width = left.device, left.shape[1] * (right.shape[1] + bias)
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def cut(self, start: int, stop: int) -> "Outer":
+        """Return vectors start to stop; a view."""
+        return Outer(self.left[start:stop], self.right[start:stop], self.bias)
+
+    def copy(self) -> "Outer":
+        """Return the same vectors in memory of their own."""
+        return Outer(self.left.clone(), self.right.clone(), self.bias)
+
+    def take(self, places: torch.Tensor) -> "Outer":
+        """Return the vectors at `places`, int64."""
+        return Outer(self.left[places], self.right[places], self.bias)
+
+    def state(self) -> tuple[torch.Tensor | bool, ...]:
+        """Return what `Outer(*state)` is made of."""
+        return (self.left, self.right, self.bias)
+
+    def to(self, device: torch.device) -> "Outer":
+        """Return the same vectors on `device`."""
+        return Outer(self.left.to(device), self.right.to(device), self.bias)
+
+    def after(self, earlier: "Outer") -> "Outer":
+        """Return `earlier` followed by these."""
+        left, right = torch.cat([earlier.left, self.left]), torch.cat([earlier.right, self.right])
+        return Outer(left, right, self.bias)
+
+    def written(self) -> torch.Tensor:
+        """Return the (B, d) float64 vectors themselves."""
+        products = torch.einsum("bp,bq->bpq", self.left, self.right.double()).flatten(1)
+        return torch.cat([products, self.left], 1) if self.bias else products
+
+    def products(self, *vectors: torch.Tensor) -> torch.Tensor:
+        """Return (B, v) float64 inner products with v vectors, (d,) float64 each. O(v B d)."""
+        # <S, l ⊗ r> = lᵀ S r.
+        right, found = self.right.double(), []
+        for vector in vectors:
+            square, rest = self.parts(vector)
+            product = ((self.left @ square) * right).sum(1)
+            found.append(product + self.left @ rest if self.bias else product)
+        return torch.stack(found, 1)
+
+    def gram(self) -> torch.Tensor:
+        """Return (B, B) float64 inner products. O(B² (p + q))."""
+        right = self.right.double()
+        return (self.left @ self.left.T) * (right @ right.T + int(self.bias))
+
+    def add_to(self, total: torch.Tensor, weights: torch.Tensor) -> None:
+        """Add Σ weights[i] z_i to `total`, (d,) float64."""
+        square, rest = self.parts(total)
+        weighted = self.left * weights[:, None]
+        square.addmm_(weighted.T, self.right.double())
+        if self.bias:
+            rest += weighted.sum(0)
+
+    def parts(self, vector: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `vector`, (d,), as the (p, q) matrix that it is, and the (p,) or (0,) beside left; views."""
+        outputs, inputs = self.left.shape[1], self.right.shape[1]
+        size = outputs * inputs
+        return vector[:size].view(outputs, inputs), vector[size:]
+
+
+Block: TypeAlias = Union[Rows, Outer]
+
+
+def walk(block: Block, position: torch.Tensor, mean: torch.Tensor) -> NDArray[np.int8] | None:
+    """Walk over z_i - mean; return (B,) signs, or None, nothing changed, where a value is not finite.
+
+    Args:
+      block: B vectors.
+      position: (d,) float64 on the block's device, where the walk stands; changed.
+      mean: (d,) float64.
+    """
+    if _lies_here(block):
+        if isinstance(block, Outer):
+            stands = [part.numpy() for part in (*block.parts(position), *block.parts(mean))]
+            return factor_walk(block.left.numpy(), block.right.numpy(), *stands)
+        if not bool(torch.isfinite(block.rows.sum(1)).all()):
+            return None
+        rows = block.rows.numpy()
+        signs = np.empty(len(rows), np.int8)
+        signed_walk(rows, mean.numpy(), np.arange(len(rows)), position.numpy(), signs)
+        return signs
+    found = block.products(position, mean)
+    # <z_i - m, z_j - m> = <z_i, z_j> - <z_i, m> - <z_j, m> + <m, m>
+    along = found[:, 1]
+    gram = block.gram() - along[:, None] - along[None, :] + mean @ mean
+    host = _fetched(found[:, 0] - position @ mean, gram)
+    if host is None:
+        return None
+    signs = products_walk(*host)
+    weights = torch.from_numpy(signs.astype(np.float64)).to(block.device)
+    block.add_to(position, weights)
+    position -= weights.sum() * mean
+    return signs
+
+
+def centred_walk(rows: torch.Tensor, caller: str) -> Callable[[NDArray[np.int64]], NDArray[np.int8]]:
+    """Return the function (m,) order -> (m,) signs of the walk from 0 over rows[order] less the mean row.
+
+    Args:
+      rows: (n, d) float32 on any device; not copied.
+      caller: named in errors.
+
+    A walk: O(m (d + 256)) on the device, one wait a block of 256 rows, O(256 d) memory above the rows.
+    """
+    if rows.dtype != torch.float32 or 0 in rows.shape:
+        raise SelectionError(
+            f"{caller}: vectors have shape {tuple(rows.shape)} and dtype {rows.dtype}; expected (n, d)"
+            " float32 with n and d at least 1"
+        )
+    rows = rows.detach()
+    mean = rows.sum(0, dtype=torch.float64) / len(rows)
+    if not bool(torch.isfinite(mean).all()):
+        bad = int((~torch.isfinite(rows).all(1)).nonzero()[0])
+        raise SelectionError(f"{caller}: row {bad} contains NaN or infinity; every value must be finite")
+
+    def signs(order: NDArray[np.int64]) -> NDArray[np.int8]:
+        position, there = torch.zeros_like(mean), torch.from_numpy(order).to(rows.device)
+        found = [walk(Rows(rows[there[i : i + _ROWS]]), position, mean) for i in range(0, len(order), _ROWS)]
+        return np.concatenate([part for part in found if part is not None])
+
+    return signs
+
+
+def walk_pairs(
+    block: Block, position: torch.Tensor, halving: Halving | None = None
+) -> NDArray[np.int8] | None:
+    """Walk over z_0 - z_1, z_2 - z_3, ...; return (B // 2,) signs, or None where a value is not finite.
+
+    Args:
+      block: an even number B of vectors.
+      position: (d,) float64 on the block's device, where the walk stands; changed.
+      halving: thresholds of kernel halving; without, they are 0.
+    """
+    if len(block) % 2:
+        raise SelectionError(f"walk_pairs: a block of {len(block)} vectors is not made of pairs")
+    if _lies_here(block):
+        if isinstance(block, Outer):
+            square, rest = block.parts(position)
+            return factor_pair_walk(
+                block.left.numpy(), block.right.numpy(), square.numpy(), rest.numpy(), halving
+            )
+        return pieces_pair_walk([piece.numpy() for piece in block.pieces], position.numpy(), halving)
+    products, gram = block.products(position)[:, 0], block.gram()
+    by_column = gram[:, ::2] - gram[:, 1::2]
+    host = _fetched(products[::2] - products[1::2], by_column[::2] - by_column[1::2])
+    if host is None:
+        return None
+    signs = products_walk(*host, halving)
+    weights = np.stack([signs, -signs], 1).ravel().astype(np.float64)
+    block.add_to(position, torch.from_numpy(weights).to(block.device))
+    return signs
+
+
+def _lies_here(block: Block) -> bool:
+    return block.device.type == "cpu"
+
+
+def _fetched(
+    products: torch.Tensor, gram: torch.Tensor
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Bring both to main memory in one copy, the only wait of a block; None where a value is not finite."""
+    both = torch.cat([products[None], gram]).cpu().numpy()
+    # A vector with NaN or infinity shows on the diagonal.
+    return (both[0], np.ascontiguousarray(both[1:])) if np.isfinite(both).all() else None

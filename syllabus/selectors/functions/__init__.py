@@ -1,0 +1,1 @@
+"""Set functions: what makes a set good. One a file."""

@@ -1,0 +1,115 @@
+"""Graph cut: resemble everything, repeat nothing. The easy phase of MILO (arXiv 2301.13287).
+
+f(S) = Σ_{i∈V, j∈S} s_ij - λ Σ_{i,j∈S} s_ij over ordered pairs, i = j included, s a similarity. Where no s is
+negative: submodular for λ >= 0, monotone for λ <= 1/2. Else neither, and greedy has no guarantee.
+"""
+
+import math
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syllabus.selectors.constraint import Purse
+from syllabus.selectors.functions.base import most
+from syllabus.selectors.functions.pair_totals import PairTotals, pair_total
+from syllabus.selectors.functions.pairwise_sum import QueryFunction, sum_of_rows
+from syllabus.selectors.functions.similarity import COSINE, SimilarityName
+from syllabus.selectors.numerics.distances import squared_norms
+from syllabus.selectors.numerics.fixed_order_sums import column_sums, dot
+from syllabus.selectors.validation import Vectors, real_number
+
+
+class GraphCut(QueryFunction):
+    """Graph cut without the n x n kernel.
+
+    Args:
+      vectors: (n, d) float32; not copied.
+      trade_off: λ >= 0, how much similarity inside the set costs.
+      similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`. With "dot" and a negative
+        component in any row the function counts as not submodular: no certificate, no "lazier".
+
+    Memory O(n + d) above the vectors; a gain costs O(d). RBF first takes all n² / 2 similarities, O(n² d),
+    and then O(d) for each pick since a candidate was last scored.
+    """
+
+    # With s = a + b <x, y>, X_S = Σ_S x, X_V = Σ_V x:
+    #   gain(v) = Σ_V s_iv - 2λ Σ_S s_jv - λ s_vv
+    #           = a (n - λ(2|S| + 1)) + <x_v, b X_V - 2 b λ X_S> - b λ <x_v, x_v>
+    # so a gain is a constant plus the inner product with one query q, less a term that for unit rows is the
+    # same for all up to the rounding of their norms.
+
+    name: ClassVar[str] = "graph_cut"
+
+    def __init__(
+        self, vectors: Vectors, trade_off: float = 0.4, similarity: SimilarityName = "cosine"
+    ) -> None:
+        super().__init__(vectors, similarity)
+        accepted = isinstance(trade_off, (int, float)) and 0 <= trade_off < math.inf
+        self.trade_off = real_number(trade_off, "trade_off", accepted, "[0, inf)", self.name)
+        self.submodular = self.similarity.nonnegative
+        self.monotone = self.submodular and self.trade_off <= 0.5
+        self.linear = self.similarity.linear
+        if self.linear:
+            slope = self.similarity.slope
+            self.step = 2 * slope * self.trade_off
+            self.first_query = slope * column_sums(self.rows)
+            self.terms = self.step * squared_norms(self.rows) / 2
+        else:
+            self.sums = self.similarity.sums(self.rows)
+
+    def totals(self) -> PairTotals:
+        """Return the empty set where there is no query."""
+        first = self.sums - self.trade_off * self.similarity.own(self.rows)
+        return PairTotals(self.rows, self.similarity, first, -2 * self.trade_off, apart=False)
+
+    def slack(self) -> float:
+        """Return a bound on the rounding of any gain: q is at most n long, and rounded at each of n picks."""
+        if not self.linear:
+            return 0.0  # totals only grow, so gains only fall, rounding and all
+        largest = max(1.0, self.similarity.longest**2)
+        return 1e-15 * float((self.rows.shape[1] + self.n) * (1 + 2 * self.trade_off) * self.n) * largest
+
+    def _value(self, indices: NDArray[np.int64]) -> float:
+        size, offset, slope = len(indices), self.similarity.offset, self.similarity.slope
+        if not self.linear:
+            own = math.fsum(self.similarity.own(self.rows[indices]))
+            inside = own + 2 * pair_total(self.rows, self.similarity, indices, apart=False)
+            return float(math.fsum(self.sums[indices]) - self.trade_off * inside)
+        picked = sum_of_rows(self.rows, indices)
+        similar_to_all = offset * size * self.n + dot(picked, self.first_query)
+        similar_inside = offset * size * size + slope * dot(picked, picked)
+        return float(similar_to_all - self.trade_off * similar_inside)
+
+    def constant(self, size: int) -> float:
+        """Return what gain and score of a candidate differ by when `size` rows are in the set."""
+        return self.similarity.offset * (self.n - self.trade_off * (2 * size + 1))
+
+    def upper_bound(
+        self, indices: NDArray[np.int64], objective: float, purse: Purse | None = None
+    ) -> float | None:
+        """Return min over S in {∅, the selection of k rows} of f(S) + the k largest gains given S.
+
+        f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S) holds for every S if f is monotone and submodular: λ <= 1/2,
+        no s negative. Two passes over the vectors. The empty set gives the tighter bound as a rule: the
+        penalty is small beside the modular part. Elsewhere there is no certificate: None.
+        """
+        if not self.monotone:
+            return None
+        # Both properties need s >= 0. Rows longer than 1 can have cosines of s = -δ at the least; then pairs
+        # inside OPT may add λ k² δ, and growing from OPT to OPT ∪ S may lose k n δ.
+        budget, allowance = len(indices) if purse is None else purse.rows, 0.0
+        if self.similarity.kind == COSINE:
+            lowest = max(0.0, (float(squared_norms(self.rows).max()) - 1) / 2)
+            allowance = budget * lowest * (self.trade_off * budget + self.n)
+        bounds = []
+        start = indices[:0] if purse is None else purse.first  # OPT holds these too
+        for chosen, value in ((start, self._value(start)), (indices, objective)):
+            state = self.state()
+            for index in chosen:
+                state.add(int(index), 0.0)
+            outside = np.delete(np.arange(self.n), chosen)
+            gains = np.zeros(self.n)
+            gains[outside] = np.maximum(state.gains(state.scores(outside)), 0.0) + self.slack()
+            bounds.append(value + most(gains, budget, purse))
+        return min(bounds) + allowance

@@ -1,0 +1,127 @@
+"""Saturated coverage: every row should be represented up to a share, and no further.
+
+f(S) = Σ_{i∈V} min(Σ_{j∈S} max(0, s_ij), α Σ_{j∈V} s_ij), s >= 0 a similarity. Monotone and submodular (Lin,
+Bilmes, "A class of submodular functions for document summarization", 2011).
+"""
+
+import math
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.functions.base import State
+from syllabus.selectors.functions.kernel import GIBIBYTE, KernelFunction
+from syllabus.selectors.functions.similarity import SimilarityName, similar
+from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.validation import Vectors, real_number
+
+
+class SaturatedCoverage(KernelFunction):
+    """Saturated coverage of all rows.
+
+    Args:
+      vectors: (n, d) float32; not copied.
+      share: α in (0, 1], at which a row counts as covered. Above budget/n hardly a row is ever saturated, and
+        f is the plain sum of similarities.
+      memory_budget: bytes for similarities; see `KernelFunction`.
+      similarity: "cosine", "rbf", `Rbf(width)`, or "dot" of rows without negative components.
+
+    A gain costs O(n d) for the rows not yet covered: this is the dearest function here.
+    """
+
+    name: ClassVar[str] = "saturated_coverage"
+    submodular = True
+    monotone = True
+
+    def __init__(
+        self,
+        vectors: Vectors,
+        share: float = 0.1,
+        memory_budget: int = 2 * GIBIBYTE,
+        similarity: SimilarityName = "cosine",
+    ) -> None:
+        super().__init__(vectors, memory_budget, similarity)
+        if not self.similarity.nonnegative:
+            raise SelectionError(
+                f"{self.name}: similarity 'dot' of rows with negative components may be negative; "
+                "valid: cosine, rbf"
+            )
+        accepted = isinstance(share, (int, float)) and 0 < share <= 1
+        self.share = real_number(share, "share", accepted, "(0, 1]", self.name)
+        self.caps = self.share * np.maximum(0.0, self.similarity.sums(self.rows))
+
+    def state(self) -> "SaturatedCoverageState":
+        """Return the empty set."""
+        return SaturatedCoverageState(self)
+
+    def _value(self, indices: NDArray[np.int64]) -> float:
+        state = self.state()
+        for index in indices:
+            state.add(int(index), 0.0)
+        return state.value()
+
+
+class SaturatedCoverageState(State):
+    """How much more similarity each row has room for."""
+
+    def __init__(self, function: SaturatedCoverage) -> None:
+        self.function = function
+        self.rooms = function.caps.copy()
+
+    def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the gain of each candidate."""
+        out = np.empty(len(candidates))
+        s = self.function.similarity
+        for part, entries in self.function.blocks(candidates):
+            for place, index in enumerate(candidates[part]):
+                out[part.start + place] = _gain(
+                    s.kind, s.rate, s.slope, s.offset, self.function.error,
+                    self.function.rows, int(index), entries[place], self.rooms,
+                )  # fmt: skip
+        return out
+
+    def add(self, index: int, score: float) -> float:
+        """Put a row into the set and return its gain."""
+        s = self.function.similarity
+        _fill(s.kind, s.rate, self.function.rows, index, self.rooms)
+        return score
+
+    def value(self) -> float:
+        """Return f of the set."""
+        return math.fsum(self.function.caps - self.rooms)
+
+
+@compiled
+def _gain(
+    kind: int,
+    rate: float,
+    slope: float,
+    offset: float,
+    error: float,
+    rows: np.ndarray,
+    index: int,
+    entries: np.ndarray,
+    rooms: np.ndarray,
+) -> float:
+    """Return Σ_i min(s_iv, room_i), added in the order of i.
+
+    An entry that already reaches the room says that the term is the room; the others take an exact
+    similarity. Rounding is monotone, so an old gain bounds a new one as it is.
+    """
+    total = 0.0
+    for i in range(rows.shape[0]):
+        room = rooms[i]
+        if room > 0.0:
+            if offset + slope * (entries[i] - error) < room:
+                room = min(room, max(0.0, similar(kind, rate, rows[i], rows[index])))
+            total += room
+    return total
+
+
+@compiled
+def _fill(kind: int, rate: float, rows: np.ndarray, index: int, rooms: np.ndarray) -> None:
+    for i in range(rows.shape[0]):
+        if rooms[i] > 0.0:
+            rooms[i] = max(0.0, rooms[i] - max(0.0, similar(kind, rate, rows[i], rows[index])))

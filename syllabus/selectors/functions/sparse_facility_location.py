@@ -1,0 +1,145 @@
+"""Facility location over nearest neighbours: what there is for n where n² similarities are too many.
+
+f(S) = Σ_{i∈V} max(0, max_{j∈S∩N(i)} s_ij), N(i) = the most similar rows of i, i itself among them. Monotone
+and submodular. It sees no similarity beyond the neighbourhoods, so a small budget leaves most rows at 0: use
+at least n/k neighbours.
+"""
+
+import math
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.functions.base import State
+from syllabus.selectors.functions.kernel import GIBIBYTE
+from syllabus.selectors.functions.similarity import SimilarityName, similar
+from syllabus.selectors.functions.similarity_function import SimilarityFunction
+from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.products import DeviceProducts
+from syllabus.selectors.validation import Vectors, bytes_of, whole_number
+
+_BYTES = 48  # for a neighbour of a row, while they are put in order; 12 remain
+
+
+class SparseFacilityLocation(SimilarityFunction):
+    """Facility location over the `neighbours` nearest of each row.
+
+    They are found by faiss, of vectors on another device by products there.
+
+    Args:
+      vectors: (n, d) float32; not copied.
+      neighbours: at least 1; all rows where n is smaller. Of those that tie for the last place any is taken.
+      memory_budget: bytes for the neighbours, 48 each while they are found and put in order.
+      similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
+
+    Building costs one (n x d)(d x n) product in blocks; memory 12 bytes for each neighbour of a row, 48 while
+    it is built. A gain costs the number of rows that have the candidate for a neighbour.
+    """
+
+    name: ClassVar[str] = "sparse_facility_location"
+    submodular = True
+    monotone = True
+
+    def __init__(
+        self,
+        vectors: Vectors,
+        neighbours: int = 64,
+        memory_budget: int = 2 * GIBIBYTE,
+        similarity: SimilarityName = "cosine",
+    ) -> None:
+        super().__init__(vectors, similarity)
+        count = min(self.n, whole_number(neighbours, "neighbours", 1, 2**31, "[1, 2^31]", self.name))
+        bytes_of(memory_budget, _BYTES * self.n * count, f"{count} neighbours of {self.n} rows", self.name)
+        near = self._neighbours(count)
+        # A row with many exact copies may not find itself.
+        missing = ~(near == np.arange(self.n)[:, None]).any(axis=1)
+        near[missing, -1] = np.flatnonzero(missing)
+        owners = np.repeat(np.arange(self.n), count)
+        order = np.lexsort((owners, near.ravel()))
+        self.owners = owners[order].astype(np.int32)
+        self.starts = np.searchsorted(near.ravel()[order], np.arange(self.n + 1))
+        self.similarities = np.empty(len(self.owners))
+        s = self.similarity
+        _similarities(s.kind, s.rate, self.rows, self.starts, self.owners, self.similarities)
+
+    def _neighbours(self, count: int) -> NDArray[np.int64]:
+        """Return the `count` most similar rows of each, (n, count), in any order."""
+        linear = self.similarity.linear
+        if isinstance(self.products, DeviceProducts):
+            return self.products.nearest(count, by_distance=not linear)
+        # Imported here: facility location over all rows must not need faiss.
+        try:
+            import faiss
+        except ImportError:
+            raise SelectionError(f"{self.name} needs faiss: install the extra [cpu] or [gpu]") from None
+        metric = faiss.METRIC_INNER_PRODUCT if linear else faiss.METRIC_L2
+        return np.asarray(faiss.knn(self.rows, self.rows, count, metric=metric)[1])
+
+    def state(self) -> "SparseFacilityLocationState":
+        """Return the empty set."""
+        return SparseFacilityLocationState(self)
+
+    def _value(self, indices: NDArray[np.int64]) -> float:
+        state = self.state()
+        for index in indices:
+            state.add(int(index), 0.0)
+        return state.value()
+
+
+class SparseFacilityLocationState(State):
+    """The similarity of every row to the closest of the set among its neighbours."""
+
+    def __init__(self, function: SparseFacilityLocation) -> None:
+        self.function = function
+        self.levels = np.zeros(function.n)
+
+    def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the gain of each candidate."""
+        f = self.function
+        out = np.empty(len(candidates))
+        _gains(f.starts, f.owners, f.similarities, self.levels, candidates, out)
+        return out
+
+    def add(self, index: int, score: float) -> float:
+        """Put a row into the set and return its gain."""
+        f = self.function
+        part = slice(f.starts[index], f.starts[index + 1])
+        owners = f.owners[part]  # each at most once
+        self.levels[owners] = np.maximum(self.levels[owners], f.similarities[part])
+        return score
+
+    def value(self) -> float:
+        """Return f of the set."""
+        return math.fsum(self.levels)
+
+
+@compiled
+def _similarities(
+    kind: int,
+    rate: float,
+    rows: np.ndarray,
+    starts: np.ndarray,
+    owners: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    for index in range(rows.shape[0]):
+        for place in range(starts[index], starts[index + 1]):
+            out[place] = similar(kind, rate, rows[owners[place]], rows[index])
+
+
+@compiled
+def _gains(
+    starts: np.ndarray,
+    owners: np.ndarray,
+    similarities: np.ndarray,
+    levels: np.ndarray,
+    candidates: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    for position in range(candidates.shape[0]):
+        gain = 0.0
+        for place in range(starts[candidates[position]], starts[candidates[position] + 1]):
+            gain += max(0.0, similarities[place] - levels[owners[place]])
+        out[position] = gain

@@ -1,0 +1,199 @@
+"""The nearest other rows by cosine, and the pairs above a threshold: found by products, decided exactly.
+
+A product G = Q Xᵀ of unit rows in float32, summed in any order, errs by at most ε = (d + 16) 2^-24. It rules
+out all but a few pairs; `exact.dot` (float64, in one order) decides the rest, equal ones by the smaller id.
+So the result is that of computing every pair exactly, whatever the blocks, the threads or the device of the
+product: parts of the data may be searched anywhere, in any order, and their results merged.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.neighbours.top_k import look, merge, transposed
+from syllabus.selectors.numerics.fixed_order_sums import UNIT32
+from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.validation import Vectors, unit_rows, whole_number
+
+# Rows of a product: 16 MB, as fast as larger ones. In a power of two its columns would meet in the cache.
+TILE = 2000
+ROUNDING = 1e-6
+"""What a threshold allows below itself: norms are 1 to about 1e-7, so copies have a cosine of 1 - 1e-7."""
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The k nearest found so far of m rows.
+
+    Attributes:
+      ids: (m, k) int64, the nearest first; -1 where fewer were found.
+      cosines: (m, k) float64, descending; -inf where fewer were found.
+    """
+
+    ids: NDArray[np.int64]
+    cosines: NDArray[np.float64]
+
+    @staticmethod
+    def empty(rows: int, k: int) -> "Nearest":
+        """Return the nearest of `rows` rows before anything was searched."""
+        return Nearest(np.full((rows, k), -1, np.int64), np.full((rows, k), -np.inf))
+
+    def merge(self, places: NDArray[np.int64], other: "Nearest") -> None:
+        """Take over what `other`, of the rows at `places`, has found among rows not searched here before."""
+        merge(self.ids, self.cosines, places, other.ids, other.cosines)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Some rows that look for their nearest.
+
+    Attributes:
+      rows: (m, d) float32 unit rows, contiguous.
+      ids: (m,) int64, distinct.
+      nearest: theirs; written to.
+    """
+
+    rows: NDArray[np.float32]
+    ids: NDArray[np.int64]
+    nearest: Nearest
+
+
+def neighbours(
+    vectors: Vectors, k: int, threshold: float = 0.95
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the k nearest other rows of each row, their cosines, and the duplicate group of each row.
+
+    Args:
+      vectors: (n, d) float32, unit rows.
+      k: 1 <= k < n.
+      threshold: in (0, 1]. Rows of a cosine of at least `threshold` - 1e-6 are joined, transitively.
+
+    Returns:
+      ids (n, k) int64, nearest first, of equal ones the smaller; cosines (n, k) float64; groups (n,) int64,
+      the smallest row number among the rows joined.
+
+    O(n² d / 2): one product of each pair of rows, used from both sides.
+
+    >>> ids, cosines, groups = neighbours(np.array([[1, 0], [0, 1], [1, 0]], np.float32), k=1)
+    >>> ids.ravel().tolist(), groups.tolist()
+    ([2, 0, 0], [0, 1, 0])
+
+    Raises:
+      SelectionError: an argument is out of its bounds.
+    """
+    rows = unit_rows(vectors, "neighbours")
+    n = len(rows)
+    k = whole_number(k, "k", 1, n - 1, f"[1, n - 1={n - 1}]", "neighbours")
+    if not 0 < threshold <= 1:
+        raise SelectionError(f"neighbours: threshold={threshold} is outside (0, 1]")
+    joins = Joins(n)
+    blocks = [
+        Searched(rows[first : first + TILE], np.arange(first, min(first + TILE, n)), Nearest.empty(0, k))
+        for first in range(0, n, TILE)
+    ]
+    blocks = [Searched(block.rows, block.ids, Nearest.empty(len(block.ids), k)) for block in blocks]
+    for number, block in enumerate(blocks):
+        for other in blocks[number:]:
+            search_each_other(block, other, threshold, joins)
+    ids = np.concatenate([block.nearest.ids for block in blocks])
+    cosines = np.concatenate([block.nearest.cosines for block in blocks])
+    return ids, cosines, joins.named()
+
+
+def search(
+    queries: Searched,
+    rows: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    threshold: float,
+    joins: Joins,
+    device: str = "cpu",
+) -> None:
+    """Let `queries` look among (r, d) `rows` named `ids`, none of which they have looked at before."""
+    low, error = threshold - ROUNDING, _error(rows)
+    for start in range(0, len(queries.rows), TILE):
+        at = slice(start, start + TILE)
+        mine = (queries.rows[at], queries.ids[at], queries.nearest.ids[at], queries.nearest.cosines[at])
+        for other in range(0, len(rows), TILE):
+            theirs = rows[other : other + TILE]
+            look(
+                product(mine[0], theirs, device),
+                mine[0],
+                mine[1],
+                theirs,
+                ids[other : other + TILE],
+                mine[2],
+                mine[3],
+                error,
+                low,
+                joins.parents,
+            )
+
+
+def search_each_other(
+    first: Searched, second: Searched, threshold: float, joins: Joins, device: str = "cpu"
+) -> None:
+    """Let two sets of rows look among each other; a set and itself, among all its rows."""
+    low, error = threshold - ROUNDING, _error(first.rows)
+    none = np.empty(0, np.int64)
+    for start in range(0, len(first.rows), TILE):
+        a = slice(start, start + TILE)
+        for other in range(start if first is second else 0, len(second.rows), TILE):
+            b = slice(other, other + TILE)
+            tile = product(first.rows[a], second.rows[b], device)
+            look(
+                tile,
+                first.rows[a],
+                first.ids[a],
+                second.rows[b],
+                second.ids[b],
+                first.nearest.ids[a],
+                first.nearest.cosines[a],
+                error,
+                low,
+                joins.parents,
+            )
+            if first is second and start == other:
+                continue
+            # The same pairs from the other side; they are joined already.
+            look(
+                transposed(tile),
+                second.rows[b],
+                second.ids[b],
+                first.rows[a],
+                first.ids[a],
+                second.nearest.ids[b],
+                second.nearest.cosines[b],
+                error,
+                np.inf,
+                none,
+            )
+
+
+def product(queries: NDArray[np.float32], rows: NDArray[np.float32], device: str) -> NDArray[np.float32]:
+    """Return queries @ rows.T, (m, r) float32, computed in full float32 precision on `device`."""
+    if device == "cpu":
+        return np.asarray(queries @ rows.T)
+    return product_on_device(queries, rows, device)
+
+
+def product_on_device(
+    queries: NDArray[np.float32], rows: NDArray[np.float32], device: str
+) -> NDArray[np.float32]:
+    """As `product`, by torch."""
+    import torch
+
+    # An encoder may have allowed TF32, whose ten bits are no bound of this room.
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        made = torch.as_tensor(queries).to(device) @ torch.as_tensor(rows).to(device).T
+        return np.asarray(made.cpu().numpy())
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _error(rows: NDArray[np.float32]) -> float:
+    # Norms are within 1e-4 of 1; sixteen more units cover the rounding around the product.
+    return float((rows.shape[1] + 16) * UNIT32 * 1.0003)

@@ -1,0 +1,104 @@
+"""k-means partitions: centroids from faiss, and an assignment that no thread count or block can change.
+
+Distances come from float32 products; where two centroids are within their error of one another the exact
+distance decides, and equal distances go to the smaller centroid number.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.counter_rng import key_of
+from syllabus.selectors.numerics.distances import squared_norms
+from syllabus.selectors.numerics.fixed_order_sums import UNIT32, distance, dot, largest_difference
+from syllabus.selectors.validation import Seed, Vectors, as_rows, seed_words, whole_number
+
+_ITERATIONS = 25  # centroids of text embeddings hardly move after 20
+_BLOCK = 4096
+_PURPOSE = 3  # of the random keys
+
+
+def fit(vectors: Vectors, clusters: int, seed: Seed) -> NDArray[np.float32]:
+    """Return (clusters, d) float32 centroids.
+
+    Args:
+      vectors: (n, d) float32, finite.
+      clusters: 1 <= clusters <= n. With fewer distinct rows than clusters some centroids coincide; `assign`
+        then leaves the later ones empty.
+      seed: a whole number or a tuple of them, of the k-means++ start.
+
+    25 rounds of O(n clusters d). Equal vectors, seed and threads (the caller's) give equal bits.
+
+    Raises:
+      SelectionError: if faiss is not installed, or an argument is out of its bounds.
+    """
+    rows = as_rows(vectors, "kmeans.fit")
+    clusters = whole_number(clusters, "clusters", 1, len(rows), f"[1, n={len(rows)}]", "kmeans.fit")
+    key = key_of(seed_words(seed, "kmeans.fit"), _PURPOSE)
+    try:
+        # In an extra of its own: its CPU and GPU builds exclude each other.
+        import faiss
+    except ImportError:
+        raise SelectionError(
+            "kmeans.fit: faiss is missing; pip install 'syllabus[cpu]' or 'syllabus[gpu]'"
+        ) from None
+    # All rows are used: faiss would draw 256 a cluster, and warn below 39.
+    means = faiss.Kmeans(
+        rows.shape[1],
+        clusters,
+        niter=_ITERATIONS,
+        seed=int(key) % 2**31,
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(rows),
+    )
+    means.train(rows)
+    return np.ascontiguousarray(means.centroids, np.float32)
+
+
+def assign(vectors: Vectors, centroids: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Return the number of the closest centroid of each row, (n,) int32; ties to the smallest number.
+
+    Args:
+      vectors: (n, d) float32, finite.
+      centroids: (clusters, d) float32.
+    """
+    rows = as_rows(vectors, "kmeans.assign")
+    centres = as_rows(centroids, "kmeans.assign")
+    if rows.shape[1] != centres.shape[1]:
+        raise SelectionError(
+            f"kmeans.assign: vectors have {rows.shape[1]} columns, centroids {centres.shape[1]}; not equal"
+        )
+    return _assign(rows, centres)
+
+
+def _assign(rows: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.int32]:
+    labels = np.empty(len(rows), np.int32)
+    norms = squared_norms(centroids)
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        _closest(block @ centroids.T, block, centroids, norms, labels[start : start + _BLOCK])
+    return labels
+
+
+@compiled
+def _closest(
+    products: np.ndarray, rows: np.ndarray, centroids: np.ndarray, norms: np.ndarray, labels: np.ndarray
+) -> None:
+    # ‖x - c‖² = ‖x‖² + ‖c‖² - 2<x, c>: the closest has the largest <x, c> - ‖c‖²/2.
+    longest = 0.0
+    half = np.empty_like(norms)
+    for c in range(norms.shape[0]):
+        half[c] = norms[c] / 2.0
+        longest = max(longest, np.sqrt(norms[c]))
+    for i in range(rows.shape[0]):
+        best = largest_difference(products[i], half)
+        error = (rows.shape[1] + 16) * UNIT32 * longest * (np.sqrt(dot(rows[i], rows[i])) + longest)
+        reach = best - 2.0 * error
+        least = np.inf
+        for c in range(centroids.shape[0]):
+            if products[i, c] - half[c] >= reach:
+                value = distance(rows[i], centroids[c])
+                if value < least:
+                    least = value
+                    labels[i] = c

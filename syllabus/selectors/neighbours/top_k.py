@@ -1,0 +1,116 @@
+"""The inner loops of `neighbours.py`: the k nearest of a row, kept in order as products are read."""
+
+import numpy as np
+
+from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.fixed_order_sums import dot
+from syllabus.selectors.numerics.union_find import join
+
+CHUNK = 64
+
+
+@compiled
+def _reaching(line: np.ndarray, start: int, stop: int, least: np.float32) -> int:
+    # A count has no order, so this becomes a vector loop; a maximum would not.
+    count = 0
+    for j in range(start, stop):
+        count += line[j] >= least
+    return count
+
+
+@compiled
+def look(
+    products: np.ndarray,
+    queries: np.ndarray,
+    query_ids: np.ndarray,
+    rows: np.ndarray,
+    row_ids: np.ndarray,
+    ids: np.ndarray,
+    cosines: np.ndarray,
+    error: float,
+    low: float,
+    parents: np.ndarray,
+) -> None:
+    """Offer each row to each query, and join the pairs with a cosine of at least `low`."""
+    width = products.shape[1]
+    k = ids.shape[1]
+    near = np.empty(width, np.int64)
+    best = np.empty(k, np.float32)
+    for i in range(products.shape[0]):
+        line = products[i]
+        # A row is among the k nearest only if its product reaches the k-th exact cosine known, less ε; and
+        # the k-th largest product seen in this line, less 2ε.
+        reach = cosines[i, k - 1] - error
+        held = 0
+        seen = 0
+        for start in range(0, width, CHUNK):
+            stop = min(start + CHUNK, width)
+            if _reaching(line, start, stop, np.float32(min(reach, low - error))) == 0:
+                continue
+            for j in range(start, stop):
+                value = line[j]
+                if value < min(reach, low - error) or row_ids[j] == query_ids[i]:
+                    continue
+                if value >= low - error and (value >= low + error or dot(queries[i], rows[j]) >= low):
+                    join(parents, query_ids[i], row_ids[j])
+                if value < reach:
+                    continue
+                near[held] = j
+                held += 1
+                if seen < k:
+                    best[seen] = value
+                    seen += 1
+                    place = seen - 1
+                elif value > best[k - 1]:
+                    best[k - 1] = value
+                    place = k - 1
+                else:
+                    continue
+                while place > 0 and best[place - 1] < best[place]:
+                    best[place - 1], best[place] = best[place], best[place - 1]
+                    place -= 1
+                if seen == k:
+                    reach = max(reach, best[k - 1] - 2.0 * error)
+        for held_at in range(held):
+            j = near[held_at]
+            if line[j] >= reach:
+                _insert(ids[i], cosines[i], row_ids[j], dot(queries[i], rows[j]))
+
+
+@compiled
+def transposed(tile: np.ndarray) -> np.ndarray:
+    """Return a copy of the transpose."""
+    # In squares that fit the cache: five times as fast as a strided copy.
+    turned = np.empty((tile.shape[1], tile.shape[0]), tile.dtype)
+    for i in range(0, tile.shape[0], CHUNK):
+        for j in range(0, tile.shape[1], CHUNK):
+            for b in range(j, min(j + CHUNK, tile.shape[1])):
+                for a in range(i, min(i + CHUNK, tile.shape[0])):
+                    turned[b, a] = tile[a, b]
+    return turned
+
+
+@compiled
+def _insert(ids: np.ndarray, cosines: np.ndarray, new: int, cosine: float) -> None:
+    """Put one row at its place among the nearest: descending by cosine, then ascending by id."""
+    place = len(ids) - 1
+    if cosine < cosines[place] or (cosine == cosines[place] and new > ids[place] >= 0):
+        return
+    while place > 0 and (
+        cosine > cosines[place - 1] or (cosine == cosines[place - 1] and new < ids[place - 1])
+    ):
+        cosines[place], ids[place] = cosines[place - 1], ids[place - 1]
+        place -= 1
+    cosines[place], ids[place] = cosine, new
+
+
+@compiled
+def merge(
+    ids: np.ndarray, cosines: np.ndarray, places: np.ndarray, more_ids: np.ndarray, more: np.ndarray
+) -> None:
+    """Put the lists `more` into those at `places`; an id below 0 ends a list."""
+    for i in range(len(places)):
+        for j in range(more_ids.shape[1]):
+            if more_ids[i, j] < 0:
+                break
+            _insert(ids[places[i]], cosines[places[i]], more_ids[i, j], more[i, j])

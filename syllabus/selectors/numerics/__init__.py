@@ -1,0 +1,1 @@
+"""Compiled sums, products and random numbers with stated error bounds."""

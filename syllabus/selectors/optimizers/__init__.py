@@ -1,0 +1,1 @@
+"""Optimizers: how a good set is found."""

@@ -1,0 +1,1 @@
+"""Curricula: which examples an epoch has."""

@@ -1,0 +1,1 @@
+"""Samplers and streams: an epoch's examples as a data loader takes them."""

@@ -1,0 +1,252 @@
+"""The rows of each epoch, in order, for any data loader: alone or over ranks, resumable at every example."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sized
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DistributedSampler
+
+from syllabus.trainer.curriculum.curriculum import Curriculum
+from syllabus.trainer.data.epoch_iterator import EpochIterator
+from syllabus.trainer.data.loader_states import differences, sampler_state
+from syllabus.trainer.data.row_matching import Rows, check_labels, rows_of
+from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.ordering.grab import GraB
+from syllabus.trainer.ordering.named import ORDERS, check_order
+from syllabus.trainer.ranks import check_ranks, find_ranks
+
+STATE_VERSION = 1
+
+
+class ManifestSampler(DistributedSampler):
+    """Yields the rows of a curriculum's epoch; call `set_epoch(epoch)` before each epoch.
+
+    The order of an epoch is one global sequence of positions; rank r of W takes positions r, r+W, …, so that
+    with a constant global batch every global batch is the same set for any W. It is a `DistributedSampler`
+    because some trainers shuffle anything else; `torch.distributed` need not be initialised (then W = 1).
+
+    `state_dict()` is a position in the global sequence, counted in examples: a run resumes on another number
+    of ranks, workers or examples a batch. It resumes once: iterators start there until one has given a row,
+    later ones at 0.
+
+    Args:
+        curriculum: which examples each epoch has.
+        order: ``shuffle`` (keyed by seed and epoch) or another name of `ORDERS`, or a `GraB` object,
+            which is told the gradients and refines the order while training; one process only.
+        ids: the ids of the user's data set, one a row, where it was shuffled, filtered or changed since the
+            manifest was made; every id of the manifest must be in one row. Without it, row = index.
+        labels: the labels of the user's data set, one a row, however they are written: 1,000 of them are
+            compared with the manifest's, which finds a data set in another order. (The fingerprint cannot be
+            checked here: it is of the source's content, not of rows made from it.)
+        num_replicas: W; from `torch.distributed` where it is initialised, else 1. A host that deals batches
+            out itself (accelerate, Hugging Face's Trainer) is given num_replicas=1, rank=0.
+        rank: r; from the same place, else 0.
+        drop_last: leave out what does not divide by W, instead of repeating the first examples of the epoch.
+        seed: of ``shuffle``; the curriculum's by default.
+
+    `len(sampler)`, `num_samples`, `total_size`, `padding` and `dropped` are of the epoch that is set: where
+    the curriculum's budget counts units such as tokens, epochs differ in their number of examples.
+
+    Raises:
+        TrainerError: an unknown order, a rank out of bounds, ids or labels that do not fit; or ranks that
+            would be found too early (before `torch.distributed` started) or dealt out twice.
+    """
+
+    def __init__(
+        self,
+        curriculum: Curriculum,
+        order: str | GraB = "shuffle",
+        ids: Iterable[Any] | None = None,
+        *,
+        labels: Any = None,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        drop_last: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        if not isinstance(order, GraB):
+            check_order(order, curriculum)
+        self._found = num_replicas is None
+        num_replicas, rank = find_ranks(num_replicas, rank)
+        # Not torch's own __init__: it takes the length of all epochs from that of a data set.
+        self.dataset, self.curriculum, self.order = curriculum, curriculum, order
+        self.num_replicas, self.rank, self.drop_last = num_replicas, rank, drop_last
+        self.seed = curriculum.seed if seed is None else seed
+        self.epoch, self.shuffle = 0, False
+        if curriculum.units.weights is None:
+            self._check_dropped(len(curriculum))
+        if ids is None:
+            self._rows: Rows | None = None
+            self._length = int(curriculum.manifest.description["counts"]["source_rows"])
+        else:
+            ids = ids if isinstance(ids, Sized) else list(ids)
+            self._rows, self._length = Rows(curriculum.manifest, rows_of(curriculum.manifest, ids)), len(ids)
+        if labels is not None:
+            self.check(labels)
+            check_labels(curriculum.manifest, labels, self._rows, curriculum.seed)
+        self._resume: tuple[int, int] | None = None
+        self._current: EpochIterator | None = None
+        self._grab = order if isinstance(order, GraB) else None
+        if self._grab is not None:
+            self._grab.attach(self)
+
+    @property
+    def num_samples(self) -> int:
+        """Examples of the epoch on each rank, those repeated included."""
+        return self._samples(self.epoch)
+
+    @property
+    def total_size(self) -> int:
+        """Examples of the epoch on all ranks, those repeated included."""
+        return self.num_samples * self.num_replicas
+
+    @property
+    def padding(self) -> int:
+        """Examples repeated in the full epoch so that all ranks have equally many."""
+        return max(self.total_size - self._count(self.epoch), 0)
+
+    @property
+    def dropped(self) -> int:
+        """Examples left out of the full epoch for the same reason."""
+        return max(self._count(self.epoch) - self.total_size, 0)
+
+    def steps(self, batch_size: int, epochs: int | None = None) -> int:
+        """Return the batches of this rank in the first `epochs`, by default all: what a learning rate spans.
+
+        Cost: O(epochs). Where budgets count other units than examples, each epoch is drawn once.
+        """
+        epochs = self.curriculum.epochs if epochs is None else epochs
+        return sum(-(-self._samples(epoch) // batch_size) for epoch in range(epochs))
+
+    def check(self, dataset: Sized) -> None:
+        """Raise a TrainerError unless `dataset` has the length that the rows were numbered for."""
+        if len(dataset) != self._length:
+            other = "ids were given" if self._rows is not None else "the manifest's source has"
+            hint = "" if self._rows is not None else "; give the data set's ids"
+            raise TrainerError(f"the data set has {len(dataset)} rows, {other} {self._length}{hint}")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next `iter`; naming the one that a state was loaded for keeps it."""
+        if epoch < 0:
+            raise TrainerError(f"ManifestSampler.set_epoch: epoch={epoch} is below 0")
+        if self._grab is not None:
+            self._grab.leave(epoch)
+        if self._resume:
+            if self._resume[0] == epoch:
+                return  # Lightning says so after the iterator was made
+            if self._resume[1]:
+                warnings.warn(
+                    f"set_epoch({epoch}) drops the position loaded: epoch {self._resume[0]}, "
+                    f"{self._resume[1]} examples in",
+                    stacklevel=2,
+                )
+            self._resume = None
+        self.epoch, self._current = epoch, None
+
+    def __iter__(self) -> EpochIterator:
+        if self._found:
+            check_ranks(self.num_replicas)
+        # The position is kept until a row is drawn: torchdata makes two iterators and uses the second.
+        self._current = EpochIterator(self, self.epoch, self._resume[1] if self._resume else 0)
+        return self._current
+
+    def state_dict(self, global_examples: int | None = None) -> dict[str, Any]:
+        """Return where the epoch stands: O(1), the same on every rank; an epoch that ended is the next's 0.
+
+        Args:
+            global_examples: examples of this epoch trained on by all ranks together, those before a resume
+                included. By default what the current iterator gave, times W: with a loader that fetches
+                ahead that is too far, so a loop that prefetches says what it has used.
+        """
+        epoch, position = self.epoch, self._resume[1] if self._resume else 0
+        if self._current is not None and not self._resume:
+            epoch, position = self._current.epoch, self._current.position
+        return self._state(epoch, position if global_examples is None else global_examples)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`: sets the epoch, and where its next `iter` starts.
+
+        Args:
+            state: what `state_dict` gave, or the state of a stateful loader over this sampler: so a run goes
+                on with another `num_workers`, which such a loader itself refuses.
+
+        Raises:
+            TrainerError: the state is of another version, manifest, curriculum, order or seed.
+        """
+        self.epoch, position = self._checked(sampler_state(state))
+        self._resume, self._current = (self.epoch, position), None
+
+    @property
+    def given_out(self) -> int:
+        """Examples of the epoch that the current iterator has given out, those before a resume included."""
+        if self._current is None:
+            return 0
+        return min(self._current.position, self._count(self._current.epoch))
+
+    def rows_of(self, indices: np.ndarray) -> np.ndarray:
+        """Return the int64 rows of the data set that hold the examples `indices`."""
+        return indices if self._rows is None else self._rows[indices]
+
+    def _state(self, epoch: int, position: int) -> dict[str, Any]:
+        k = self._count(epoch)
+        if position >= k or (self.drop_last and k - position < self.num_replicas):
+            epoch, position = epoch + 1, 0
+        state = {**self._identity(), "epoch": epoch, "global_examples": position}
+        if self._grab is not None:
+            state["order_id"] = self._grab.order_id(epoch)
+        return state
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "version": STATE_VERSION,
+            "manifest": self.curriculum.manifest.fingerprint,
+            "n": self.curriculum.manifest.n,
+            **self.curriculum.identity(),
+            "order": self.order.name if isinstance(self.order, GraB) else self.order,
+            "order_seed": self.seed,
+            "drop_last": self.drop_last,
+        }
+
+    def _checked(self, state: dict[str, Any]) -> tuple[int, int]:
+        """Return (epoch, position) of a state that was made for the same sequence as this sampler's."""
+        if state.get("version") != STATE_VERSION:
+            raise TrainerError(
+                f"load_state_dict: version is {state.get('version')!r}; this code reads {STATE_VERSION}"
+            )
+        if wrong := differences(state, self._identity()):
+            raise TrainerError(f"load_state_dict: {wrong}")
+        epoch, position = state.get("epoch", -1), state.get("global_examples", -1)
+        if not 0 <= epoch <= self.curriculum.epochs:
+            raise TrainerError(
+                f"load_state_dict: epoch={epoch} is outside [0, epochs={self.curriculum.epochs}]"
+            )
+        k = self._count(epoch)
+        if not 0 <= position < k:
+            raise TrainerError(f"load_state_dict: global_examples={position} is outside [0, {k})")
+        if self._grab is not None:
+            self._grab.check(epoch, position, state.get("order_id", ""))
+        return epoch, position
+
+    def _samples(self, epoch: int) -> int:
+        """Return the examples of an epoch on each rank, those repeated included."""
+        k = self._count(epoch)
+        return k // self.num_replicas if self.drop_last else -(-k // self.num_replicas)
+
+    def _count(self, epoch: int) -> int:
+        """Return the examples of an epoch before any is repeated or dropped; after the last, of the last."""
+        k = self.curriculum.count(min(epoch, self.curriculum.epochs - 1))
+        self._check_dropped(k)
+        return k
+
+    def _check_dropped(self, k: int) -> None:
+        if self.drop_last and k < self.num_replicas:
+            raise TrainerError(f"drop_last leaves nothing of {k} examples for {self.num_replicas} ranks")
+
+    def _order(self, epoch: int, start: int) -> np.ndarray:
+        """Return the epoch's int64 indices in the order in which all ranks together visit them."""
+        if isinstance(self.order, GraB):
+            return self.order.visits(epoch, start)
+        return ORDERS[self.order](self.curriculum, epoch, self.seed)

@@ -1,0 +1,228 @@
+"""An epoch's examples read from the source's Parquet files by row group: for data that is not map-style."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from syllabus.trainer import counter_rng as noise
+from syllabus.trainer.curriculum.curriculum import Curriculum
+from syllabus.trainer.data.intervals import left, share
+from syllabus.trainer.data.loader_states import differences, stream_states
+from syllabus.trainer.data.row_groups import RowGroups
+from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.ranks import find_ranks
+
+STATE_VERSION = 1
+ORDERS = ("sequential", "shuffle")
+PIECE = 1_024  # rows that are Python objects at once
+
+
+class ManifestStream(IterableDataset):
+    """Yields the rows of a curriculum's epoch as dicts; call `set_epoch(epoch)` before each epoch.
+
+    Only the row groups that hold an example of the epoch are read. They come in an order keyed by (seed,
+    epoch), and rows are shuffled inside windows of them: less random than `ManifestSampler`'s shuffle, the
+    nearer to it the more row groups a window has.
+
+    The epoch is one sequence of rows. Ranks have consecutive shares of it, and the workers of a loader shares
+    of those: every row comes once, each row group is read by one process, or by two where a cut goes through
+    its window. Lengths of shares differ by one at most; `drop_last` makes those of ranks equal.
+
+    `state_dict` is small. In a loop without workers it is the same on every rank, and any number of ranks or
+    workers goes on from it. Workers have copies of the stream, so with them the loader must keep the states:
+    torchdata's StatefulDataLoader does, and asks for the same number of workers and ranks again. Its state is
+    loaded into both, the stream first, which then knows the epoch to go on with.
+
+    Args:
+        curriculum: which examples each epoch has.
+        source: the folder or file that the manifest was made from, of Parquet files; a path or a URL.
+        columns: of the source; all by default.
+        order: ``shuffle``, or ``sequential`` for the source's order.
+        window: row groups whose rows are shuffled together; as many are held in memory.
+        num_replicas: W; from `torch.distributed` where it is initialised, else 1.
+        rank: r; from the same place, else 0.
+        drop_last: leave out the last k mod W rows of the epoch.
+        seed: of the shuffle; the curriculum's by default.
+
+    Raises:
+        TrainerError: a source that does not fit the manifest, an order that needs rows one by one, an option
+            out of bounds.
+    """
+
+    def __init__(
+        self,
+        curriculum: Curriculum,
+        source: str | os.PathLike[str],
+        columns: Sequence[str] | None = None,
+        *,
+        order: str = "shuffle",
+        window: int = 8,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        drop_last: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        if order not in ORDERS:
+            name = order if isinstance(order, str) else type(order).__name__
+            raise TrainerError(
+                f"ManifestStream: order {name!r} is not one of {', '.join(ORDERS)}: rows read by row group"
+                " cannot come in an order of their own; give a ManifestSampler a map-style data set"
+            )
+        if window < 1:
+            raise TrainerError(f"ManifestStream: window={window} is below 1")
+        self.num_replicas, self.rank = find_ranks(num_replicas, rank)
+        self.curriculum, self.order, self.window, self.drop_last = curriculum, order, window, drop_last
+        self.seed = curriculum.seed if seed is None else seed
+        self._groups = RowGroups(curriculum.manifest, source, columns)
+        # Shared, so that workers that live on see what set_epoch says.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._history: list[list[int]] = []
+        self._given = 0
+        self._resume: tuple[int, int] | None = None  # ranks and workers of a state of one of several workers
+        self._loaded = self._ended = False
+        self._here: int | None = None  # in a worker, the epoch of the state that was loaded there
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next `iter`."""
+        return int(self._epoch) if self._here is None else self._here
+
+    @property
+    def dropped(self) -> int:
+        """Rows left out of that epoch by `drop_last`."""
+        return self._count() % self.num_replicas if self.drop_last else 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next `iter`; naming the one that a state was loaded for keeps it."""
+        if not 0 <= epoch < self.curriculum.epochs:
+            raise TrainerError(
+                f"ManifestStream.set_epoch: epoch={epoch} is outside [0, epochs={self.curriculum.epochs})"
+            )
+        if epoch != self.epoch or not self._loaded:
+            self._forget()
+        self._epoch.fill_(epoch)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        worker = get_worker_info()
+        workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
+        if not self._loaded:
+            self._forget()
+        self._loaded = self._ended = False
+        if self._given < 0 or self._resume not in (None, (self.num_replicas, workers)):
+            raise TrainerError(
+                f"ManifestStream: the state is of one of several workers: (ranks, workers) were"
+                f" {self._resume}, here they are {(self.num_replicas, workers)}; load it into the same loader"
+            )
+        mine = left(share(self._mine(), workers, number), [(1, self._given)])
+        for table in self._tables(self.epoch, mine):
+            for first in range(0, table.num_rows, PIECE):
+                for row in table.slice(first, PIECE).to_pylist():
+                    self._given += 1
+                    yield row
+        self._ended = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the epoch stands, as a small fresh dict."""
+        worker = get_worker_info()
+        return {
+            **self._identity(),
+            "epoch": self.epoch,
+            "history": [list(cut) for cut in self._history],
+            "ranks": self.num_replicas,
+            "workers": worker.num_workers if worker else 1,
+            "given": self._given,
+            "ended": self._ended,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state` in the next `iter`: sets the epoch.
+
+        Of a state made after the epoch's last row nothing is left; one made when its loop had ended is the
+        next epoch's beginning.
+
+        Args:
+            state: what `state_dict` gave, or the state of a stateful loader over this stream, which must then
+                be loaded into the loader as well: the stream takes the epoch from it, the loader's workers
+                their positions.
+
+        Raises:
+            TrainerError: the state is of something else; at the next `iter`, of one of several workers while
+                their number is another now.
+        """
+        states, over = stream_states(state)
+        state = states[0]
+        if wrong := differences(state, self._identity()):
+            raise TrainerError(f"ManifestStream.load_state_dict: {wrong}")
+        self._forget()
+        if get_worker_info():
+            # The loop's process says the epoch to all workers; a worker's state is of that one only, and the
+            # worker must not go on to the next while others, and the loop, are in this one.
+            self._here = state["epoch"]
+        else:
+            self._epoch.fill_(state["epoch"] + over)
+            if over:
+                return
+        self._history = [list(cut) for cut in state["history"]]
+        if state["workers"] > 1:
+            # Each worker has a position of its own, which the loader gives it.
+            given = -1 if len(states) > 1 else state["given"]
+            self._given, self._resume = given, (state["ranks"], state["workers"])
+        elif state["given"]:
+            self._history.append([state["ranks"], state["given"]])
+        self._loaded = True
+
+    def _forget(self) -> None:
+        """Have the next `iter` begin at the epoch's first row."""
+        self._history, self._given, self._resume = [], 0, None
+        self._loaded, self._ended, self._here = False, False, None
+
+    def _mine(self) -> list[tuple[int, int]]:
+        """Return this rank's positions of the epoch, what was given before a resume left out."""
+        rest = left([(0, self._count())], self._history, self.drop_last)
+        return share(rest, self.num_replicas, self.rank, self.drop_last)
+
+    def _count(self) -> int:
+        # A state after the last epoch is of one more, which has no rows to give.
+        return self.curriculum.count(min(self.epoch, self.curriculum.epochs - 1))
+
+    def _tables(self, epoch: int, intervals: list[tuple[int, int]]) -> Iterator[Any]:
+        """Yield the rows at these positions of the epoch's sequence, a window's at a time."""
+        if not intervals:
+            return
+        indices = self.curriculum.indices(epoch)
+        group = self._groups.of(indices)
+        starts = np.flatnonzero(np.diff(group, prepend=-1))
+        stops = np.append(starts[1:], len(indices))
+        order = np.arange(len(starts))
+        if self.order == "shuffle":
+            order = noise.permutation(noise.key(self.seed, "row groups", epoch), len(starts))
+        begin = 0
+        for number, first in enumerate(range(0, len(order), self.window)):
+            chosen = np.sort(order[first : first + self.window])
+            rows = np.concatenate([indices[starts[each] : stops[each]] for each in chosen])
+            end = begin + len(rows)
+            cut = [(max(start, begin) - begin, min(stop, end) - begin) for start, stop in intervals]
+            wanted = [(start, stop) for start, stop in cut if start < stop]
+            if wanted:
+                if self.order == "shuffle":
+                    key = noise.key(self.seed, "window", epoch, number)
+                    rows = noise.taken(rows, noise.permutation(key, len(rows)))
+                yield self._groups.read(np.concatenate([rows[start:stop] for start, stop in wanted]))
+            begin = end
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "version": STATE_VERSION,
+            "manifest": self.curriculum.manifest.fingerprint,
+            **self.curriculum.identity(),
+            "order": self.order,
+            "order_seed": self.seed,
+            "window": self.window,
+            "drop_last": self.drop_last,
+        }

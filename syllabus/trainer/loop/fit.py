@@ -1,0 +1,209 @@
+"""One training loop, flat, to be read from top to bottom and to be copied where it does not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Sized
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from syllabus.trainer import counter_rng as noise
+from syllabus.trainer.data.sampler import ManifestSampler
+from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.loop import checkpoints
+from syllabus.trainer.loop.progress import TrainingProgress
+from syllabus.trainer.ordering.grab import GraB
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch was: mean training `loss` over its `examples` (of this rank), and its `seconds`."""
+
+    epoch: int
+    loss: float
+    examples: int
+    seconds: float
+
+
+def fit(
+    model: torch.nn.Module,
+    dataset: Sized,
+    sampler: ManifestSampler,
+    *,
+    loss: Callable[[Any, Any], torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    batch_size: int,
+    epochs: int | None = None,
+    device: str | torch.device | None = None,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    collate: Callable[[list[Any]], Any] | None = None,
+    features: Callable[[], Any] | None = None,
+    num_workers: int = 0,
+    progress: bool = True,
+    title: str = "training",
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> list[EpochRecord]:
+    """Train `model` on the sampler's epochs and return one record an epoch.
+
+    Args:
+        model: called with a batch's inputs; trained in place, on `device`.
+        dataset: map-style, of (inputs, targets) pairs.
+        sampler: says which rows each epoch has, and in which order.
+        loss: (outputs, targets) -> the batch's mean loss; `len(targets)` is its number of examples.
+        optimizer: of the model's parameters; stepped once a batch.
+        batch_size: examples a step on this rank.
+        epochs: how many of the curriculum's epochs to train; all by default.
+        device: by default where the model's parameters are.
+        scheduler: stepped once a batch, `sampler.steps(batch_size)` times in all epochs.
+        collate: makes a batch of examples; torch's default otherwise.
+        features: where the sampler's order is a `GraB`, called after each backward pass for what its `step`
+            takes, such as a `LastLayer`.
+        num_workers: of the data loader; the order of the examples does not depend on it.
+        progress: show a bar on a terminal, one line per tenth elsewhere.
+        title: what the progress is called.
+        checkpoint: a file. If it is there, the run continues from it; it is written after every epoch, by
+            rank 0. Delete it to begin anew.
+        checkpoint_every: also write it every so many steps.
+        on_epoch: called with each new record, before the checkpoint is written; evaluation goes here.
+
+    A run that is interrupted and continued from its checkpoint has the same losses and parameters as one
+    that was not, bit for bit on a CPU, as long as what is random in the data set happens in this process
+    (`num_workers=0`): workers begin their random numbers anew.
+
+    Raises:
+        TrainerError: a data set of another length than the sampler's, an option out of bounds, a checkpoint
+            of another run.
+    """
+    epochs = sampler.curriculum.epochs if epochs is None else epochs
+    if not 1 <= epochs <= sampler.curriculum.epochs:
+        raise TrainerError(
+            f"fit: epochs={epochs} is outside [1, {sampler.curriculum.epochs}] of the curriculum"
+        )
+    if batch_size < 1:
+        raise TrainerError(f"fit: batch_size={batch_size} is below 1")
+    if checkpoint_every is not None and checkpoint_every < 1:
+        raise TrainerError(f"fit: checkpoint_every={checkpoint_every} is below 1")
+    grab = sampler.order if isinstance(sampler.order, GraB) else None
+    if (grab is None) != (features is None):
+        raise TrainerError("fit: a GraB order and features go together; one of the two is missing")
+    sampler.check(dataset)
+    device = torch.device(device) if device is not None else next(model.parameters()).device
+    model.to(device)
+    # A generator of its own: making the loader's iterator draws a number, which must not come from the
+    # stream that dropout uses, or a resumed run would differ.
+    generator = torch.Generator()
+    loader = DataLoader(
+        dataset,  # type: ignore[arg-type]
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=collate,
+        pin_memory=device.type == "cuda",
+        persistent_workers=num_workers > 0,
+        generator=generator,
+    )
+
+    records: list[EpochRecord] = []
+    first_epoch = step = examples = 0
+    seconds = 0.0
+    # Summed where it is computed, so that no step waits for a number to come back from the device.
+    loss_sum = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+
+    saved = checkpoints.load(checkpoint) if checkpoint is not None else None
+    if saved is not None:
+        if grab is not None:
+            grab.load_state_dict(saved["grab"])
+        sampler.load_state_dict(saved["sampler"])
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        if (scheduler is None) != (saved["scheduler"] is None):
+            raise TrainerError(
+                f"checkpoint {checkpoint}: one of the two runs has a scheduler, the other none"
+            )
+        if scheduler is not None:
+            scheduler.load_state_dict(saved["scheduler"])
+        records = [EpochRecord(**record) for record in saved["records"]]
+        first_epoch, step = sampler.epoch, saved["step"]
+        examples, seconds = saved["examples"], saved["seconds"]
+        loss_sum.fill_(saved["loss_sum"])
+        checkpoints.restore_random(saved["random"])
+
+    def save(global_examples: int) -> None:
+        if checkpoint is None or sampler.rank != 0:
+            return
+        # Told what was trained on: the loader may have fetched ahead.
+        place = sampler.state_dict(global_examples)
+        if place["epoch"] > len(records):
+            return  # the epoch's last step: its record comes first
+        checkpoints.save(
+            checkpoint,
+            {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "scheduler": scheduler.state_dict() if scheduler is not None else None,
+                "sampler": place,
+                "grab": grab.state_dict() if grab is not None else None,
+                "records": [dataclasses.asdict(record) for record in records],
+                "step": step,
+                "examples": examples,
+                "seconds": seconds,
+                "loss_sum": float(loss_sum),  # sync: only when a checkpoint is written
+            },
+        )
+
+    with TrainingProgress(title, step, step, shown=progress and sampler.rank == 0) as shown:
+        for epoch in range(first_epoch, epochs):
+            started = time.perf_counter() - seconds
+            sampler.set_epoch(epoch)
+            position = sampler.state_dict()["global_examples"]  # 0 but in the first epoch of a resumed run
+            # Not sampler.steps(): where epochs differ in length it would draw all of them before the first.
+            left = -(-(len(sampler) - position // sampler.num_replicas) // batch_size)
+            shown.expect(step + left + (epochs - epoch - 1) * -(-len(sampler) // batch_size))
+            generator.manual_seed(noise.key(sampler.seed, "workers", epoch)[0] >> 1)
+            model.train()
+            for inputs, targets in loader:
+                # From pinned memory these copies do not wait for the device.
+                inputs, targets = _to((inputs, targets), device)
+                batch_loss = loss(model(inputs), targets)
+                batch_loss.backward()
+                if grab is not None and features is not None:
+                    grab.step(features())
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                if scheduler is not None:
+                    scheduler.step()
+                size = len(targets)
+                loss_sum += batch_loss.detach() * size
+                examples, step, position = examples + size, step + 1, position + size * sampler.num_replicas
+                shown.step()
+                if checkpoint_every is not None and step % checkpoint_every == 0:
+                    seconds = time.perf_counter() - started
+                    save(position)
+            mean = float(loss_sum) / max(examples, 1)  # sync: once an epoch, the device is waited for here
+            record = EpochRecord(epoch, mean, examples, time.perf_counter() - started)
+            records.append(record)
+            shown.note(f"epoch {epoch + 1}, loss {mean:.4f}")
+            loss_sum.zero_()
+            examples, seconds = 0, 0.0
+            if on_epoch is not None:
+                on_epoch(record)
+            save(sampler.curriculum.count(epoch))
+    return records
+
+
+def _to(batch: Any, device: torch.device) -> Any:
+    """Move the tensors of a batch, which may lie in tuples, lists and dicts."""
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {name: _to(part, device) for name, part in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return type(batch)(_to(part, device) for part in batch)
+    return batch

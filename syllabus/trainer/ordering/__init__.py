@@ -1,0 +1,1 @@
+"""Orders: in which order an epoch's examples come."""

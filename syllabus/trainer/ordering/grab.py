@@ -1,0 +1,273 @@
+"""GraB: the order of the next cycle, found from the gradients of this one (arXiv 2205.10733, 2302.00845).
+
+A cycle is one pass over a set that comes again: all examples where the fraction is 1 or the schedule is
+``fresh``, whose epochs are then the slices of GraB's order (unstratified, so not the sets that
+`Curriculum.indices` gives); else the epoch's own set, which is refined for as long as it stays the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from syllabus.selectors.balancing.vectors import Block, Rows
+from syllabus.selectors.balancing.walks import Halving
+from syllabus.trainer import counter_rng as noise
+from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.ordering.balancers import Balancer, MeanBalancer, NextOrder, PairBalancer
+from syllabus.trainer.ordering.cycles import STARTS, Cycles
+from syllabus.trainer.ordering.gradient_cursor import Ledger
+from syllabus.trainer.ordering.greedy_balancer import GreedyBalancer
+
+if TYPE_CHECKING:
+    from syllabus.trainer.data.sampler import ManifestSampler
+
+BALANCES = ("greedy", "kernel-halving", "mean", "pair")
+STATE_VERSION = 1
+
+
+class GraB:
+    """An order for `ManifestSampler(curriculum, order=grab)` that is refined while training.
+
+    After each backward pass `step` is told the gradients of the batch's examples, or small features that
+    stand for them. An example that got none in a cycle (a batch dropped, an epoch left early, features that
+    are not finite) keeps its rank; one that comes a second time in a cycle is passed over.
+
+    Args:
+        balance: ``pair`` (needs no mean of an earlier cycle), ``mean`` (GraB as first published),
+            ``kernel-halving`` (pairs, with random thresholds), or ``greedy``, the baseline that GraB
+            replaces: greedy herding of the features of a whole cycle, which are all kept.
+        start: the order of the first cycle: ``shuffle``, or ``herding``, the manifest's stored order.
+        unit: examples that are ordered as one; with the mean gradient of a microbatch (`MeanGradient`) its
+            size.
+
+    Memory: 2 int64 an example; of the features' width d 1 float64 vector and at times one unit's features
+    (``pair``, ``kernel-halving``), or 3 float64 vectors (``mean``). It does not grow with n · d, but for
+    ``greedy``: n · d float32, and O(n² d) time a cycle.
+
+    Raises:
+        TrainerError: an unknown name, a unit below 1.
+    """
+
+    def __init__(self, balance: str = "pair", *, start: str = "shuffle", unit: int = 1) -> None:
+        if balance not in BALANCES:
+            raise TrainerError(f"GraB: balance {balance!r} is unknown; known: {', '.join(BALANCES)}")
+        if start not in STARTS:
+            raise TrainerError(f"GraB: start {start!r} is unknown; known: {', '.join(STARTS)}")
+        if unit < 1:
+            raise TrainerError(f"GraB: unit={unit} is below 1")
+        self.balance, self.start, self.unit = balance, start, unit
+        self._sampler: ManifestSampler | None = None
+        self._balancer: Balancer = MeanBalancer()
+        self._following = NextOrder(0)
+        self._cycles: Cycles | None = None
+        self._order = np.empty(0, np.int64)  # of the cycle
+        self._digest = ""  # of that order
+        self._width: int | None = None
+        self._cycle = -1
+        self._ledger = Ledger(unit)
+        self._opened = self._stepped = self._warned = False
+
+    @property
+    def name(self) -> str:
+        """What states call this order."""
+        return f"grab-{self.balance}"
+
+    def step(self, gradients: torch.Tensor | Block, indices: Sequence[int] | None = None) -> None:
+        """Take note of the gradients of the batch that was just used, before the next one is.
+
+        Args:
+            gradients: (B, d) floats, or a block of factors as `LastLayer` gives; one row a unit, of each
+                example's own unscaled loss. A vector (d,) is one row.
+            indices: the rows of the data set that the batch was made of, in its order. By default what the
+                sampler gave out next: right for any loader that keeps the sampler's order.
+
+        Cost: one inner product and one addition of width d a unit. A block with NaN or infinity is passed
+        over, as a GradScaler passes over its step.
+
+        Raises:
+            TrainerError: no epoch has begun; more gradients than examples given out; indices of other
+                number or epoch; another width than before.
+        """
+        if not self._opened:
+            raise TrainerError("GraB.step: no epoch has begun; take the batch from the sampler's loader")
+        block = _block(gradients)
+        if self._width not in (None, block.width):
+            raise TrainerError(f"GraB.step: gradients have width {block.width}; before it was {self._width}")
+        sampler, _ = self._served()
+        if indices is None:
+            units = self._ledger.next(len(block), sampler.given_out)
+        else:
+            units = self._ledger.named(indices, len(block), lambda: sampler.rows_of(self._slice()))
+        self._stepped, self._width = True, block.width
+        new = (units >= 0) & ~self._following.seen[units]
+        if not new.all():
+            if not new.any():
+                return
+            kept = torch.from_numpy(np.flatnonzero(new)).to(block.device)
+            block, units = block.take(kept), units[new]
+        if self._balancer.step(block, units, self._following):
+            self._following.seen[units] = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the order depends on from here on: tensors of O(n + d) and plain values.
+
+        Save it in a file of its own beside the sampler's, whose O(1) state names the order by its digest.
+        """
+        following = self._following
+        return {
+            **self._identity(),
+            "epoch": self._ledger.epoch,
+            "cycle": self._cycle,
+            "place": self._ledger.place,
+            "stepped": self._stepped,
+            "width": self._width,
+            "order": torch.from_numpy(self._order.copy()),
+            "following": [torch.from_numpy(following.places.copy()), following.front, following.back],
+            "seen": torch.from_numpy(following.seen.copy()),
+            "balancer": self._balancer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`; load the sampler's state after this one.
+
+        Raises:
+            TrainerError: the state was made for something else.
+        """
+        for name, value in self._identity().items():
+            if state.get(name) != value:
+                raise TrainerError(
+                    f"GraB.load_state_dict: {name} is {state.get(name)!r} in the state and {value!r} here"
+                )
+        self._cycle, self._width = state["cycle"], state["width"]
+        self._stepped, self._opened = state["stepped"], False
+        self._take(state["order"].numpy().copy())
+        begin = self._served()[1].of(max(state["epoch"], 0))[1]
+        self._ledger.open(state["epoch"], begin, len(self._following.places), state["place"])
+        self._balancer = self._new_balancer()
+        self._balancer.load_state_dict(state["balancer"])
+        places, self._following.front, self._following.back = state["following"]
+        self._following.places[:], self._following.seen[:] = places.numpy(), state["seen"].numpy()
+
+    # What the sampler calls.
+
+    def attach(self, sampler: ManifestSampler) -> None:
+        """Serve `sampler`; called by its constructor."""
+        if self._sampler is not None:
+            raise TrainerError("GraB: already the order of another sampler; make one for each")
+        if sampler.num_replicas != 1:
+            raise TrainerError(f"GraB: num_replicas={sampler.num_replicas}; it orders one process's epochs")
+        self._cycles = Cycles(sampler.curriculum, self.unit, self.start, sampler.seed)
+        self._sampler = sampler
+        if not self._cycles.come_again():
+            self._warn(f"schedule {sampler.curriculum.schedule!r} draws another set for every epoch")
+
+    def leave(self, epoch: int) -> None:
+        """Check, before `epoch` is entered, that the one before it was stepped through."""
+        if epoch != self._ledger.epoch and self._opened and not self._stepped:
+            raise TrainerError(
+                f"GraB: epoch {self._ledger.epoch} got no gradients;"
+                " call grab.step(...) after each backward pass"
+            )
+
+    def visits(self, epoch: int, place: int) -> np.ndarray:
+        """Enter `epoch` at `place` and return its example indices in the order of their visit."""
+        current = self._ledger.epoch
+        if epoch < current:
+            raise TrainerError(
+                f"GraB: epoch {epoch} comes after {current}; load the state of then to go back"
+            )
+        self.leave(epoch)
+        if epoch > current:
+            self._enter(epoch)
+        self._ledger.place, self._opened = place, True
+        return self._slice()
+
+    def order_id(self, epoch: int) -> str:
+        """Return what names the order that `epoch` follows; empty as long as that is not known."""
+        return self._digest if self._served()[1].of(epoch)[0] == self._cycle else ""
+
+    def check(self, epoch: int, position: int, order_id: str) -> None:
+        """Check that a sampler's state belongs to the state that this object is in."""
+        if (epoch or position) and (self._ledger.epoch < 0 or order_id != self.order_id(epoch)):
+            raise TrainerError(
+                f"load_state_dict: the order of epoch {epoch} is {order_id[:12] or 'not begun'} in the state"
+                f" and {self.order_id(epoch)[:12] or 'not known'} here; load GraB's own state first"
+            )
+
+    # Private.
+
+    def _served(self) -> tuple[ManifestSampler, Cycles]:
+        if self._sampler is None or self._cycles is None:
+            raise TrainerError("GraB: not the order of a sampler yet; make ManifestSampler(..., order=grab)")
+        return self._sampler, self._cycles
+
+    def _enter(self, epoch: int) -> None:
+        _, cycles = self._served()
+        cycle, begin = cycles.of(epoch)
+        if cycle != self._cycle:
+            self._cycle = cycle
+            if len(self._order) and np.array_equal(np.sort(self._order), cycles.members(epoch)):
+                units = self._balancer.finished(self._following)
+                whole = len(units) * self.unit
+                turned = self._order[:whole].reshape(-1, self.unit)[units].ravel()
+                self._take(np.concatenate([turned, self._order[whole:]]))
+                self._balancer.turn(self._halving())
+            else:
+                if len(self._order):
+                    self._warn(f"epoch {epoch} has another set than the one before")
+                self._take(cycles.first_order(epoch))
+                self._balancer = self._new_balancer()
+        self._ledger.open(epoch, begin, len(self._following.places))
+        self._stepped = False
+
+    def _warn(self, found: str) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"GraB: {found}, so its order is that of 'shuffle' and nothing is gained; schedule 'fresh',"
+                " refresh_every above 1 or fraction 1 give sets that come again; drawn ones: order 'balance'",
+                stacklevel=2,
+            )
+
+    def _take(self, order: np.ndarray) -> None:
+        self._order, self._following = order, NextOrder(len(order) // self.unit)
+        self._digest = hashlib.sha256(order.astype("<i8").tobytes()).hexdigest()
+
+    def _new_balancer(self) -> Balancer:
+        if self.balance == "greedy":
+            return GreedyBalancer()
+        return MeanBalancer() if self.balance == "mean" else PairBalancer(self._halving())
+
+    def _halving(self) -> Halving | None:
+        sampler, cycles = self._served()
+        pairs = len(self._following.places) // 2
+        if self.balance != "kernel-halving" or not pairs:
+            return None
+        return Halving(pairs, cycles.count(), noise.key(sampler.seed, "halving", self._cycle))
+
+    def _slice(self) -> np.ndarray:
+        begin, count = self._ledger.begin, self._served()[1].curriculum.count(self._ledger.epoch)
+        return self._order[begin : begin + count]
+
+    def _identity(self) -> dict[str, Any]:
+        sampler, _ = self._served()
+        return {
+            "version": STATE_VERSION,
+            "name": self.name,
+            "unit": self.unit,
+            "manifest": sampler.curriculum.manifest.fingerprint,
+            "seed": sampler.seed,
+            "curriculum": sampler.curriculum.identity(),
+        }
+
+
+def _block(gradients: torch.Tensor | Block) -> Block:
+    if isinstance(gradients, torch.Tensor):
+        return Rows(torch.atleast_2d(gradients.detach()).float())
+    return gradients

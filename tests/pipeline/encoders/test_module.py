@@ -1,0 +1,138 @@
+"""Encoders made by a factory, and images: identities, errors, rejects."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from encoder_factories import FACTORIES, TEXTS, never, spec
+
+from syllabus.pipeline.encoders import base, build
+from syllabus.pipeline.encoders.images import UnreadableImage, decode
+from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.runtime import devices
+from syllabus.pipeline.sources import Records
+from syllabus.pipeline.stages import embed
+
+
+def test_a_precision_that_is_only_emulated_is_refused_before_loading(monkeypatch, factories):
+    monkeypatch.setattr(devices, "_has_native", lambda name: name == "float16")
+    for asked in (spec("/no/such/model", dtype="bfloat16"), factories("text", dtype="bfloat16")):
+        with pytest.raises(UserError, match="dtype='bfloat16': this CPU only emulates it"):
+            build(asked)
+    assert build(factories("text", dtype="float16")).identity().dtype == "float16"
+
+
+def test_a_device_that_is_not_there_is_one_line(factories):
+    with pytest.raises(UserError, match="device='abacus'"):
+        build(factories("text", device="abacus"))
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="torch sees no GPU here"):
+            build(factories("text", device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("factory", "line"),
+    [
+        ("random", "two constructions have different weights"),
+        ("nothing", "has no 'nothing'"),
+        ("flat", r"gives shape \(3,\); expected \(1, d\)"),
+        ("tuple_out", "gives tuple; expected a tensor"),
+        ("no_tensor", "preprocess gives int; expected a tensor"),
+        ("alone", r"the factory returned Mean; expected \(module, preprocess\)"),
+        ("no_module", "made a builtin_function_or_method; expected a torch.nn.Module"),
+        ("failing", "the factory fails: KeyError: 'no weights here'"),
+        ("narrow", "fails on a first example: RuntimeError: mat1 and mat2"),
+    ],
+)
+def test_a_factory_that_cannot_be_used_is_one_line(factories, factory, line):
+    with pytest.raises(UserError, match=line) as error:
+        build(factories(factory)).identity()
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_module_that_cannot_be_imported_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "broken_factories.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UserError, match=r"cannot import 'no_such_package\.encoders': No module named"):
+        build(spec("no_such_package.encoders:factory", "module"))
+    with pytest.raises(UserError, match="importing 'broken_factories' fails: ZeroDivisionError"):
+        build(spec("broken_factories:factory", "module"))
+
+
+def test_a_module_and_its_preprocessing_are_used(factories):
+    encoder = build(factories("text"))
+    expected = [[len(text), text.count("a"), 1] @ (np.arange(6).reshape(3, 2) + 1.0) for text in TEXTS]
+    np.testing.assert_allclose(encoder.encode(TEXTS, never), expected, rtol=1e-6)
+    np.testing.assert_array_equal(encoder.twin().encode(TEXTS, never), encoder.encode(TEXTS, never))
+    with pytest.raises(UserError, match="preprocess gives shapes"):
+        build(factories("ragged")).encode(["a", "ab"], never)
+
+
+def test_the_identity_of_a_module_follows_weights_and_source(factories, tmp_path):
+    first = build(factories("text")).identity()
+    assert build(factories("text")).identity() == first
+    assert build(factories("other")).identity().weights_sha256 != first.weights_sha256
+    (file,) = tmp_path.glob("factories_*.py")
+    file.write_text(FACTORIES.replace('text.count("a")', 'text.count("b")'))
+    assert build(factories("text")).identity().determining() != first.determining()
+
+
+def png(colour, size=(5, 6), mode="RGB", kind="PNG"):
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new(mode, size, colour).save(file, kind)
+    return file.getvalue()
+
+
+def test_unreadable_images_are_rejected_and_change_no_neighbour(factories):
+    good = [png((i, 2 * i, 3 * i)) for i in range(20)]
+    asked = factories("image", content="image")
+    clean = build(asked).encode(good, never)
+    broken = {3: b"no image", 11: good[11][:40], 19: b""}
+    mixed = [broken.get(row, data) for row, data in enumerate(good)]
+    rejected = {}
+    made = build(asked).encode(mixed, lambda row, reason, detail: rejected.setdefault(row, (reason, detail)))
+    assert sorted(rejected) == sorted(broken)
+    assert {reason for reason, _ in rejected.values()} == {"unreadable image"}
+    kept = [row for row in range(20) if row not in broken]
+    np.testing.assert_array_equal(made[kept], clean[kept])
+
+
+def test_the_embed_stage_rejects_an_unreadable_image(factories, monkeypatch):
+    monkeypatch.setattr(base, "_loaded", {})
+    records = Records([png((1, 2, 3)), b"no image", None, png((4, 5, 6))], None, None)
+    records.reject(2, "null image")
+    records.content[2] = None
+    table, encoded, _ = embed.embed(records, factories("image", content="image"))
+    assert encoded == 3
+    assert table.column("reason").to_pylist() == [None, "unreadable image", "null image", None]
+    assert "cannot identify image file" in table.column("detail").to_pylist()[1]
+
+
+def test_images_of_all_kinds_decode():
+    for mode, colour in (
+        ("RGB", (1, 2, 3)),
+        ("L", 9),
+        ("RGBA", (1, 2, 3, 4)),
+        ("1", 1),
+        ("CMYK", (1, 2, 3, 4)),
+    ):
+        for kind in ("PNG", "JPEG", "WEBP", "TIFF"):
+            if (mode, kind) in (("RGBA", "JPEG"), ("CMYK", "PNG"), ("CMYK", "WEBP")):
+                continue
+            image = decode(png(colour, mode=mode, kind=kind))
+            assert (image.mode, image.size) == ("RGB", (5, 6))
+    whole = png((1, 2, 3), (50, 50))
+    for cut in range(0, len(whole) // 2, 7):
+        with pytest.raises(UnreadableImage):
+            decode(whole[:cut])
+
+
+def test_a_picture_too_large_to_decode_is_unreadable(monkeypatch):
+    from PIL import Image
+
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(UnreadableImage, match="DecompressionBombError"):
+        decode(png((1, 2, 3), (50, 50)))

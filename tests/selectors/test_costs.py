@@ -1,0 +1,299 @@
+"""Rows that cost: subsets within a limit, greedy within a limit, random sets within a limit."""
+
+import itertools
+import math
+
+import numpy as np
+import oracles
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from set_functions import NAMES, brute, made
+
+from syllabus.selectors import (
+    FacilityLocation,
+    SelectionError,
+    explore,
+    explore_within,
+    maximize,
+    maximize_within,
+    random_value,
+    random_value_within,
+)
+from syllabus.selectors.constraint import affordable_to_front, fill, purse_of, room, spend
+from syllabus.selectors.numerics import counter_rng as randomness
+from syllabus.selectors.optimizers import sampled_within
+from syllabus.selectors.optimizers.explore import _WITHIN
+from syllabus.selectors.optimizers.knapsack import _LAZY
+from syllabus.selectors.optimizers.lazy_within import lazy_within
+from syllabus.selectors.optimizers.maximize import random_rows
+
+FEW = oracles.planted("normal", 3, 2, seed=0)
+SUBMODULAR = [name for name in NAMES if made(name, FEW).submodular]
+OFFERED = [
+    "graph_cut",
+    "facility_location",
+    "facility_location_conditional_gain",
+    "facility_location_mutual_information",
+]
+COMPILED = sorted(kind.name for kind in _WITHIN)
+
+
+def tokens(n, seed):
+    """Return (n,) costs like the lengths of texts."""
+    return np.ceil(20 * np.random.default_rng(seed).lognormal(0, 1, n))
+
+
+def purse(costs, limit, power=1.0):
+    n = len(costs)
+    return purse_of(costs, limit, power, np.empty(0, np.int64), np.arange(n), n, "test")
+
+
+@pytest.mark.parametrize("kind", oracles.KINDS)
+@pytest.mark.parametrize("name", SUBMODULAR)
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_costs_of_one_give_the_subsets_without_costs(name, kind, power):
+    function = made(name, oracles.planted(kind, 150, 12, seed=5))
+    for epsilon in (0.3, 0.01):
+        plain = explore(function, 40, 3, seed=(3, 1), epsilon=epsilon)
+        found = explore_within(function, np.ones(150), 40, 3, seed=(3, 1), epsilon=epsilon, power=power)
+        for one, other in zip(found, plain, strict=True):
+            # Where a sample has no positive gain, rows outside it are picked instead.
+            last = np.flatnonzero(np.append(other.gains, 0.0) <= 0)[0]
+            assert one.indices[:last].tolist() == other.indices[:last].tolist()
+            assert one.gains[:last].tolist() == other.gains[:last].tolist()
+            assert last == 40 or kind in ("duplicates", "lattice") or "cover" in name
+
+
+@pytest.mark.parametrize("kind", oracles.KINDS)
+@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("power", [0.0, 0.7, 1.0])
+def test_the_compiled_loops_are_the_plain_one(name, kind, power):
+    function = made(name, oracles.planted(kind, 150, 12, seed=6))
+    costs = tokens(150, 1)
+    for epsilon, share in itertools.product((0.9, 0.2, 1e-300), (0.05, 0.4, 1.1)):
+        key = randomness.stream(randomness.key_of((1, 2), 1), 4)
+        held = purse(costs, share * costs.sum(), power)
+        picks, gains, state = _WITHIN[type(function)](function, held, key, epsilon)
+        expected = sampled_within.stochastic(function, held, key, epsilon)
+        assert picks.tolist() == expected[0].tolist()
+        assert gains.tolist() == expected[1].tolist()
+        assert state.value() == expected[2].value()
+
+
+def complete(f, n, costs, limit, indices):
+    """Whether nothing that is still affordable has a positive gain."""
+    left, value = limit - costs[indices].sum(), f(indices.tolist())
+    others = [e for e in range(n) if e not in indices and costs[e] <= left]
+    return all(f([*indices.tolist(), e]) - value <= 1e-9 * max(1, abs(value)) for e in others)
+
+
+@pytest.mark.parametrize("name", SUBMODULAR)
+@given(
+    kind=st.sampled_from(oracles.KINDS),
+    n=st.integers(2, 40),
+    seed=st.integers(0, 10**6),
+    share=st.floats(0.01, 1.2),
+    power=st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+)
+@settings(max_examples=15, deadline=None, derandomize=True)
+def test_subsets_keep_the_limit_and_leave_nothing_worth_having(name, kind, n, seed, share, power):
+    rows = oracles.planted(kind, n, 8, seed)
+    function, f, costs = made(name, rows), brute(name, rows), tokens(n, seed)
+    limit = share * costs.sum()
+    for found in (
+        *explore_within(function, costs, limit, 2, seed, epsilon=0.3, power=power),
+        maximize_within(function, costs, limit, power=power),
+    ):
+        assert len(set(found.indices.tolist())) == len(found.indices)
+        assert costs[found.indices].sum() <= limit
+        values = [f(found.indices[:t].tolist()) for t in range(len(found.indices) + 1)]
+        np.testing.assert_allclose(found.gains, np.diff(values), rtol=1e-9, atol=1e-9)
+        assert found.objective == pytest.approx(values[-1], rel=1e-9, abs=1e-9)
+        assert complete(f, n, costs, limit, found.indices)
+        assert (found.gains > 0).all()
+
+
+@given(
+    kind=st.sampled_from(oracles.KINDS),
+    n=st.integers(2, 8),
+    seed=st.integers(0, 10**6),
+    share=st.floats(0.1, 1),
+)
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_no_bound_is_below_the_best_set_within_the_limit(kind, n, seed, share):
+    rows = oracles.planted(kind, n, 4, seed)
+    costs = np.random.default_rng(seed).uniform(0.1, 2, n)
+    limit = share * costs.sum()
+    sets = [s for size in range(n + 1) for s in itertools.combinations(range(n), size)]
+    for name in OFFERED:
+        f, function = brute(name, rows), made(name, rows)
+        best = max(f(list(s)) for s in sets if costs[list(s)].sum() <= limit)
+        for found in explore_within(function, costs, limit, 2, seed, epsilon=0.5):
+            assert found.objective <= best + 1e-9 <= found.upper_bound + 2e-9
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_a_sample_of_everything_is_greedy(name):
+    """Each pick has the largest gain per weight of all that is affordable, the first of equals."""
+    for kind, power in itertools.product(oracles.KINDS, (0.0, 0.5, 1.0)):
+        rows = oracles.planted(kind, 60, 8, seed=2)
+        function, costs = made(name, rows), tokens(60, 3)
+        limit = 0.3 * costs.sum()
+        found = explore_within(function, costs, limit, 1, 0, epsilon=1e-300, power=power)[0]
+        state, left, chosen = function.state(), limit, []
+        while True:
+            rest = np.array([e for e in range(60) if e not in chosen and costs[e] <= left], np.int64)
+            if not len(rest) or not (state.gains(state.scores(rest)) > 0).any():
+                break
+            scores = state.scores(rest)
+            place = int((state.gains(scores) / costs[rest] ** power).argmax())
+            chosen.append(int(rest[place]))
+            left -= costs[rest[place]]
+            state.add(chosen[-1], float(scores[place]))
+        assert found.indices.tolist() == chosen, (kind, power)
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_subsets_differ_and_subset_j_does_not_depend_on_how_many_are_drawn(name):
+    function, costs = made(name, oracles.planted("clusters", 200, 16, seed=1)), tokens(200, 2)
+    limit = 0.1 * costs.sum()
+    many = explore_within(function, costs, limit, 6, seed=(3, 4), power=0)
+    few = explore_within(function, costs, limit, 2, seed=(3, 4), power=0)
+    assert [s.indices.tolist() for s in few] == [s.indices.tolist() for s in many[:2]]
+    assert len({tuple(sorted(s.indices.tolist())) for s in many}) == 6
+    other = explore_within(function, costs, limit, 2, seed=(3, 5), power=0)
+    assert [s.indices.tolist() for s in few] != [s.indices.tolist() for s in other]
+    assert len({s.upper_bound for s in many}) == 1
+
+
+def test_without_room_for_the_kernel_the_picks_are_the_same():
+    rows, costs = oracles.planted("clusters", 200, 12, seed=7), tokens(200, 7)
+    one, other = (
+        explore_within(FacilityLocation(rows, memory_budget=budget), costs, 900, 3, seed=1)
+        for budget in (2**30, 8 * 200 * 80)
+    )
+    assert [s.indices.tolist() for s in one] == [s.indices.tolist() for s in other]
+    assert [s.gains.tolist() for s in one] == [s.gains.tolist() for s in other]
+
+
+def test_the_value_is_near_greedys_where_random_is_not():
+    rows, costs = oracles.planted("clusters", 600, 24, seed=4), tokens(600, 4)
+    limit = 0.1 * costs.sum()
+    for name, share in (("graph_cut", 0.95), ("facility_location", 0.85)):
+        function = made(name, rows)
+        best = maximize_within(function, costs, limit).objective
+        floor = random_value_within(function, costs, limit, 20, seed=0)
+        found = explore_within(function, costs, limit, 5, seed=0)
+        value = np.mean([selection.objective for selection in found])
+        assert (value - floor) / (best - floor) >= share
+
+
+def test_rows_that_are_sampled_are_affordable_and_equally_likely():
+    costs = np.array([1, 9, 2, 3, 9, 1, 2, 9, 3, 1.0])
+    counts = np.zeros(10)
+    for draw in range(20_000):
+        pool = np.arange(10)
+        key = randomness.stream(randomness.key_of((1, 2), 0), draw)
+        drawn, remaining = affordable_to_front(pool, 10, 3, key, costs, 3.0)
+        assert drawn == 3
+        assert sorted(pool) == list(range(10))
+        assert (costs[pool[remaining:]] > 3).all()
+        counts[pool[:3]] += 1
+    assert counts[costs > 3].sum() == 0
+    # The standard deviation is about 70.
+    assert np.abs(counts[costs <= 3] - 60_000 / 7).max() < 5 * 70
+    assert affordable_to_front(np.arange(10), 10, 8, randomness.key_of((1,), 0), costs, 3.0) == (7, 7)
+    assert affordable_to_front(np.arange(10), 10, 8, randomness.key_of((1,), 0), costs, 0.5) == (0, 0)
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=200))
+@settings(deadline=None, derandomize=True)
+def test_what_is_left_is_exact(costs):
+    limit = math.fsum(costs)
+    left, rest = limit, 0.0
+    for at, cost in enumerate(costs):
+        before = limit - math.fsum(costs[:at])
+        assert left + rest == pytest.approx(before, rel=1e-15, abs=1e-12)
+        left, rest = spend(left, rest, cost)
+    exact = math.fsum([limit, *(-cost for cost in costs)])
+    assert left == exact
+    assert room(left, rest) <= exact
+
+
+@pytest.mark.parametrize("name", ["graph_cut", "facility_location"])
+def test_random_sets_are_filled_up_and_of_equal_costs_the_plain_ones(name):
+    rows = oracles.planted("normal", 30, 6, seed=5)
+    function, f = made(name, rows), brute(name, rows)
+    assert random_value_within(function, np.ones(30), 7, 5, seed=2) == random_value(function, 7, 5, seed=2)
+    costs, limit = tokens(30, 6), 200.0
+    values = []
+    for draw in range(20):
+        key = randomness.stream(randomness.key_of((2, 3), 2), draw)
+        pool = np.arange(30)
+        chosen = pool[: fill(pool, key, costs, limit)]
+        left = limit - costs[chosen].sum()
+        assert 0 <= left < costs[np.setdiff1d(np.arange(30), chosen)].min()
+        values.append(f(chosen.tolist()))
+    assert random_value_within(function, costs, limit, 20, seed=(2, 3)) == pytest.approx(np.mean(values))
+    assert random_rows(30, 30, key).tolist() == pool.tolist() or len(chosen) < 30
+
+
+def test_a_limit_below_every_cost_and_one_above_all():
+    rows = oracles.planted("normal", 20, 4, seed=1)
+    for name in OFFERED:
+        function = made(name, rows)
+        for found in explore_within(function, np.full(20, 3), 2, 2, seed=0):
+            assert found.indices.tolist() == found.gains.tolist() == []
+            assert found.objective == 0 == found.upper_bound
+        assert random_value_within(function, np.full(20, 3), 2, 2, seed=0) == 0
+    function = made("graph_cut", rows)
+    for found in explore_within(function, np.arange(1, 21), 10_000, 2, seed=0):
+        assert sorted(found.indices.tolist()) == list(range(20))
+    assert maximize(function, 20).objective == pytest.approx(found.objective)
+
+
+def test_refusals():
+    function = made("graph_cut", oracles.planted("normal", 5, 3, seed=0))
+    for costs, limit, more, words in (
+        (np.ones(4), 1.0, {}, r"explore_within: costs have shape \(4,\).*expected \(5,\) numbers"),
+        (np.array([1, 1, 0, 1, 1]), 1.0, {}, "explore_within: cost 2 is 0"),
+        (np.full(5, 5e-324), 1.0, {}, r"cost 0 is 4.9\d*e-324; .*within \[1e-300, 1e300\]"),
+        (np.ones(5), 0, {}, r"limit=0 is outside \(0, inf\)"),
+        (np.ones(5), 1.0, {"power": -1}, r"power=-1 is outside \[0, inf\)"),
+        (np.full(5, 1e200), 1.0, {"power": 2}, r"power=2 takes a cost out of \[1e-300, 1e300\]"),
+        (np.ones(5), 1.0, {"epsilon": 1.0}, r"epsilon=1.0 is outside \(0, 1\)"),
+        (np.ones(5), 1.0, {"seed": None}, "seed is missing"),
+        (np.ones(5), 1.0, {"subsets": 0}, "subsets=0 is outside"),
+    ):
+        with pytest.raises(SelectionError, match=words):
+            explore_within(function, costs, limit, **{"subsets": 1, "seed": 0, **more})
+    with pytest.raises(SelectionError, match="explore_within: disparity_min is not submodular"):
+        explore_within(made("disparity_min", oracles.planted("normal", 5, 3, seed=0)), np.ones(5), 1.0, 1, 0)
+    with pytest.raises(SelectionError, match=r"random_value_within: limit=-1 is outside"):
+        random_value_within(function, np.ones(5), -1, 1, 0)
+
+
+@pytest.mark.parametrize("name", sorted(kind.name for kind in _LAZY))
+@given(
+    kind=st.sampled_from(oracles.KINDS),
+    n=st.integers(2, 120),
+    seed=st.integers(0, 10**6),
+    share=st.floats(0.01, 1.1),
+    power=st.sampled_from([0.0, 0.5, 1.0]),
+    set_aside=st.floats(0, 0.2),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_the_compiled_lazy_runs_are_the_plain_one(name, kind, n, seed, share, power, set_aside):
+    function, costs = made(name, oracles.planted(kind, n, 12, seed)), tokens(n, seed)
+    order = np.random.default_rng(seed).permutation(n)
+    few = int(set_aside * n)
+    first, candidates = order[:few], np.sort(order[2 * few :])
+    limit = costs[first].sum() + share * costs.sum()
+    held = purse_of(costs, limit, power, first, candidates, n, "test")
+    picks, gains, state, *bound = _LAZY[type(function)](function, held)
+    expected = lazy_within(function, held)
+    assert picks.tolist() == expected[0].tolist()
+    assert gains.tolist() == expected[1].tolist()
+    assert state.value() == expected[2].value()
+    assert not bound or bound[0] >= state.value()

@@ -1,0 +1,161 @@
+"""Nearest neighbours and near-duplicates against every pair computed one by one."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syllabus.selectors import SelectionError
+from syllabus.selectors.neighbours import blocked_search as module
+from syllabus.selectors.neighbours.blocked_search import (
+    Nearest,
+    Searched,
+    neighbours,
+    product_on_device,
+    search,
+)
+from syllabus.selectors.numerics.union_find import Joins
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    rows = np.asarray(rows, np.float64)
+    return (rows / np.linalg.norm(rows, axis=1)[:, None]).astype(np.float32)
+
+
+def planted(n: int, seed: int, d: int = 16) -> np.ndarray:
+    """Clusters, with exact copies, copies up to a small jitter, and a chain of near-duplicates."""
+    draw = np.random.default_rng(seed)
+    rows = draw.standard_normal((6, d))[draw.integers(0, 6, n)] + 0.7 * draw.standard_normal((n, d))
+    rows[draw.integers(0, n, n // 5)] = rows[3]
+    some = draw.integers(0, n, n // 5)
+    rows[some] = rows[some - 1] + 0.05 * draw.standard_normal((len(some), d))
+    return unit(rows)
+
+
+def oracle(rows: np.ndarray, k: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest by (descending cosine, index), and groups by sweeping the whole matrix until it rests."""
+    cosines = rows.astype(np.float64) @ rows.astype(np.float64).T
+    # Exact copies tie exactly, whatever the product's rounding says.
+    cosines = np.round(cosines, 12)
+    np.fill_diagonal(cosines, -np.inf)
+    order = np.lexsort((np.broadcast_to(np.arange(len(rows)), cosines.shape), -cosines), axis=1)[:, :k]
+    joined = cosines >= threshold - 1e-6
+    groups = np.arange(len(rows))
+    while True:
+        lower = np.array([min([groups[i], *groups[joined[i]]]) for i in range(len(rows))])
+        if (lower == groups).all():
+            return order, groups
+        groups = lower
+
+
+@pytest.mark.parametrize("tile", [7, 64, 2000])
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(n=st.integers(12, 150), k=st.integers(1, 11), seed=st.integers(0, 9), threshold=st.floats(0.5, 1))
+def test_every_pair_is_decided_as_if_computed_alone(tile, n, k, seed, threshold) -> None:
+    rows = planted(n, seed)
+    before, module.TILE = module.TILE, tile
+    try:
+        ids, cosines, groups = neighbours(rows, k, threshold)
+    finally:
+        module.TILE = before
+    expected, named = oracle(rows, k, threshold)
+    # Where rounding to 12 digits made a tie of what is none, cosines still agree.
+    exact = rows.astype(np.float64) @ rows.astype(np.float64).T
+    assert np.allclose(cosines, np.take_along_axis(exact, expected, axis=1), atol=1e-12)
+    same = ids == expected
+    assert np.allclose(np.take_along_axis(exact, ids, axis=1)[~same], cosines[~same], atol=1e-12)
+    assert same.mean() > 0.99
+    assert groups.tolist() == named.tolist()
+
+
+def test_ties_go_to_the_smallest_index() -> None:
+    rows = planted(400, 1)
+    rows[100:200] = rows[100]
+    ids, _, groups = neighbours(rows, 10)
+    for row in (100, 105, 199):
+        assert ids[row].tolist() == [other for other in range(100, 112) if other != row][:10]
+    assert set(groups[100:200]) == {groups[100]}
+
+
+def test_all_pairs_join_not_only_the_nearest() -> None:
+    """Two sheaves of twelve copies, joined by one pair that is in nobody's ten nearest."""
+    rows = np.zeros((24, 3))
+    rows[:12] = [1, 0, 0]
+    rows[12:] = [np.cos(0.3), np.sin(0.3), 0]
+    ids, _, groups = neighbours(unit(rows), 10, 0.95)
+    assert all((row < 12) == (other < 12) for row in range(24) for other in ids[row])
+    assert groups.tolist() == [0] * 24
+
+
+def test_the_result_does_not_depend_on_where_and_in_which_order_parts_are_searched() -> None:
+    rows = planted(500, 4)
+    expected, cosines, _ = neighbours(rows, 6)
+    for order in itertools.permutations(range(3)):
+        nearest = Nearest.empty(500, 6)
+        for part in order:
+            ids = np.arange(part * 170, min(500, part * 170 + 170))
+            own = Nearest.empty(500, 6)
+            search(Searched(rows, np.arange(500), own), rows[ids], ids, 2.0, Joins(0))
+            nearest.merge(np.arange(500), own)
+        assert np.array_equal(nearest.ids, expected)
+        assert np.array_equal(nearest.cosines, cosines)
+
+
+def test_a_product_that_errs_within_its_bound_changes_nothing(monkeypatch) -> None:
+    rows = planted(300, 5)
+    expected = neighbours(rows, 8)
+    draw = np.random.default_rng(0)
+    error = module._error(rows)
+
+    def rough(queries, others, device):  # noqa: ARG001
+        made = queries.astype(np.float64) @ others.astype(np.float64).T
+        return (made + draw.uniform(-0.9 * error, 0.9 * error, made.shape)).astype(np.float32)
+
+    monkeypatch.setattr(module, "product", rough)
+    for got, right in zip(neighbours(rows, 8), expected, strict=True):
+        assert np.array_equal(got, right)
+
+
+def test_the_product_of_a_device_is_that_of_the_processor() -> None:
+    rows = planted(90, 6)
+    made = product_on_device(rows[:40], rows, "cpu")
+    assert np.abs(made - rows[:40] @ rows.T).max() < module._error(rows)
+
+
+@pytest.mark.gpu
+def test_the_same_neighbours_on_a_gpu() -> None:
+    rows = planted(5000, 7, d=64)
+    expected, _, _ = neighbours(rows, 10)
+    nearest = Nearest.empty(5000, 10)
+    search(Searched(rows, np.arange(5000), nearest), rows, np.arange(5000), 2.0, Joins(0), "cuda")
+    assert np.array_equal(nearest.ids, expected)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40))
+def test_joins_in_any_order_name_the_smallest(pairs) -> None:
+    made = []
+    for order in (pairs, pairs[::-1]):
+        joins = Joins(31)
+        joins.join(np.array([a for a, _ in order], np.int64), np.array([b for _, b in order], np.int64))
+        made.append(joins.named().tolist())
+    groups = list(range(31))
+    for _ in range(31):
+        for a, b in pairs:
+            groups = [min(groups[a], groups[b]) if g in (groups[a], groups[b]) else g for g in groups]
+    assert made == [groups, groups]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.eye(3, dtype=np.float32), 3), r"k=3 is outside \[1, n - 1=2\]"),
+        ((np.eye(3, dtype=np.float32), 1, 1.5), r"threshold=1.5 is outside \(0, 1\]"),
+        ((2 * np.eye(3, dtype=np.float32), 1), "row 0 has norm 2"),
+    ],
+)
+def test_what_is_out_of_bounds_is_named(arguments, message) -> None:
+    with pytest.raises(SelectionError, match=message):
+        neighbours(*arguments)
