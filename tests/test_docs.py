@@ -32,10 +32,10 @@ def code(page: Path, language: str) -> list[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of paragraphs and list items; tables and headings are left out."""
-    text = re.sub(r"^(\||#).*$", "", text, flags=re.MULTILINE)
-    text = re.sub(r"^\s*([-*]|\d+\.) ", "\n\n", text, flags=re.MULTILINE)
+    """The sentences of paragraphs, list items and cells of tables, without headings; code is one word."""
     text = re.sub(r"`[^`]+`", "code", LINK.sub(r"\1", text))
+    text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^\s*([-*]|\d+\.) |^\||\| | \|$", "\n\n", text, flags=re.MULTILINE)
     paragraphs = (" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text))
     return [s for paragraph in paragraphs for s in re.split(r"(?<=[.!?])[)*”\"]*\s+(?=\S)", paragraph) if s]
 
@@ -58,8 +58,9 @@ def linked(page: Path) -> list[tuple[Path, str]]:
 
 
 def test_sentences_are_told_apart() -> None:
-    text = "| a | b |\n# Title\nOne [two](three.md#four) `f(a, b)`\n.95 *five.* Six.\n- seven\n2. eight: nine?\n"
-    assert [words(sentence) for sentence in sentences(text)] == [5, 1, 1, 2]
+    text = "# Title\nOne [two](three.md#four) `f(a | b)`\n.95 *five.* Six.\n- seven\n2. eight: nine?\n"
+    text += "| a | b. c d |\n"
+    assert [words(sentence) for sentence in sentences(text)] == [5, 1, 1, 2, 1, 1, 2]
 
 
 @every_page
@@ -136,24 +137,27 @@ class Model(torch.nn.Module):
         return self.head(x)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than there are cores
 @pytest.mark.parametrize("page", [page for page in PAGES if code(page, "python")], ids=lambda page: page.name)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Python block of a page, one after another, in a folder with a small manifest."""
     monkeypatch.chdir(tmp_path)
-    made = [write_small_manifest(tmp_path / path, gap=0, subsets=5) for path in ("manifest", "manifests/demo")]
-    names = np.random.default_rng(0)
-    vectors = names.standard_normal((600, 8)).astype(np.float32)
+    made = [
+        write_small_manifest(tmp_path / path, gap=0, subsets=5) for path in ("manifest", "manifests/demo")
+    ]
+    vectors = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float32)
     model = Model()
     scope = {
         "curriculum": Curriculum(made[0], fraction=0.5, epochs=2, schedule="fresh", seed=0),
         "dataset": Examples(made[0].table("examples", ["id"])["id"].to_pylist()),
         "epochs": 2,
+        "manifest": made[0],
         "model": model,
         "optimizer": torch.optim.SGD(model.parameters(), 0.1),
         "vectors": vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
     }
     for block in code(page, "python"):
-        exec(compile(block, page.name, "exec"), scope)  # noqa: S102
+        exec(compile(block, page.name, "exec"), scope)
 
 
 def test_sql_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
