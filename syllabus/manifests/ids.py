@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.errors import ManifestError, first_line
 
 
 def as_strings(ids: Any) -> pa.ChunkedArray:
@@ -35,7 +35,7 @@ def as_arrow(ids: Any) -> pa.ChunkedArray:
         plain = _plain(ids)
         array = plain if isinstance(plain, (pa.Array, pa.ChunkedArray)) else pa.array(plain)
     except (pa.ArrowException, TypeError) as error:
-        raise ManifestError(f"ids: {str(error).splitlines()[0]}") from None
+        raise ManifestError(f"ids: {first_line(error)}") from None
     chunked = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
     if pa.types.is_dictionary(chunked.type):
         chunked = chunked.cast(chunked.type.value_type)
