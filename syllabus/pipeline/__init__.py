@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from syllabus.pipeline.errors import JobError, UserError
+from syllabus.pipeline.outcome import Outcome
 
 if TYPE_CHECKING:
-    from syllabus.pipeline.job import Outcome, prepare
+    from syllabus.pipeline.job import prepare
     from syllabus.pipeline.options import Options
 
 __all__ = ["JobError", "Options", "Outcome", "UserError", "prepare"]
@@ -23,8 +24,8 @@ def __getattr__(name: str) -> Any:
         from syllabus.pipeline.options import Options
 
         return Options
-    if name in ("prepare", "Outcome"):
-        from syllabus.pipeline import job
+    if name == "prepare":
+        from syllabus.pipeline.job import prepare
 
-        return getattr(job, name)
+        return prepare
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.console import Console
 from syllabus.manifests import ManifestError, check_target
 from syllabus.pipeline.errors import JobError, UserError, naming
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.outcome import Outcome, StageRun
 from syllabus.pipeline.reporting.announcement import announce, announce_weights
 from syllabus.pipeline.runners import run as runners
 from syllabus.pipeline.runtime import progress
@@ -35,28 +35,6 @@ from syllabus.pipeline.stages.select.sample_sizes import check_sizes
 from syllabus.pipeline.stages.select.stage import Selecting, check_rankings
 from syllabus.pipeline.stages.transform import Transform, check_partitions, final_dimension, fit_transform
 from syllabus.pipeline.work_directory import Work
-
-
-@dataclass
-class StageRun:
-    """What one stage did: how many shards it found and made, and how long it took."""
-
-    stage: str
-    unit: str
-    reused: int = 0
-    new: int = 0
-    seconds: float = 0.0
-    counters: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
-class Outcome:
-    """What a job did."""
-
-    manifest: str
-    document: dict[str, Any]
-    stages: list[StageRun]
-    ignored: tuple[str, ...]
 
 
 def prepare(options: Options, console: Console | None = None) -> Outcome:

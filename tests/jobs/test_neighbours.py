@@ -15,7 +15,8 @@ from rich.console import Console
 
 from syllabus.manifests import validate
 from syllabus.pipeline import Options, UserError
-from syllabus.pipeline.job import Outcome, prepare
+from syllabus.pipeline.job import prepare
+from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.stages.neighbours import all_pairs as exact
 from syllabus.pipeline.stages.neighbours import stage
 from syllabus.selectors.neighbours.blocked_search import neighbours

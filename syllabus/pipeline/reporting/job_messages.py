@@ -7,7 +7,7 @@ import shlex
 from rich.console import Console
 from rich.table import Table
 
-from syllabus.pipeline.job import Outcome
+from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.reporting.advice import cautions
 from syllabus.pipeline.reporting.hygiene import holdout_lines
 from syllabus.pipeline.reporting.sections import spent_lines, unit_of

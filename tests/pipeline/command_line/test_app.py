@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from syllabus.pipeline import JobError, Options
 from syllabus.pipeline.command_line import app as cli
 from syllabus.pipeline.command_line.flags import NOT_FLAGS
-from syllabus.pipeline.job import Outcome, StageRun
+from syllabus.pipeline.outcome import Outcome, StageRun
 from syllabus.pipeline.reporting import job_messages as summary
 
 
