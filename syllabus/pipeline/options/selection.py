@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.errors import suggestion
 from syllabus.pipeline.options.base import Group
 
 RANKED_BY = {

@@ -18,8 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import create_runner
 
-from syllabus.pipeline.errors import JobError, UserError
-from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.errors import JobError, UserError, suggestion
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.work_directory import Work
 

@@ -12,8 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
-from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import records_of
 from syllabus.pipeline.sources.labels import FLOAT_LABEL, NotALabel, number_of
