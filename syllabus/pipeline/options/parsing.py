@@ -1,4 +1,4 @@
-"""Options from plain values: a mistake is one line that says where it was made."""
+"""Options made from plain values: a mistake is one line that says where it was made."""
 
 from __future__ import annotations
 
