@@ -1,4 +1,4 @@
-"""Any torch module, by ``package.module:factory``.
+"""Torch modules as encoders, by ``package.module:factory``.
 
 The factory returns ``(module, preprocess)``: `preprocess` turns one example (text, or a PIL image) into a
 tensor, `module` maps a batch of them, stacked, to (b, d). It is called twice by the plan: two
@@ -21,8 +21,7 @@ from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, stat
 from syllabus.pipeline.encoders.batches import Batches
 from syllabus.pipeline.encoders.images import UnreadableImage, decode
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.runtime.devices import pick_device, torch_dtype
-from syllabus.pipeline.runtime.torch_setup import limit_threads
+from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
 
 
 class ModuleEncoder(Encoder):
@@ -36,7 +35,7 @@ class ModuleEncoder(Encoder):
         self.module, self.preprocess = made if made is not None else self._construct()
         self.batches = Batches(self._forward, spec.batch_size)
 
-    def twin(self) -> Encoder:
+    def clone_for_thread(self) -> Encoder:
         """Return an encoder with the same module, and a count of its own."""
         return ModuleEncoder(self.spec, (self.module, self.preprocess))
 

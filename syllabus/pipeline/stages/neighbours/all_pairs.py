@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 import apache_beam as beam
 import numpy as np
 
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.neighbours.vectors import Block, Wanted
 from syllabus.selectors.neighbours.blocked_search import Nearest, Searched, search_each_other
 from syllabus.selectors.numerics.union_find import Joins
@@ -48,7 +48,7 @@ class SearchPairs(beam.DoFn):
         wanted = self.wanted
         key = part_key(wanted, part)
         if not wanted.vectors.work.has("neighbours", key):
-            with busy("neighbours"):
+            with count_time("neighbours"):
                 self._search(key, part, wanted.vectors.prepare_worker())
         yield from ()
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.census import read_rows, take_census
 from syllabus.pipeline.stages.neighbours.vectors import Block, Vectors, Wanted, vectors_of_plan
 from syllabus.pipeline.stages.plan import Plan, make_plan
@@ -107,7 +107,7 @@ class CompareHoldout(beam.DoFn):
         holdout, key = self.holdout, self.holdout.key(block)
         if not holdout.wanted.vectors.work.has("neighbours", key):
             device = holdout.wanted.vectors.prepare_worker()
-            with busy("holdout"):
+            with count_time("holdout"):
                 rows = holdout.wanted.vectors.read(block)
                 positions = np.arange(block.first, block.first + block.rows)
                 nearest = Nearest.empty(holdout.tested.n, 1)

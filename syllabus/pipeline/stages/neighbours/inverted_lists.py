@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import Coarse
 from syllabus.pipeline.stages.neighbours.vectors import Block, Wanted
 from syllabus.pipeline.work_directory import Work, note_of, vectors_column, vectors_of
@@ -73,7 +73,7 @@ class Route(beam.DoFn):
         work, routed, truth = lists.wanted.vectors.work, lists.routed_key(block), lists.truth_key(block)
         if not (work.has("cells", routed) and work.has("neighbours", truth)):
             device = lists.wanted.vectors.prepare_worker()
-            with busy("route"):
+            with count_time("route"):
                 vectors = lists.wanted.vectors.read(block)
                 if not work.has("neighbours", truth):
                     self._measure(truth, block, vectors, device)
@@ -127,7 +127,7 @@ class SearchBundle(beam.DoFn):
         wanted = self.lists.wanted
         key = self.lists.bundle_key(bundle)
         if not wanted.vectors.work.has("neighbours", key):
-            with busy("neighbours"):
+            with count_time("neighbours"):
                 self._search(key, bundle, sorted(routed), wanted.vectors.prepare_worker())
         yield from ()
 

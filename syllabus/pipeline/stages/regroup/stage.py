@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.sources import Columns
 from syllabus.pipeline.stages.census import Census, read_rows
@@ -147,7 +147,7 @@ class RegroupUnits(beam.DoFn):
         """Write the group's file unless it is there."""
         limit_threads(self.threads)
         if not self.work.has("regroup", group.key):
-            with busy("regroup"):
+            with count_time("regroup"):
                 self._write(group)
         yield from references(self.work, group.key)
 
