@@ -15,7 +15,7 @@ from syllabus.manifests import ManifestError, check_target
 from syllabus.pipeline.errors import JobError, UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun
-from syllabus.pipeline.reporting.announcement import announce, announce_weights
+from syllabus.pipeline.reporting.job_messages import announce_subsets, announce_weights
 from syllabus.pipeline.runners import run as runners
 from syllabus.pipeline.runtime import progress
 from syllabus.pipeline.runtime.torch_setup import limit_threads
@@ -65,7 +65,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         if options.weight is None:
             check_fractions(options, plan.source_rows)
         check_sizes(options, [("all rows", plan.source_rows)])
-    announce(options, plan, console)
+    announce_subsets(options, plan.source_rows, plan.mean_weight, console)
     work.store.sweep()
     guide = make_guide(options, plan, work)
     with _timed(stages, "embed", "rows") as stage:
@@ -78,7 +78,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         check_census(census, options, plan)
         check_sizes(options, census.partitions())
         check_memory(options, census.accepted, dimension)
-        announce_weights(options, census, console)
+        announce_weights(options, census.accepted, census.weight, console)
         transform, fitted = fit_transform(options, plan, census, work)
         stage.new = plan.source_rows
     search = holdout = None
