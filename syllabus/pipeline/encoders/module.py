@@ -22,6 +22,7 @@ from syllabus.pipeline.encoders.batches import Batches
 from syllabus.pipeline.encoders.images import UnreadableImage, decode
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
+from syllabus.pipeline.sources.reasons import UNREADABLE_IMAGE
 
 
 class ModuleEncoder(Encoder):
@@ -93,7 +94,7 @@ class ModuleEncoder(Encoder):
         try:
             return self._tensor(item)
         except UnreadableImage as error:
-            reject(row, "unreadable image", str(error))
+            reject(row, UNREADABLE_IMAGE, str(error))
             return self._tensor(None)
 
     def _tensor(self, item: Any) -> Any:

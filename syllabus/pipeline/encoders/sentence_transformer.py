@@ -20,6 +20,7 @@ from syllabus.pipeline.encoders.batches import Batches
 from syllabus.pipeline.encoders.images import UnreadableImage, decode
 from syllabus.pipeline.encoders.model_loading import load_model, quiet
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
+from syllabus.pipeline.sources.reasons import UNREADABLE_IMAGE
 
 
 class SentenceEncoder(Encoder):
@@ -91,7 +92,7 @@ class _Picture:
         try:
             return decode(self.data)
         except UnreadableImage as error:
-            self.reject(self.row, "unreadable image", str(error))
+            self.reject(self.row, UNREADABLE_IMAGE, str(error))
             return decode(None)
 
 

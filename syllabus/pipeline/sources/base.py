@@ -1,4 +1,4 @@
-"""What every source can do."""
+"""The base class of sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of images: one example a file; its class is the name of the folder that it lies in."""
+"""Folders of images: one example a file; its class is the name of the folder that it lies in."""
 
 from __future__ import annotations
 
