@@ -61,7 +61,7 @@ def _help(name: str, many: bool) -> str:
 
 
 def _bounds(metadata: list[Any]) -> str:
-    """What a number is held between, as the help says it."""
+    """The bounds of a number, as the help says them."""
     found = {sign: getattr(each, sign) for each in metadata for sign in BOUNDS if hasattr(each, sign)}
     if set(found) == {"ge", "le"}:
         return f"{found['ge']:g} to {found['le']:g}"

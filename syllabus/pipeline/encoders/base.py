@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """What a worker needs to build an encoder; made by the plan, pickled to the workers."""
+    """Description of an encoder that a worker builds it from; made by the plan, pickled to the workers."""
 
     kind: str
     """``sentence-transformers``, ``module``, ``hashing`` or ``column``."""
@@ -31,7 +31,7 @@ class EncoderSpec:
 
 @dataclass(frozen=True)
 class Identity:
-    """What determines the vectors, beside the content: part of every embed key and of the manifest."""
+    """Identity of an encoder: all that determines the vectors beside the content; in keys and manifest."""
 
     kind: str
     name: str

@@ -116,7 +116,7 @@ def preprocessing_sha256(model: Any) -> str:
 
 
 def _described(processor: Any) -> Any:
-    """What a tokenizer or an image processor does, as JSON values."""
+    """The settings of a tokenizer or an image processor, as JSON values."""
     backend = getattr(processor, "backend_tokenizer", processor)
     if hasattr(backend, "to_str"):
         # Padding and truncation are state: each call sets them.

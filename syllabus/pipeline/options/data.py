@@ -111,7 +111,7 @@ class Data(Group):
 
     @property
     def content_kind(self) -> Literal["text", "image", "embedding"]:
-        """What is embedded."""
+        """The kind of what is embedded."""
         return "text" if self.text is not None else "image" if self.image is not None else "embedding"
 
     @property

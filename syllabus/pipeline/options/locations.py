@@ -12,7 +12,7 @@ from syllabus.pipeline.options.base import Group, absolute_path
 
 
 class Locations(Group):
-    """Where the data, the manifest and the shards are."""
+    """Places of the data, the manifest and the shards."""
 
     source: str = Field(description="File or directory: Parquet, JSON lines, CSV, or images.")
     output: str = Field(description="Directory of the manifest.")

@@ -36,7 +36,7 @@ UNRECORDED = (
     "device",
     *(name for name in Running.model_fields if name != "threads_per_worker"),
 )
-"""What leaves no trace in the manifest: where and how fast a job runs."""
+"""Options that leave no trace in the manifest: where and how fast a job runs."""
 
 
 # The fields follow one another from the last base to the first: locations come first in the help.
@@ -119,7 +119,7 @@ def unused_options(options: Options) -> Iterator[UnusedOption]:
 
 
 def _unused_of_subsets(options: Options) -> Iterator[UnusedOption]:
-    """What decides how many easy subsets there are, and how they are chosen."""
+    """Yield those of the number of easy subsets, and of how they are chosen."""
     if options.optimizer == "lazy":
         for option in ("epochs", "easy_fraction"):
             yield UnusedOption(option, ("optimizer",), "optimizer='lazy': greedy gives one subset")
@@ -141,7 +141,7 @@ def _unused_of_subsets(options: Options) -> Iterator[UnusedOption]:
 
 
 def _unused_of_both(options: Options) -> Iterator[UnusedOption]:
-    """What subsets and importances have in common."""
+    """Yield those that subsets and importances share."""
     causes, why = _no_subsets(options)
     if all(importance.base != "graph_cut" for importance in options.importances):
         if options.subset_count and options.objective != "graph_cut":

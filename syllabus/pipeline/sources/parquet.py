@@ -103,7 +103,7 @@ class ParquetSource(Source):
 
 
 def _label_problem(kind: pa.DataType, numeric: bool) -> str | None:
-    """What speaks against a column of labels: classes, lists of classes, or numbers."""
+    """A reason against a column as one of labels: classes, lists of classes, or numbers."""
     own = _plain(kind)
     if numeric:
         numbers = pa.types.is_integer(own) or pa.types.is_floating(own) or pa.types.is_decimal(own)
