@@ -25,8 +25,6 @@ DENSITY = 16 / DIMENSION
 class HashingEncoder(Encoder):
     """scikit-learn's HashingVectorizer and SparseRandomProjection, with fixed seeds."""
 
-    cheap = True
-
     def __init__(self, spec: EncoderSpec) -> None:
         from scipy.sparse import csr_matrix
         from sklearn.feature_extraction.text import HashingVectorizer

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+FEW_LABELS = 50
+"""Distinct values that a label may have, however few the examples."""
 FLOAT_LABEL = (
     "holds floating-point numbers; a label is a class: store it as integers or strings, cut it into quantiles"
     " with --bins, or leave --label out for k-means partitions (--clusters)"

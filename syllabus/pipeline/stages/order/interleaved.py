@@ -1,4 +1,4 @@
-"""The order of data too large for one worker: parts of it are ordered apart, and interleaved.
+"""The order of data too large for one worker: parts of it are ordered on their own, and interleaved.
 
 A part is as many buckets as a worker may hold: the fewer parts, the better the order. What is measured of it
 are the prefixes at `POINTS` evenly spaced places, whose sums are sums over parts.
@@ -116,6 +116,20 @@ class Interleave(beam.DoFn):
             "curve": l2[0].tolist(),
             "random_curve": l2[1].tolist(),
         }
+
+
+class OrderInParts(beam.PTransform):
+    """Orders data too large for one worker, from (bucket, reference); `rows` counts those of each bucket."""
+
+    def __init__(self, ordering: Ordering, work: Work, rows: beam.PCollection) -> None:
+        super().__init__()
+        self.ordering, self.work, self.rows = ordering, work, beam.pvalue.AsDict(rows)
+
+    def expand(self, references: beam.PCollection) -> beam.PCollection:
+        """Give each part to one worker, then all their orders to one."""
+        parts = references | beam.ParDo(ToParts(self.ordering), self.rows) | "By part" >> beam.GroupByKey()
+        ordered = parts | beam.ParDo(OrderParts(self.ordering, self.work))
+        return ordered | "All parts" >> beam.GroupByKey() | beam.ParDo(Interleave(self.ordering, self.work))
 
 
 def _prefixes(vectors: np.ndarray, order: np.ndarray, ends: np.ndarray) -> pa.Table:

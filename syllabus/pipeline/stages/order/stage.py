@@ -1,12 +1,12 @@
 """The order stage: a position for every row of each subset, and an order of the whole data.
 
 Each is a seeded shuffle that balance-and-reorder passes smooth out. What one worker could not hold is
-ordered in parts, and the orders are interleaved (`bucket_orders.py`).
+ordered in parts, and the orders are interleaved (`interleaved.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,6 @@ from syllabus.pipeline.work_directory import Work, key_of, vectors_of
 from syllabus.selectors import herding
 
 RANDOM_ORDERS = 3
-CURVE_POINTS = 512
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def parts_of(counts: dict[Bucket, int], capacity: int) -> dict[Bucket, int]:
     return parts
 
 
-class OrderSubsets(beam.DoFn):
+class OrderSubset(beam.DoFn):
     """Writes one subset in the order of its positions."""
 
     def __init__(self, ordering: Ordering, work: Work) -> None:
@@ -192,7 +191,7 @@ def _merged_ranks(partitions: np.ndarray, ranks: np.ndarray, buckets: np.ndarray
     return merged
 
 
-class OrderAll(beam.DoFn):
+class OrderRows(beam.DoFn):
     """Writes the order of the whole data, with its discrepancy beside that of random orders."""
 
     def __init__(self, ordering: Ordering, work: Work) -> None:
@@ -222,3 +221,42 @@ class OrderAll(beam.DoFn):
             "curve": [float(value) for value in own.curve],
             "random_curve": [float(value) for value in random[0].curve],
         }
+
+
+class OrderSubsets(beam.PTransform):
+    """Orders every subset, once all buckets are there."""
+
+    def __init__(self, ordering: Ordering, work: Work) -> None:
+        super().__init__()
+        self.ordering, self.work = ordering, work
+
+    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+        """Give each subset to one worker, with all buckets that it has rows of."""
+        together = buckets | beam.Map(_together) | beam.GroupByKey()
+        subsets = together | beam.FlatMap(_subsets, self.ordering.subsets()) | beam.Reshuffle()
+        return subsets | beam.ParDo(OrderSubset(self.ordering, self.work))
+
+
+class OrderAll(beam.PTransform):
+    """Orders the whole data on one worker, from (bucket, reference)."""
+
+    def __init__(self, ordering: Ordering, work: Work) -> None:
+        super().__init__()
+        self.ordering, self.work = ordering, work
+
+    def expand(self, references: beam.PCollection) -> beam.PCollection:
+        """Give all references to one worker."""
+        together = references | beam.Values() | beam.Map(_together) | beam.GroupByKey()
+        return together | beam.ParDo(OrderRows(self.ordering, self.work))
+
+
+def _together(element: Any) -> tuple[int, Any]:
+    return 0, element
+
+
+def _subsets(
+    element: tuple[int, Iterable[Bucket]], subsets: list[tuple[int, int]]
+) -> Iterator[tuple[int, int, list[Bucket]]]:
+    buckets = sorted(element[1])
+    for fraction, subset in subsets:
+        yield fraction, subset, buckets

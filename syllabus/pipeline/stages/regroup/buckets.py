@@ -1,4 +1,4 @@
-"""What regroup leaves, read back: the row groups of a bucket, wherever they lie."""
+"""Buckets as regroup leaves them: the row groups of each, wherever they lie."""
 
 from __future__ import annotations
 
