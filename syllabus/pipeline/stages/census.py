@@ -1,4 +1,4 @@
-"""The census: which rows are accepted, and how many examples each label has.
+"""The census: the accepted rows, counted by reject reason, unit and partition.
 
 It needs every row's label and id, not their vectors, and runs in the submitting process: 8 bytes a row
 are held where there is an id column, none otherwise.
@@ -45,11 +45,11 @@ class Census:
     places: str
     """Digest of which rows of which units are accepted."""
     weight: int | None = None
-    """What the accepted rows weigh together; None where budgets count examples."""
+    """Total weight of the accepted rows; None where budgets count examples."""
 
     @property
     def units_of_budgets(self) -> int:
-        """What a fraction is a share of."""
+        """The total that a fraction is a share of: examples, or what they weigh."""
         return self.accepted if self.weight is None else self.weight
 
     def rows(self, plan: Plan, work: Work) -> AcceptedRows:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 
 from syllabus.pipeline.encoders import EncoderSpec, encoder_of
+from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.sources import Columns, Records, Source
 from syllabus.pipeline.sources.labels import Labels
 from syllabus.pipeline.stages.plan import Plan, PlannedUnit
@@ -47,17 +48,11 @@ class EmbedUnits(beam.DoFn):
                 self.halvings.inc(halvings)
 
 
-class Embed(beam.PTransform):
+class Embed(ForEach):
     """Embeds those units of a plan whose shards are missing, each run of them on one worker."""
 
     def __init__(self, plan: Plan, units: list[PlannedUnit], work: Work) -> None:
-        super().__init__()
-        self.runs, self.embed = plan.runs(units), EmbedUnits(plan.source, plan.columns, plan.encoder, work)
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        """Start from the runs of units."""
-        runs = pipeline | beam.Create(self.runs, reshuffle=False) | beam.Reshuffle()
-        return runs | beam.ParDo(self.embed)
+        super().__init__(plan.runs(units), EmbedUnits(plan.source, plan.columns, plan.encoder, work))
 
 
 def encode_records(records: Records, spec: EncoderSpec) -> tuple[pa.Table, int, int]:

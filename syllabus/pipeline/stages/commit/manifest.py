@@ -55,7 +55,7 @@ def commit(context: CommitContext) -> dict[str, Any]:
 
 
 def _findings(context: CommitContext) -> Findings:
-    """What the neighbours say; it needs the index and label of every example at once, 12 bytes each."""
+    """Findings of the neighbours stage; memory: index and partition of every example, 12 bytes each."""
     if context.graph is None and context.holdout is None:
         return Findings(None, None, {})
     parts = [read_partitions(context.work, group) for group in context.groups]

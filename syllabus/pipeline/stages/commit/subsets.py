@@ -1,4 +1,4 @@
-"""The table of subsets, and what manifest.json says of those of each fraction."""
+"""The table of subsets, and the section on those of each fraction."""
 
 from __future__ import annotations
 
@@ -60,6 +60,6 @@ def write_subsets(context: CommitContext, writer: ManifestWriter, buckets: Bucke
 
 
 def _costs(chosen: list[np.ndarray], weights: list[int], buckets: Buckets, taken: set[int]) -> dict[str, Any]:
-    """What subsets have and weigh, and the partitions whose every example is too heavy for their share."""
+    """Rows and weights of the subsets, and the partitions with no example that their share can buy."""
     empty = [number for number in buckets.of_partitions() if number not in taken]
     return {"rows": [len(index) for index in chosen], "weights": weights, "empty_partitions": empty}

@@ -8,6 +8,7 @@ from itertools import combinations_with_replacement
 import apache_beam as beam
 import numpy as np
 
+from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import busy
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
 from syllabus.selectors.neighbours import Nearest, Searched, search_each_other
@@ -70,14 +71,8 @@ class SearchPairs(beam.DoFn):
         knn.write(key, np.concatenate([each.ids for each in found]), nearest, joins)
 
 
-class SearchAllPairs(beam.PTransform):
+class SearchAllPairs(ForEach):
     """Searches all pairs of blocks; what is already in the work directory is passed over."""
 
     def __init__(self, knn: NeighbourSearch) -> None:
-        super().__init__()
-        self.knn = knn
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        """Start from the parts."""
-        pairs = pipeline | beam.Create(parts(self.knn), reshuffle=False) | beam.Reshuffle()
-        return pairs | beam.ParDo(SearchPairs(self.knn))
+        super().__init__(parts(knn), SearchPairs(knn))

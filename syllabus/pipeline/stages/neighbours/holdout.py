@@ -11,6 +11,7 @@ import numpy as np
 
 from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import busy
 from syllabus.pipeline.stages.census import take_census
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch, Vectors, vectors_of_plan
@@ -76,7 +77,7 @@ class Holdout:
         }
 
     def _place(self, position: int) -> dict[str, Any]:
-        """Where a test row comes from."""
+        """Source file and row of a test row."""
         first = np.cumsum([0, *self.tested.accepted])
         number = int(np.searchsorted(first, position, side="right")) - 1
         planned = self.tested.rows.units[number]
@@ -120,14 +121,8 @@ class CompareHoldout(beam.DoFn):
         yield from ()
 
 
-class SearchHoldout(beam.PTransform):
+class SearchHoldout(ForEach):
     """Compares all examples with the test rows; what is already in the work directory is passed over."""
 
     def __init__(self, holdout: Holdout) -> None:
-        super().__init__()
-        self.holdout = holdout
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        """Start from the blocks of examples."""
-        blocks = pipeline | beam.Create(self.holdout.blocks(), reshuffle=False) | beam.Reshuffle()
-        return blocks | beam.ParDo(CompareHoldout(self.holdout))
+        super().__init__(holdout.blocks(), CompareHoldout(holdout))

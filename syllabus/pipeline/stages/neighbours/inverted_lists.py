@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import busy
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import CoarseQuantizer
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
@@ -165,13 +166,9 @@ class SearchInvertedLists(beam.PTransform):
         self.lists = lists
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        """Start from the blocks of rows and from the groups of lists."""
-        blocks = pipeline | "Blocks" >> beam.Create(self.lists.blocks(), reshuffle=False)
-        routed = blocks | "Spread blocks" >> beam.Reshuffle() | beam.ParDo(Route(self.lists))
-        groups = pipeline | "Groups" >> beam.Create(self.lists.groups(), reshuffle=False)
-        # The side input is there once every block is routed.
-        search = beam.ParDo(SearchGroup(self.lists), beam.pvalue.AsList(routed))
-        return groups | "Spread groups" >> beam.Reshuffle() | search
+        """Start from the blocks of rows; the side input is there once every block is routed."""
+        routed = beam.pvalue.AsList(pipeline | "Route" >> ForEach(self.lists.blocks(), Route(self.lists)))
+        return pipeline | "Search" >> ForEach(self.lists.groups(), SearchGroup(self.lists), routed)
 
 
 class _ListShards:

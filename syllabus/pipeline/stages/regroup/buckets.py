@@ -18,7 +18,7 @@ Bucket = tuple[int, int]
 
 @dataclass(frozen=True)
 class Reference:
-    """Where some rows of a bucket lie: a regroup shard and the row group in it."""
+    """The place of some rows of a bucket: a regroup shard and the row group in it."""
 
     key: str
     row_group: int

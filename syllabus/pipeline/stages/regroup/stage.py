@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import busy
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.census import Census
@@ -161,17 +162,11 @@ class RegroupUnits(beam.DoFn):
         _write_file(self.rows.work, group.key, np.concatenate(index), vectors, places, carried, sums)
 
 
-class Regroup(beam.PTransform):
+class Regroup(ForEach):
     """Writes all groups anew; gives (bucket, reference) for every row group."""
 
     def __init__(self, groups: list[Group], regroup: RegroupUnits) -> None:
-        super().__init__()
-        self.groups, self.regroup = groups, regroup
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        """Start from the groups."""
-        groups = pipeline | beam.Create(self.groups, reshuffle=False) | beam.Reshuffle()
-        return groups | beam.ParDo(self.regroup)
+        super().__init__(groups, regroup)
 
 
 def _write_file(
