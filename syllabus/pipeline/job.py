@@ -16,7 +16,7 @@ from syllabus.manifests import ManifestError, check_target
 from syllabus.pipeline.errors import JobError, UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun
-from syllabus.pipeline.reporting.announcement import announce, announce_weights
+from syllabus.pipeline.reporting.job_messages import announce_subsets, announce_weights
 from syllabus.pipeline.runners import run as runners
 from syllabus.pipeline.runtime import progress
 from syllabus.pipeline.runtime.torch_setup import limit_threads
@@ -66,7 +66,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         run.new = len(plan.units)
     dimension = final_dimension(options, plan.identity.dimension)
     checks_before_embedding(options, plan, dimension)
-    announce(options, plan, job.console)
+    announce_subsets(options, plan.source_rows, plan.mean_weight, job.console)
     work.store.sweep()
     guide = make_guide(options, plan, work)
     with job.stage("embed", "rows") as run:
@@ -77,7 +77,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     with job.stage("census", "rows") as run:
         census = take_census(plan, options.bins, work)
         checks_after_census(options, plan, census, dimension)
-        announce_weights(options, census, job.console)
+        announce_weights(options, census.accepted, census.weight, job.console)
         transform, fitted = fit_transform(options, plan, census, work)
         layout = make_layout(options, census, transform)
         checks_of_buckets(options, census, layout, guide)

@@ -1,4 +1,4 @@
-"""Was a manifest made from this data set? The fingerprint, recomputed in one pass over the source."""
+"""Check of a data set against a manifest: the fingerprint, recomputed in one pass over the source."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.errors import ManifestError, first_line
 from syllabus.manifests.format import document
 from syllabus.manifests.format.schema import DOCUMENT
 from syllabus.manifests.storage import Store
@@ -35,9 +35,7 @@ def read_document(store: Store) -> bytes:
             raise ManifestError(
                 f"{store.url()}: is a file; a manifest is a directory{_around(store)}"
             ) from None
-        raise ManifestError(
-            f"{DOCUMENT}: cannot be read from {store.url()}: {str(error).splitlines()[0]}"
-        ) from error
+        raise ManifestError(f"{DOCUMENT}: cannot be read from {store.url()}: {first_line(error)}") from error
 
 
 def _around(store: Store) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.errors import ManifestError, first_line
 from syllabus.manifests.format import document, schema
 from syllabus.manifests.format.schema import DOCUMENT, ROW_GROUP_ROWS
 from syllabus.manifests.reading.manifest import Manifest
@@ -96,7 +96,7 @@ def _parquet_problems(store: Store, path: str, rows: int, table: schema.Table | 
         with store.open(path) as source, pq.ParquetFile(source) as file:
             metadata, found = file.metadata, file.schema_arrow
     except (pa.ArrowException, OSError) as error:
-        yield f"is no Parquet file: {str(error).splitlines()[0]}"
+        yield f"is no Parquet file: {first_line(error)}"
         return
     if metadata.num_rows != rows:
         yield f"has {metadata.num_rows} rows, manifest.json says {rows}"

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.errors import ManifestError, first_line
 from syllabus.manifests.format import document, schema
 from syllabus.manifests.format.schema import DOCUMENT, Table
 from syllabus.manifests.format.sorting import SortCheck
@@ -290,4 +290,4 @@ def _conform(rows: pa.Table, table: Table) -> pa.Table:
     try:
         return rows.cast(table.schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise ManifestError(f"{where}: {str(error).splitlines()[0]}") from None
+        raise ManifestError(f"{where}: {first_line(error)}") from None

@@ -8,8 +8,7 @@ import typer
 from rich.console import Console
 
 from syllabus.pipeline.command_line.flags import with_flags
-from syllabus.pipeline.errors import JobError, UserError
-from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.errors import JobError, UserError, suggestion
 
 app = typer.Typer(
     name="syllabus",

@@ -1,9 +1,8 @@
-"""What every encoder can do, and how a worker gets one."""
+"""The base class of encoders, what a worker builds one from, and what determines its vectors."""
 
 from __future__ import annotations
 
 import hashlib
-import threading
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -75,31 +74,9 @@ class Encoder(ABC):
         `reject(row, reason, detail)` is called for content that turns out to be broken; its vector is zero.
         """
 
-    def twin(self) -> Encoder:
+    def clone_for_thread(self) -> Encoder:
         """Return an encoder for another thread, with the same weights; itself where threads may share it."""
         return self
-
-
-_loaded: dict[EncoderSpec, Encoder] = {}
-_lock = threading.Lock()
-_of_thread = threading.local()
-
-
-def encoder_of(spec: EncoderSpec) -> Encoder:
-    """Return this thread's encoder for `spec`: weights are loaded once a process, and shared."""
-    from syllabus.pipeline.encoders import build
-
-    held: dict[EncoderSpec, Encoder] = _of_thread.__dict__.setdefault("encoders", {})
-    if spec not in held:
-        with _lock:
-            if spec not in _loaded:
-                # One model a process: another job's model makes room.
-                _loaded.clear()
-                _loaded[spec] = build(spec)
-                held[spec] = _loaded[spec]
-            else:
-                held[spec] = _loaded[spec].twin()
-    return held[spec]
 
 
 def state_sha256(state: dict[str, Any]) -> str:

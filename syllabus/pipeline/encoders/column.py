@@ -1,4 +1,4 @@
-"""Vectors made elsewhere, taken from a column as they are."""
+"""The encoder of vectors made elsewhere, which takes a column as it is."""
 
 from __future__ import annotations
 

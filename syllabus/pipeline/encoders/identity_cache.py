@@ -1,4 +1,4 @@
-"""The identity of a model that was met before, without loading it.
+"""A cache of model identities: one that was met before need not be loaded.
 
 Importing the model libraries and loading a model take about ten seconds, and a rerun that finds every shard
 encodes nothing. A directory's identity follows from its files, from what is asked of it, and from the
@@ -14,8 +14,9 @@ from importlib import metadata
 from pathlib import Path
 
 from syllabus.manifests.storage import Store, sha256_of
-from syllabus.pipeline.encoders.base import EncoderSpec, Identity, encoder_of
-from syllabus.pipeline.runtime.devices import pick_device, torch_dtype
+from syllabus.pipeline.encoders.base import EncoderSpec, Identity
+from syllabus.pipeline.encoders.loading import encoder_of
+from syllabus.pipeline.runtime.torch_setup import pick_device, torch_dtype
 from syllabus.pipeline.work_directory import Work
 
 LIBRARIES = ("sentence-transformers", "transformers", "tokenizers", "torch")

@@ -1,4 +1,4 @@
-"""Encoded images to RGB pixels."""
+"""Decoding of images to RGB pixels."""
 
 from __future__ import annotations
 

@@ -1,16 +1,22 @@
-"""Finding a sentence-transformers model: a directory, the local cache, or the hub, each asked once."""
+"""Loading of sentence-transformers models, in silence, from a directory, the local cache or the hub."""
 
 from __future__ import annotations
 
 import difflib
+import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from syllabus.pipeline.encoders.quiet import quiet
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
 
 TIMEOUT = 10.0
+TALKERS = ("sentence_transformers", "transformers", "huggingface_hub")
+"""Libraries that print bars, advice and notices of renaming while they load models."""
 
 
 def load_model(name: str, device: str, dtype: Any) -> Any:
@@ -45,6 +51,30 @@ def load_model(name: str, device: str, dtype: Any) -> Any:
             raise _unusable(name, _line(error)) from None
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back the advice of model libraries while the block runs; levels are restored after it."""
+    # The tokenizer's own threads after a fork are a warning at best; workers bring their own parallelism.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from transformers.utils import logging as bars
+
+        shown = bars.is_progress_bar_enabled()
+        bars.disable_progress_bar()
+        loggers = [logging.getLogger(name) for name in TALKERS]
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            if shown:
+                bars.enable_progress_bar()
+
+
 def _ask_hub(name: str) -> None:
     """Raise a `UserError` unless the hub has a model of that name."""
     from huggingface_hub import HfApi
@@ -75,5 +105,4 @@ def _unusable(name: str, why: str) -> UserError:
 
 
 def _line(error: BaseException) -> str:
-    line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line.strip()[:200]
+    return first_line(error).strip()[:200]

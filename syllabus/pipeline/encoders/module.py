@@ -1,4 +1,4 @@
-"""Any torch module, by ``package.module:factory``.
+"""Torch modules as encoders, by ``package.module:factory``.
 
 The factory returns ``(module, preprocess)``: `preprocess` turns one example (text, or a PIL image) into a
 tensor, `module` maps a batch of them, stacked, to (b, d). It is called twice by the plan: two
@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
 from syllabus.pipeline.encoders.batches import Batches
 from syllabus.pipeline.encoders.images import UnreadableImage, decode
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.runtime.devices import pick_device, torch_dtype
-from syllabus.pipeline.runtime.torch_setup import limit_threads
+from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
+from syllabus.pipeline.sources.reasons import UNREADABLE_IMAGE
 
 
 class ModuleEncoder(Encoder):
@@ -35,7 +36,7 @@ class ModuleEncoder(Encoder):
         self.module, self.preprocess = made if made is not None else self._construct()
         self.batches = Batches(self._forward, spec.batch_size)
 
-    def twin(self) -> Encoder:
+    def clone_for_thread(self) -> Encoder:
         """Return an encoder with the same module, and a count of its own."""
         return ModuleEncoder(self.spec, (self.module, self.preprocess))
 
@@ -93,7 +94,7 @@ class ModuleEncoder(Encoder):
         try:
             return self._tensor(item)
         except UnreadableImage as error:
-            reject(row, "unreadable image", str(error))
+            reject(row, UNREADABLE_IMAGE, str(error))
             return self._tensor(None)
 
     def _tensor(self, item: Any) -> Any:
@@ -152,4 +153,4 @@ def source_sha256(name: str, preprocess: Any) -> str | None:
 
 
 def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return f"{type(error).__name__}: {first_line(error)}"

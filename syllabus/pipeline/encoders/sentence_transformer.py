@@ -1,4 +1,4 @@
-"""Any sentence-transformers model, by name or path: text models, and CLIP-like models for images.
+"""Sentence-transformers models, by name or path: text models, and CLIP-like models for images.
 
 A unit of the plan is one block: sorted by length inside, batches of a fixed size, one `encode` call a
 batch. A Beam ModelHandler would be handed batches that depend on what arrives when; vectors would then
@@ -18,10 +18,9 @@ import numpy as np
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
 from syllabus.pipeline.encoders.batches import Batches
 from syllabus.pipeline.encoders.images import UnreadableImage, decode
-from syllabus.pipeline.encoders.model_loading import load_model
-from syllabus.pipeline.encoders.quiet import quiet
-from syllabus.pipeline.runtime.devices import pick_device, torch_dtype
-from syllabus.pipeline.runtime.torch_setup import limit_threads
+from syllabus.pipeline.encoders.model_loading import load_model, quiet
+from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
+from syllabus.pipeline.sources.reasons import UNREADABLE_IMAGE
 
 
 class SentenceEncoder(Encoder):
@@ -66,7 +65,7 @@ class SentenceEncoder(Encoder):
             return self.batches.run(content, [len(text) for text in content])
         return self.batches.run([_Picture(data, row, reject) for row, data in enumerate(content)])
 
-    def twin(self) -> Encoder:
+    def clone_for_thread(self) -> Encoder:
         """Return an encoder that shares the weights: a tokenizer cannot be used by two threads at once."""
         shared = {id(tensor): tensor for tensor in [*self.model.parameters(), *self.model.buffers()]}
         return SentenceEncoder(self.spec, copy.deepcopy(self.model, shared))
@@ -93,7 +92,7 @@ class _Picture:
         try:
             return decode(self.data)
         except UnreadableImage as error:
-            self.reject(self.row, "unreadable image", str(error))
+            self.reject(self.row, UNREADABLE_IMAGE, str(error))
             return decode(None)
 
 

@@ -1,8 +1,8 @@
-"""Every option of the job, under one name in TOML, flags and Python.
+"""All options of the job, under one name in TOML, flags and Python.
 
 Each field's description is the help text of its flag. A group of options is a file: where things are
-(`locations`), what an example is (`data`), what is chosen (`selection`), what near neighbours tell
-(`hygiene`), how the job runs (`running`).
+(`locations`), what an example is (`data`), what is chosen and what is looked for among
+near neighbours (`selection`), how the job runs, and all of them in one object (`options`).
 """
 
 from syllabus.pipeline.options.options import Options

@@ -1,4 +1,4 @@
-"""Options that say what an example is: its content, its label and key, and how it becomes a vector."""
+"""Options of the data: what an example is, its label and key, and how it becomes a vector."""
 
 from __future__ import annotations
 

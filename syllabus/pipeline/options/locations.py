@@ -1,4 +1,4 @@
-"""Options that say where things are; none of them leaves a trace in the manifest."""
+"""Options of places: source, output, work directory; none of them leaves a trace in the manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in a manifest, for people."""
+"""Description of a manifest, for people."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from rich.text import Text
 
 from syllabus.manifests import Manifest
 from syllabus.pipeline.reporting.advice import cautions
-from syllabus.pipeline.reporting.hygiene import holdout_lines, neighbour_lines
-from syllabus.pipeline.reporting.sections import spent_lines, total_line, unit_of
+from syllabus.pipeline.reporting.sections import (
+    holdout_lines,
+    neighbour_lines,
+    spent_lines,
+    total_line,
+    unit_of,
+)
 
 SHOWN_PARTITIONS = 12
 HIGH_COSINE = 0.3

@@ -1,12 +1,11 @@
-"""A folder of images: one example a file; its class is the name of the folder that it lies in."""
+"""Folders of images: one example a file; its class is the name of the folder that it lies in."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 
-from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.sources.base import Source
 from syllabus.pipeline.sources.cells import records_of
 from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit

@@ -1,4 +1,4 @@
-"""What a source hands over: units of row ranges, and the records read from one."""
+"""Units of row ranges, and the records read from one."""
 
 from __future__ import annotations
 

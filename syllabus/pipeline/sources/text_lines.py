@@ -1,4 +1,4 @@
-"""Formats that are read by the line.
+"""The base class of formats that are read by the line.
 
 A unit is a byte range that begins and ends between records, found in one pass over the file that also
 takes its digest; a worker reads just its range. Blank lines are no records.
@@ -12,11 +12,11 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
-from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import records_of
 from syllabus.pipeline.sources.labels import FLOAT_LABEL, NotALabel, number_of
+from syllabus.pipeline.sources.reasons import UNREADABLE_RECORD
 from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
 
 BUFFER = 1 << 20
@@ -76,7 +76,7 @@ class LineSource(Source):
                         # What could not be read is the reason, not the nulls that it left.
                         records.excluded.discard(row)
                         records.bad.pop(row, None)
-                        records.reject(row, "unreadable record", record)
+                        records.reject(row, UNREADABLE_RECORD, record)
                 yield records
 
     def dimension(self, columns: Columns) -> int:  # noqa: D102

@@ -1,4 +1,4 @@
-"""Weights as a source holds them: what an example costs, a whole number of tokens, bytes or the like."""
+"""Weights of a source: what an example costs, a whole number of tokens, bytes or the like."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from syllabus.manifests import budget
 from syllabus.manifests.format.weights import LARGEST
+from syllabus.manifests.ids import RepetitionCheck
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.stages.partitions import Partitioning, RowLabels, by_class, by_quantile, partition_name
@@ -167,23 +168,8 @@ def _first_reject(rejecting: AcceptedRows) -> str:
 
 def _duplicate_ids(accepted: AcceptedRows) -> np.ndarray:
     """Return the ascending indices of all but the first accepted row of each id."""
-    hashes = np.concatenate([_hashes(rows.accepted_ids) for rows in accepted.all()])
-    hashes.sort()
-    suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
-    duplicates: list[int] = []
-    if len(suspects):
-        # Equal hashes are looked at by name: two ids may share one.
-        seen: set[str] = set()
-        for rows in accepted.all():
-            ids, index = rows.accepted_ids, rows.index
-            for row in np.flatnonzero(np.isin(_hashes(ids), suspects)):
-                name = ids[int(row)].as_py()
-                if name in seen:
-                    duplicates.append(int(index[row]))
-                seen.add(name)
-    return np.array(duplicates, np.int64)
-
-
-def _hashes(ids: pa.Array) -> np.ndarray:
-    digests = b"".join(hashlib.blake2b(value.encode(), digest_size=8).digest() for value in ids.to_pylist())
-    return np.frombuffer(digests, "<u8")
+    repetitions = RepetitionCheck()
+    for rows in accepted.all():
+        repetitions.add(pa.chunked_array([rows.accepted_ids]))
+    again = ((rows.index, pa.chunked_array([rows.accepted_ids])) for rows in accepted.all())
+    return repetitions.repeated_rows(again)

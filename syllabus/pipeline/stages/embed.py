@@ -15,6 +15,7 @@ from syllabus.pipeline.encoders import EncoderSpec, encoder_of
 from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.sources import Columns, Records, Source
 from syllabus.pipeline.sources.labels import Labels
+from syllabus.pipeline.sources.reasons import NOT_FINITE, ZERO_VECTOR
 from syllabus.pipeline.stages.plan import Plan, PlannedUnit
 from syllabus.pipeline.work_directory import Work, vectors_column
 
@@ -109,9 +110,9 @@ def _reject_useless(records: Records, vectors: np.ndarray, good: list[int]) -> N
     norms = np.linalg.norm(np.where(finite[:, None], vectors, 0).astype(np.float64), axis=1)
     for row in good:
         if not finite[row]:
-            records.reject(row, "NaN vector", "the encoder gave a value that is not finite")
+            records.reject(row, NOT_FINITE, "the encoder gave a value that is not finite")
         elif norms[row] == 0:
-            records.reject(row, "zero vector", "a vector of norm 0 has no direction")
+            records.reject(row, ZERO_VECTOR, "a vector of norm 0 has no direction")
     vectors[[row for row in good if row in records.bad]] = 0
 
 

@@ -16,6 +16,7 @@ from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.sources import UNIT_ROWS, Columns, Records, Source, Unit, open_source
 from syllabus.pipeline.sources.labels import FEW_LABELS
+from syllabus.pipeline.sources.reasons import BAD_WEIGHT
 from syllabus.pipeline.work_directory import Work, digest_of, key_of
 
 RUN_UNITS = 16
@@ -68,13 +69,8 @@ class Plan:
         """
         runs: list[list[PlannedUnit]] = []
         for unit in units:
-            joins = (
-                self.encoder.cheap
-                and runs
-                and runs[-1][0].unit.file == unit.unit.file
-                and len(runs[-1]) < RUN_UNITS
-            )
-            if joins and not unit.unit.members:
+            near = runs and runs[-1][0].unit.file == unit.unit.file and len(runs[-1]) < RUN_UNITS
+            if near and self.encoder.cheap and not unit.unit.members:
                 runs[-1].append(unit)
             else:
                 runs.append([unit])
@@ -142,7 +138,7 @@ def _mean_weight(source: Source, columns: Columns, unit: Unit, records: Records)
         return None
     weights = [weight for row in rows if (weight := records.weights[row]) is not None]
     if not weights:
-        bad = (detail for reason, detail in records.bad_keys.values() if reason == "bad weight")
+        bad = (detail for reason, detail in records.bad_keys.values() if reason == BAD_WEIGHT)
         raise UserError(
             f"{source.store.url(unit.file)}: weight {columns.weight!r} holds no whole number of 1 or more"
             f" in the first {len(rows):,} rows: {next(bad, f'column {columns.weight} is null')}"

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from syllabus.pipeline.sources import Columns
+from syllabus.pipeline.sources.reasons import DUPLICATE_ID, MISSING
 from syllabus.pipeline.sources.records import DETAIL_LENGTH
 from syllabus.pipeline.stages.partitions import RowLabels
 from syllabus.pipeline.stages.plan import PlannedUnit
@@ -75,7 +76,7 @@ class AcceptedRows:
         for name, values in (("id", ids), ("label", labels.texts), ("weight", held.get("weight"))):
             column = getattr(self.columns, name)
             if column is not None and values.null_count:
-                missing = [f"missing {name}" if null else None for null in values.is_null().to_pylist()]
+                missing = [MISSING[name] if null else None for null in values.is_null().to_pylist()]
                 found.append((missing, [f"column {column} is null"[:DETAIL_LENGTH]] * len(missing)))
         for more_reasons, more_details in found:
             for row, reason in enumerate(more_reasons):
@@ -86,7 +87,7 @@ class AcceptedRows:
             reasons[row] = details[row] = None
         first, stop = planned.first_index, planned.first_index + planned.unit.rows
         for row in self._duplicates(first, stop) - first:
-            reasons[row] = "duplicate id"
+            reasons[row] = DUPLICATE_ID
             details[row] = f"{ids[int(row)].as_py()!r:.150} is taken by an earlier row"
         if self.columns.id is None:
             ids = pc.cast(pa.array(np.arange(first, stop)), pa.string())

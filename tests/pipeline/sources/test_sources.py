@@ -237,11 +237,11 @@ def test_adding_one_image_changes_only_the_unit_it_lies_in(tmp_path, monkeypatch
 
 
 def test_locations_on_an_object_store_keep_their_query(monkeypatch):
-    from syllabus.pipeline import sources
+    from syllabus.pipeline.sources import opening
 
-    monkeypatch.setattr(sources.Store, "exists", lambda self, relative="": True)  # noqa: ARG005
-    monkeypatch.setattr(sources.Store, "is_file", lambda self, relative="": True)  # noqa: ARG005
-    monkeypatch.setattr(sources.Store, "stamp", lambda self, relative: (1, 1))  # noqa: ARG005
+    monkeypatch.setattr(opening.Store, "exists", lambda self, relative="": True)  # noqa: ARG005
+    monkeypatch.setattr(opening.Store, "is_file", lambda self, relative="": True)  # noqa: ARG005
+    monkeypatch.setattr(opening.Store, "stamp", lambda self, relative: (1, 1))  # noqa: ARG005
     source, _ = open_source("s3://bucket/data/a.jsonl?endpoint_override=http://127.0.0.1:5555/")
     assert source.files == ["a.jsonl"]
     assert source.store.url("a.jsonl") == "s3://bucket/data/a.jsonl?endpoint_override=http://127.0.0.1:5555"

@@ -9,7 +9,7 @@ import apache_beam as beam
 import numpy as np
 
 from syllabus.pipeline.runtime.for_each import ForEach
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
 from syllabus.selectors.neighbours import Nearest, Searched, search_each_other
 from syllabus.selectors.numerics.union_find import Joins
@@ -48,7 +48,7 @@ class SearchPairs(beam.DoFn):
         """Write the part's shard unless it is there."""
         knn, key = self.knn, part_key(self.knn, part)
         if not knn.vectors.work.has("neighbours", key):
-            with busy("neighbours"):
+            with count_time("neighbours"):
                 self._search(key, part, knn.vectors.prepare_worker())
         yield from ()
 

@@ -12,7 +12,7 @@ import numpy as np
 from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.for_each import ForEach
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.census import take_census
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch, Vectors, vectors_of_plan
 from syllabus.pipeline.stages.plan import Plan, make_plan
@@ -106,7 +106,7 @@ class CompareHoldout(beam.DoFn):
         holdout, knn, key = self.holdout, self.holdout.knn, self.holdout.key(block)
         if not knn.vectors.work.has("neighbours", key):
             device = knn.vectors.prepare_worker()
-            with busy("holdout"):
+            with count_time("holdout"):
                 rows = knn.vectors.read(block)
                 positions = np.arange(block.first, block.first + block.rows)
                 nearest = Nearest.empty(holdout.tested.n, 1)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syllabus.pipeline.runtime.for_each import ForEach
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import CoarseQuantizer
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
 from syllabus.pipeline.work_directory import Work, note_of, vectors_column, vectors_of
@@ -80,7 +80,7 @@ class Route(beam.DoFn):
         work, routed, truth = lists.knn.vectors.work, lists.list_shard_key(block), lists.truth_key(block)
         if not (work.has("cells", routed) and work.has("neighbours", truth)):
             device = lists.knn.vectors.prepare_worker()
-            with busy("route"):
+            with count_time("route"):
                 vectors = lists.knn.vectors.read(block)
                 if not work.has("neighbours", truth):
                     self._measure(truth, block, vectors, device)
@@ -134,7 +134,7 @@ class SearchGroup(beam.DoFn):
         knn = self.lists.knn
         key = self.lists.group_key(group)
         if not knn.vectors.work.has("neighbours", key):
-            with busy("neighbours"):
+            with count_time("neighbours"):
                 self._search(key, group, sorted(routed), knn.vectors.prepare_worker())
         yield from ()
 

@@ -14,8 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.runtime.devices import pick_device
-from syllabus.pipeline.runtime.torch_setup import limit_threads
+from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device
 from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.plan import Plan, PlannedUnit
 from syllabus.pipeline.stages.rows import AcceptedRows

@@ -13,7 +13,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.order.stage import (
     PART,
@@ -59,7 +59,7 @@ class OrderParts(beam.DoFn):
         limit_threads(ordering.options.threads_per_worker)
         order_key, sums_key = ordering.part_key(part), ordering.sums_key(part)
         if not (work.has("order", sums_key) and work.has("order", order_key)):
-            with busy("order"):
+            with count_time("order"):
                 index, vectors = read_references(work, list(found))
                 order = ordering.balanced(vectors, PART, part)
                 work.write("order", sums_key, self._sums(part, vectors, order))
@@ -93,7 +93,7 @@ class Interleave(beam.DoFn):
         key, work = self.ordering.full_key(), self.work
         if work.has("order", key):
             return
-        with busy("order"):
+        with count_time("order"):
             parts = sorted(element[1])
             shards = [work.read("order", self.ordering.part_key(part)) for part in parts]
             joined = herding.interleave([shard.column("index").to_numpy() for shard in shards])

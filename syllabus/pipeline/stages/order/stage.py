@@ -17,7 +17,7 @@ import pyarrow as pa
 from syllabus.manifests import budget
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references
 from syllabus.pipeline.stages.select.stage import Selecting
@@ -133,7 +133,7 @@ class OrderSubset(beam.DoFn):
         key = self.ordering.subset_key(fraction, subset)
         limit_threads(self.ordering.options.threads_per_worker)
         if not self.work.has("order", key):
-            with busy("order"):
+            with count_time("order"):
                 self.work.write("order", key, self._order(fraction, subset, buckets))
 
     def _order(self, fraction: int, subset: int, buckets: list[Bucket]) -> pa.Table:
@@ -207,7 +207,7 @@ class OrderRows(beam.DoFn):
         key = self.ordering.full_key()
         limit_threads(self.ordering.options.threads_per_worker)
         if not self.work.has("order", key):
-            with busy("order"):
+            with count_time("order"):
                 index, vectors = read_references(self.work, list(element[1]))
                 order = self.ordering.balanced(vectors, WHOLE)
                 measured = self._measured(vectors, order)

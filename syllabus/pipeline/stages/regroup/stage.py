@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.for_each import ForEach
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.partitions import Partitioning, RowLabels
@@ -141,7 +141,7 @@ class RegroupUnits(beam.DoFn):
         """Write the group's file unless it is there."""
         limit_threads(self.threads)
         if not self.rows.work.has("regroup", group.key):
-            with busy("regroup"):
+            with count_time("regroup"):
                 self._write(group)
         yield from references(self.rows.work, group.key)
 

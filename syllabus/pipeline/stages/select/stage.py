@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import RANKED_BY, Options
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.guide import read_guide
 from syllabus.pipeline.stages.partitions import partition_name
@@ -115,12 +115,12 @@ class SelectBuckets(beam.DoFn):
         if subsets or rankings:
             index, vectors = read_references(work, found)
             for function in rankings:
-                with busy("ranking"):
+                with count_time("ranking"):
                     table = rank(function, index, vectors, selecting.options.trade_off)
                     work.write("ranking", selecting.ranking_key(bucket, function), table)
         self._check_scores(bucket, counts)
         if subsets:
-            with busy("subsets"):
+            with count_time("subsets"):
                 weighted = selecting.options.weight is not None
                 costs = read_weights(work, found) if weighted else None
                 self._write_subsets(bucket, index, vectors, units, costs)
