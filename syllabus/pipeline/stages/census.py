@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.manifests import budget
-from syllabus.manifests.format.weights import LARGEST
+from syllabus.manifests.format import LARGEST_TOTAL
 from syllabus.manifests.ids import RepetitionCheck
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
@@ -138,7 +138,7 @@ def check_census(census: Census, options: Options, plan: Plan) -> None:
             f" {options.max_reject_rate:.2%}): {', '.join(f'{reason} {count:,}' for reason, count in most)};"
             f" {_first_reject(census.rows(plan, Work(options.work)))}"
         )
-    if census.weight is not None and census.weight > LARGEST:
+    if census.weight is not None and census.weight > LARGEST_TOTAL:
         raise UserError(f"weight={options.weight!r}: the weights sum to {census.weight:,}, above 2^53")
     check_fractions(options, census.units_of_budgets)
     if census.partitioning is not None and census.partitioning.kind != "number":
