@@ -82,7 +82,7 @@ def _update(fingerprint: Fingerprint, records: Records, index: np.ndarray, first
     ids = (
         [str(number) for number in index] if records.ids is None else [records.ids[row] or "" for row in rows]
     )
-    labels = None if records.labels is None else pa.array([records.labels[row] for row in rows], pa.string())
+    labels = records.labels and pa.array([records.labels.texts[row] for row in rows], pa.string())
     fingerprint.update(
         index, pa.array(ids, pa.string()), labels, pa.array([digests[row] for row in rows], pa.binary(32))
     )

@@ -40,9 +40,8 @@ def read(location, columns=TEXT):
         assert len(records.content) == unit.rows
         for row in range(unit.rows):
             place = (unit.source_files()[row], int(unit.source_rows()[row]))
-            labels, ids = (
-                [None] * unit.rows if got is None else got for got in (records.labels, records.ids)
-            )
+            texts = records.labels and records.labels.texts
+            labels, ids = ([None] * unit.rows if got is None else got for got in (texts, records.ids))
             rows.append((*place, records.content[row], labels[row], ids[row]))
             rejects += [(*place, *held[row]) for held in (records.bad, records.bad_keys) if row in held]
     return rows, rejects

@@ -1,4 +1,4 @@
-"""What may be deleted before a manifest is written, and what may not."""
+"""The target of a writer: which of its files may be deleted before a manifest is written, and which not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import os
 import pyarrow as pa
 
 from syllabus.manifests.errors import ManifestError, first_line
-from syllabus.manifests.format.document import PART
-from syllabus.manifests.format.schema import DOCUMENT
+from syllabus.manifests.format.schema import DOCUMENT, PART
 from syllabus.manifests.storage import TEMPORARY, Store
 
 

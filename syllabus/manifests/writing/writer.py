@@ -79,7 +79,7 @@ class ManifestWriter:
         """Return the writer of one table, always the same one for a table; several may be open at once."""
         writer = self._tables.get(table.directory)
         if writer is None:
-            if document.PART.fullmatch(f"{table.directory}/part-00000.parquet") is None:
+            if schema.PART.fullmatch(f"{table.directory}/part-00000.parquet") is None:
                 raise ManifestError(f"{table.directory}/: is no directory of a manifest")
             writer = self._tables[table.directory] = TableWriter(self.store, table)
         elif writer.table != table:

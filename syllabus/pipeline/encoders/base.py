@@ -28,6 +28,11 @@ class EncoderSpec:
     files: str | None = None
     """Digest of the files of a model in a directory."""
 
+    @property
+    def cheap(self) -> bool:
+        """Whether reading the source costs more than encoding it: then a worker takes whole runs of units."""
+        return self.kind in ("column", "hashing")
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -44,11 +49,11 @@ class Identity:
     preprocessing_sha256: str | None = None
     """Of what comes before and after the weights: tokenizer, pooling, prompts; a factory's source."""
 
-    def described(self) -> dict[str, Any]:
+    def as_section(self) -> dict[str, Any]:
         """Return what the manifest records."""
         return asdict(self)
 
-    def determining(self) -> dict[str, Any]:
+    def key_fields(self) -> dict[str, Any]:
         """Return what a key holds: not the name, so that a model may be renamed or moved."""
         values = asdict(self)
         del values["name"]
@@ -57,9 +62,6 @@ class Identity:
 
 class Encoder(ABC):
     """Turns the content of a unit into vectors. One per thread of a worker; weights are shared."""
-
-    cheap = False
-    """Whether reading the source costs more than encoding it: then a worker takes whole runs of units."""
 
     @abstractmethod
     def identity(self) -> Identity:

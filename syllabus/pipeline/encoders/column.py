@@ -12,8 +12,6 @@ from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity
 class ColumnEncoder(Encoder):
     """The embedding column itself."""
 
-    cheap = True
-
     def __init__(self, spec: EncoderSpec) -> None:
         self.spec = spec
 

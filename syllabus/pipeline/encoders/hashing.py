@@ -23,8 +23,6 @@ with 8 still one in 3,400."""
 class HashingEncoder(Encoder):
     """scikit-learn's HashingVectorizer and SparseRandomProjection, with fixed seeds."""
 
-    cheap = True
-
     def __init__(self, spec: EncoderSpec) -> None:
         from scipy.sparse import csr_matrix
         from sklearn.feature_extraction.text import HashingVectorizer

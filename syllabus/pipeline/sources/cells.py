@@ -31,9 +31,8 @@ def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Re
 def read_keys(records: Records, columns: Columns, values: dict[str, list[Any]]) -> None:
     """Give records their labels, ids and weights, and leave out what the filter does not let through."""
     if columns.label:
-        found = read_labels(values[columns.label], columns.label, columns.numeric)
-        records.labels, records.numbers, records.lists = found.texts, found.numbers, found.lists
-        for row, reason in found.bad.items():
+        records.labels = read_labels(values[columns.label], columns.label, columns.numeric)
+        for row, reason in records.labels.bad.items():
             records.reject_key(row, *reason)
     if columns.id:
         ids = [_decode(value) if isinstance(value, bytes) else _key(value) for value in values[columns.id]]

@@ -10,6 +10,8 @@ from typing import Any
 
 from syllabus.pipeline.sources.reasons import INVALID_UTF8, NOT_A_CLASS, NOT_A_NUMBER
 
+FEW_LABELS = 50
+"""Distinct values that a label may have, however few the examples."""
 FLOAT_LABEL = (
     "holds floating-point numbers; a label is a class: store it as integers or strings, cut it into quantiles"
     " with --bins, or leave --label out for k-means partitions (--clusters)"

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from syllabus.pipeline.sources.labels import Labels
+
 UNIT_ROWS = 8192
 """Rows in a unit of work: what a killed worker repeats at most."""
 
@@ -69,20 +71,18 @@ class Unit:
 class Records:
     """The records of one unit, in order.
 
-    `content` is a list of str or bytes, or for embeddings an (n, d) float32 array; `labels` and `ids` hold
-    None where the value is null. `bad` maps a row of the unit to (reason, detail) where its content is
+    `content` is a list of str or bytes, or for embeddings an (n, d) float32 array; `ids` hold None where
+    the value is null. `bad` maps a row of the unit to (reason, detail) where its content is
     broken, `bad_keys` where its label, id or weight is: vectors are reused when only those change.
-    `numbers` and `lists` hold what a label is beside its text; `weights` None where one is null or bad.
+    `weights` hold None where one is null or bad.
     `excluded` rows fail the filter and have no content.
     """
 
     content: Any
-    labels: list[str | None] | None
+    labels: Labels | None
     ids: list[str | None] | None
     bad: dict[int, tuple[str, str]] = field(default_factory=dict)
     bad_keys: dict[int, tuple[str, str]] = field(default_factory=dict)
-    numbers: list[float | None] | None = None
-    lists: list[list[str] | None] | None = None
     weights: list[int | None] | None = None
     excluded: set[int] = field(default_factory=set)
 

@@ -1,4 +1,4 @@
-"""The plan: which units there are, in which order, and under which keys their shards lie.
+"""The plan: all units in canonical order, with the keys of their shards.
 
 It is made in the submitting process and streams: files are read once, for their digests and their rows.
 """
@@ -15,16 +15,14 @@ from syllabus.pipeline.encoders.identity_cache import identify
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.sources import UNIT_ROWS, Columns, Records, Source, Unit, open_source
+from syllabus.pipeline.sources.labels import FEW_LABELS
 from syllabus.pipeline.sources.reasons import BAD_WEIGHT
 from syllabus.pipeline.work_directory import Work, digest_of, key_of
 
 RUN_UNITS = 16
-CHEAP = ("column", "hashing")
-"""Encoders that cost less than reading the source."""
 ENCODED_ROWS = 1024
 """Rows in a unit where a model encodes, half a minute or less on one core: a killed worker loses no more, a
 few thousand rows keep all workers busy, and sorting by length saves nearly as much padding as in 8,192."""
-FEW_LABELS = 50
 
 
 @dataclass(frozen=True)
@@ -69,11 +67,10 @@ class Plan:
         One unit an element where encoding costs most. Where reading does, consecutive units of a file go
         together: a row group that holds many units is then decoded once, not once for each.
         """
-        cheap = self.encoder.kind in CHEAP
         runs: list[list[PlannedUnit]] = []
         for unit in units:
-            joins = cheap and runs and runs[-1][0].unit.file == unit.unit.file and len(runs[-1]) < RUN_UNITS
-            if joins and not unit.unit.members:
+            near = runs and runs[-1][0].unit.file == unit.unit.file and len(runs[-1]) < RUN_UNITS
+            if near and self.encoder.cheap and not unit.unit.members:
                 runs[-1].append(unit)
             else:
                 runs.append([unit])
@@ -85,18 +82,18 @@ def make_plan(options: Options) -> Plan:
     source, ignored = open_source(options.source)
     columns = columns_of(options)
     spec = spec_of(options, source, columns)
-    units = list(source.units(columns, UNIT_ROWS if spec.kind in CHEAP else ENCODED_ROWS))
+    units = list(source.units(columns, UNIT_ROWS if spec.cheap else ENCODED_ROWS))
     if not any(unit.rows for unit in units):
         raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
     mean_weight = _check_values(options, source, columns, units)
     spec, identity = identify(spec, Work(options.work))
     first = np.cumsum([0] + [unit.rows for unit in units])
-    determining = identity.determining()
+    encoder = identity.key_fields()
     planned = tuple(
         PlannedUnit(
             unit,
             int(index),
-            embed_key(unit, columns, source.format_of(unit.file), determining, spec),
+            embed_key(unit, columns, source.format_of(unit.file), encoder, spec),
             _rows_key(unit, columns, source.format_of(unit.file)),
         )
         for unit, index in zip(units, first[:-1], strict=True)
@@ -130,8 +127,8 @@ def _check_values(options: Options, source: Source, columns: Columns, units: lis
         return None
     records = next(iter(source.read(units[:1], columns)))
     # How many of the classes of lists are the rarest of some list is found when all are counted.
-    if classes and records.lists is None and not columns.where:
-        check_label_count(options, len(set(records.labels or []) - {None}), total, "at least ")
+    if records.labels is not None and classes and records.labels.lists is None and not columns.where:
+        check_label_count(options, len(set(records.labels.texts) - {None}), total, "at least ")
     return _mean_weight(source, columns, units[0], records)
 
 
@@ -174,7 +171,7 @@ def embed_key(unit: Unit, columns: Columns, form: str, identity: dict[str, objec
         encoder=identity,
         **_filter(columns),
         # The number of threads sets the last bits of a model's products.
-        threads=None if spec.kind in CHEAP else spec.threads,
+        threads=None if spec.cheap else spec.threads,
     )
 
 

@@ -1,4 +1,4 @@
-"""From the encoder's vectors to unit embeddings: centring, PCA, normalising; and the k-means partitions.
+"""The transform of an encoder's vectors to unit embeddings by centring, PCA, normalising; and k-means.
 
 All are fitted in the submitting process on a hash sample of at most 65,536 accepted rows.
 """
@@ -15,9 +15,10 @@ from threadpoolctl import threadpool_limits
 
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.stages.census import Census, read_rows
+from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.plan import Plan
-from syllabus.pipeline.work_directory import Work, key_of, vectors_of
+from syllabus.pipeline.stages.rows import AcceptedRows
+from syllabus.pipeline.work_directory import Work, key_of
 from syllabus.selectors import kmeans
 
 SAMPLE = 65_536
@@ -25,7 +26,7 @@ SAMPLE = 65_536
 
 @dataclass(frozen=True)
 class Transform:
-    """What is applied to the encoder's vectors; `centroids` cut the partitions where there is no label."""
+    """Centring and PCA of an encoder's vectors; `centroids` cut the partitions where there is no label."""
 
     mean: np.ndarray | None = None
     """(d,) float32"""
@@ -36,7 +37,7 @@ class Transform:
     shares: tuple[float, ...] = ()
     """Share of the sample in each cluster."""
 
-    def embed(self, vectors: np.ndarray) -> np.ndarray:
+    def apply(self, vectors: np.ndarray) -> np.ndarray:
         """Return (n, D) float32 unit rows; a row equal to the mean gets the first axis.
 
         Called with the rows of one unit, so that the shape of the product is fixed by the plan.
@@ -91,7 +92,8 @@ def fit_transform(options: Options, plan: Plan, census: Census, work: Work) -> t
             # Imported before the limits are set: they reach the libraries that are loaded.
             import faiss  # noqa: F401
         with threadpool_limits(options.threads_per_worker):
-            _write(work, key, _fit(options, _sample(options, plan, census, work), clusters))
+            sample = _sample(options, census.accepted, census.rows(plan, work))
+            _write(work, key, _fit(options, sample, clusters))
     return _read(work, key), key
 
 
@@ -104,18 +106,14 @@ def _clusters(options: Options, census: Census) -> int:
     return min(wanted, census.accepted)
 
 
-def _sample(options: Options, plan: Plan, census: Census, work: Work) -> np.ndarray:
-    duplicates = np.array(census.duplicates, np.int64)
+def _sample(options: Options, accepted: int, rows: AcceptedRows) -> np.ndarray:
     # Each row is in or out by its own hash: about SAMPLE rows, all of them where there are fewer.
-    limit = min(1.0, SAMPLE / census.accepted) * 2.0**64
+    limit = min(1.0, SAMPLE / accepted) * 2.0**64
     parts = []
-    for planned in plan.units:
-        rows = read_rows(plan.columns, work, planned, duplicates)
-        chosen = rows.accepted & (mix(rows.index.astype(np.uint64), options.seed).astype(np.float64) < limit)
+    for unit in rows.all():
+        chosen = mix(unit.index.astype(np.uint64), options.seed).astype(np.float64) < limit
         if chosen.any():
-            parts.append(
-                vectors_of(work.read("embed", planned.embed_key, ["vector"]).column("vector"))[chosen]
-            )
+            parts.append(rows.vectors(unit)[chosen])
     return np.concatenate(parts)
 
 
@@ -143,7 +141,7 @@ def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transfor
     transform = Transform(mean, components)
     if clusters is None:
         return transform
-    vectors = transform.embed(sample)
+    vectors = transform.apply(sample)
     centroids = kmeans.fit(vectors, clusters, seed=options.seed)
     counts = np.bincount(kmeans.assign(vectors, centroids), minlength=len(centroids))
     return Transform(mean, components, centroids, tuple((counts / counts.sum()).tolist()))

@@ -64,11 +64,11 @@ def test_identity_follows_weights_and_preprocessing_not_the_name(sentence):
             changed = torch.nn.Parameter(weight.detach() + 1e-3, requires_grad=False)
             setattr(encoder.model.get_submodule(parent), attribute, changed)
         identity = encoder.identity()
-        assert identity.determining() != first.determining(), change
+        assert identity.key_fields() != first.key_fields(), change
         assert (identity.weights_sha256 != first.weights_sha256) == (change == "weight")
     renamed = replace(first, name="elsewhere")
-    assert renamed.determining() == first.determining()
-    assert renamed.described() != first.described()
+    assert renamed.key_fields() == first.key_fields()
+    assert renamed.as_section() != first.as_section()
 
 
 def test_vectors_are_those_of_one_plain_call(sentence):

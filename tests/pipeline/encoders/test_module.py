@@ -12,7 +12,7 @@ from syllabus.pipeline.encoders.images import UnreadableImage, decode
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.runtime import torch_setup
 from syllabus.pipeline.sources import Records
-from syllabus.pipeline.stages import embed
+from syllabus.pipeline.stages.embed import encode_records
 
 
 def test_a_precision_that_is_only_emulated_is_refused_before_loading(monkeypatch, factories):
@@ -77,7 +77,7 @@ def test_the_identity_of_a_module_follows_weights_and_source(factories, tmp_path
     assert build(factories("other")).identity().weights_sha256 != first.weights_sha256
     (file,) = tmp_path.glob("factories_*.py")
     file.write_text(FACTORIES.replace('text.count("a")', 'text.count("b")'))
-    assert build(factories("text")).identity().determining() != first.determining()
+    assert build(factories("text")).identity().key_fields() != first.key_fields()
 
 
 def png(colour, size=(5, 6), mode="RGB", kind="PNG"):
@@ -107,7 +107,7 @@ def test_the_embed_stage_rejects_an_unreadable_image(factories, monkeypatch):
     records = Records([png((1, 2, 3)), b"no image", None, png((4, 5, 6))], None, None)
     records.reject(2, "null image")
     records.content[2] = None
-    table, encoded, _ = embed.embed(records, factories("image", content="image"))
+    table, encoded, _ = encode_records(records, factories("image", content="image"))
     assert encoded == 3
     assert table.column("reason").to_pylist() == [None, "unreadable image", "null image", None]
     assert "cannot identify image file" in table.column("detail").to_pylist()[1]

@@ -116,11 +116,11 @@ def test_centring_and_pca_are_what_they_say() -> None:
     centred = sample.astype(np.float64) - mean
     _, _, right = np.linalg.svd(centred, full_matrices=False)
     assert np.allclose(np.abs(components @ right[:4].T), np.eye(4), atol=1e-4)
-    embedded = Transform(mean, components).embed(sample)
+    embedded = Transform(mean, components).apply(sample)
     assert embedded.dtype == np.float32
     assert np.allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-6)
     assert abs(float(embedded.mean())) < 0.1
-    assert Transform(mean).embed(mean[None]).tolist() == [[1.0] + [0.0] * 11]
+    assert Transform(mean).apply(mean[None]).tolist() == [[1.0] + [0.0] * 11]
 
 
 def test_normalised_gain_is_0_for_random_and_1_for_greedy() -> None:

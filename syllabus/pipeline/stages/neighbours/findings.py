@@ -1,4 +1,4 @@
-"""What the neighbours say: agreement with the label, duplicate groups, and their shares."""
+"""Findings of the neighbours stage: agreement with the label, duplicate groups, and their shares."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from syllabus.pipeline.stages.neighbours.agreement import described
+from syllabus.pipeline.stages.neighbours.agreement import agreement_section
 from syllabus.pipeline.stages.neighbours.holdout import Holdout
-from syllabus.pipeline.stages.neighbours.stage import Search
+from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
 
 
 @dataclass(frozen=True)
@@ -37,31 +37,31 @@ class Findings:
 
 
 def findings(
-    search: Search | None,
+    graph: NeighbourGraph | None,
     holdout: Holdout | None,
     index: np.ndarray,
-    agreeing: Callable[[Search], np.ndarray] | None,
+    agreeing: Callable[[NeighbourGraph], np.ndarray] | None,
     kind: str,
 ) -> Findings:
     """Return what was found.
 
     Args:
-      search: of the examples, done; None where none was wanted.
+      graph: of the examples, searched; None where none was wanted.
       holdout: the comparison with test data, done; None where none was wanted.
       index: (n,) int64, ascending.
-      agreeing: computes the agreements from the search; None without labels.
+      agreeing: computes the agreements from the graph; None without labels.
       kind: of the labels.
     """
     sections: dict[str, Any] = {} if holdout is None else {"holdout": holdout.section(index)}
-    if search is None:
+    if graph is None:
         return Findings(None, None, sections)
-    groups = search.groups()
+    groups = graph.groups()
     # A single example has no neighbour to agree with.
-    agreement = agreeing(search) if agreeing is not None and len(index) > 1 else None
+    agreement = agreeing(graph) if agreeing is not None and len(index) > 1 else None
     sections["neighbours"] = {
-        **search.described(),
-        "agreement": None if agreement is None else described(kind, agreement),
-        "duplicates": _duplicates(groups, search.wanted.threshold),
+        **graph.as_section(),
+        "agreement": None if agreement is None else agreement_section(kind, agreement),
+        "duplicates": _duplicates(groups, graph.knn.threshold),
     }
     return Findings(agreement, index[groups], sections)
 

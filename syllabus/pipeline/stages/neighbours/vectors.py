@@ -1,4 +1,4 @@
-"""What a search for neighbours reads: the accepted rows' unit embeddings, in blocks of consecutive units.
+"""The unit embeddings that a search for neighbours reads, in blocks of consecutive units.
 
 Inside the stage an example goes by its position among the accepted rows, 0 … n − 1: labels, ids and seeds
 have no part in it, so other choices of them find the same shards.
@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device
-from syllabus.pipeline.sources import Columns
-from syllabus.pipeline.stages.census import Census, read_rows
+from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.plan import Plan, PlannedUnit
+from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.stages.transform import Transform
-from syllabus.pipeline.work_directory import Work, digest_of, key_of, vectors_of
-from syllabus.selectors.neighbours.blocked_search import Nearest
+from syllabus.pipeline.work_directory import Work, digest_of, key_of
+from syllabus.selectors.neighbours import Nearest
 from syllabus.selectors.numerics.union_find import Joins
 
 
@@ -37,17 +37,19 @@ class Block:
 class Vectors:
     """The accepted rows of a data set as unit embeddings, and how a worker gets at them."""
 
-    columns: Columns
-    units: tuple[PlannedUnit, ...]
+    rows: AcceptedRows
     accepted: tuple[int, ...]
     """Accepted rows of each unit."""
-    duplicates: tuple[int, ...]
     transform: Transform
-    work: Work
     digest: str
     """Of all the vectors and their places."""
     threads: int
     device: str | None
+
+    @property
+    def work(self) -> Work:
+        """The work directory."""
+        return self.rows.work
 
     @property
     def n(self) -> int:
@@ -62,7 +64,7 @@ class Vectors:
         blocks: list[Block] = []
         held: list[PlannedUnit] = []
         first = count = 0
-        for planned, accepted in zip(self.units, self.accepted, strict=True):
+        for planned, accepted in zip(self.rows.units, self.accepted, strict=True):
             if held and count + accepted > rows:
                 blocks.append(Block(tuple(held), first, count))
                 held, first, count = [], first + count, 0
@@ -72,12 +74,8 @@ class Vectors:
 
     def read(self, block: Block) -> np.ndarray:
         """Return a block's (rows, D) float32 unit embeddings."""
-        duplicates = np.array(self.duplicates, np.int64)
-        parts = []
-        for planned in block.units:
-            accepted = read_rows(self.columns, self.work, planned, duplicates).accepted
-            made = vectors_of(self.work.read("embed", planned.embed_key, ["vector"]).column("vector"))
-            parts.append(self.transform.embed(made)[accepted])
+        units = map(self.rows.of, block.units)
+        parts = [self.rows.vectors(unit, self.transform.apply) for unit in units]
         return np.ascontiguousarray(np.concatenate(parts))
 
     def prepare_worker(self) -> str:
@@ -95,12 +93,9 @@ def vectors_of_plan(
     fitted = [hashlib.sha256(b"" if part is None else part.tobytes()).hexdigest() for part in parts]
     keys = [unit.embed_key for unit in plan.units]
     return Vectors(
-        plan.columns,
-        plan.units,
+        census.rows(plan, work),
         tuple(census.units),
-        tuple(census.duplicates),
         embedding,
-        work,
         digest_of([*keys, census.places, *fitted]),
         options.threads_per_worker,
         options.device,
@@ -108,8 +103,8 @@ def vectors_of_plan(
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is searched for: the `k` nearest, and pairs of a cosine of at least `threshold`."""
+class NeighbourSearch:
+    """A search for the `k` nearest of each row, and for pairs of a cosine of at least `threshold`."""
 
     vectors: Vectors
     k: int

@@ -1,4 +1,4 @@
-"""What regroup leaves, read back: the row groups of a bucket, wherever they lie."""
+"""Buckets as regroup leaves them: the row groups of each, wherever they lie."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Bucket = tuple[int, int]
 
 @dataclass(frozen=True)
 class Reference:
-    """Where some rows of a bucket lie: a regroup shard and the row group in it."""
+    """The place of some rows of a bucket: a regroup shard and the row group in it."""
 
     key: str
     row_group: int

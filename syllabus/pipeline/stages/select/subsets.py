@@ -1,4 +1,4 @@
-"""What is chosen from a bucket: its share of each budget, and the rows of every subset.
+"""Subsets of a bucket: its share of each budget, and the rows of every subset.
 
 A budget counts examples or, where each has a weight, what they weigh: then a bucket's rows cost at most its
 share, and subsets of one fraction differ in their number of rows.
@@ -62,7 +62,7 @@ def choose(
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Return a bucket's share of every subset of every fraction, and how good each is.
 
-    The note holds, for each fraction, the value of the set function over the bucket for greedy, for random
+    The quality holds, for each fraction, the value of the set function over the bucket for greedy, for random
     subsets (mean of 20) and for each subset, and the bound on what any subset could reach; with costs also
     the values of greedy and of random sets of as many rows as each subset has.
 
