@@ -1,21 +1,19 @@
-"""The job: the stages one after the other, from a data set to a manifest."""
+"""The job: the stages after the plan, one after the other, from a data set to a manifest."""
 
 from __future__ import annotations
 
 import json
 import platform
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import apache_beam as beam
 from rich.console import Console
 
-from syllabus.manifests import ManifestError, check_target
-from syllabus.pipeline.errors import JobError, UserError, naming
+from syllabus.pipeline.errors import naming
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.outcome import Outcome, StageRun
+from syllabus.pipeline.outcome import Outcome, StageRun, timed
 from syllabus.pipeline.reporting.job_messages import announce_subsets, announce_weights
 from syllabus.pipeline.runners import run as runners
 from syllabus.pipeline.runtime import progress
@@ -28,10 +26,10 @@ from syllabus.pipeline.stages.commit.sketches import check_sketches
 from syllabus.pipeline.stages.embed import Embed
 from syllabus.pipeline.stages.guide import Guide, check_guide, make_guide
 from syllabus.pipeline.stages.neighbours import stage as neighbours
-from syllabus.pipeline.stages.neighbours.holdout import Holdout, make_holdout, plan_holdout
+from syllabus.pipeline.stages.neighbours.holdout import Holdout, make_holdout
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch, vectors_of_plan
 from syllabus.pipeline.stages.order.stage import Ordering, check_memory
-from syllabus.pipeline.stages.plan import Plan, make_plan
+from syllabus.pipeline.stages.plan import Plan
 from syllabus.pipeline.stages.regroup.stage import (
     Layout,
     RegroupUnits,
@@ -42,28 +40,28 @@ from syllabus.pipeline.stages.regroup.stage import (
 from syllabus.pipeline.stages.select.sample_sizes import check_sizes
 from syllabus.pipeline.stages.select.stage import Selecting, check_rankings
 from syllabus.pipeline.stages.select_and_order import SelectAndOrder
-from syllabus.pipeline.stages.transform import check_partitions, final_dimension, fit_transform
+from syllabus.pipeline.stages.transform import final_dimension, fit_transform
 from syllabus.pipeline.work_directory import Work
 
 Shard = tuple[str, str]
 """(stage, key)"""
 
 
-def prepare(options: Options, console: Console | None = None) -> Outcome:
-    """Run all stages and commit the manifest; what an earlier run left in the work directory is reused.
+def run_stages(
+    options: Options, plan: Plan, tested: Plan | None, stages: list[StageRun], console: Console
+) -> Outcome:
+    """Run the stages of a planned job and commit the manifest.
 
-    Raises:
-      UserError: the options, the source or the output are wrong; no manifest was written.
-      JobError: the job cannot go on, such as too many bad records; finished shards are kept.
+    Args:
+      options: of the job.
+      plan: of the data.
+      tested: plan of the holdout; None where there is none.
+      stages: what was done so far; what is done here is added.
+      console: for progress and messages.
     """
-    job = _Job(options, console or Console(stderr=True), Work(options.work))
+    job = _Job(options, console, Work(options.work), stages)
     work = job.work
-    checks_before_plan(options)
     limit_threads(options.threads_per_worker)
-    with job.stage("plan", "units") as run:
-        plan = make_plan(options)
-        tested = plan_holdout(options, plan.identity.dimension) if options.holdout is not None else None
-        run.new = len(plan.units)
     dimension = final_dimension(options, plan.identity.dimension)
     checks_before_embedding(options, plan, dimension)
     announce_subsets(options, plan.source_rows, plan.mean_weight, job.console)
@@ -107,21 +105,6 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     return Outcome(options.output, document, job.stages, plan.ignored)
 
 
-def checks_before_plan(options: Options) -> None:
-    """Refuse what the options alone show to be wrong: a taken output, another runner, a missing library."""
-    try:
-        check_target(options.output, options.overwrite)
-    except ManifestError as error:
-        raise UserError(
-            f"output {error}; another place reuses the shards with --work-dir {options.work}"
-        ) from None
-    for name in ("output", "work"):
-        if getattr(options, name) == options.source:
-            raise UserError(f"{name} {options.source}: is the source itself")
-    runners.check_runner(options)
-    check_partitions(options)
-
-
 def checks_before_embedding(options: Options, plan: Plan, dimension: int) -> None:
     """Refuse what the number of rows and the (dimension,) of the embeddings show to be out of reach."""
     check_sketches(options, dimension)
@@ -159,21 +142,11 @@ class _Job:
     options: Options
     console: Console
     work: Work
-    stages: list[StageRun] = field(default_factory=list)
+    stages: list[StageRun]
 
-    @contextmanager
-    def stage(self, name: str, unit: str) -> Iterator[StageRun]:
+    def stage(self, name: str, unit: str) -> AbstractContextManager[StageRun]:
         """Time a stage, and give its failures a name."""
-        run = StageRun(name, unit)
-        start = time.perf_counter()
-        try:
-            yield run
-        except ManifestError as error:
-            raise UserError(str(error)) from None
-        except OSError as error:
-            raise JobError(f"{name}: {error}") from None
-        run.seconds = time.perf_counter() - start
-        self.stages.append(run)
+        return timed(self.stages, name, unit)
 
     def embed(self, run: StageRun, plan: Plan) -> None:
         """Embed the units whose shards are missing; rows are counted, not shards."""

@@ -14,8 +14,7 @@ from job_sources import digests, document, sentences, table
 from rich.console import Console
 
 from syllabus.manifests import validate
-from syllabus.pipeline import Options, UserError
-from syllabus.pipeline.job import prepare
+from syllabus.pipeline import Options, UserError, prepare
 from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.stages.neighbours import all_pairs as exact
 from syllabus.pipeline.stages.neighbours import stage

@@ -182,9 +182,9 @@ def test_a_file_that_changes_during_the_job_leaves_no_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Written anew between plan and embed, its rows must not lie under the keys of those before."""
-    from syllabus.pipeline import job
+    from syllabus.pipeline import preparation
 
-    source, planned = tmp_path / "s" / "a.parquet", job.make_plan
+    source, planned = tmp_path / "s" / "a.parquet", preparation.make_plan
     write_embeddings(source, 300, seed=1)
 
     def and_then_changed(options: Options) -> object:
@@ -192,7 +192,7 @@ def test_a_file_that_changes_during_the_job_leaves_no_shard(
         write_embeddings(source, 300, seed=2)
         return plan
 
-    monkeypatch.setattr(job, "make_plan", and_then_changed)
+    monkeypatch.setattr(preparation, "make_plan", and_then_changed)
     with pytest.raises(UserError, match=r"a.parquet: has changed since the job began; run again"):
         run(tmp_path / "s", tmp_path / "m", subsets=1)
     assert not list((tmp_path / "m.work" / "embed").rglob("*.parquet"))

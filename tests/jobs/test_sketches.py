@@ -10,8 +10,7 @@ from job_sources import digests, document, write_embeddings
 from rich.console import Console
 
 from syllabus.manifests import Manifest, read_sketches, validate
-from syllabus.pipeline import Options, UserError
-from syllabus.pipeline.job import prepare
+from syllabus.pipeline import Options, UserError, prepare
 
 COUNT = 9100  # more than a unit's 8,192 rows
 

@@ -19,6 +19,16 @@ TALKERS = ("sentence_transformers", "transformers", "huggingface_hub")
 """Libraries that print bars, advice and notices of renaming while they load models."""
 
 
+def check_name(name: str) -> None:
+    """Refuse what is plainly no name of a model, before libraries that take seconds to import."""
+    if Path(name).exists():
+        return
+    if difflib.get_close_matches(name, ["hashing"], cutoff=0.8):
+        raise UserError(f"encoder {name!r} is unknown; did you mean 'hashing'?")
+    if name.startswith((".", "/", "~")):
+        raise _unusable(name, "no such directory")
+
+
 def load_model(name: str, device: str, dtype: Any) -> Any:
     """Return the `SentenceTransformer` of that name or path, ready to encode.
 
@@ -26,10 +36,6 @@ def load_model(name: str, device: str, dtype: Any) -> Any:
     and whether the hub has such a model is asked once.
     """
     local = Path(name).exists()
-    if not local and difflib.get_close_matches(name, ["hashing"], cutoff=0.8):
-        raise UserError(f"encoder {name!r} is unknown; did you mean 'hashing'?")
-    if not local and name.startswith((".", "/", "~")):
-        raise _unusable(name, "no such directory")
     with quiet():
         from sentence_transformers import SentenceTransformer
 

@@ -18,7 +18,7 @@ import numpy as np
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
 from syllabus.pipeline.encoders.batches import Batches
 from syllabus.pipeline.encoders.images import UnreadableImage, decode
-from syllabus.pipeline.encoders.model_loading import load_model, quiet
+from syllabus.pipeline.encoders.model_loading import check_name, load_model, quiet
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
 from syllabus.pipeline.sources.reasons import UNREADABLE_IMAGE
 
@@ -27,6 +27,7 @@ class SentenceEncoder(Encoder):
     """A `SentenceTransformer` behind fixed batches."""
 
     def __init__(self, spec: EncoderSpec, model: Any = None) -> None:
+        check_name(spec.name)
         self.spec = spec
         self.device = pick_device(spec.device)
         limit_threads(spec.threads)

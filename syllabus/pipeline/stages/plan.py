@@ -12,7 +12,7 @@ import numpy as np
 
 from syllabus.pipeline.encoders import EncoderSpec, Identity, spec_of
 from syllabus.pipeline.encoders.identity_cache import identify
-from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.sources import UNIT_ROWS, Columns, Records, Source, Unit, open_source
 from syllabus.pipeline.sources.labels import FEW_LABELS
@@ -99,6 +99,22 @@ def make_plan(options: Options) -> Plan:
         for unit, index in zip(units, first[:-1], strict=True)
     )
     return Plan(source, columns, spec, identity, planned, tuple(ignored), mean_weight)
+
+
+def plan_holdout(options: Options, dimension: int) -> Plan:
+    """Return the plan of the test data: its contents in the same column, whatever else its rows have.
+
+    Raises:
+      UserError: a mistake in the test data, or vectors of another width than `dimension`, the examples'.
+    """
+    assert options.holdout is not None
+    unread = {"label": None, "id": None, "weight": None, "bins": None, "where": ()}
+    with naming("holdout"):
+        plan = make_plan(options.model_copy(update={"source": options.holdout, **unread}))
+    width = plan.identity.dimension
+    if width != dimension:
+        raise UserError(f"holdout {options.holdout}: vectors have {width} values; the data have {dimension}")
+    return plan
 
 
 def columns_of(options: Options) -> Columns:

@@ -19,7 +19,6 @@ from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.plan import Plan
 from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.work_directory import Work, key_of
-from syllabus.selectors import kmeans
 
 SAMPLE = 65_536
 
@@ -142,6 +141,9 @@ def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transfor
     if clusters is None:
         return transform
     vectors = transform.apply(sample)
+    # Not above: numba would keep waiting those whose options are wrong.
+    from syllabus.selectors import kmeans
+
     centroids = kmeans.fit(vectors, clusters, seed=options.seed)
     counts = np.bincount(kmeans.assign(vectors, centroids), minlength=len(centroids))
     return Transform(mean, components, centroids, tuple((counts / counts.sum()).tolist()))

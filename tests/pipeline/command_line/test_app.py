@@ -59,7 +59,7 @@ def test_errors_of_a_job_become_exit_codes(data, tmp_path, capsys, monkeypatch):
         def job(*_):
             raise error
 
-        monkeypatch.setattr("syllabus.pipeline.job.prepare", job)
+        monkeypatch.setattr("syllabus.pipeline.preparation.prepare", job)
         code = prepare(data, tmp_path / "m")
         return code, lines_of(capsys)
 

@@ -14,8 +14,7 @@ from job_sources import digests, document, table, write_embeddings
 from rich.console import Console
 
 from syllabus.manifests import Manifest, validate
-from syllabus.pipeline import Options
-from syllabus.pipeline.job import prepare
+from syllabus.pipeline import Options, prepare
 from syllabus.pipeline.reporting.describe import print_description
 from syllabus.pipeline.stages.order import interleaved as bucket_orders
 from syllabus.pipeline.stages.order.stage import parts_of

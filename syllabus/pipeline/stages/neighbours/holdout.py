@@ -9,13 +9,13 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from syllabus.pipeline.errors import UserError, naming
+from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.census import take_census
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch, Vectors, vectors_of_plan
-from syllabus.pipeline.stages.plan import Plan, make_plan
+from syllabus.pipeline.stages.plan import Plan
 from syllabus.pipeline.stages.transform import Transform
 from syllabus.pipeline.work_directory import Work
 from syllabus.selectors.neighbours import ROUNDING, Nearest, Searched, search
@@ -24,22 +24,6 @@ from syllabus.selectors.numerics.union_find import Joins
 BLOCK_ROWS = 65_536
 QUERY_ROWS = 8192
 SHOWN_PAIRS = 20
-
-
-def plan_holdout(options: Options, dimension: int) -> Plan:
-    """Return the plan of the test data: its contents in the same column, whatever else its rows have.
-
-    Raises:
-      UserError: a mistake in the test data, or vectors of another width than `dimension`, the examples'.
-    """
-    assert options.holdout is not None
-    unread = {"label": None, "id": None, "weight": None, "bins": None, "where": ()}
-    with naming("holdout"):
-        plan = make_plan(options.model_copy(update={"source": options.holdout, **unread}))
-    width = plan.identity.dimension
-    if width != dimension:
-        raise UserError(f"holdout {options.holdout}: vectors have {width} values; the data have {dimension}")
-    return plan
 
 
 @dataclass(frozen=True)
