@@ -43,7 +43,7 @@ from syllabus.pipeline.stages.select.sample_sizes import check_sizes
 from syllabus.pipeline.stages.select.stage import Selecting, check_rankings
 from syllabus.pipeline.stages.select_and_order import SelectAndOrder
 from syllabus.pipeline.stages.transform import check_partitions, final_dimension, fit_transform
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
 
 Shard = tuple[str, str]
 """(stage, key)"""
@@ -56,7 +56,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
       UserError: the options, the source or the output are wrong; no manifest was written.
       JobError: the job cannot go on, such as too many bad records; finished shards are kept.
     """
-    job = _Job(options, console or Console(stderr=True), Work(options.work))
+    job = _Job(options, console or Console(stderr=True), WorkDirectory(options.work))
     work = job.work
     checks_before_plan(options)
     limit_threads(options.threads_per_worker)
@@ -158,7 +158,7 @@ class _Job:
 
     options: Options
     console: Console
-    work: Work
+    work: WorkDirectory
     stages: list[StageRun] = field(default_factory=list)
 
     @contextmanager

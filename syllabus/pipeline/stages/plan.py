@@ -17,7 +17,7 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.sources import UNIT_ROWS, Columns, Records, Source, Unit, open_source
 from syllabus.pipeline.sources.labels import FEW_LABELS
 from syllabus.pipeline.sources.reasons import BAD_WEIGHT
-from syllabus.pipeline.work_directory import Work, digest_of, key_of
+from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
 
 RUN_UNITS = 16
 ENCODED_ROWS = 1024
@@ -86,7 +86,7 @@ def make_plan(options: Options) -> Plan:
     if not any(unit.rows for unit in units):
         raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
     mean_weight = _check_values(options, source, columns, units)
-    spec, identity = identify(spec, Work(options.work))
+    spec, identity = identify(spec, WorkDirectory(options.work))
     first = np.cumsum([0] + [unit.rows for unit in units])
     encoder = identity.key_fields()
     planned = tuple(

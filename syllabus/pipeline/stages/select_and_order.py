@@ -14,13 +14,15 @@ from syllabus.pipeline.stages.order.stage import OrderAll, Ordering, OrderSubset
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, Reference
 from syllabus.pipeline.stages.regroup.stage import Regroup, RegroupUnits
 from syllabus.pipeline.stages.select.stage import Select, SelectBuckets
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
 
 
 class SelectAndOrder(beam.PTransform):
     """The stages after embed; what is already in the work directory is passed over."""
 
-    def __init__(self, groups: list[Group], regroup: RegroupUnits, ordering: Ordering, work: Work) -> None:
+    def __init__(
+        self, groups: list[Group], regroup: RegroupUnits, ordering: Ordering, work: WorkDirectory
+    ) -> None:
         super().__init__()
         self.groups, self.regroup, self.ordering, self.work = groups, regroup, ordering, work
 

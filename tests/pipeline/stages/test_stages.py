@@ -23,7 +23,7 @@ from syllabus.pipeline.stages.regroup.stage import Layout
 from syllabus.pipeline.stages.select.quality import subset_quality
 from syllabus.pipeline.stages.select.subsets import bucket_budgets
 from syllabus.pipeline.stages.transform import Transform, principal_axes
-from syllabus.pipeline.work_directory import VERSIONS, Work, key_of, vectors_column, vectors_of
+from syllabus.pipeline.work_directory import VERSIONS, WorkDirectory, key_of, vectors_column, vectors_of
 
 
 @given(rows=st.integers(0, 40), width=st.integers(1, 9), cut=st.integers(0, 40))
@@ -38,7 +38,7 @@ def test_vectors_survive_their_column(rows: int, width: int, cut: int) -> None:
 
 
 def test_a_shard_is_whole_or_not_there(tmp_path: Path) -> None:
-    work = Work(str(tmp_path))
+    work = WorkDirectory(str(tmp_path))
     key = key_of("fit", a=1)
     table = pa.table({"x": [1, 2]})
 
@@ -54,7 +54,7 @@ def test_a_shard_is_whole_or_not_there(tmp_path: Path) -> None:
     work.write("fit", key, table, {"note": 1})
     assert work.keys("fit") == {key}
     assert work.read("fit", key).equals(table)
-    assert work.note("fit", key) == {"note": 1}
+    assert work.metadata("fit", key) == {"note": 1}
 
 
 def test_a_key_says_everything_that_it_was_made_from() -> None:
@@ -124,12 +124,12 @@ def test_centring_and_pca_are_what_they_say() -> None:
 
 
 def test_normalised_gain_is_0_for_random_and_1_for_greedy() -> None:
-    notes = [
+    qualities = [
         {"greedy": 10.0, "random": 6.0, "upper_bound": 11.0, "subsets": [10.0, 6.0]},
         {"greedy": 5.0, "random": 3.0, "upper_bound": 6.0, "subsets": [5.0, 3.0]},
     ]
     chosen = [np.array([1, 2, 3]), np.array([3, 4, 5])]
-    quality = subset_quality(notes, chosen, 10)
+    quality = subset_quality(qualities, chosen, 10)
     assert quality["normalised_gain"] == {"least": 0.0, "mean": 0.5}
     assert quality["upper_bound"] == 17.0
     assert quality["jaccard"] == pytest.approx(1 / 5)

@@ -14,7 +14,7 @@ from syllabus.pipeline.stages.order.stage import Ordering
 from syllabus.pipeline.stages.plan import Plan
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, references
 from syllabus.pipeline.stages.regroup.stage import Layout
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
 
 PIECE = 131_072
 """Rows of a table that are written at once."""
@@ -53,7 +53,7 @@ class CommitContext:
     layout: Layout
     groups: list[Group]
     ordering: Ordering
-    work: Work
+    work: WorkDirectory
     graph: NeighbourGraph | None
     holdout: Holdout | None
     guide: Guide | None

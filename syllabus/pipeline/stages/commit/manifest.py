@@ -73,7 +73,7 @@ def _findings(context: CommitContext) -> Findings:
 
 def _sum(context: CommitContext) -> np.ndarray:
     """Σ of all embeddings, (d,) float64, added unit by unit."""
-    found = [context.work.note("regroup", group.key) for group in context.groups]
+    found = [context.work.metadata("regroup", group.key) for group in context.groups]
     return np.sum([sums for each in found for sums in each["sums"]], axis=0)
 
 
@@ -112,4 +112,4 @@ def _write_order(context: CommitContext, writer: ManifestWriter) -> dict[str, An
         piece = index[first : first + PIECE]
         position = np.arange(first, first + len(piece))
         table.write(pa.table({"position": position, "index": piece}, schema=schema.order("herding").schema))
-    return {"herding": {"passes": context.options.passes, **context.work.note("order", key)}}
+    return {"herding": {"passes": context.options.passes, **context.work.metadata("order", key)}}

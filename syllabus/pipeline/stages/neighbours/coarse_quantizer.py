@@ -63,7 +63,7 @@ def fit_quantizer(knn: NeighbourSearch) -> tuple[CoarseQuantizer, str]:
         with threadpool_limits(vectors.threads):
             _write(knn, key, _fit(knn))
     rows = work.read("coarse", key)
-    shapes = work.note("coarse", key)
+    shapes = work.metadata("coarse", key)
     arrays = [
         np.frombuffer(value, kind).reshape(-1, *shapes["width"][number : number + 1])
         for number, (value, kind) in enumerate(

@@ -17,7 +17,7 @@ from syllabus.pipeline.stages.census import take_census
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch, Vectors, vectors_of_plan
 from syllabus.pipeline.stages.plan import Plan, make_plan
 from syllabus.pipeline.stages.transform import Transform
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors.neighbours import ROUNDING, Nearest, Searched, search
 from syllabus.selectors.numerics.union_find import Joins
 
@@ -86,7 +86,9 @@ class Holdout:
         return {"source_file": unit.source_files()[row], "source_row": unit.source_rows()[row]}
 
 
-def make_holdout(options: Options, plan: Plan, vectors: Vectors, transform: Transform, work: Work) -> Holdout:
+def make_holdout(
+    options: Options, plan: Plan, vectors: Vectors, transform: Transform, work: WorkDirectory
+) -> Holdout:
     """Return the comparison, once the test data are embedded."""
     census = take_census(plan, None, work)
     if census.accepted == 0:

@@ -22,7 +22,7 @@ from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import CoarseQuantizer
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
-from syllabus.pipeline.work_directory import Work, note_of, vectors_column, vectors_of
+from syllabus.pipeline.work_directory import WorkDirectory, metadata_of, vectors_column, vectors_of
 from syllabus.selectors.neighbours import Nearest, Searched, search
 from syllabus.selectors.numerics.union_find import Joins
 
@@ -101,7 +101,7 @@ class Route(beam.DoFn):
         order = np.argsort(ranked[:, 0], kind="stable")
         homes, starts = np.unique(ranked[order, 0], return_index=True)
         bounds = [*starts.tolist(), len(order)]
-        note = {"lists": homes.tolist()}
+        metadata = {"lists": homes.tolist()}
         width = ranked.shape[1] * 4
         schema = pa.schema(
             [
@@ -110,7 +110,7 @@ class Route(beam.DoFn):
                 ("vector", pa.binary(vectors.shape[1] * 4)),
             ]
         )
-        with self.lists.knn.vectors.work.writer("cells", key, schema, note) as writer:
+        with self.lists.knn.vectors.work.writer("cells", key, schema, metadata) as writer:
             for first, stop in pairwise(bounds):
                 taken = order[first:stop]
                 probes = pa.py_buffer(np.ascontiguousarray(ranked[taken], "<i4"))
@@ -174,7 +174,7 @@ class SearchInvertedLists(beam.PTransform):
 class _ListShards:
     """All list shards, opened, with the row groups of each list."""
 
-    def __init__(self, work: Work, keys: list[str]) -> None:
+    def __init__(self, work: WorkDirectory, keys: list[str]) -> None:
         self._work, self._keys, self._stack = work, keys, ExitStack()
 
     def __enter__(self) -> _ListShards:
@@ -183,7 +183,7 @@ class _ListShards:
         for place, key in enumerate(self._keys):
             file = self._stack.enter_context(self._work.store.open(self._work.path("cells", key)))
             self._files.append(pq.ParquetFile(file))
-            for group, number in enumerate(note_of(self._files[-1])["lists"]):
+            for group, number in enumerate(metadata_of(self._files[-1])["lists"]):
                 self._groups.setdefault(number, []).append((place, group))
         return self
 

@@ -19,7 +19,7 @@ from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.plan import Plan, PlannedUnit
 from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.stages.transform import Transform
-from syllabus.pipeline.work_directory import Work, digest_of, key_of
+from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
 from syllabus.selectors.neighbours import Nearest
 from syllabus.selectors.numerics.union_find import Joins
 
@@ -47,7 +47,7 @@ class Vectors:
     device: str | None
 
     @property
-    def work(self) -> Work:
+    def work(self) -> WorkDirectory:
         """The work directory."""
         return self.rows.work
 
@@ -85,7 +85,7 @@ class Vectors:
 
 
 def vectors_of_plan(
-    options: Options, plan: Plan, census: Census, transform: Transform, work: Work
+    options: Options, plan: Plan, census: Census, transform: Transform, work: WorkDirectory
 ) -> Vectors:
     """Return the vectors of a plan's accepted rows; centroids, which cut partitions, have no part in them."""
     embedding = Transform(transform.mean, transform.components)

@@ -25,7 +25,7 @@ from syllabus.pipeline.stages.partitions import partition_name
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references, read_weights
 from syllabus.pipeline.stages.select.sample_sizes import check_scores, check_sizes, score_of
 from syllabus.pipeline.stages.select.subsets import choose
-from syllabus.pipeline.work_directory import Work, key_of, vectors_column
+from syllabus.pipeline.work_directory import WorkDirectory, key_of, vectors_column
 from syllabus.selectors import (
     DisparityMin,
     FacilityLocation,
@@ -89,7 +89,7 @@ class Selecting:
 class SelectBuckets(beam.DoFn):
     """Selects inside a bucket; yields it when its shards are there."""
 
-    def __init__(self, selecting: Selecting, labels: tuple[str | None, ...], work: Work) -> None:
+    def __init__(self, selecting: Selecting, labels: tuple[str | None, ...], work: WorkDirectory) -> None:
         self.selecting, self.labels, self.work = selecting, labels, work
 
     def process(
