@@ -98,7 +98,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         ordering = Ordering(Selecting(options, groups_digest(groups), guided), census.accepted, dimension)
         context = CommitContext(options, plan, census, layout, groups, ordering, work, graph, holdout, guide)
         regroup = RegroupUnits(census.rows(plan, work), layout, transform, options.threads_per_worker)
-        job.make(run, context.shards(), SelectAndOrder(groups, regroup, ordering, work))
+        job.make(run, context.shards(), SelectAndOrder(groups, regroup, ordering))
         check_importances(context, context.buckets())
     with job.stage("commit", "files") as run:
         document = commit(context)

@@ -14,9 +14,7 @@ from syllabus.pipeline.stages.commit.examples import write_examples
 from syllabus.pipeline.stages.commit.importances import write_importance
 from syllabus.pipeline.stages.commit.sketches import write_sketches
 from syllabus.pipeline.stages.commit.subsets import write_subsets
-from syllabus.pipeline.stages.neighbours.agreement import agreement
 from syllabus.pipeline.stages.neighbours.findings import Findings, findings
-from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
 from syllabus.pipeline.stages.regroup.buckets import read_partitions
 
 
@@ -60,15 +58,8 @@ def _findings(context: CommitContext) -> Findings:
         return Findings(None, None, {})
     parts = [read_partitions(context.work, group) for group in context.groups]
     index, partitions = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    partitioning = context.census.partitioning
-    if partitioning is None:
-        return findings(context.graph, context.holdout, index, None, "class")
     rows = context.census.rows(context.plan, context.work)
-
-    def agreeing(graph: NeighbourGraph) -> np.ndarray:
-        return agreement(graph, rows, partitioning, partitions)
-
-    return findings(context.graph, context.holdout, index, agreeing, partitioning.kind)
+    return findings(context.graph, context.holdout, rows, context.census.partitioning, index, partitions)
 
 
 def _sum(context: CommitContext) -> np.ndarray:

@@ -23,7 +23,7 @@ Term = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(positions, their neighbours of one rank) to what each pair adds to the mean."""
 
 
-def agreement(
+def label_agreement(
     graph: NeighbourGraph, rows: AcceptedRows, partitioning: Partitioning, partitions: np.ndarray
 ) -> np.ndarray:
     """Return the (n,) float32 agreements; labels are held for all examples at once.
