@@ -88,6 +88,10 @@ class SetFunction(ABC):
         """Return what a gain may exceed an earlier one by through rounding, if submodular."""
         return 0.0
 
+    def increase_bound(self) -> float:
+        """Return what a gain may exceed an earlier one by at all, rounding included, if submodular."""
+        return self.slack()
+
     def upper_bound(
         self, indices: NDArray[np.int64], objective: float, purse: Purse | None = None
     ) -> float | None:

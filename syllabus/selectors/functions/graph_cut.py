@@ -70,6 +70,16 @@ class GraphCut(QueryFunction):
         largest = max(1.0, self.similarity.longest**2)
         return 1e-15 * float((self.rows.shape[1] + self.n) * (1 + 2 * self.trade_off) * self.n) * largest
 
+    def increase_bound(self) -> float:
+        """Return the same and what similarities below 0 may add: 2λ times the least of them at a pick."""
+        return self.slack() + 2 * self.trade_off * self.n * self._below_zero()
+
+    def _below_zero(self) -> float:
+        # Cosines of rows that point opposite ways and are longer than 1, within the tolerance of norms.
+        if self.similarity.kind != COSINE:
+            return 0.0
+        return max(0.0, (float(squared_norms(self.rows).max()) - 1) / 2)
+
     def _value(self, indices: NDArray[np.int64]) -> float:
         size, offset, slope = len(indices), self.similarity.offset, self.similarity.slope
         if not self.linear:
@@ -96,12 +106,10 @@ class GraphCut(QueryFunction):
         """
         if not self.monotone:
             return None
-        # Both properties need s >= 0. Rows longer than 1 can have cosines of s = -δ at the least; then pairs
-        # inside OPT may add λ k² δ, and growing from OPT to OPT ∪ S may lose k n δ.
-        budget, allowance = len(indices) if purse is None else purse.rows, 0.0
-        if self.similarity.kind == COSINE:
-            lowest = max(0.0, (float(squared_norms(self.rows).max()) - 1) / 2)
-            allowance = budget * lowest * (self.trade_off * budget + self.n)
+        # Both properties need s >= 0. Where s = -δ at the least, pairs inside OPT may add λ k² δ, and growing
+        # from OPT to OPT ∪ S may lose k n δ.
+        budget = len(indices) if purse is None else purse.rows
+        allowance = budget * self._below_zero() * (self.trade_off * budget + self.n)
         bounds = []
         start = indices[:0] if purse is None else purse.first  # OPT holds these too
         for chosen, value in ((start, self._value(start)), (indices, objective)):

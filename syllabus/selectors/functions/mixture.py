@@ -59,6 +59,10 @@ class Mixture(SetFunction):
         """Return the parts' slack, weighted."""
         return sum(weight * part.slack() for weight, part in zip(self.weights, self.parts, strict=True))
 
+    def increase_bound(self) -> float:
+        """Return the same of the parts' gains."""
+        return sum(w * part.increase_bound() for w, part in zip(self.weights, self.parts, strict=True))
+
     def _value(self, indices: NDArray[np.int64]) -> float:
         return math.fsum(
             weight * part.value(indices) for weight, part in zip(self.weights, self.parts, strict=True)

@@ -26,7 +26,7 @@ def lazy_within(function: QueryFunction, purse: Purse) -> Picked:
         return drifting.lazy_within(function, purse)
     picks, gains, state, (left, rest) = begin_within(function, purse)
     assert isinstance(state, QueryState)
-    slack = function.slack()
+    slack = function.increase_bound()
     candidates = purse.candidates
     keys = np.full(function.n, -np.inf)
     if len(candidates):
