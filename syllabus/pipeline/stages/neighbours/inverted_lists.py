@@ -23,8 +23,8 @@ from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import CoarseQuantizer
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
 from syllabus.pipeline.work_directory import WorkDirectory, metadata_of, vectors_column, vectors_of
-from syllabus.selectors.neighbours import Nearest, Searched, search
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.neighbours import Queries, TopK, search
+from syllabus.selectors.numerics.union_find import UnionFind
 
 ROUTED_ROWS = 65_536
 GROUPS = 16
@@ -90,11 +90,11 @@ class Route(beam.DoFn):
 
     def _measure(self, key: str, block: Block, vectors: np.ndarray, device: str) -> None:
         knn, coarse = self.lists.knn, self.lists.coarse
-        nearest = Nearest.empty(len(coarse.queries), knn.k)
-        queries = Searched(coarse.query_vectors, coarse.queries, nearest)
+        nearest = TopK.empty(len(coarse.queries), knn.k)
+        queries = Queries(coarse.query_vectors, coarse.queries, nearest)
         positions = np.arange(block.first, block.first + block.rows)
-        search(queries, vectors, positions, np.inf, Joins(0), device)
-        knn.write(key, coarse.queries, nearest, Joins(0))
+        search(queries, vectors, positions, np.inf, UnionFind(0), device)
+        knn.write(key, coarse.queries, nearest, UnionFind(0))
 
     def _write(self, key: str, block: Block, vectors: np.ndarray) -> None:
         ranked = self.lists.coarse.ranked(vectors)
@@ -143,19 +143,19 @@ class SearchGroup(beam.DoFn):
         with _ListShards(knn.vectors.work, routed) as files:
             own = [files.read(number) for number in range(*group)]
             positions, probes, vectors = (np.concatenate([part[place] for part in own]) for place in range(3))
-            nearest = Nearest.empty(len(positions), knn.k)
-            joins = Joins(knn.vectors.n)
+            nearest = TopK.empty(len(positions), knn.k)
+            duplicates = UnionFind(knn.vectors.n)
             for number in np.unique(probes):
                 ids, _, rows = files.read(int(number))
                 if not len(ids):
                     continue
                 # Taken out and put back: most lists are probed by few of the group's rows.
                 looking = np.flatnonzero((probes == number).any(axis=1))
-                found = Nearest(nearest.ids[looking], nearest.cosines[looking])
-                queries = Searched(vectors[looking], positions[looking], found)
-                search(queries, rows, ids, knn.threshold, joins, device)
+                found = TopK(nearest.ids[looking], nearest.cosines[looking])
+                queries = Queries(vectors[looking], positions[looking], found)
+                search(queries, rows, ids, knn.threshold, duplicates, device)
                 nearest.ids[looking], nearest.cosines[looking] = found.ids, found.cosines
-        knn.write(key, positions, nearest, joins)
+        knn.write(key, positions, nearest, duplicates)
 
 
 class SearchInvertedLists(beam.PTransform):
