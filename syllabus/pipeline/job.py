@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -177,23 +177,18 @@ class _Job:
 
     def embed(self, run: StageRun, plan: Plan) -> None:
         """Embed the units whose shards are missing; rows are counted, not shards."""
-        embeds = [("embed", unit.embed_key) for unit in plan.units]
-        keys = [("rows", unit.rows_key) for unit in plan.units]
-        missing = self._missing(embeds + keys)
-        units = [
-            unit for unit, *own in zip(plan.units, embeds, keys, strict=True) if missing.intersection(own)
-        ]
-        wanted = {
-            each: unit.unit.rows for unit, each in zip(plan.units, embeds, strict=True) if each in missing
-        }
-        run.new = sum(unit.unit.rows for unit in units if ("embed", unit.embed_key) in missing)
+        missing = self._missing({shard for planned in plan.units for shard in planned.shards})
+        units = [planned for planned in plan.units if not missing.isdisjoint(planned.shards)]
+        encoded = [planned for planned in units if planned.shards[0] in missing]
+        run.new = sum(planned.unit.rows for planned in encoded)
         run.reused = plan.source_rows - run.new
         if run.reused:
             self.console.print(
                 f"embed: {run.reused:,} rows are there from an earlier run, {run.new:,} are new"
             )
         if units:
-            self._run(run, "embed", wanted, Embed(plan, units, self.work))
+            counts = {planned.shards[0]: planned.unit.rows for planned in encoded}
+            self._run(run, "embed", counts, Embed(plan, units, self.work))
 
     def search_neighbours(
         self, run: StageRun, graph: neighbours.NeighbourGraph | None, holdout: Holdout | None
@@ -214,17 +209,16 @@ class _Job:
         if missing:
             self._run(run, run.stage, dict.fromkeys(missing, 1), transform)
 
-    def _missing(self, shards: Iterable[Shard]) -> set[Shard]:
+    def _missing(self, shards: set[Shard]) -> set[Shard]:
         """Those of the shards that are not there, from one listing a stage."""
-        wanted = set(shards)
-        kinds = {kind for kind, _ in wanted}
-        return wanted - {(kind, key) for kind in kinds for key in self.work.keys(kind)}
+        kinds = {kind for kind, _ in shards}
+        return shards - {(kind, key) for kind in kinds for key in self.work.keys(kind)}
 
     def _run(self, run: StageRun, name: str, missing: dict[Shard, int], transform: beam.PTransform) -> None:
         """Run a pipeline to its end; progress is the sum of what the shards that are there count for."""
 
         def done() -> int:
-            return sum(missing.values()) - sum(missing[shard] for shard in self._missing(missing))
+            return sum(missing.values()) - sum(missing[shard] for shard in self._missing(set(missing)))
 
         with progress.watching(self.console, name, run.new, run.unit, done):
             run.counters = runners.run(self.options, name, lambda pipeline: pipeline | transform)

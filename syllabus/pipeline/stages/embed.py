@@ -30,11 +30,7 @@ class EmbedUnits(beam.DoFn):
 
     def process(self, run: list[PlannedUnit]) -> None:
         """Make the shards that are missing; an attempt that is repeated finds them there."""
-        missing = [
-            planned
-            for planned in run
-            if not (self.work.has("embed", planned.embed_key) and self.work.has("rows", planned.rows_key))
-        ]
+        missing = [planned for planned in run if not all(self.work.has(*each) for each in planned.shards)]
         if not missing:
             return
         read = self.source.read([planned.unit for planned in missing], self.columns)

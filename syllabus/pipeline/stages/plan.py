@@ -35,6 +35,11 @@ class PlannedUnit:
     embed_key: str
     rows_key: str
 
+    @property
+    def shards(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """The (stage, key) of its vectors, and of its labels and ids."""
+        return ("embed", self.embed_key), ("rows", self.rows_key)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -68,12 +73,12 @@ class Plan:
         together: a row group that holds many units is then decoded once, not once for each.
         """
         runs: list[list[PlannedUnit]] = []
-        for unit in units:
-            near = runs and runs[-1][0].unit.file == unit.unit.file and len(runs[-1]) < RUN_UNITS
-            if near and self.encoder.cheap and not unit.unit.members:
-                runs[-1].append(unit)
+        for planned in units:
+            near = runs and runs[-1][0].unit.file == planned.unit.file and len(runs[-1]) < RUN_UNITS
+            if near and self.encoder.cheap and not planned.unit.members:
+                runs[-1].append(planned)
             else:
-                runs.append([unit])
+                runs.append([planned])
         return runs
 
 

@@ -110,10 +110,10 @@ def _sample(options: Options, accepted: int, rows: AcceptedRows) -> np.ndarray:
     # Each row is in or out by its own hash: about SAMPLE rows, all of them where there are fewer.
     limit = min(1.0, SAMPLE / accepted) * 2.0**64
     parts = []
-    for unit in rows.all():
-        chosen = mix(unit.index.astype(np.uint64), options.seed).astype(np.float64) < limit
+    for each in rows.all():
+        chosen = mix(each.index.astype(np.uint64), options.seed).astype(np.float64) < limit
         if chosen.any():
-            parts.append(rows.vectors(unit)[chosen])
+            parts.append(rows.vectors(each)[chosen])
     return np.concatenate(parts)
 
 

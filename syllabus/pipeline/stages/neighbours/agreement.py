@@ -36,7 +36,7 @@ def label_agreement(
     """
     if partitioning.kind == "class":
         return _mean(graph, lambda own, theirs: partitions[own] == partitions[theirs]).astype(np.float32)
-    labels = [unit.accepted_labels for unit in rows.all()]
+    labels = [each.accepted_labels for each in rows.all()]
     if partitioning.kind == "list":
         return _mean(graph, _jaccard(labels, partitioning.vocabulary)).astype(np.float32)
     numbers = np.concatenate([each.numbers.to_numpy() for each in labels])

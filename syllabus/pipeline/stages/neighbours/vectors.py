@@ -74,8 +74,8 @@ class Vectors:
 
     def read(self, block: Block) -> np.ndarray:
         """Return a block's (rows, D) float32 unit embeddings."""
-        units = map(self.rows.of, block.units)
-        parts = [self.rows.vectors(unit, self.transform.apply) for unit in units]
+        rows = map(self.rows.of, block.units)
+        parts = [self.rows.vectors(each, self.transform.apply) for each in rows]
         return np.ascontiguousarray(np.concatenate(parts))
 
     def prepare_worker(self) -> str:
