@@ -86,6 +86,24 @@ class Selecting:
         return FacilityLocationConditionalGain(vectors, guide)
 
 
+def kernel_bytes(rows: int) -> int:
+    """Return what the products of all pairs of `rows` rows take, and a little more."""
+    return 4 * rows * rows + (1 << 20)
+
+
+def check_rankings(options: Options, largest: int) -> None:
+    """Refuse a ranking that one worker cannot hold, for a largest bucket of about so many rows."""
+    needed = kernel_bytes(largest) / 1e9
+    if any(each.base == "facility_location" for each in options.importances) and (
+        needed > options.memory_per_worker
+    ):
+        raise UserError(
+            f"importance=facility_location: the products of a bucket of {largest:,} examples take"
+            f" {needed:.2g} GB; memory_per_worker is {options.memory_per_worker:g} GB. Raise it, or lower"
+            f" bucket_size ({options.bucket_size:,})"
+        )
+
+
 class SelectBuckets(beam.DoFn):
     """Selects inside a bucket; yields it when its shards are there."""
 
@@ -191,21 +209,3 @@ def rank(name: str, index: np.ndarray, vectors: np.ndarray, trade_off: float) ->
             function = FacilityLocation(vectors, memory_budget=kernel_bytes(len(index)))
         selection, more = maximize(function, len(index), optimizer="lazy"), {}
     return pa.table({"index": index[selection.indices], "gain": selection.gains, **more})
-
-
-def kernel_bytes(rows: int) -> int:
-    """Return what the products of all pairs of `rows` rows take, and a little more."""
-    return 4 * rows * rows + (1 << 20)
-
-
-def check_rankings(options: Options, largest: int) -> None:
-    """Refuse a ranking that one worker cannot hold, for a largest bucket of about so many rows."""
-    needed = kernel_bytes(largest) / 1e9
-    if any(each.base == "facility_location" for each in options.importances) and (
-        needed > options.memory_per_worker
-    ):
-        raise UserError(
-            f"importance=facility_location: the products of a bucket of {largest:,} examples take"
-            f" {needed:.2g} GB; memory_per_worker is {options.memory_per_worker:g} GB. Raise it, or lower"
-            f" bucket_size ({options.bucket_size:,})"
-        )
