@@ -28,13 +28,6 @@ class Buckets:
     units: dict[Bucket, int]
     """What budgets count: the rows, or what they weigh."""
 
-    def by_partition(self, held: dict[Bucket, int]) -> Counter[int]:
-        """Return the sums of `rows` or `units` over the buckets of each partition."""
-        sums: Counter[int] = Counter()
-        for (partition, _), count in held.items():
-            sums[partition] += count
-        return sums
-
     def of_partitions(self) -> dict[int, list[Bucket]]:
         """Return the buckets of each partition that has any rows."""
         held: dict[int, list[Bucket]] = {}

@@ -15,7 +15,7 @@ from syllabus.pipeline.stages.commit.importances import write_importance
 from syllabus.pipeline.stages.commit.sketches import write_sketches
 from syllabus.pipeline.stages.commit.subsets import write_subsets
 from syllabus.pipeline.stages.neighbours.findings import Findings, findings
-from syllabus.pipeline.stages.regroup.buckets import read_partitions
+from syllabus.pipeline.stages.regroup.buckets import by_partition, read_partitions
 
 
 def commit(context: CommitContext) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _weight(context: CommitContext) -> dict[str, Any]:
 
 
 def _partitions(context: CommitContext, buckets: Buckets) -> list[dict[str, Any]]:
-    sizes, weights = buckets.by_partition(buckets.rows), buckets.by_partition(buckets.units)
+    sizes, weights = by_partition(buckets.rows), by_partition(buckets.units)
     weighted = context.options.weight is not None
     return [
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,14 @@ from syllabus.pipeline.work_directory import WorkDirectory, metadata_of, vectors
 
 Bucket = tuple[int, int]
 """(partition, bucket in it)"""
+
+
+def by_partition(held: dict[Bucket, int]) -> Counter[int]:
+    """Return the sums over the buckets of each partition."""
+    sums: Counter[int] = Counter()
+    for (partition, _), count in held.items():
+        sums[partition] += count
+    return sums
 
 
 @dataclass(frozen=True)

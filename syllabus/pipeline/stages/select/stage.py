@@ -7,7 +7,6 @@ bucket).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,13 @@ from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.guide import read_guide
 from syllabus.pipeline.stages.partitions import partition_name
-from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references, read_weights
+from syllabus.pipeline.stages.regroup.buckets import (
+    Bucket,
+    Reference,
+    by_partition,
+    read_references,
+    read_weights,
+)
 from syllabus.pipeline.stages.select.sample_sizes import check_scores, check_sizes, score_of
 from syllabus.pipeline.stages.select.subsets import choose
 from syllabus.pipeline.work_directory import WorkDirectory, key_of, vectors_column
@@ -146,10 +151,7 @@ class SelectBuckets(beam.DoFn):
 
     def _check_sizes(self, counts: dict[Bucket, int]) -> None:
         """Refuse an effective sample size that some partition is too small for, before any is ranked."""
-        sizes: Counter[int] = Counter()
-        for (partition, _), rows in counts.items():
-            sizes[partition] += rows
-        names = ((self._name(partition), rows) for partition, rows in sizes.items())
+        names = ((self._name(partition), rows) for partition, rows in by_partition(counts).items())
         check_sizes(self.selecting.options, names)
 
     def _check_scores(self, bucket: Bucket, counts: dict[Bucket, int]) -> None:
