@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -41,7 +40,7 @@ from syllabus.pipeline.stages.select.sample_sizes import check_sizes
 from syllabus.pipeline.stages.select.stage import Selecting, check_rankings
 from syllabus.pipeline.stages.select_and_order import SelectAndOrder
 from syllabus.pipeline.stages.transform import final_dimension, fit_transform
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
 
 Shard = tuple[str, str]
 """(stage, key)"""
@@ -59,7 +58,7 @@ def run_stages(
       stages: what was done so far; what is done here is added.
       console: for progress and messages.
     """
-    job = _Job(options, console, Work(options.work), stages)
+    job = _Job(options, console, WorkDirectory(options.work), stages)
     work = job.work
     limit_threads(options.threads_per_worker)
     dimension = final_dimension(options, plan.identity.dimension)
@@ -96,7 +95,7 @@ def run_stages(
         ordering = Ordering(Selecting(options, groups_digest(groups), guided), census.accepted, dimension)
         context = CommitContext(options, plan, census, layout, groups, ordering, work, graph, holdout, guide)
         regroup = RegroupUnits(census.rows(plan, work), layout, transform, options.threads_per_worker)
-        job.make(run, context.shards(), SelectAndOrder(groups, regroup, ordering, work))
+        job.make(run, context.shards(), SelectAndOrder(groups, regroup, ordering))
         check_importances(context, context.buckets())
     with job.stage("commit", "files") as run:
         document = commit(context)
@@ -141,7 +140,7 @@ class _Job:
 
     options: Options
     console: Console
-    work: Work
+    work: WorkDirectory
     stages: list[StageRun]
 
     def stage(self, name: str, unit: str) -> AbstractContextManager[StageRun]:
@@ -150,23 +149,18 @@ class _Job:
 
     def embed(self, run: StageRun, plan: Plan) -> None:
         """Embed the units whose shards are missing; rows are counted, not shards."""
-        embeds = [("embed", unit.embed_key) for unit in plan.units]
-        keys = [("rows", unit.rows_key) for unit in plan.units]
-        missing = self._missing(embeds + keys)
-        units = [
-            unit for unit, *own in zip(plan.units, embeds, keys, strict=True) if missing.intersection(own)
-        ]
-        wanted = {
-            each: unit.unit.rows for unit, each in zip(plan.units, embeds, strict=True) if each in missing
-        }
-        run.new = sum(unit.unit.rows for unit in units if ("embed", unit.embed_key) in missing)
+        missing = self._missing({shard for planned in plan.units for shard in planned.shards})
+        units = [planned for planned in plan.units if not missing.isdisjoint(planned.shards)]
+        encoded = [planned for planned in units if planned.shards[0] in missing]
+        run.new = sum(planned.unit.rows for planned in encoded)
         run.reused = plan.source_rows - run.new
         if run.reused:
             self.console.print(
                 f"embed: {run.reused:,} rows are there from an earlier run, {run.new:,} are new"
             )
         if units:
-            self._run(run, "embed", wanted, Embed(plan, units, self.work))
+            counts = {planned.shards[0]: planned.unit.rows for planned in encoded}
+            self._run(run, "embed", counts, Embed(plan, units, self.work))
 
     def search_neighbours(
         self, run: StageRun, graph: neighbours.NeighbourGraph | None, holdout: Holdout | None
@@ -187,17 +181,16 @@ class _Job:
         if missing:
             self._run(run, run.stage, dict.fromkeys(missing, 1), transform)
 
-    def _missing(self, shards: Iterable[Shard]) -> set[Shard]:
+    def _missing(self, shards: set[Shard]) -> set[Shard]:
         """Those of the shards that are not there, from one listing a stage."""
-        wanted = set(shards)
-        kinds = {kind for kind, _ in wanted}
-        return wanted - {(kind, key) for kind in kinds for key in self.work.keys(kind)}
+        kinds = {kind for kind, _ in shards}
+        return shards - {(kind, key) for kind in kinds for key in self.work.keys(kind)}
 
     def _run(self, run: StageRun, name: str, missing: dict[Shard, int], transform: beam.PTransform) -> None:
         """Run a pipeline to its end; progress is the sum of what the shards that are there count for."""
 
         def done() -> int:
-            return sum(missing.values()) - sum(missing[shard] for shard in self._missing(missing))
+            return sum(missing.values()) - sum(missing[shard] for shard in self._missing(set(missing)))
 
         with progress.watching(self.console, name, run.new, run.unit, done):
             run.counters = runners.run(self.options, name, lambda pipeline: pipeline | transform)

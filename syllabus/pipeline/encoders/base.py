@@ -30,7 +30,7 @@ class EncoderSpec:
 
     @property
     def cheap(self) -> bool:
-        """Whether reading the source costs more than encoding it: then a worker takes whole runs of units."""
+        """Whether reading the source costs more than encoding it: then a worker takes runs of units."""
         return self.kind in ("column", "hashing")
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from syllabus.pipeline.errors import JobError, UserError, suggestion
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -113,7 +113,7 @@ def _failure(options: Options, stage: str, error: Exception) -> BaseException:
         return UserError(message)
     if name == "JobError":
         return JobError(message)
-    Work(options.work).store.write(FAILURE, str(error).encode())
+    WorkDirectory(options.work).store.write(FAILURE, str(error).encode())
     kept = f"finished shards are kept in {options.work}, with the whole error in {FAILURE}"
     return JobError(f"{stage}: {name}: {message}; {kept}")
 

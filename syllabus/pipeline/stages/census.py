@@ -23,7 +23,7 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.stages.partitions import Partitioning, RowLabels, by_class, by_quantile, partition_name
 from syllabus.pipeline.stages.plan import Plan, check_label_count
 from syllabus.pipeline.stages.rows import AcceptedRows
-from syllabus.pipeline.work_directory import Work, key_of
+from syllabus.pipeline.work_directory import WorkDirectory, key_of
 
 SHOWN_REASONS = 8
 
@@ -53,7 +53,7 @@ class Census:
         """The total that a fraction is a share of: examples, or what they weigh."""
         return self.accepted if self.weight is None else self.weight
 
-    def rows(self, plan: Plan, work: Work) -> AcceptedRows:
+    def rows(self, plan: Plan, work: WorkDirectory) -> AcceptedRows:
         """Return the plan's rows, to be read by any worker."""
         return AcceptedRows(plan.columns, plan.units, np.array(self.duplicates, np.int64), work)
 
@@ -69,7 +69,7 @@ _IN_FILE = {"partitioning": "cut"}
 """Fields that go by another name in the work directory."""
 
 
-def take_census(plan: Plan, bins: int | None, work: Work) -> Census:
+def take_census(plan: Plan, bins: int | None, work: WorkDirectory) -> Census:
     """Return the census of the plan's rows, from the work directory where it has been taken before."""
     columns = plan.columns
     key = key_of("census", plan=plan.digest, label=columns.label, id=columns.id, bins=bins)
@@ -136,7 +136,7 @@ def check_census(census: Census, options: Options, plan: Plan) -> None:
         raise JobError(
             f"{census.rejected:,} of {looked_at:,} rows are bad ({rate:.2%}; max_reject_rate is"
             f" {options.max_reject_rate:.2%}): {', '.join(f'{reason} {count:,}' for reason, count in most)};"
-            f" {_first_reject(census.rows(plan, Work(options.work)))}"
+            f" {_first_reject(census.rows(plan, WorkDirectory(options.work)))}"
         )
     if census.weight is not None and census.weight > LARGEST_TOTAL:
         raise UserError(f"weight={options.weight!r}: the weights sum to {census.weight:,}, above 2^53")

@@ -17,24 +17,20 @@ from syllabus.pipeline.sources import Columns, Records, Source
 from syllabus.pipeline.sources.labels import Labels
 from syllabus.pipeline.sources.reasons import NOT_FINITE, ZERO_VECTOR
 from syllabus.pipeline.stages.plan import Plan, PlannedUnit
-from syllabus.pipeline.work_directory import Work, vectors_column
+from syllabus.pipeline.work_directory import WorkDirectory, vectors_column
 
 
 class EmbedUnits(beam.DoFn):
     """Embeds runs of units: what it leaves is in the work directory."""
 
-    def __init__(self, source: Source, columns: Columns, spec: EncoderSpec, work: Work) -> None:
+    def __init__(self, source: Source, columns: Columns, spec: EncoderSpec, work: WorkDirectory) -> None:
         self.source, self.columns, self.spec, self.work = source, columns, spec, work
         self.encoded = Metrics.counter("syllabus", "encoded")
         self.halvings = Metrics.counter("syllabus", "out_of_memory")
 
     def process(self, run: list[PlannedUnit]) -> None:
         """Make the shards that are missing; an attempt that is repeated finds them there."""
-        missing = [
-            planned
-            for planned in run
-            if not (self.work.has("embed", planned.embed_key) and self.work.has("rows", planned.rows_key))
-        ]
+        missing = [planned for planned in run if not all(self.work.has(*each) for each in planned.shards)]
         if not missing:
             return
         read = self.source.read([planned.unit for planned in missing], self.columns)
@@ -52,7 +48,7 @@ class EmbedUnits(beam.DoFn):
 class Embed(ForEach):
     """Embeds those units of a plan whose shards are missing, each run of them on one worker."""
 
-    def __init__(self, plan: Plan, units: list[PlannedUnit], work: Work) -> None:
+    def __init__(self, plan: Plan, units: list[PlannedUnit], work: WorkDirectory) -> None:
         super().__init__(plan.runs(units), EmbedUnits(plan.source, plan.columns, plan.encoder, work))
 
 

@@ -19,7 +19,7 @@ from syllabus.pipeline.sources import Columns, open_source
 from syllabus.pipeline.stages.embed import encode_records
 from syllabus.pipeline.stages.plan import Plan, embed_key
 from syllabus.pipeline.stages.transform import Transform
-from syllabus.pipeline.work_directory import Work, key_of, vectors_column, vectors_of
+from syllabus.pipeline.work_directory import WorkDirectory, key_of, vectors_column, vectors_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Guide:
         """Return what the manifest says of them: never where they lay."""
         return {"kind": self.option, "rows": len(self.vectors), "sha256": self.content}
 
-    def store(self, transform: Transform, fitted: str, work: Work) -> str:
+    def store(self, transform: Transform, fitted: str, work: WorkDirectory) -> str:
         """Leave the rows for the workers as they are compared, and return their key."""
         vectors = transform.apply(self.vectors)
         digest = hashlib.sha256(np.ascontiguousarray(vectors, "<f4")).hexdigest()
@@ -46,7 +46,7 @@ class Guide:
         return key
 
 
-def make_guide(options: Options, plan: Plan, work: Work) -> Guide | None:
+def make_guide(options: Options, plan: Plan, work: WorkDirectory) -> Guide | None:
     """Return the rows that guide the objective, or None; each of them has to be sound.
 
     Raises:
@@ -61,7 +61,7 @@ def make_guide(options: Options, plan: Plan, work: Work) -> Guide | None:
     return Guide(option, vectors, content)
 
 
-def _read(options: Options, location: str, plan: Plan, work: Work) -> tuple[np.ndarray, str]:
+def _read(options: Options, location: str, plan: Plan, work: WorkDirectory) -> tuple[np.ndarray, str]:
     """The rows as the encoder gives them, and the digest of their contents' digests."""
     source, _ = open_source(location)
     columns = Columns(options.content_kind, options.content)
@@ -103,6 +103,6 @@ def check_guide(guide: Guide | None, largest: int, options: Options) -> None:
         )
 
 
-def read_guide(work: Work, key: str | None) -> np.ndarray | None:
+def read_guide(work: WorkDirectory, key: str | None) -> np.ndarray | None:
     """Return the (m, D) float32 rows that `Guide.store` left."""
     return None if key is None else vectors_of(work.read("guide", key).column("vector"))

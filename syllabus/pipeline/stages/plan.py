@@ -17,7 +17,7 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.sources import UNIT_ROWS, Columns, Records, Source, Unit, open_source
 from syllabus.pipeline.sources.labels import FEW_LABELS
 from syllabus.pipeline.sources.reasons import BAD_WEIGHT
-from syllabus.pipeline.work_directory import Work, digest_of, key_of
+from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
 
 RUN_UNITS = 16
 ENCODED_ROWS = 1024
@@ -34,6 +34,11 @@ class PlannedUnit:
     """Index of its first row: all source rows are counted, those that turn out to be bad included."""
     embed_key: str
     rows_key: str
+
+    @property
+    def shards(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """The (stage, key) of its vectors, and of its labels and ids."""
+        return ("embed", self.embed_key), ("rows", self.rows_key)
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,12 @@ class Plan:
         together: a row group that holds many units is then decoded once, not once for each.
         """
         runs: list[list[PlannedUnit]] = []
-        for unit in units:
-            near = runs and runs[-1][0].unit.file == unit.unit.file and len(runs[-1]) < RUN_UNITS
-            if near and self.encoder.cheap and not unit.unit.members:
-                runs[-1].append(unit)
+        for planned in units:
+            near = runs and runs[-1][0].unit.file == planned.unit.file and len(runs[-1]) < RUN_UNITS
+            if near and self.encoder.cheap and not planned.unit.members:
+                runs[-1].append(planned)
             else:
-                runs.append([unit])
+                runs.append([planned])
         return runs
 
 
@@ -86,7 +91,7 @@ def make_plan(options: Options) -> Plan:
     if not any(unit.rows for unit in units):
         raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
     mean_weight = _check_values(options, source, columns, units)
-    spec, identity = identify(spec, Work(options.work))
+    spec, identity = identify(spec, WorkDirectory(options.work))
     first = np.cumsum([0] + [unit.rows for unit in units])
     encoder = identity.key_fields()
     planned = tuple(

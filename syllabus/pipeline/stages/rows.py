@@ -15,7 +15,7 @@ from syllabus.pipeline.sources.reasons import DUPLICATE_ID, MISSING
 from syllabus.pipeline.sources.records import DETAIL_LENGTH
 from syllabus.pipeline.stages.partitions import RowLabels
 from syllabus.pipeline.stages.plan import PlannedUnit
-from syllabus.pipeline.work_directory import Work, vectors_of
+from syllabus.pipeline.work_directory import WorkDirectory, vectors_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class AcceptedRows:
     units: tuple[PlannedUnit, ...]
     duplicates: NDArray[np.int64]
     """Ascending indices of the rows whose id an earlier row carries."""
-    work: Work
+    work: WorkDirectory
 
     def all(self) -> Iterator[UnitRows]:
         """Yield the rows of all units in canonical order."""

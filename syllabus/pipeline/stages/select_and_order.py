@@ -14,19 +14,18 @@ from syllabus.pipeline.stages.order.stage import OrderAll, Ordering, OrderSubset
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, Reference
 from syllabus.pipeline.stages.regroup.stage import Regroup, RegroupUnits
 from syllabus.pipeline.stages.select.stage import Select, SelectBuckets
-from syllabus.pipeline.work_directory import Work
 
 
 class SelectAndOrder(beam.PTransform):
     """The stages after embed; what is already in the work directory is passed over."""
 
-    def __init__(self, groups: list[Group], regroup: RegroupUnits, ordering: Ordering, work: Work) -> None:
+    def __init__(self, groups: list[Group], regroup: RegroupUnits, ordering: Ordering) -> None:
         super().__init__()
-        self.groups, self.regroup, self.ordering, self.work = groups, regroup, ordering, work
+        self.groups, self.regroup, self.ordering = groups, regroup, ordering
 
     def expand(self, pipeline: beam.Pipeline) -> list[beam.PCollection]:
         """Start from the groups; the results are in the work directory."""
-        ordering, work = self.ordering, self.work
+        ordering, work = self.ordering, self.regroup.rows.work
         references = pipeline | Regroup(self.groups, self.regroup)
         rows = references | "Rows" >> beam.MapTuple(_rows) | "Count rows" >> beam.CombinePerKey(sum)
         units = references | "Units" >> beam.MapTuple(_units) | "Count units" >> beam.CombinePerKey(sum)

@@ -18,7 +18,7 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.plan import Plan
 from syllabus.pipeline.stages.rows import AcceptedRows
-from syllabus.pipeline.work_directory import Work, key_of
+from syllabus.pipeline.work_directory import WorkDirectory, key_of
 
 SAMPLE = 65_536
 
@@ -71,7 +71,7 @@ def final_dimension(options: Options, dimension: int) -> int:
     return wanted
 
 
-def fit_transform(options: Options, plan: Plan, census: Census, work: Work) -> tuple[Transform, str]:
+def fit_transform(options: Options, plan: Plan, census: Census, work: WorkDirectory) -> tuple[Transform, str]:
     """Return the transform and its key; an empty one costs nothing."""
     clusters = None if options.label is not None else _clusters(options, census)
     if options.preprocess == "none" and clusters is None:
@@ -109,10 +109,10 @@ def _sample(options: Options, accepted: int, rows: AcceptedRows) -> np.ndarray:
     # Each row is in or out by its own hash: about SAMPLE rows, all of them where there are fewer.
     limit = min(1.0, SAMPLE / accepted) * 2.0**64
     parts = []
-    for unit in rows.all():
-        chosen = mix(unit.index.astype(np.uint64), options.seed).astype(np.float64) < limit
+    for each in rows.all():
+        chosen = mix(each.index.astype(np.uint64), options.seed).astype(np.float64) < limit
         if chosen.any():
-            parts.append(rows.vectors(unit)[chosen])
+            parts.append(rows.vectors(each)[chosen])
     return np.concatenate(parts)
 
 
@@ -166,7 +166,7 @@ def principal_axes(sample: np.ndarray, mean: np.ndarray | None, wanted: int) -> 
 _FIELDS = ("mean", "components", "centroids")
 
 
-def _write(work: Work, key: str, transform: Transform) -> None:
+def _write(work: WorkDirectory, key: str, transform: Transform) -> None:
     arrays = [getattr(transform, name) for name in _FIELDS]
     table = pa.table(
         {
@@ -182,11 +182,11 @@ def _write(work: Work, key: str, transform: Transform) -> None:
     work.write("fit", key, table, {"shares": list(transform.shares)})
 
 
-def _read(work: Work, key: str) -> Transform:
+def _read(work: WorkDirectory, key: str) -> Transform:
     arrays = {
         row["name"]: None
         if row["shape"] is None
         else np.frombuffer(row["values"], "<f4").reshape(row["shape"])
         for row in work.read("fit", key).to_pylist()
     }
-    return Transform(**arrays, shares=tuple(work.note("fit", key)["shares"]))
+    return Transform(**arrays, shares=tuple(work.metadata("fit", key)["shares"]))

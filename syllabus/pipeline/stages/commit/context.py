@@ -14,7 +14,7 @@ from syllabus.pipeline.stages.order.stage import Ordering
 from syllabus.pipeline.stages.plan import Plan
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, references
 from syllabus.pipeline.stages.regroup.stage import Layout
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
 
 PIECE = 131_072
 """Rows of a table that are written at once."""
@@ -27,13 +27,6 @@ class Buckets:
     rows: dict[Bucket, int]
     units: dict[Bucket, int]
     """What budgets count: the rows, or what they weigh."""
-
-    def by_partition(self, held: dict[Bucket, int]) -> Counter[int]:
-        """Return the sums of `rows` or `units` over the buckets of each partition."""
-        sums: Counter[int] = Counter()
-        for (partition, _), count in held.items():
-            sums[partition] += count
-        return sums
 
     def of_partitions(self) -> dict[int, list[Bucket]]:
         """Return the buckets of each partition that has any rows."""
@@ -53,7 +46,7 @@ class CommitContext:
     layout: Layout
     groups: list[Group]
     ordering: Ordering
-    work: Work
+    work: WorkDirectory
     graph: NeighbourGraph | None
     holdout: Holdout | None
     guide: Guide | None

@@ -11,7 +11,7 @@ from syllabus.manifests import ManifestWriter, schema
 from syllabus.pipeline.options import RANKED_BY, Importance
 from syllabus.pipeline.stages.commit.context import PIECE, Buckets, CommitContext
 from syllabus.pipeline.stages.partitions import partition_name
-from syllabus.pipeline.stages.regroup.buckets import Bucket
+from syllabus.pipeline.stages.regroup.buckets import Bucket, by_partition
 from syllabus.pipeline.stages.select.sample_sizes import check_scores, score_of
 from syllabus.pipeline.stages.select.subsets import partition_budgets
 from syllabus.selectors.importances import (
@@ -79,7 +79,7 @@ def write_importance(
 def _draws(buckets: Buckets, fraction: float, rule: str) -> np.ndarray:
     """Return about how many examples of each partition a draw has, (partitions,) int64; 1 of any share."""
     shares = partition_budgets(buckets.units, fraction, rule)
-    rows, units = (buckets.by_partition(held) for held in (buckets.rows, buckets.units))
+    rows, units = (by_partition(held) for held in (buckets.rows, buckets.units))
     a_unit = [rows[number] / max(1, units[number]) for number in range(len(shares))]
     return np.maximum(np.floor(shares * np.array(a_unit) + 0.5), shares > 0).astype(np.int64)
 

@@ -14,10 +14,8 @@ from syllabus.pipeline.stages.commit.examples import write_examples
 from syllabus.pipeline.stages.commit.importances import write_importance
 from syllabus.pipeline.stages.commit.sketches import write_sketches
 from syllabus.pipeline.stages.commit.subsets import write_subsets
-from syllabus.pipeline.stages.neighbours.agreement import agreement
 from syllabus.pipeline.stages.neighbours.findings import Findings, findings
-from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
-from syllabus.pipeline.stages.regroup.buckets import read_partitions
+from syllabus.pipeline.stages.regroup.buckets import by_partition, read_partitions
 
 
 def commit(context: CommitContext) -> dict[str, Any]:
@@ -60,20 +58,13 @@ def _findings(context: CommitContext) -> Findings:
         return Findings(None, None, {})
     parts = [read_partitions(context.work, group) for group in context.groups]
     index, partitions = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    partitioning = context.census.partitioning
-    if partitioning is None:
-        return findings(context.graph, context.holdout, index, None, "class")
     rows = context.census.rows(context.plan, context.work)
-
-    def agreeing(graph: NeighbourGraph) -> np.ndarray:
-        return agreement(graph, rows, partitioning, partitions)
-
-    return findings(context.graph, context.holdout, index, agreeing, partitioning.kind)
+    return findings(context.graph, context.holdout, rows, context.census.partitioning, index, partitions)
 
 
 def _sum(context: CommitContext) -> np.ndarray:
     """Σ of all embeddings, (d,) float64, added unit by unit."""
-    found = [context.work.note("regroup", group.key) for group in context.groups]
+    found = [context.work.metadata("regroup", group.key) for group in context.groups]
     return np.sum([sums for each in found for sums in each["sums"]], axis=0)
 
 
@@ -89,7 +80,7 @@ def _weight(context: CommitContext) -> dict[str, Any]:
 
 
 def _partitions(context: CommitContext, buckets: Buckets) -> list[dict[str, Any]]:
-    sizes, weights = buckets.by_partition(buckets.rows), buckets.by_partition(buckets.units)
+    sizes, weights = by_partition(buckets.rows), by_partition(buckets.units)
     weighted = context.options.weight is not None
     return [
         {
@@ -112,4 +103,4 @@ def _write_order(context: CommitContext, writer: ManifestWriter) -> dict[str, An
         piece = index[first : first + PIECE]
         position = np.arange(first, first + len(piece))
         table.write(pa.table({"position": position, "index": piece}, schema=schema.order("herding").schema))
-    return {"herding": {"passes": context.options.passes, **context.work.note("order", key)}}
+    return {"herding": {"passes": context.options.passes, **context.work.metadata("order", key)}}

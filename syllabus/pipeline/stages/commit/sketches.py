@@ -82,6 +82,6 @@ def _largest(context: CommitContext, mean: np.ndarray, axes: np.ndarray | None) 
     """Return the largest absolute value that a sketch has to hold."""
     if axes is not None:
         return max(float(np.abs(block).max()) for _, block in _centred(context, mean, axes))
-    extremes = [context.work.note("regroup", group.key)["extremes"] for group in context.groups]
+    extremes = [context.work.metadata("regroup", group.key)["extremes"] for group in context.groups]
     least, greatest = (np.array([each[side] for each in extremes if each]) for side in (0, 1))
     return float(max((mean - least).max(), (greatest - mean).max()))

@@ -39,7 +39,7 @@ def write_subsets(context: CommitContext, writer: ManifestWriter, buckets: Bucke
             }
             table.write(pa.table(columns, schema=schema.SUBSETS.schema))
         keys = map(context.ordering.selecting.subsets_key, buckets.rows)
-        qualities = [context.work.note("subsets", key).get(str(number)) for key in keys]
+        qualities = [context.work.metadata("subsets", key).get(str(number)) for key in keys]
         found = [quality for quality in qualities if quality is not None]
         shares = partition_budgets(buckets.units, fraction, options.budgets).tolist()
         # The last clusters may have no rows.

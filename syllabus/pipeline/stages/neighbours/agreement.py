@@ -23,7 +23,7 @@ Term = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(positions, their neighbours of one rank) to what each pair adds to the mean."""
 
 
-def agreement(
+def label_agreement(
     graph: NeighbourGraph, rows: AcceptedRows, partitioning: Partitioning, partitions: np.ndarray
 ) -> np.ndarray:
     """Return the (n,) float32 agreements; labels are held for all examples at once.
@@ -36,7 +36,7 @@ def agreement(
     """
     if partitioning.kind == "class":
         return _mean(graph, lambda own, theirs: partitions[own] == partitions[theirs]).astype(np.float32)
-    labels = [unit.accepted_labels for unit in rows.all()]
+    labels = [each.accepted_labels for each in rows.all()]
     if partitioning.kind == "list":
         return _mean(graph, _jaccard(labels, partitioning.vocabulary)).astype(np.float32)
     numbers = np.concatenate([each.numbers.to_numpy() for each in labels])

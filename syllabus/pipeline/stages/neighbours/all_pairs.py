@@ -11,8 +11,8 @@ import numpy as np
 from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
-from syllabus.selectors.neighbours import Nearest, Searched, search_each_other
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.neighbours import Queries, TopK, search_each_other
+from syllabus.selectors.numerics.union_find import UnionFind
 
 BLOCK_ROWS = 8192
 PART_PAIRS = 12
@@ -54,21 +54,21 @@ class SearchPairs(beam.DoFn):
 
     def _search(self, key: str, part: Part, device: str) -> None:
         knn, every = self.knn, blocks(self.knn)
-        held: dict[int, Searched] = {}
+        held: dict[int, Queries] = {}
         for number in sorted({number for pair in part for number in pair}):
             block = every[number]
-            nearest = Nearest.empty(block.rows, knn.k)
+            nearest = TopK.empty(block.rows, knn.k)
             positions = np.arange(block.first, block.first + block.rows)
-            held[number] = Searched(knn.vectors.read(block), positions, nearest)
-        joins = Joins(knn.vectors.n)
+            held[number] = Queries(knn.vectors.read(block), positions, nearest)
+        duplicates = UnionFind(knn.vectors.n)
         for first, second in part:
-            search_each_other(held[first], held[second], knn.threshold, joins, device)
+            search_each_other(held[first], held[second], knn.threshold, duplicates, device)
         found = list(held.values())
-        nearest = Nearest(
+        nearest = TopK(
             np.concatenate([each.nearest.ids for each in found]),
             np.concatenate([each.nearest.cosines for each in found]),
         )
-        knn.write(key, np.concatenate([each.ids for each in found]), nearest, joins)
+        knn.write(key, np.concatenate([each.ids for each in found]), nearest, duplicates)
 
 
 class SearchAllPairs(ForEach):

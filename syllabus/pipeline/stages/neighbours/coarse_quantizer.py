@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
 from syllabus.pipeline.stages.transform import mix
 from syllabus.selectors import kmeans
-from syllabus.selectors.neighbours import Nearest, Searched, search
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.neighbours import Queries, TopK, search
+from syllabus.selectors.numerics.union_find import UnionFind
 
 SAMPLE = 65_536
 QUERIES = 1024
@@ -63,7 +63,7 @@ def fit_quantizer(knn: NeighbourSearch) -> tuple[CoarseQuantizer, str]:
         with threadpool_limits(vectors.threads):
             _write(knn, key, _fit(knn))
     rows = work.read("coarse", key)
-    shapes = work.note("coarse", key)
+    shapes = work.metadata("coarse", key)
     arrays = [
         np.frombuffer(value, kind).reshape(-1, *shapes["width"][number : number + 1])
         for number, (value, kind) in enumerate(
@@ -115,8 +115,8 @@ def _probes(k: int, sample: np.ndarray, centroids: np.ndarray) -> int:
     """
     count = min(512, len(sample))
     ids = np.arange(len(sample))
-    queries = Searched(sample[:count], ids[:count], Nearest.empty(count, min(k, len(sample) - 1)))
-    search(queries, sample, ids, np.inf, Joins(0))
+    queries = Queries(sample[:count], ids[:count], TopK.empty(count, min(k, len(sample) - 1)))
+    search(queries, sample, ids, np.inf, UnionFind(0))
     home = kmeans.assign(sample, centroids)
     scores = _scores(queries.rows, centroids)
     theirs = np.take_along_axis(scores, home[queries.nearest.ids], axis=1)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from syllabus.pipeline.stages.neighbours.agreement import agreement_section
+from syllabus.pipeline.stages.neighbours.agreement import agreement_section, label_agreement
 from syllabus.pipeline.stages.neighbours.holdout import Holdout
 from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
+from syllabus.pipeline.stages.partitions import Partitioning
+from syllabus.pipeline.stages.rows import AcceptedRows
 
 
 @dataclass(frozen=True)
@@ -39,30 +40,32 @@ class Findings:
 def findings(
     graph: NeighbourGraph | None,
     holdout: Holdout | None,
+    rows: AcceptedRows,
+    partitioning: Partitioning | None,
     index: np.ndarray,
-    agreeing: Callable[[NeighbourGraph], np.ndarray] | None,
-    kind: str,
+    partitions: np.ndarray,
 ) -> Findings:
     """Return what was found.
 
     Args:
       graph: of the examples, searched; None where none was wanted.
       holdout: the comparison with test data, done; None where none was wanted.
+      rows: the examples.
+      partitioning: by their labels; None where they have none.
       index: (n,) int64, ascending.
-      agreeing: computes the agreements from the graph; None without labels.
-      kind: of the labels.
+      partitions: (n,) int32
     """
     sections: dict[str, Any] = {} if holdout is None else {"holdout": holdout.section(index)}
     if graph is None:
         return Findings(None, None, sections)
     groups = graph.groups()
+    agreement = section = None
     # A single example has no neighbour to agree with.
-    agreement = agreeing(graph) if agreeing is not None and len(index) > 1 else None
-    sections["neighbours"] = {
-        **graph.as_section(),
-        "agreement": None if agreement is None else agreement_section(kind, agreement),
-        "duplicates": _duplicates(groups, graph.knn.threshold),
-    }
+    if partitioning is not None and len(index) > 1:
+        agreement = label_agreement(graph, rows, partitioning, partitions)
+        section = agreement_section(partitioning.kind, agreement)
+    duplicates = _duplicates(groups, graph.knn.threshold)
+    sections["neighbours"] = {**graph.as_section(), "agreement": section, "duplicates": duplicates}
     return Findings(agreement, index[groups], sections)
 
 

@@ -22,9 +22,9 @@ from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import CoarseQuantizer
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
-from syllabus.pipeline.work_directory import Work, note_of, vectors_column, vectors_of
-from syllabus.selectors.neighbours import Nearest, Searched, search
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.pipeline.work_directory import WorkDirectory, metadata_of, vectors_column, vectors_of
+from syllabus.selectors.neighbours import Queries, TopK, search
+from syllabus.selectors.numerics.union_find import UnionFind
 
 ROUTED_ROWS = 65_536
 GROUPS = 16
@@ -90,18 +90,18 @@ class Route(beam.DoFn):
 
     def _measure(self, key: str, block: Block, vectors: np.ndarray, device: str) -> None:
         knn, coarse = self.lists.knn, self.lists.coarse
-        nearest = Nearest.empty(len(coarse.queries), knn.k)
-        queries = Searched(coarse.query_vectors, coarse.queries, nearest)
+        nearest = TopK.empty(len(coarse.queries), knn.k)
+        queries = Queries(coarse.query_vectors, coarse.queries, nearest)
         positions = np.arange(block.first, block.first + block.rows)
-        search(queries, vectors, positions, np.inf, Joins(0), device)
-        knn.write(key, coarse.queries, nearest, Joins(0))
+        search(queries, vectors, positions, np.inf, UnionFind(0), device)
+        knn.write(key, coarse.queries, nearest, UnionFind(0))
 
     def _write(self, key: str, block: Block, vectors: np.ndarray) -> None:
         ranked = self.lists.coarse.ranked(vectors)
         order = np.argsort(ranked[:, 0], kind="stable")
         homes, starts = np.unique(ranked[order, 0], return_index=True)
         bounds = [*starts.tolist(), len(order)]
-        note = {"lists": homes.tolist()}
+        metadata = {"lists": homes.tolist()}
         width = ranked.shape[1] * 4
         schema = pa.schema(
             [
@@ -110,7 +110,7 @@ class Route(beam.DoFn):
                 ("vector", pa.binary(vectors.shape[1] * 4)),
             ]
         )
-        with self.lists.knn.vectors.work.writer("cells", key, schema, note) as writer:
+        with self.lists.knn.vectors.work.writer("cells", key, schema, metadata) as writer:
             for first, stop in pairwise(bounds):
                 taken = order[first:stop]
                 probes = pa.py_buffer(np.ascontiguousarray(ranked[taken], "<i4"))
@@ -143,19 +143,19 @@ class SearchGroup(beam.DoFn):
         with _ListShards(knn.vectors.work, routed) as files:
             own = [files.read(number) for number in range(*group)]
             positions, probes, vectors = (np.concatenate([part[place] for part in own]) for place in range(3))
-            nearest = Nearest.empty(len(positions), knn.k)
-            joins = Joins(knn.vectors.n)
+            nearest = TopK.empty(len(positions), knn.k)
+            duplicates = UnionFind(knn.vectors.n)
             for number in np.unique(probes):
                 ids, _, rows = files.read(int(number))
                 if not len(ids):
                     continue
                 # Taken out and put back: most lists are probed by few of the group's rows.
                 looking = np.flatnonzero((probes == number).any(axis=1))
-                found = Nearest(nearest.ids[looking], nearest.cosines[looking])
-                queries = Searched(vectors[looking], positions[looking], found)
-                search(queries, rows, ids, knn.threshold, joins, device)
+                found = TopK(nearest.ids[looking], nearest.cosines[looking])
+                queries = Queries(vectors[looking], positions[looking], found)
+                search(queries, rows, ids, knn.threshold, duplicates, device)
                 nearest.ids[looking], nearest.cosines[looking] = found.ids, found.cosines
-        knn.write(key, positions, nearest, joins)
+        knn.write(key, positions, nearest, duplicates)
 
 
 class SearchInvertedLists(beam.PTransform):
@@ -174,7 +174,7 @@ class SearchInvertedLists(beam.PTransform):
 class _ListShards:
     """All list shards, opened, with the row groups of each list."""
 
-    def __init__(self, work: Work, keys: list[str]) -> None:
+    def __init__(self, work: WorkDirectory, keys: list[str]) -> None:
         self._work, self._keys, self._stack = work, keys, ExitStack()
 
     def __enter__(self) -> _ListShards:
@@ -183,7 +183,7 @@ class _ListShards:
         for place, key in enumerate(self._keys):
             file = self._stack.enter_context(self._work.store.open(self._work.path("cells", key)))
             self._files.append(pq.ParquetFile(file))
-            for group, number in enumerate(note_of(self._files[-1])["lists"]):
+            for group, number in enumerate(metadata_of(self._files[-1])["lists"]):
                 self._groups.setdefault(number, []).append((place, group))
         return self
 

@@ -18,8 +18,8 @@ from syllabus.pipeline.stages.neighbours.coarse_quantizer import fit_quantizer
 from syllabus.pipeline.stages.neighbours.holdout import Holdout, SearchHoldout
 from syllabus.pipeline.stages.neighbours.inverted_lists import InvertedLists, SearchInvertedLists
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
-from syllabus.selectors.neighbours import Nearest
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.neighbours import TopK
+from syllabus.selectors.numerics.union_find import UnionFind
 
 EXACT_ROWS = 100_000
 """Above it inverted lists: on a core all pairs of 100,000 × 384 take 72 s, lists 38; of 200,000 290, 50."""
@@ -43,29 +43,29 @@ class NeighbourGraph:
         """Return the keys of what the recall is measured by."""
         return [] if self.lists is None else [self.lists.truth_key(block) for block in self.lists.blocks()]
 
-    def found(self) -> Iterator[tuple[np.ndarray, Nearest]]:
+    def found(self) -> Iterator[tuple[np.ndarray, TopK]]:
         """Yield (positions, their nearest), every position once."""
         if self.lists is not None:
             yield from map(self.knn.read, self.keys())
             return
-        nearest = Nearest.empty(self.knn.vectors.n, self.knn.k)
+        nearest = TopK.empty(self.knn.vectors.n, self.knn.k)
         for key in self.keys():
             nearest.merge(*self.knn.read(key))
         yield np.arange(self.knn.vectors.n), nearest
 
     def groups(self) -> np.ndarray:
         """Return the first position of each position's duplicate group, (n,) int64."""
-        joins = Joins(self.knn.vectors.n)
+        duplicates = UnionFind(self.knn.vectors.n)
         for key in self.keys():
-            joins.join(*self.knn.read_joins(key))
-        return joins.named()
+            duplicates.union(*self.knn.read_duplicates(key))
+        return duplicates.roots()
 
     def recall(self) -> float:
         """Return the share of the true neighbours of the measured rows that were found."""
         if self.lists is None:
             return 1.0
         queries = self.lists.coarse.queries
-        truth = Nearest.empty(len(queries), self.knn.k)
+        truth = TopK.empty(len(queries), self.knn.k)
         for key in self.measuring_keys():
             truth.merge(np.arange(len(queries)), self.knn.read(key)[1])
         shared = total = 0

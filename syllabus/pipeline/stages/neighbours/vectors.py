@@ -19,9 +19,9 @@ from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.plan import Plan, PlannedUnit
 from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.stages.transform import Transform
-from syllabus.pipeline.work_directory import Work, digest_of, key_of
-from syllabus.selectors.neighbours import Nearest
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
+from syllabus.selectors.neighbours import TopK
+from syllabus.selectors.numerics.union_find import UnionFind
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Vectors:
     device: str | None
 
     @property
-    def work(self) -> Work:
+    def work(self) -> WorkDirectory:
         """The work directory."""
         return self.rows.work
 
@@ -74,8 +74,8 @@ class Vectors:
 
     def read(self, block: Block) -> np.ndarray:
         """Return a block's (rows, D) float32 unit embeddings."""
-        units = map(self.rows.of, block.units)
-        parts = [self.rows.vectors(unit, self.transform.apply) for unit in units]
+        rows = map(self.rows.of, block.units)
+        parts = [self.rows.vectors(each, self.transform.apply) for each in rows]
         return np.ascontiguousarray(np.concatenate(parts))
 
     def prepare_worker(self) -> str:
@@ -85,7 +85,7 @@ class Vectors:
 
 
 def vectors_of_plan(
-    options: Options, plan: Plan, census: Census, transform: Transform, work: Work
+    options: Options, plan: Plan, census: Census, transform: Transform, work: WorkDirectory
 ) -> Vectors:
     """Return the vectors of a plan's accepted rows; centroids, which cut partitions, have no part in them."""
     embedding = Transform(transform.mean, transform.components)
@@ -114,10 +114,10 @@ class NeighbourSearch:
         """Return the key of a part's shard."""
         return key_of(stage, vectors=self.vectors.digest, neighbours=self.k, threshold=self.threshold, **part)
 
-    def write(self, key: str, positions: np.ndarray, nearest: Nearest, joins: Joins) -> None:
+    def write(self, key: str, positions: np.ndarray, nearest: TopK, duplicates: UnionFind) -> None:
         """Write what one worker found: the nearest of some rows, and the groups that it joined."""
-        ids, roots = joins.pairs()
-        # The joins first: the other shard is what says that both are there.
+        ids, roots = duplicates.pairs()
+        # The duplicates first: the other shard is what says that both are there.
         self.vectors.work.write("joins", key, pa.table({"position": ids, "root": roots}))
         table = pa.table(
             {
@@ -128,13 +128,13 @@ class NeighbourSearch:
         )
         self.vectors.work.write("neighbours", key, table)
 
-    def read(self, key: str) -> tuple[np.ndarray, Nearest]:
+    def read(self, key: str) -> tuple[np.ndarray, TopK]:
         """Return the positions and the nearest of a shard."""
         rows = self.vectors.work.read("neighbours", key)
         ids, cosines = (_rows(rows.column(name), self.k) for name in ("neighbour", "cosine"))
-        return rows.column("position").to_numpy(), Nearest(ids, cosines)
+        return rows.column("position").to_numpy(), TopK(ids, cosines)
 
-    def read_joins(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+    def read_duplicates(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Return which positions a shard joined with which."""
         rows = self.vectors.work.read("joins", key)
         return rows.column("position").to_numpy(), rows.column("root").to_numpy()

@@ -24,7 +24,7 @@ from syllabus.pipeline.stages.order.stage import (
     parts_of,
 )
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors import herding
 
 POINTS = 128
@@ -49,7 +49,7 @@ class ToParts(beam.DoFn):
 class OrderParts(beam.DoFn):
     """Orders one part, and adds up what its prefixes contribute; yields the part."""
 
-    def __init__(self, ordering: Ordering, work: Work) -> None:
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
         self.ordering, self.work = ordering, work
 
     def process(self, element: tuple[int, Iterable[Reference]]) -> Iterator[tuple[int, int]]:
@@ -85,7 +85,7 @@ class OrderParts(beam.DoFn):
 class Interleave(beam.DoFn):
     """Writes the order of the whole data from those of its parts."""
 
-    def __init__(self, ordering: Ordering, work: Work) -> None:
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
         self.ordering, self.work = ordering, work
 
     def process(self, element: tuple[int, Iterable[int]]) -> None:
@@ -118,7 +118,7 @@ class Interleave(beam.DoFn):
 class OrderInParts(beam.PTransform):
     """Orders data too large for one worker, from (bucket, reference); `rows` counts those of each bucket."""
 
-    def __init__(self, ordering: Ordering, work: Work, rows: beam.PCollection) -> None:
+    def __init__(self, ordering: Ordering, work: WorkDirectory, rows: beam.PCollection) -> None:
         super().__init__()
         self.ordering, self.work, self.rows = ordering, work, beam.pvalue.AsDict(rows)
 

@@ -21,7 +21,7 @@ from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references
 from syllabus.pipeline.stages.select.stage import Selecting
-from syllabus.pipeline.work_directory import Work, key_of, vectors_of
+from syllabus.pipeline.work_directory import WorkDirectory, key_of, vectors_of
 from syllabus.selectors import herding
 
 RANDOM_ORDERS = 3
@@ -124,7 +124,7 @@ def parts_of(counts: dict[Bucket, int], capacity: int) -> dict[Bucket, int]:
 class OrderSubset(beam.DoFn):
     """Writes one subset in the order of its positions."""
 
-    def __init__(self, ordering: Ordering, work: Work) -> None:
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
         self.ordering, self.work = ordering, work
 
     def process(self, element: tuple[int, int, list[Bucket]]) -> None:
@@ -199,7 +199,7 @@ def _merged_ranks(partitions: np.ndarray, ranks: np.ndarray, buckets: np.ndarray
 class OrderRows(beam.DoFn):
     """Writes the order of the whole data, with its discrepancy beside that of random orders."""
 
-    def __init__(self, ordering: Ordering, work: Work) -> None:
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
         self.ordering, self.work = ordering, work
 
     def process(self, element: tuple[int, Iterable[Reference]]) -> None:
@@ -235,7 +235,7 @@ def figures(l2: Any, linf: Any, curve: np.ndarray, random_curve: np.ndarray) -> 
 class OrderSubsets(beam.PTransform):
     """Orders every subset, once all buckets are there."""
 
-    def __init__(self, ordering: Ordering, work: Work) -> None:
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
         super().__init__()
         self.ordering, self.work = ordering, work
 
@@ -249,7 +249,7 @@ class OrderSubsets(beam.PTransform):
 class OrderAll(beam.PTransform):
     """Orders the whole data on one worker, from (bucket, reference)."""
 
-    def __init__(self, ordering: Ordering, work: Work) -> None:
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
         super().__init__()
         self.ordering, self.work = ordering, work
 

@@ -26,7 +26,7 @@ from syllabus.pipeline.stages.plan import Plan, PlannedUnit
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, Reference, references
 from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.stages.transform import Transform
-from syllabus.pipeline.work_directory import Work, digest_of, key_of, vectors_column
+from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of, vectors_column
 from syllabus.selectors import kmeans
 
 GROUP_ROWS = 131_072
@@ -170,7 +170,7 @@ class Regroup(ForEach):
 
 
 def _write_file(
-    work: Work,
+    work: WorkDirectory,
     key: str,
     index: np.ndarray,
     vectors: list[np.ndarray],
@@ -192,7 +192,7 @@ def _write_file(
         fields.append(("weight", pa.int64()))
         for group, (first, stop) in zip(groups, pairwise(bounds), strict=True):
             group.append(int(weights[order[first:stop]].sum()))
-    note = {
+    metadata = {
         "groups": groups,
         # Of each unit, so that their total does not depend on how units were grouped.
         "sums": sums,
@@ -200,7 +200,7 @@ def _write_file(
         "extremes": [stacked.min(axis=0).tolist(), stacked.max(axis=0).tolist()] if len(stacked) else [],
     }
     schema = pa.schema(fields)
-    with work.writer("regroup", key, schema, note) as writer:
+    with work.writer("regroup", key, schema, metadata) as writer:
         for first, stop in pairwise(bounds):
             taken = order[first:stop]
             columns = [pa.array(index[taken]), vectors_column(stacked[taken])]

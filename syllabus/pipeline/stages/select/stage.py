@@ -7,7 +7,6 @@ bucket).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +21,16 @@ from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.guide import read_guide
 from syllabus.pipeline.stages.partitions import partition_name
-from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references, read_weights
+from syllabus.pipeline.stages.regroup.buckets import (
+    Bucket,
+    Reference,
+    by_partition,
+    read_references,
+    read_weights,
+)
 from syllabus.pipeline.stages.select.sample_sizes import check_scores, check_sizes, score_of
 from syllabus.pipeline.stages.select.subsets import choose
-from syllabus.pipeline.work_directory import Work, key_of, vectors_column
+from syllabus.pipeline.work_directory import WorkDirectory, key_of, vectors_column
 from syllabus.selectors import (
     DisparityMin,
     FacilityLocation,
@@ -86,10 +91,28 @@ class Selecting:
         return FacilityLocationConditionalGain(vectors, guide)
 
 
+def kernel_bytes(rows: int) -> int:
+    """Return what the products of all pairs of `rows` rows take, and a little more."""
+    return 4 * rows * rows + (1 << 20)
+
+
+def check_rankings(options: Options, largest: int) -> None:
+    """Refuse a ranking that one worker cannot hold, for a largest bucket of about so many rows."""
+    needed = kernel_bytes(largest) / 1e9
+    if any(each.base == "facility_location" for each in options.importances) and (
+        needed > options.memory_per_worker
+    ):
+        raise UserError(
+            f"importance=facility_location: the products of a bucket of {largest:,} examples take"
+            f" {needed:.2g} GB; memory_per_worker is {options.memory_per_worker:g} GB. Raise it, or lower"
+            f" bucket_size ({options.bucket_size:,})"
+        )
+
+
 class SelectBuckets(beam.DoFn):
     """Selects inside a bucket; yields it when its shards are there."""
 
-    def __init__(self, selecting: Selecting, labels: tuple[str | None, ...], work: Work) -> None:
+    def __init__(self, selecting: Selecting, labels: tuple[str | None, ...], work: WorkDirectory) -> None:
         self.selecting, self.labels, self.work = selecting, labels, work
 
     def process(
@@ -128,10 +151,7 @@ class SelectBuckets(beam.DoFn):
 
     def _check_sizes(self, counts: dict[Bucket, int]) -> None:
         """Refuse an effective sample size that some partition is too small for, before any is ranked."""
-        sizes: Counter[int] = Counter()
-        for (partition, _), rows in counts.items():
-            sizes[partition] += rows
-        names = ((self._name(partition), rows) for partition, rows in sizes.items())
+        names = ((self._name(partition), rows) for partition, rows in by_partition(counts).items())
         check_sizes(self.selecting.options, names)
 
     def _check_scores(self, bucket: Bucket, counts: dict[Bucket, int]) -> None:
@@ -191,21 +211,3 @@ def rank(name: str, index: np.ndarray, vectors: np.ndarray, trade_off: float) ->
             function = FacilityLocation(vectors, memory_budget=kernel_bytes(len(index)))
         selection, more = maximize(function, len(index), optimizer="lazy"), {}
     return pa.table({"index": index[selection.indices], "gain": selection.gains, **more})
-
-
-def kernel_bytes(rows: int) -> int:
-    """Return what the products of all pairs of `rows` rows take, and a little more."""
-    return 4 * rows * rows + (1 << 20)
-
-
-def check_rankings(options: Options, largest: int) -> None:
-    """Refuse a ranking that one worker cannot hold, for a largest bucket of about so many rows."""
-    needed = kernel_bytes(largest) / 1e9
-    if any(each.base == "facility_location" for each in options.importances) and (
-        needed > options.memory_per_worker
-    ):
-        raise UserError(
-            f"importance=facility_location: the products of a bucket of {largest:,} examples take"
-            f" {needed:.2g} GB; memory_per_worker is {options.memory_per_worker:g} GB. Raise it, or lower"
-            f" bucket_size ({options.bucket_size:,})"
-        )

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from syllabus.manifests.budgets import allocate, budget
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.stages.regroup.buckets import Bucket
+from syllabus.pipeline.stages.regroup.buckets import Bucket, by_partition
 from syllabus.selectors import (
     Selection,
     SetFunction,
@@ -33,9 +33,8 @@ def partition_budgets(units: dict[Bucket, int], fraction: float, rule: str) -> n
 
     `units` are those of each bucket: examples, or what they weigh.
     """
-    totals = np.zeros(1 + max(partition for partition, _ in units), np.int64)
-    for (partition, _), held in units.items():
-        totals[partition] += held
+    sums = by_partition(units)
+    totals = np.array([sums[partition] for partition in range(1 + max(sums))], np.int64)
     return allocate(budget(fraction, int(totals.sum())), totals, rule)
 
 
