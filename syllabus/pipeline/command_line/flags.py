@@ -6,11 +6,11 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from syllabus.pipeline.options import Options, choices
+from syllabus.pipeline.options import LOCATIONS, Options, choices
 
 NOT_FLAGS = ("runner_options",)
 METAVARS = {
-    **dict.fromkeys(("source", "output", "work_dir", "holdout", "query", "private"), "PATH"),
+    **dict.fromkeys(LOCATIONS, "PATH"),
     **dict.fromkeys(("text", "image", "embedding", "label", "id", "weight"), "COLUMN"),
     "where": "COLUMN=VALUE",
 }

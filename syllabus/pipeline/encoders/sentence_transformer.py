@@ -17,10 +17,9 @@ import numpy as np
 
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
 from syllabus.pipeline.encoders.batches import Batches
-from syllabus.pipeline.encoders.images import UnreadableImage, decode
+from syllabus.pipeline.encoders.images import EncodedImage, decode
 from syllabus.pipeline.encoders.model_loading import check_name, load_model, quiet
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
-from syllabus.pipeline.sources.reasons import UNREADABLE_IMAGE
 
 
 class SentenceEncoder(Encoder):
@@ -64,7 +63,7 @@ class SentenceEncoder(Encoder):
         limit_threads(self.spec.threads)
         if self.spec.content == "text":
             return self.batches.run(content, [len(text) for text in content])
-        return self.batches.run([_Picture(data, row, reject) for row, data in enumerate(content)])
+        return self.batches.run([EncodedImage(data, row, reject) for row, data in enumerate(content)])
 
     def clone_for_thread(self) -> Encoder:
         """Return an encoder that shares the weights: a tokenizer cannot be used by two threads at once."""
@@ -72,7 +71,7 @@ class SentenceEncoder(Encoder):
         return SentenceEncoder(self.spec, copy.deepcopy(self.model, shared))
 
     def _forward(self, batch: list[Any]) -> np.ndarray:
-        inputs = [item.open() if isinstance(item, _Picture) else item for item in batch]
+        inputs = [item.open() if isinstance(item, EncodedImage) else item for item in batch]
         vectors = self.model.encode(
             inputs,
             batch_size=len(inputs),
@@ -81,20 +80,6 @@ class SentenceEncoder(Encoder):
             normalize_embeddings=False,
         )
         return np.asarray(vectors.float().cpu().numpy(), np.float32)
-
-
-class _Picture:
-    """An image that is decoded when its batch comes: a unit of decoded images would fill the memory."""
-
-    def __init__(self, data: bytes, row: int, reject: Any) -> None:
-        self.data, self.row, self.reject = data, row, reject
-
-    def open(self) -> Any:
-        try:
-            return decode(self.data)
-        except UnreadableImage as error:
-            self.reject(self.row, UNREADABLE_IMAGE, str(error))
-            return decode(None)
 
 
 def preprocessing_sha256(model: Any) -> str:

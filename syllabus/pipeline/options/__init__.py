@@ -5,8 +5,9 @@ Each field's description is the help text of its flag. A group of options is a f
 near neighbours (`selection`), how the job runs, and all of them in one object (`options`).
 """
 
+from syllabus.pipeline.options.locations import LOCATIONS
 from syllabus.pipeline.options.options import Options
 from syllabus.pipeline.options.parsing import choices, make_options
 from syllabus.pipeline.options.selection import RANKED_BY, Importance, easy_epochs
 
-__all__ = ["RANKED_BY", "Importance", "Options", "choices", "easy_epochs", "make_options"]
+__all__ = ["LOCATIONS", "RANKED_BY", "Importance", "Options", "choices", "easy_epochs", "make_options"]

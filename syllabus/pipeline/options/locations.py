@@ -66,6 +66,9 @@ class Locations(Group):
         return self.work_dir or self.output.rstrip("/") + ".work"
 
 
+LOCATIONS = tuple(Locations.model_fields)
+
+
 def _within(inner: str, outer: str) -> bool:
     """Whether a location is another or lies in it, symbolic links followed."""
     paths = []

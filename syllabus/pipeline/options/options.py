@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from syllabus.pipeline.options.base import Group
 from syllabus.pipeline.options.data import Data
-from syllabus.pipeline.options.locations import Locations
+from syllabus.pipeline.options.locations import LOCATIONS, Locations
 from syllabus.pipeline.options.selection import GUIDED_BY, Neighbours, Selection
 
 
@@ -30,7 +30,7 @@ class Running(Group):
 
 
 UNRECORDED = (
-    *Locations.model_fields,
+    *LOCATIONS,
     # The encoder has a section of its own, by its name and weights, not by its path.
     "encoder",
     "device",

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import sha256_of
-from syllabus.pipeline.errors import UserError, suggestion
+from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import read_keys, records_of, reject_not_finite
 from syllabus.pipeline.sources.labels import FLOAT_LABEL
@@ -80,11 +80,7 @@ class ParquetSource(Source):
 
     def _check(self, file: str, columns: Columns, schema: pa.Schema) -> None:
         where = self.store.url(file)
-        for name in columns.names:
-            if name not in schema.names:
-                raise UserError(f"{where}: {suggestion('column', name, schema.names)}")
-            if schema.names.count(name) > 1:
-                raise UserError(f"{where}: has {schema.names.count(name)} columns {name!r}")
+        columns.check_names(where, schema.names)
         kind = _plain(schema.field(columns.content).type)
         if not (pa.types.is_null(kind) or CONTENT[columns.kind](kind)):
             raise UserError(f"{where}: {columns.kind} {columns.content!r} is a column of {kind}")
@@ -108,8 +104,7 @@ def _label_problem(kind: pa.DataType, numeric: bool) -> str | None:
     if numeric:
         numbers = pa.types.is_integer(own) or pa.types.is_floating(own) or pa.types.is_decimal(own)
         return None if numbers or own == pa.null() else f"is a column of {kind}; --bins cuts numbers"
-    listed = pa.types.is_list(own) or pa.types.is_large_list(own) or pa.types.is_fixed_size_list(own)
-    inner = _plain(own.value_type) if listed else own
+    inner = _plain(own.value_type) if _is_list(own) else own
     if pa.types.is_floating(inner) or pa.types.is_decimal(inner):
         return FLOAT_LABEL
     if _is_text(inner) or pa.types.is_integer(inner) or pa.types.is_boolean(inner) or inner == pa.null():
@@ -119,6 +114,10 @@ def _label_problem(kind: pa.DataType, numeric: bool) -> str | None:
 
 def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -183,11 +182,7 @@ def _records(columns: Columns, table: pa.Table, width: int) -> Records:
 def _vectors(column: pa.ChunkedArray, width: int) -> Records | None:
     """The records of a clean vector column without a Python object a value; None where a row is odd."""
     array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if array.null_count or not (
-        pa.types.is_list(array.type)
-        or pa.types.is_large_list(array.type)
-        or pa.types.is_fixed_size_list(array.type)
-    ):
+    if array.null_count or not _is_list(array.type):
         return None
     flat = array.flatten()
     if flat.null_count or not (pa.types.is_floating(flat.type) or pa.types.is_integer(flat.type)):
@@ -215,7 +210,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_struct(kind):
         # Of an image {"bytes": …, "path": …} only the bytes.
         column = pc.struct_field(column, "bytes")
-    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    listed = _is_list(kind)
     if _is_string(kind) or (listed and _is_string(kind.value_type)):
         try:
             column.validate(full=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.sources.labels import Labels
 
 UNIT_ROWS = 8192
@@ -38,6 +39,14 @@ class Columns:
         """The distinct names, content first."""
         wanted = (self.content, self.label, self.id, self.weight, *(column for column, _ in self.where))
         return list(dict.fromkeys(name for name in wanted if name is not None))
+
+    def check_names(self, file: str, names: Sequence[str]) -> None:
+        """Refuse a file whose columns `names` lack one of these, or have one of them twice."""
+        for name in self.names:
+            if name not in names:
+                raise UserError(f"{file}: {suggestion('column', name, names)}")
+            if names.count(name) > 1:
+                raise UserError(f"{file}: has {names.count(name)} columns {name!r}")
 
 
 @dataclass(frozen=True)

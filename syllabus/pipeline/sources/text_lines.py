@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
-from syllabus.pipeline.errors import UserError, suggestion
+from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import records_of
 from syllabus.pipeline.sources.labels import FLOAT_LABEL, NotALabel, number_of
@@ -123,11 +123,7 @@ class LineSource(Source):
     def _check(self, file: str, columns: Columns, names: list[str], head: list[Parsed]) -> None:
         if not names and not head:
             return
-        for name in columns.names:
-            if name not in names:
-                raise UserError(f"{self.store.url(file)}: {suggestion('column', name, names)}")
-            if names.count(name) > 1:
-                raise UserError(f"{self.store.url(file)}: has {names.count(name)} columns {name!r}")
+        columns.check_names(self.store.url(file), names)
         labels = [row.get(columns.label) for row in head if isinstance(row, dict)] if columns.label else []
         labels = [label for label in labels if label is not None]
         if columns.numeric:
