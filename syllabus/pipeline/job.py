@@ -31,7 +31,7 @@ from syllabus.pipeline.stages.order.stage import Ordering, check_memory
 from syllabus.pipeline.stages.plan import Plan
 from syllabus.pipeline.stages.regroup.stage import (
     Layout,
-    RegroupUnits,
+    RegroupChunks,
     groups_digest,
     make_groups,
     make_layout,
@@ -94,7 +94,7 @@ def run_stages(
         guided = guide.store(transform, fitted, work) if guide is not None else None
         ordering = Ordering(Selecting(options, groups_digest(groups), guided), census.accepted, dimension)
         context = CommitContext(options, plan, census, layout, groups, ordering, work, graph, holdout, guide)
-        regroup = RegroupUnits(census.rows(plan, work), layout, transform, options.threads_per_worker)
+        regroup = RegroupChunks(census.rows(plan, work), layout, transform, options.threads_per_worker)
         job.make(run, context.shards(), SelectAndOrder(groups, regroup, ordering))
         check_importances(context, context.buckets())
     with job.stage("commit", "files") as run:
@@ -148,19 +148,19 @@ class _Job:
         return timed(self.stages, name, unit)
 
     def embed(self, run: StageRun, plan: Plan) -> None:
-        """Embed the units whose shards are missing; rows are counted, not shards."""
-        missing = self._missing({shard for planned in plan.units for shard in planned.shards})
-        units = [planned for planned in plan.units if not missing.isdisjoint(planned.shards)]
-        encoded = [planned for planned in units if planned.shards[0] in missing]
-        run.new = sum(planned.unit.rows for planned in encoded)
+        """Embed the chunks whose shards are missing; rows are counted, not shards."""
+        missing = self._missing({shard for planned in plan.chunks for shard in planned.shards})
+        chunks = [planned for planned in plan.chunks if not missing.isdisjoint(planned.shards)]
+        encoded = [planned for planned in chunks if planned.shards[0] in missing]
+        run.new = sum(planned.chunk.rows for planned in encoded)
         run.reused = plan.source_rows - run.new
         if run.reused:
             self.console.print(
                 f"embed: {run.reused:,} rows are there from an earlier run, {run.new:,} are new"
             )
-        if units:
-            counts = {planned.shards[0]: planned.unit.rows for planned in encoded}
-            self._run(run, "embed", counts, Embed(plan, units, self.work))
+        if chunks:
+            counts = {planned.shards[0]: planned.chunk.rows for planned in encoded}
+            self._run(run, "embed", counts, Embed(plan, chunks, self.work))
 
     def search_neighbours(
         self, run: StageRun, graph: neighbours.NeighbourGraph | None, holdout: Holdout | None

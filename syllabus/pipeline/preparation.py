@@ -30,7 +30,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     with timed(stages, "plan", "units") as run:
         plan = make_plan(options)
         tested = plan_holdout(options, plan.identity.dimension) if options.holdout is not None else None
-        run.new = len(plan.units)
+        run.new = len(plan.chunks)
     from syllabus.pipeline.job import run_stages
 
     return run_stages(options, plan, tested, stages, console or Console(stderr=True))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.manifests import Fingerprint, Manifest
-from syllabus.pipeline.sources import UNIT_ROWS, Columns, Records, open_source
+from syllabus.pipeline.sources import CHUNK_ROWS, Columns, Records, open_source
 
 
 def source_problems(manifest_location: str, source_location: str) -> list[str]:
@@ -31,16 +31,16 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
     fingerprint = Fingerprint()
     accepted, weights = manifest.examples(), manifest.weights()
     first, heavier = 0, ""
-    # File by file: a row group that holds many units is then decoded once, not once for each.
-    for _, held in groupby(source.units(columns, UNIT_ROWS), key=lambda unit: unit.members or unit.file):
-        units = list(held)
-        for unit, records in zip(units, source.read(units, columns), strict=True):
-            begin, end = np.searchsorted(accepted, [first, first + unit.rows])
+    # File by file: a row group that holds many chunks is then decoded once, not once for each.
+    for _, held in groupby(source.chunks(columns, CHUNK_ROWS), key=lambda chunk: chunk.members or chunk.file):
+        chunks = list(held)
+        for chunk, records in zip(chunks, source.read(chunks, columns), strict=True):
+            begin, end = np.searchsorted(accepted, [first, first + chunk.rows])
             if begin < end:
                 _update(fingerprint, records, accepted[begin:end], first)
                 if weights is not None and not heavier:
                     heavier = _other_weight(manifest, records, accepted[begin:end], weights[begin:end], first)
-            first += unit.rows
+            first += chunk.rows
     counted = manifest.description["counts"]["source_rows"]
     if first != counted:
         return [f"source {source_location}: has {first:,} rows; the manifest was made from {counted:,}"]

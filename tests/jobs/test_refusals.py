@@ -55,7 +55,7 @@ def test_bad_records_are_rejected_by_name(tmp_path: Path) -> None:
 
 
 def test_of_a_duplicate_id_the_first_accepted_row_stays(tmp_path: Path) -> None:
-    """Across files and units, and where the first of them is a reject for another reason."""
+    """Across files and chunks, and where the first of them is a reject for another reason."""
     write_texts(tmp_path / "s" / "a.jsonl", 50, 1)
     lines = (tmp_path / "s" / "a.jsonl").read_text().splitlines()
     broken = json.loads(lines[3]) | {"text": None}
@@ -120,7 +120,7 @@ def test_broken_images_are_rejected(tmp_path: Path) -> None:
     assert validate(str(tmp_path / "m")).problems == []
 
 
-def test_a_unit_without_an_accepted_row(tmp_path: Path) -> None:
+def test_a_chunk_without_an_accepted_row(tmp_path: Path) -> None:
     for number, text in enumerate(sentences(30, 8)):
         path = tmp_path / "s" / f"{number:02d}.jsonl"
         path.parent.mkdir(exist_ok=True)

@@ -30,7 +30,7 @@ class EncoderSpec:
 
     @property
     def cheap(self) -> bool:
-        """Whether reading the source costs more than encoding it: then a worker takes runs of units."""
+        """Whether reading the source costs more than encoding it: then a worker takes runs of chunks."""
         return self.kind in ("column", "hashing")
 
 
@@ -61,7 +61,7 @@ class Identity:
 
 
 class Encoder(ABC):
-    """Turns the content of a unit into vectors. One per thread of a worker; weights are shared."""
+    """Turns the content of a chunk into vectors. One per thread of a worker; weights are shared."""
 
     @abstractmethod
     def identity(self) -> Identity:

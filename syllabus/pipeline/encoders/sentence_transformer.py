@@ -1,6 +1,6 @@
 """Sentence-transformers models, by name or path: text models, and CLIP-like models for images.
 
-A unit of the plan is one block: sorted by length inside, batches of a fixed size, one `encode` call a
+A chunk of the plan is one block: sorted by length inside, batches of a fixed size, one `encode` call a
 batch. A Beam ModelHandler would be handed batches that depend on what arrives when; vectors would then
 differ in their last bits between runs.
 """

@@ -1,7 +1,7 @@
-"""Sources: the kinds of data sets, each a file that cuts its files into units and reads these."""
+"""Sources: the kinds of data sets, each a file that cuts its files into chunks and reads these."""
 
 from syllabus.pipeline.sources.base import Source
 from syllabus.pipeline.sources.opening import open_source
-from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Kind, Records, Unit
+from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Kind, Records
 
-__all__ = ["UNIT_ROWS", "Columns", "Kind", "Records", "Source", "Unit", "open_source"]
+__all__ = ["CHUNK_ROWS", "Chunk", "Columns", "Kind", "Records", "Source", "open_source"]

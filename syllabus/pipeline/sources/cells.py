@@ -13,7 +13,7 @@ from syllabus.pipeline.sources.weights import NotAWeight, weight_of
 
 
 def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Records:
-    """Return the records of a unit from lists of raw Python values by column name.
+    """Return the records of a chunk from lists of raw Python values by column name.
 
     Strings may come as bytes: they are decoded here, each on its own, so that one invalid row costs one row.
     """

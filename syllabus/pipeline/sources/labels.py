@@ -24,7 +24,7 @@ class NotALabel(ValueError):
 
 @dataclass
 class Labels:
-    """The labels of one unit.
+    """The labels of one chunk.
 
     `texts` holds each as the manifest has it: a class by its name, a number in its shortest form, a list as
     a JSON array; None where it is null or bad. `numbers` is there where numbers are asked for, `lists`

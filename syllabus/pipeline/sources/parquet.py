@@ -16,7 +16,7 @@ from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import read_keys, records_of, reject_not_finite
 from syllabus.pipeline.sources.labels import FLOAT_LABEL
-from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
+from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
 from syllabus.pipeline.sources.weights import weight_problem
 
 
@@ -25,19 +25,19 @@ class ParquetSource(Source):
 
     suffixes = (".parquet", ".pq")
 
-    def units(self, columns: Columns, unit_rows: int = UNIT_ROWS) -> Iterator[Unit]:  # noqa: D102
+    def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
                 parquet = self._parquet(file, handle)
                 self._check(file, columns, parquet.schema_arrow)
                 rows = parquet.metadata.num_rows
             digest = sha256_of(self.store, file)
-            for first in range(0, rows, unit_rows):
-                yield Unit(file, first, min(unit_rows, rows - first), digest)
+            for first in range(0, rows, chunk_rows):
+                yield Chunk(file, first, min(chunk_rows, rows - first), digest)
 
-    def read(self, units: list[Unit], columns: Columns) -> Iterator[Records]:  # noqa: D102
+    def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:  # noqa: D102
         width = self.dimension(columns) if columns.kind == "embedding" else 0
-        file, first, stop = units[0].file, units[0].first_row, units[-1].first_row + units[-1].rows
+        file, first, stop = chunks[0].file, chunks[0].first_row, chunks[-1].first_row + chunks[-1].rows
         with self.opened(file) as handle:
             parquet = self._parquet(file, handle)
             ends = np.cumsum([parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)])
@@ -45,8 +45,8 @@ class ParquetSource(Source):
                 raise UserError(f"{self.store.url(file)}: has changed since the job began")
             groups = [i for i, end in enumerate(ends) if end > first and (i == 0 or ends[i - 1] < stop)]
             skipped = int(ends[groups[0] - 1]) if groups[0] else 0
-            batches = parquet.iter_batches(UNIT_ROWS, row_groups=groups, columns=columns.names)
-            for table in _rows_from(self._decoded(file, batches), skipped, units):
+            batches = parquet.iter_batches(CHUNK_ROWS, row_groups=groups, columns=columns.names)
+            for table in _rows_from(self._decoded(file, batches), skipped, chunks):
                 yield _records(columns, table, width)
 
     def dimension(self, columns: Columns) -> int:  # noqa: D102
@@ -147,11 +147,11 @@ CONTENT = {
 }
 
 
-def _rows_from(batches: Iterator[pa.RecordBatch], position: int, units: list[Unit]) -> Iterator[pa.Table]:
-    """Cut a stream of batches, which begins at row `position` of the file, into the rows of units."""
+def _rows_from(batches: Iterator[pa.RecordBatch], position: int, chunks: list[Chunk]) -> Iterator[pa.Table]:
+    """Cut a stream of batches, which begins at row `position` of the file, into the rows of chunks."""
     held: list[pa.RecordBatch] = []
-    for unit in units:
-        wanted, stop = unit.first_row, unit.first_row + unit.rows
+    for chunk in chunks:
+        wanted, stop = chunk.first_row, chunk.first_row + chunk.rows
         parts = []
         while wanted < stop:
             if not held:

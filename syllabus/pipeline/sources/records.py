@@ -1,4 +1,4 @@
-"""Units of row ranges, and the records read from one."""
+"""Chunks of row ranges, and the records read from one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.sources.labels import Labels
 
-UNIT_ROWS = 8192
-"""Rows in a unit of work: what a killed worker repeats at most."""
+CHUNK_ROWS = 8192
+"""Rows in a chunk of work: what a killed worker repeats at most."""
 
 Kind = Literal["text", "image", "embedding"]
 DETAIL_LENGTH = 200
@@ -50,7 +50,7 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Unit:
+class Chunk:
     """A row range of one source file, or of a folder of images the files `members`.
 
     `digest` is the sha256 of the content that the rows come from (of the whole file for a row range).
@@ -78,10 +78,10 @@ class Unit:
 
 @dataclass
 class Records:
-    """The records of one unit, in order.
+    """The records of one chunk, in order.
 
     `content` is a list of str or bytes, or for embeddings an (n, d) float32 array; `ids` hold None where
-    the value is null. `bad` maps a row of the unit to (reason, detail) where its content is
+    the value is null. `bad` maps a row of the chunk to (reason, detail) where its content is
     broken, `bad_keys` where its label, id or weight is: vectors are reused when only those change.
     `weights` hold None where one is null or bad.
     `excluded` rows fail the filter and have no content.

@@ -1,4 +1,4 @@
-"""The census: the accepted rows, counted by reject reason, unit and partition.
+"""The census: the accepted rows, counted by reject reason, chunk and partition.
 
 It needs every row's label and id, not their vectors, and runs in the submitting process: 8 bytes a row
 are held where there is an id column, none otherwise.
@@ -41,10 +41,10 @@ class Census:
     """The partitions by label; None without a label column."""
     duplicates: list[int]
     """Indices whose id another accepted row of smaller index carries."""
-    units: list[int]
-    """Accepted rows of each unit."""
+    chunks: list[int]
+    """Accepted rows of each chunk."""
     places: str
-    """Digest of which rows of which units are accepted."""
+    """Digest of which rows of which chunks are accepted."""
     weight: int | None = None
     """Total weight of the accepted rows; None where budgets count examples."""
 
@@ -55,7 +55,7 @@ class Census:
 
     def rows(self, plan: Plan, work: WorkDirectory) -> AcceptedRows:
         """Return the plan's rows, to be read by any worker."""
-        return AcceptedRows(plan.columns, plan.units, np.array(self.duplicates, np.int64), work)
+        return AcceptedRows(plan.columns, plan.chunks, np.array(self.duplicates, np.int64), work)
 
     def partitions(self) -> list[tuple[str, int]]:
         """Return the name and the accepted rows of each partition that is known: none before k-means."""
@@ -65,7 +65,7 @@ class Census:
         return list(zip(names, self.partitioning.sizes, strict=True))
 
 
-_IN_FILE = {"partitioning": "cut"}
+_IN_FILE = {"partitioning": "cut", "chunks": "units"}
 """Fields that go by another name in the work directory."""
 
 
@@ -75,28 +75,28 @@ def take_census(plan: Plan, bins: int | None, work: WorkDirectory) -> Census:
     key = key_of("census", plan=plan.digest, label=columns.label, id=columns.id, bins=bins)
     if work.has("census", key, ".json"):
         return _from_json(work.read_json("census", key))
-    none = AcceptedRows(columns, plan.units, np.zeros(0, np.int64), work)
+    none = AcceptedRows(columns, plan.chunks, np.zeros(0, np.int64), work)
     accepted = none if columns.id is None else replace(none, duplicates=_duplicate_ids(none))
     reasons: Counter[str] = Counter()
     excluded = 0
-    units: list[int] = []
+    chunks: list[int] = []
     places = hashlib.sha256()
     weight = 0 if columns.weight is not None else None
     for rows in accepted.all():
-        units.append(int(rows.accepted.sum()))
-        places.update(np.packbits(rows.accepted).tobytes() + rows.planned.unit.rows.to_bytes(8, "little"))
+        chunks.append(int(rows.accepted.sum()))
+        places.update(np.packbits(rows.accepted).tobytes() + rows.planned.chunk.rows.to_bytes(8, "little"))
         reasons.update(reason for reason in rows.reasons if reason is not None)
         excluded += int(rows.excluded.sum())
         if weight is not None and rows.weights is not None:
             weight += sum(rows.weights[rows.accepted].tolist())
     census = Census(
-        sum(units),
+        sum(chunks),
         reasons.total(),
         dict(sorted(reasons.items())),
         excluded,
-        _partitioning(accepted, bins) if columns.label is not None and any(units) else None,
+        _partitioning(accepted, bins) if columns.label is not None and any(chunks) else None,
         accepted.duplicates.tolist(),
-        units,
+        chunks,
         places.hexdigest(),
         weight,
     )
@@ -161,7 +161,7 @@ def _first_reject(rejecting: AcceptedRows) -> str:
     for rows in rejecting.all():
         for row, reason in enumerate(rows.reasons):
             if reason is not None:
-                file, number = rows.planned.unit.source_files()[row], rows.planned.unit.source_rows()[row]
+                file, number = rows.planned.chunk.source_files()[row], rows.planned.chunk.source_rows()[row]
                 return f"the first is {file} row {number}: {reason} {rows.details[row] or ''}".rstrip()
     return ""
 

@@ -1,6 +1,6 @@
-"""The embed stage: one shard of vectors and one of labels and ids for each unit.
+"""The embed stage: one shard of vectors and one of labels and ids for each chunk.
 
-The unit is the block that the plan fixed: it is encoded in one go, sorted by length inside, whatever
+The chunk is the block that the plan fixed: it is encoded in one go, sorted by length inside, whatever
 worker takes it and whatever else runs, so its bytes are always the same.
 """
 
@@ -16,28 +16,28 @@ from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.sources import Columns, Records, Source
 from syllabus.pipeline.sources.labels import Labels
 from syllabus.pipeline.sources.reasons import NOT_FINITE, ZERO_VECTOR
-from syllabus.pipeline.stages.plan import Plan, PlannedUnit
+from syllabus.pipeline.stages.plan import Plan, PlannedChunk
 from syllabus.pipeline.work_directory import WorkDirectory, vectors_column
 
 
-class EmbedUnits(beam.DoFn):
-    """Embeds runs of units: what it leaves is in the work directory."""
+class EmbedChunks(beam.DoFn):
+    """Embeds runs of chunks: what it leaves is in the work directory."""
 
     def __init__(self, source: Source, columns: Columns, spec: EncoderSpec, work: WorkDirectory) -> None:
         self.source, self.columns, self.spec, self.work = source, columns, spec, work
         self.encoded = Metrics.counter("syllabus", "encoded")
         self.halvings = Metrics.counter("syllabus", "out_of_memory")
 
-    def process(self, run: list[PlannedUnit]) -> None:
+    def process(self, run: list[PlannedChunk]) -> None:
         """Make the shards that are missing; an attempt that is repeated finds them there."""
         missing = [planned for planned in run if not all(self.work.has(*each) for each in planned.shards)]
         if not missing:
             return
-        read = self.source.read([planned.unit for planned in missing], self.columns)
+        read = self.source.read([planned.chunk for planned in missing], self.columns)
         for planned, records in zip(missing, read, strict=True):
-            self.source.check_unchanged(planned.unit)
+            self.source.check_unchanged(planned.chunk)
             if not self.work.has("rows", planned.rows_key):
-                self.work.write("rows", planned.rows_key, _rows_table(records, planned.unit.rows))
+                self.work.write("rows", planned.rows_key, _rows_table(records, planned.chunk.rows))
             if not self.work.has("embed", planned.embed_key):
                 table, encoded, halvings = encode_records(records, self.spec)
                 self.work.write("embed", planned.embed_key, table)
@@ -46,14 +46,14 @@ class EmbedUnits(beam.DoFn):
 
 
 class Embed(ForEach):
-    """Embeds those units of a plan whose shards are missing, each run of them on one worker."""
+    """Embeds those chunks of a plan whose shards are missing, each run of them on one worker."""
 
-    def __init__(self, plan: Plan, units: list[PlannedUnit], work: WorkDirectory) -> None:
-        super().__init__(plan.runs(units), EmbedUnits(plan.source, plan.columns, plan.encoder, work))
+    def __init__(self, plan: Plan, chunks: list[PlannedChunk], work: WorkDirectory) -> None:
+        super().__init__(plan.runs(chunks), EmbedChunks(plan.source, plan.columns, plan.encoder, work))
 
 
 def encode_records(records: Records, spec: EncoderSpec) -> tuple[pa.Table, int, int]:
-    """Return a unit's shard, the number of rows that were encoded, and how often memory ran out."""
+    """Return a chunk's shard, the number of rows that were encoded, and how often memory ran out."""
     encoder = encoder_of(spec)
     before = _halvings(encoder)
     count = len(records.content)
@@ -76,7 +76,7 @@ def encode_records(records: Records, spec: EncoderSpec) -> tuple[pa.Table, int, 
 
 
 def _rows_table(records: Records, count: int) -> pa.Table:
-    """The shard of a unit's labels and ids, and of its weights where they were asked for."""
+    """The shard of a chunk's labels and ids, and of its weights where they were asked for."""
     none = [None] * count
     labels = records.labels or Labels(none)
     columns = {

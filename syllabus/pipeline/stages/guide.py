@@ -67,23 +67,23 @@ def _read(options: Options, location: str, plan: Plan, work: WorkDirectory) -> t
     columns = Columns(options.content_kind, options.content)
     encoder = plan.identity.key_fields()
     vectors, digest, rows = [], hashlib.sha256(), 0
-    for file, held in groupby(source.units(columns), key=lambda unit: unit.file):
-        units = list(held)
-        keys = [embed_key(unit, columns, source.format_of(file), encoder, plan.encoder) for unit in units]
+    for file, held in groupby(source.chunks(columns), key=lambda chunk: chunk.file):
+        chunks = list(held)
+        keys = [embed_key(chunk, columns, source.format_of(file), encoder, plan.encoder) for chunk in chunks]
         missing = [n for n, key in enumerate(keys) if not work.has("embed", key)]
-        found = source.read([units[n] for n in missing], columns) if missing else iter(())
+        found = source.read([chunks[n] for n in missing], columns) if missing else iter(())
         for number, records in zip(missing, found, strict=True):
             work.write("embed", keys[number], encode_records(records, plan.encoder)[0])
-        for unit, key in zip(units, keys, strict=True):
+        for chunk, key in zip(chunks, keys, strict=True):
             table = work.read("embed", key)
             for row, reason in enumerate(table.column("reason").to_pylist()):
                 if reason is not None:
                     detail = table.column("detail")[row].as_py() or ""
-                    place = f"{unit.source_files()[row]} row {unit.source_rows()[row]}"
+                    place = f"{chunk.source_files()[row]} row {chunk.source_rows()[row]}"
                     raise UserError(f"{location}: {place}: {reason} {detail}".rstrip())
             vectors.append(vectors_of(table.column("vector")))
             digest.update(b"".join(table.column("content").to_pylist()))
-            rows += unit.rows
+            rows += chunk.rows
     if not rows:
         raise UserError(f"{location}: is empty")
     width = vectors[0].shape[1]

@@ -1,4 +1,4 @@
-"""Accepted rows: those of a unit that nothing speaks against, read from the shards of the embed stage."""
+"""Accepted rows: those of a chunk that nothing speaks against, read from the shards of the embed stage."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from syllabus.pipeline.sources import Columns
 from syllabus.pipeline.sources.reasons import DUPLICATE_ID, MISSING
 from syllabus.pipeline.sources.records import DETAIL_LENGTH
 from syllabus.pipeline.stages.partitions import RowLabels
-from syllabus.pipeline.stages.plan import PlannedUnit
+from syllabus.pipeline.stages.plan import PlannedChunk
 from syllabus.pipeline.work_directory import WorkDirectory, vectors_of
 
 
 @dataclass(frozen=True)
-class UnitRows:
-    """Ids, labels, weights and rejects of one unit."""
+class ChunkRows:
+    """Ids, labels, weights and rejects of one chunk."""
 
-    planned: PlannedUnit
+    planned: PlannedChunk
     ids: pa.Array
     labels: RowLabels
     content: pa.Array
@@ -56,17 +56,17 @@ class AcceptedRows:
     """The rows of a data set and what speaks against each, for any worker to read."""
 
     columns: Columns
-    units: tuple[PlannedUnit, ...]
+    chunks: tuple[PlannedChunk, ...]
     duplicates: NDArray[np.int64]
     """Ascending indices of the rows whose id an earlier row carries."""
     work: WorkDirectory
 
-    def all(self) -> Iterator[UnitRows]:
-        """Yield the rows of all units in canonical order."""
-        return map(self.of, self.units)
+    def all(self) -> Iterator[ChunkRows]:
+        """Yield the rows of all chunks in canonical order."""
+        return map(self.of, self.chunks)
 
-    def of(self, planned: PlannedUnit) -> UnitRows:
-        """Return a unit's rows with every reason for a reject, in the order of their weight."""
+    def of(self, planned: PlannedChunk) -> ChunkRows:
+        """Return a chunk's rows with every reason for a reject, in the order of their weight."""
         rows = self.work.read("rows", planned.rows_key)
         made = self.work.read("embed", planned.embed_key, ["content", "reason", "detail"])
         reasons, details = made.column("reason").to_pylist(), made.column("detail").to_pylist()
@@ -85,7 +85,7 @@ class AcceptedRows:
         excluded = held["excluded"].to_numpy(zero_copy_only=False)
         for row in np.flatnonzero(excluded):
             reasons[row] = details[row] = None
-        first, stop = planned.first_index, planned.first_index + planned.unit.rows
+        first, stop = planned.first_index, planned.first_index + planned.chunk.rows
         for row in self._duplicates(first, stop) - first:
             reasons[row] = DUPLICATE_ID
             details[row] = f"{ids[int(row)].as_py()!r:.150} is taken by an earlier row"
@@ -94,18 +94,18 @@ class AcceptedRows:
         content = made.column("content").combine_chunks()
         weights = held["weight"].fill_null(0).to_numpy() if "weight" in held else None
         accepted = np.array([reason is None for reason in reasons]) & ~excluded
-        return UnitRows(planned, ids, labels, content, reasons, details, excluded, weights, accepted)
+        return ChunkRows(planned, ids, labels, content, reasons, details, excluded, weights, accepted)
 
     def _duplicates(self, first: int, stop: int) -> NDArray[np.int64]:
         begin, end = np.searchsorted(self.duplicates, [first, stop])
         return self.duplicates[begin:end]
 
     def vectors(
-        self, rows: UnitRows, apply: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+        self, rows: ChunkRows, apply: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
     ) -> NDArray[np.float32]:
-        """Return the (accepted, D) float32 vectors of a unit's accepted rows, as the encoder gave them.
+        """Return the (accepted, D) float32 vectors of a chunk's accepted rows, as the encoder gave them.
 
-        With `apply`, a row-wise function, its results: it is called with all rows of the unit, so that the
+        With `apply`, a row-wise function, its results: it is called with all rows of the chunk, so that the
         shape of its products, which sets their last bits, is fixed by the plan.
         """
         made = vectors_of(self.work.read("embed", rows.planned.embed_key, ["vector"]).column("vector"))

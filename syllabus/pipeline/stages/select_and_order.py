@@ -12,14 +12,14 @@ import apache_beam as beam
 from syllabus.pipeline.stages.order.interleaved import OrderInParts
 from syllabus.pipeline.stages.order.stage import OrderAll, Ordering, OrderSubsets
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, Reference
-from syllabus.pipeline.stages.regroup.stage import Regroup, RegroupUnits
+from syllabus.pipeline.stages.regroup.stage import Regroup, RegroupChunks
 from syllabus.pipeline.stages.select.stage import Select, SelectBuckets
 
 
 class SelectAndOrder(beam.PTransform):
     """The stages after embed; what is already in the work directory is passed over."""
 
-    def __init__(self, groups: list[Group], regroup: RegroupUnits, ordering: Ordering) -> None:
+    def __init__(self, groups: list[Group], regroup: RegroupChunks, ordering: Ordering) -> None:
         super().__init__()
         self.groups, self.regroup, self.ordering = groups, regroup, ordering
 

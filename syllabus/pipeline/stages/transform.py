@@ -39,7 +39,7 @@ class Transform:
     def apply(self, vectors: np.ndarray) -> np.ndarray:
         """Return (n, D) float32 unit rows; a row equal to the mean gets the first axis.
 
-        Called with the rows of one unit, so that the shape of the product is fixed by the plan.
+        Called with the rows of one chunk, so that the shape of the product is fixed by the plan.
         """
         if self.mean is not None:
             vectors = vectors - self.mean

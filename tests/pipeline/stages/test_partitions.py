@@ -38,7 +38,7 @@ def rows_of(values: list[object], numeric: bool = False) -> RowLabels:
 
 
 def split(values: list[object], numeric: bool = False) -> list[RowLabels]:
-    """The same in two units."""
+    """The same in two chunks."""
     return [rows_of(values[: len(values) // 3], numeric), rows_of(values[len(values) // 3 :], numeric)]
 
 
@@ -69,12 +69,12 @@ def test_bins_are_exact_quantiles(numbers: list[float], bins: int) -> None:
 def test_the_rarest_class_of_a_list_is_its_partition(values: list[list[str] | str]) -> None:
     if not any(isinstance(value, list) for value in values):
         values = [*values, []]
-    units = split(list(values))
-    cut = by_class(lambda: iter(units))
+    chunks = split(list(values))
+    cut = by_class(lambda: iter(chunks))
     lists = [value if isinstance(value, list) else [value] for value in values]
     counts = Counter(name for names in lists for name in set(names))
     expected = [min(names, key=lambda name: (counts[name], name), default=None) for names in lists]
-    parts = np.concatenate([cut.of(unit) for unit in units])
+    parts = np.concatenate([cut.of(chunk) for chunk in chunks])
     assert [cut.labels[part] for part in parts] == expected
     names = [name for name in cut.labels if name is not None]
     assert names == sorted(names)
@@ -84,11 +84,11 @@ def test_the_rarest_class_of_a_list_is_its_partition(values: list[list[str] | st
 @given(st.lists(st.sampled_from(NAMES) | st.integers(0, 3) | st.booleans(), min_size=1, max_size=40))
 @settings(max_examples=50, deadline=None)
 def test_classes_are_partitions_in_the_order_of_their_names(values: list[object]) -> None:
-    units = split(values)
-    cut = by_class(lambda: iter(units))
-    texts = [text for unit in units for text in unit.texts.to_pylist()]
+    chunks = split(values)
+    cut = by_class(lambda: iter(chunks))
+    texts = [text for chunk in chunks for text in chunk.texts.to_pylist()]
     assert list(cut.labels) == sorted(set(texts))
-    assert [cut.labels[part] for unit in units for part in cut.of(unit)] == texts
+    assert [cut.labels[part] for chunk in chunks for part in cut.of(chunk)] == texts
 
 
 def write(path: Path, columns: dict[str, object]) -> Path:

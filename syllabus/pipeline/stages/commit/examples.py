@@ -10,7 +10,7 @@ from syllabus.manifests import Fingerprint, ManifestWriter, schema
 from syllabus.pipeline.stages.commit.context import CommitContext
 from syllabus.pipeline.stages.neighbours.findings import Findings
 from syllabus.pipeline.stages.regroup.buckets import read_partitions
-from syllabus.pipeline.stages.rows import UnitRows
+from syllabus.pipeline.stages.rows import ChunkRows
 
 
 def write_examples(context: CommitContext, found: Findings, writer: ManifestWriter) -> Fingerprint:
@@ -23,7 +23,7 @@ def write_examples(context: CommitContext, found: Findings, writer: ManifestWrit
     for group in context.groups:
         _, partitions = read_partitions(context.work, group)
         first = 0
-        for rows in map(accepted.of, group.units):
+        for rows in map(accepted.of, group.chunks):
             index, ids, labels = rows.index, rows.accepted_ids, rows.accepted_labels.texts
             given = labels if context.options.label is not None else None
             fingerprint.update(index, ids, given, rows.content.filter(pa.array(rows.accepted)))
@@ -46,17 +46,17 @@ def write_examples(context: CommitContext, found: Findings, writer: ManifestWrit
     return fingerprint
 
 
-def _places(rows: UnitRows) -> dict[str, Any]:
-    unit = rows.planned.unit
+def _places(rows: ChunkRows) -> dict[str, Any]:
+    chunk = rows.planned.chunk
     return {
-        "source_file": pa.array(unit.source_files()).filter(pa.array(rows.accepted)),
-        "source_row": unit.source_rows()[rows.accepted],
+        "source_file": pa.array(chunk.source_files()).filter(pa.array(rows.accepted)),
+        "source_row": chunk.source_rows()[rows.accepted],
     }
 
 
-def _rejects(rows: UnitRows) -> pa.Table:
-    unit = rows.planned.unit
-    files, numbers = unit.source_files(), unit.source_rows()
+def _rejects(rows: ChunkRows) -> pa.Table:
+    chunk = rows.planned.chunk
+    files, numbers = chunk.source_files(), chunk.source_rows()
     bad = [row for row, reason in enumerate(rows.reasons) if reason is not None]
     columns = {
         "source_file": [files[row] for row in bad],

@@ -63,7 +63,7 @@ def _findings(context: CommitContext) -> Findings:
 
 
 def _sum(context: CommitContext) -> np.ndarray:
-    """Σ of all embeddings, (d,) float64, added unit by unit."""
+    """Σ of all embeddings, (d,) float64, added chunk by chunk."""
     found = [context.work.metadata("regroup", group.key) for group in context.groups]
     return np.sum([sums for each in found for sums in each["sums"]], axis=0)
 

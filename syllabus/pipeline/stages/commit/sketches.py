@@ -35,7 +35,7 @@ def write_sketches(context: CommitContext, writer: ManifestWriter, mean: np.ndar
       writer: of the manifest.
       mean: (d,) float64 of all embeddings.
 
-    Memory: one group of units, as regroup held it.
+    Memory: one group of chunks, as regroup held it.
     """
     wanted = context.options.sketch_dim
     if wanted == 0:
@@ -54,14 +54,14 @@ def write_sketches(context: CommitContext, writer: ManifestWriter, mean: np.ndar
 def _centred(
     context: CommitContext, mean: np.ndarray, axes: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (index, centred float64 vectors, on the axes where there are any) of each unit with rows."""
+    """Yield (index, centred float64 vectors, on the axes where there are any) of each chunk with rows."""
     for group in context.groups:
         found = [reference for _, reference in references(context.work, group.key)]
         if not found:
             continue
         index, vectors = read_references(context.work, found)
-        # Unit by unit: groups follow the memory given, and a product's last bits follow its shape.
-        stops = np.searchsorted(index, [unit.first_index + unit.unit.rows for unit in group.units])
+        # Chunk by chunk: groups follow the memory given, and a product's last bits follow its shape.
+        stops = np.searchsorted(index, [planned.first_index + planned.chunk.rows for planned in group.chunks])
         for first, stop in zip([0, *stops[:-1]], stops, strict=True):
             if stop > first:
                 centred = vectors[first:stop] - mean

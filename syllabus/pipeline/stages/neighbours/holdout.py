@@ -64,10 +64,10 @@ class Holdout:
         """Source file and row of a test row."""
         first = np.cumsum([0, *self.tested.accepted])
         number = int(np.searchsorted(first, position, side="right")) - 1
-        planned = self.tested.rows.units[number]
+        planned = self.tested.rows.chunks[number]
         row = self.tested.rows.of(planned).index[position - first[number]] - planned.first_index
-        unit = planned.unit
-        return {"source_file": unit.source_files()[row], "source_row": unit.source_rows()[row]}
+        chunk = planned.chunk
+        return {"source_file": chunk.source_files()[row], "source_row": chunk.source_rows()[row]}
 
 
 def make_holdout(

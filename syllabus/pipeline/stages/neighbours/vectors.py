@@ -1,4 +1,4 @@
-"""The unit embeddings that a search for neighbours reads, in blocks of consecutive units.
+"""The unit embeddings that a search for neighbours reads, in blocks of consecutive chunks.
 
 Inside the stage an example goes by its position among the accepted rows, 0 … n − 1: labels, ids and seeds
 have no part in it, so other choices of them find the same shards.
@@ -16,7 +16,7 @@ import pyarrow as pa
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device
 from syllabus.pipeline.stages.census import Census
-from syllabus.pipeline.stages.plan import Plan, PlannedUnit
+from syllabus.pipeline.stages.plan import Plan, PlannedChunk
 from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.stages.transform import Transform
 from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
@@ -26,9 +26,9 @@ from syllabus.selectors.numerics.union_find import UnionFind
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive units with `rows` accepted rows, the first of them at position `first`."""
+    """Consecutive chunks with `rows` accepted rows, the first of them at position `first`."""
 
-    units: tuple[PlannedUnit, ...]
+    chunks: tuple[PlannedChunk, ...]
     first: int
     rows: int
 
@@ -39,7 +39,7 @@ class Vectors:
 
     rows: AcceptedRows
     accepted: tuple[int, ...]
-    """Accepted rows of each unit."""
+    """Accepted rows of each chunk."""
     transform: Transform
     digest: str
     """Of all the vectors and their places."""
@@ -57,14 +57,14 @@ class Vectors:
         return sum(self.accepted)
 
     def blocks(self, rows: int) -> list[Block]:
-        """Cut the units into blocks of at most `rows` accepted rows, or of one unit.
+        """Cut the chunks into blocks of at most `rows` accepted rows, or of one chunk.
 
-        Not of source rows: a filter that lets few of many through would make as many blocks as units.
+        Not of source rows: a filter that lets few of many through would make as many blocks as chunks.
         """
         blocks: list[Block] = []
-        held: list[PlannedUnit] = []
+        held: list[PlannedChunk] = []
         first = count = 0
-        for planned, accepted in zip(self.rows.units, self.accepted, strict=True):
+        for planned, accepted in zip(self.rows.chunks, self.accepted, strict=True):
             if held and count + accepted > rows:
                 blocks.append(Block(tuple(held), first, count))
                 held, first, count = [], first + count, 0
@@ -74,7 +74,7 @@ class Vectors:
 
     def read(self, block: Block) -> np.ndarray:
         """Return a block's (rows, D) float32 unit embeddings."""
-        rows = map(self.rows.of, block.units)
+        rows = map(self.rows.of, block.chunks)
         parts = [self.rows.vectors(each, self.transform.apply) for each in rows]
         return np.ascontiguousarray(np.concatenate(parts))
 
@@ -91,10 +91,10 @@ def vectors_of_plan(
     embedding = Transform(transform.mean, transform.components)
     parts = [embedding.mean, embedding.components]
     fitted = [hashlib.sha256(b"" if part is None else part.tobytes()).hexdigest() for part in parts]
-    keys = [unit.embed_key for unit in plan.units]
+    keys = [planned.embed_key for planned in plan.chunks]
     return Vectors(
         census.rows(plan, work),
-        tuple(census.units),
+        tuple(census.chunks),
         embedding,
         digest_of([*keys, census.places, *fitted]),
         options.threads_per_worker,

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syllabus.pipeline.stages.plan import PlannedUnit
+from syllabus.pipeline.stages.plan import PlannedChunk
 from syllabus.pipeline.work_directory import WorkDirectory, metadata_of, vectors_of
 
 Bucket = tuple[int, int]
@@ -38,9 +38,9 @@ class Reference:
 
 @dataclass(frozen=True)
 class Group:
-    """Consecutive units that become one file."""
+    """Consecutive chunks that become one file."""
 
-    units: tuple[PlannedUnit, ...]
+    chunks: tuple[PlannedChunk, ...]
     key: str
 
 

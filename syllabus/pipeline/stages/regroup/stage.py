@@ -1,7 +1,7 @@
 """The regroup stage: the embeddings again, one row group a (partition, bucket).
 
 Embed wrote the vectors in the order of the source; a selecting worker wants those of one bucket. Regroup
-reads a few units, applies the transform, leaves out the rejects, and writes one file that is sorted by
+reads a few chunks, applies the transform, leaves out the rejects, and writes one file that is sorted by
 (partition, bucket, index). What goes on through the shuffle is (bucket → file, row group).
 """
 
@@ -22,7 +22,7 @@ from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.partitions import Partitioning, RowLabels
-from syllabus.pipeline.stages.plan import Plan, PlannedUnit
+from syllabus.pipeline.stages.plan import Plan, PlannedChunk
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, Reference, references
 from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.stages.transform import Transform
@@ -94,13 +94,13 @@ def make_layout(options: Options, census: Census, transform: Transform) -> Layou
 def make_groups(
     plan: Plan, layout: Layout, dimension: int, memory: float, fitted: str, census: Census
 ) -> list[Group]:
-    """Cut the plan's units into groups: about 1,000 rows a row group, as far as `memory` GB let them."""
+    """Cut the plan's chunks into groups: about 1,000 rows a row group, as far as `memory` GB let them."""
     affordable = int(memory * 1e9 / 4) // (4 * dimension)
     wanted = min(LEAST_ROW_GROUP * sum(layout.buckets), GROUP_ROWS, max(1, affordable))
-    groups: list[list[PlannedUnit]] = [[]]
-    for planned in plan.units:
-        held = sum(unit.unit.rows for unit in groups[-1])
-        if groups[-1] and held + planned.unit.rows > wanted:
+    groups: list[list[PlannedChunk]] = [[]]
+    for planned in plan.chunks:
+        held = sum(planned.chunk.rows for planned in groups[-1])
+        if groups[-1] and held + planned.chunk.rows > wanted:
             groups.append([])
         groups[-1].append(planned)
     described = {
@@ -112,15 +112,15 @@ def make_groups(
         "seed": layout.seed,
         "fitted": fitted,
     }
-    return [Group(tuple(units), _group_key(units, described, census)) for units in groups]
+    return [Group(tuple(chunks), _group_key(chunks, described, census)) for chunks in groups]
 
 
-def _group_key(units: list[PlannedUnit], layout: dict[str, object], census: Census) -> str:
-    first = units[0].first_index
-    stop = units[-1].first_index + units[-1].unit.rows
+def _group_key(chunks: list[PlannedChunk], layout: dict[str, object], census: Census) -> str:
+    first = chunks[0].first_index
+    stop = chunks[-1].first_index + chunks[-1].chunk.rows
     return key_of(
         "regroup",
-        units=[[unit.embed_key, unit.rows_key, unit.first_index] for unit in units],
+        units=[[planned.embed_key, planned.rows_key, planned.first_index] for planned in chunks],
         duplicates=[index for index in census.duplicates if first <= index < stop],
         layout=layout,
     )
@@ -131,7 +131,7 @@ def groups_digest(groups: list[Group]) -> str:
     return digest_of([group.key for group in groups])
 
 
-class RegroupUnits(beam.DoFn):
+class RegroupChunks(beam.DoFn):
     """Writes one file for each group; yields (bucket, reference) for each of its row groups."""
 
     def __init__(self, rows: AcceptedRows, layout: Layout, transform: Transform, threads: int) -> None:
@@ -147,7 +147,7 @@ class RegroupUnits(beam.DoFn):
 
     def _write(self, group: Group) -> None:
         index, vectors, partitions, buckets, weights, sums = [], [], [], [], [], []
-        for rows in map(self.rows.of, group.units):
+        for rows in map(self.rows.of, group.chunks):
             embedded = self.rows.vectors(rows, self.transform.apply)
             of_rows = self.layout.partition_of(rows.accepted_labels, embedded, self.transform)
             index.append(rows.index)
@@ -165,7 +165,7 @@ class RegroupUnits(beam.DoFn):
 class Regroup(ForEach):
     """Writes all groups anew; gives (bucket, reference) for every row group."""
 
-    def __init__(self, groups: list[Group], regroup: RegroupUnits) -> None:
+    def __init__(self, groups: list[Group], regroup: RegroupChunks) -> None:
         super().__init__(groups, regroup)
 
 
@@ -194,7 +194,7 @@ def _write_file(
             group.append(int(weights[order[first:stop]].sum()))
     metadata = {
         "groups": groups,
-        # Of each unit, so that their total does not depend on how units were grouped.
+        # Of each chunk, so that their total does not depend on how chunks were grouped.
         "sums": sums,
         # Least and greatest of each dimension: what the steps of the sketches must reach.
         "extremes": [stacked.min(axis=0).tolist(), stacked.max(axis=0).tolist()] if len(stacked) else [],
