@@ -102,6 +102,14 @@ def test_an_unlisted_part_is_found(root):
 
 
 DOCUMENTS = {
+    "budgets of others": (
+        lambda d: d["subsets"][0].update(partitions=[3, 3]),
+        r"subsets\[0\]\.partitions has 2 entries, not 3",
+    ),
+    "a partition beyond": (
+        lambda d: d["subsets"][0].update(empty_partitions=[1, 3]),
+        r"subsets\[0\]\.empty_partitions has 3 of 3",
+    ),
     "a whole float": (
         lambda d: d["counts"].update(accepted=60.0),
         r"counts\.accepted is 60\.0; exp.* integer",

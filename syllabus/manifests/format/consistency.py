@@ -42,7 +42,7 @@ def contradictions(document: dict[str, Any]) -> Iterator[str]:
     if combine(fingerprint["blocks"]) != fingerprint["sha256"]:
         yield f"fingerprint.sha256 {fingerprint['sha256'][:12]}… is not that of its blocks"
     yield from _partitions(document["partitions"], n)
-    yield from _subsets(document["subsets"], total(document))
+    yield from _subsets(document["subsets"], total(document), len(document["partitions"]))
     if "weight" in document:
         yield from _weights(document)
     if "neighbours" in document:
@@ -62,11 +62,15 @@ def _partitions(partitions: list[dict[str, Any]], n: int) -> Iterator[str]:
         yield f"partitions: they have {together} examples together, accepted are {n}"
 
 
-def _subsets(subsets: list[dict[str, Any]], total: int) -> Iterator[str]:
+def _subsets(subsets: list[dict[str, Any]], total: int, partitions: int) -> Iterator[str]:
     for place, entry in enumerate(subsets):
         fraction, size, right = entry["fraction"], entry["budget"], budget(entry["fraction"], total)
         if size != right:
             yield f"subsets[{place}]: fraction {fraction} of {total} is {right}, the budget says {size}"
+        if "partitions" in entry and len(entry["partitions"]) != partitions:
+            yield f"subsets[{place}].partitions has {len(entry['partitions'])} entries, not {partitions}"
+        if max(entry.get("empty_partitions", ()), default=0) >= partitions:
+            yield f"subsets[{place}].empty_partitions has {max(entry['empty_partitions'])} of {partitions}"
     for before, after in pairwise(entry["budget"] for entry in subsets):
         if after <= before:
             yield f"subsets: budget {after} follows {before}; budgets are distinct and ascend"

@@ -41,7 +41,7 @@ def decode(data: bytes | None) -> Any:
 
 
 class EncodedImage:
-    """An image that is decoded when its batch comes: a unit of decoded images would fill the memory."""
+    """An image that is decoded when its batch comes: a chunk of decoded images would fill the memory."""
 
     def __init__(self, data: bytes, row: int, reject: Any) -> None:
         self.data, self.row, self.reject = data, row, reject

@@ -30,7 +30,7 @@ def commit(context: CommitContext) -> dict[str, Any]:
         }
         description = {
             "code_version": syllabus.__version__,
-            "fingerprint": fingerprint.described(),
+            "fingerprint": fingerprint.as_section(),
             "encoder": {**plan.identity.as_section(), "mean_cosine": _mean_cosine(total, n)},
             "options": options.recorded(),
             "counts": {
