@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from syllabus.pipeline import Options
-from syllabus.pipeline.job import prepare
+from syllabus.pipeline import Options, prepare
 from syllabus.pipeline.stages.neighbours import stage as hygiene
 
 

@@ -28,7 +28,7 @@ def prepared() -> Manifest:
     """Return the manifest of the texts, made from them if it is not there."""
     source, output = DATA / "train.parquet", DATA / "manifest"
     if not (output / "manifest.json").exists():
-        from syllabus.pipeline.job import prepare
+        from syllabus.pipeline import prepare
         from syllabus.pipeline.options import Options
 
         DATA.mkdir(exist_ok=True)

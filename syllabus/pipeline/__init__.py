@@ -6,25 +6,23 @@ prepare(Options(source="data.parquet", output="manifest", text="text", label="cl
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from syllabus.pipeline.errors import JobError, UserError
 
 if TYPE_CHECKING:
-    from syllabus.pipeline.job import Outcome, prepare
     from syllabus.pipeline.options import Options
+    from syllabus.pipeline.outcome import Outcome
+    from syllabus.pipeline.preparation import prepare
 
 __all__ = ["JobError", "Options", "Outcome", "UserError", "prepare"]
 
+# Loaded when asked for: a command that needs none of them does not wait for pydantic and pyarrow.
+_HOMES = {"Options": "options", "Outcome": "outcome", "prepare": "preparation"}
+
 
 def __getattr__(name: str) -> Any:
-    # Beam costs seconds to import: the commands that only read a manifest do not wait for it.
-    if name == "Options":
-        from syllabus.pipeline.options import Options
-
-        return Options
-    if name in ("prepare", "Outcome"):
-        from syllabus.pipeline import job
-
-        return getattr(job, name)
+    if name in _HOMES:
+        return getattr(import_module(f"syllabus.pipeline.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

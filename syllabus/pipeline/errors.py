@@ -1,6 +1,7 @@
-"""The two ways a job ends badly; the command line turns them into exit codes."""
+"""Errors of a job, which the command line turns into exit codes, and their lines on misspelt names."""
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -19,3 +20,12 @@ def naming(option: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{option} {str(error).removeprefix('source ')}") from None
+
+
+def suggestion(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return one line: `name` is unknown, with the nearest of the `known` names or all of them."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"{kind} {name!r} is unknown; did you mean {near[0]!r}?"
+    return f"{kind} {name!r} is unknown; known: {', '.join(names)}"

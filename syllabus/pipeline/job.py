@@ -1,257 +1,206 @@
-"""The job: plan, embed, select and order, commit."""
+"""The job: the stages after the plan, one after the other, from a data set to a manifest."""
 
 from __future__ import annotations
 
 import json
 import platform
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
+import apache_beam as beam
 from rich.console import Console
 
-from syllabus.manifests import ManifestError, check_target
-from syllabus.pipeline.errors import JobError, UserError, naming
+from syllabus.pipeline.errors import naming
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.reporting.announcement import announce, announce_weights
+from syllabus.pipeline.outcome import Outcome, StageRun, timed
+from syllabus.pipeline.reporting.job_messages import announce_subsets, announce_weights
 from syllabus.pipeline.runners import run as runners
 from syllabus.pipeline.runtime import progress
 from syllabus.pipeline.runtime.torch_setup import limit_threads
-from syllabus.pipeline.stages import embed
-from syllabus.pipeline.stages import select_and_order as selection_pipeline
 from syllabus.pipeline.stages.census import Census, check_census, check_fractions, take_census
-from syllabus.pipeline.stages.commit.manifest import Made, commit
+from syllabus.pipeline.stages.commit.context import CommitContext
+from syllabus.pipeline.stages.commit.importances import check_importances
+from syllabus.pipeline.stages.commit.manifest import commit
 from syllabus.pipeline.stages.commit.sketches import check_sketches
-from syllabus.pipeline.stages.guide import check_guide, make_guide
-from syllabus.pipeline.stages.neighbours import stage as hygiene
-from syllabus.pipeline.stages.neighbours.holdout import Holdout, make_holdout, plan_holdout
-from syllabus.pipeline.stages.neighbours.vectors import Wanted, vectors_of_plan
+from syllabus.pipeline.stages.embed import Embed
+from syllabus.pipeline.stages.guide import Guide, check_guide, make_guide
+from syllabus.pipeline.stages.neighbours import stage as neighbours
+from syllabus.pipeline.stages.neighbours.holdout import Holdout, make_holdout
+from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch, vectors_of_plan
 from syllabus.pipeline.stages.order.stage import Ordering, check_memory
-from syllabus.pipeline.stages.plan import Plan, make_plan
-from syllabus.pipeline.stages.regroup.stage import RegroupUnits, groups_digest, make_groups, make_layout
+from syllabus.pipeline.stages.plan import Plan
+from syllabus.pipeline.stages.regroup.stage import (
+    Layout,
+    RegroupChunks,
+    groups_digest,
+    make_groups,
+    make_layout,
+)
 from syllabus.pipeline.stages.select.sample_sizes import check_sizes
 from syllabus.pipeline.stages.select.stage import Selecting, check_rankings
-from syllabus.pipeline.stages.transform import Transform, check_partitions, final_dimension, fit_transform
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.stages.select_and_order import SelectAndOrder
+from syllabus.pipeline.stages.transform import final_dimension, fit_transform
+from syllabus.pipeline.work_directory import WorkDirectory
+
+Shard = tuple[str, str]
+"""(stage, key)"""
 
 
-@dataclass
-class StageRun:
-    """What one stage did: how many shards it found and made, and how long it took."""
+def run_stages(
+    options: Options, plan: Plan, tested: Plan | None, stages: list[StageRun], console: Console
+) -> Outcome:
+    """Run the stages of a planned job and commit the manifest.
 
-    stage: str
-    unit: str
-    reused: int = 0
-    new: int = 0
-    seconds: float = 0.0
-    counters: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
-class Outcome:
-    """What a job did."""
-
-    manifest: str
-    document: dict[str, Any]
-    stages: list[StageRun]
-    ignored: tuple[str, ...]
-
-
-def prepare(options: Options, console: Console | None = None) -> Outcome:
-    """Run all stages and commit the manifest; what an earlier run left in the work directory is reused.
-
-    Raises:
-      UserError: the options, the source or the output are wrong; no manifest was written.
-      JobError: the job cannot go on, such as too many bad records; finished shards are kept.
+    Args:
+      options: of the job.
+      plan: of the data.
+      tested: plan of the holdout; None where there is none.
+      stages: what was done so far; what is done here is added.
+      console: for progress and messages.
     """
-    console = console or Console(stderr=True)
-    _check_output(options)
-    runners.check_runner(options)
-    check_partitions(options)
+    job = _Job(options, console, WorkDirectory(options.work), stages)
+    work = job.work
     limit_threads(options.threads_per_worker)
-    work = Work(options.work)
-    stages: list[StageRun] = []
-    with _timed(stages, "plan", "units") as stage:
-        plan = make_plan(options)
-        dimension = plan.identity.dimension
-        tested = plan_holdout(options, dimension) if options.holdout is not None else None
-        stage.new = len(plan.units)
-    dimension = final_dimension(options, dimension)
+    dimension = final_dimension(options, plan.identity.dimension)
+    checks_before_embedding(options, plan, dimension)
+    announce_subsets(options, plan.source_rows, plan.mean_weight, job.console)
+    work.store.sweep()
+    guide = make_guide(options, plan, work)
+    with job.stage("embed", "rows") as run:
+        job.embed(run, plan)
+    if tested is not None:
+        with job.stage("holdout", "rows") as run, naming("holdout"):
+            job.embed(run, tested)
+    with job.stage("census", "rows") as run:
+        census = take_census(plan, options.bins, work)
+        checks_after_census(options, plan, census, dimension)
+        announce_weights(options, census.accepted, census.weight, job.console)
+        transform, fitted = fit_transform(options, plan, census, work)
+        layout = make_layout(options, census, transform)
+        checks_of_buckets(options, census, layout, guide)
+        run.new = plan.source_rows
+    graph = holdout = None
+    if options.neighbours or tested is not None:
+        with job.stage("neighbours", "shards") as run:
+            vectors = vectors_of_plan(options, plan, census, transform, work)
+            if options.neighbours:
+                knn = NeighbourSearch(vectors, options.neighbours, options.duplicate_threshold)
+                graph = neighbours.plan_graph(knn)
+            if tested is not None:
+                holdout = make_holdout(options, tested, vectors, transform, work)
+            graph = job.search_neighbours(run, graph, holdout)
+    with job.stage("select", "shards") as run:
+        groups = make_groups(plan, layout, dimension, options.memory_per_worker, fitted, census)
+        guided = guide.store(transform, fitted, work) if guide is not None else None
+        ordering = Ordering(Selecting(options, groups_digest(groups), guided), census.accepted, dimension)
+        context = CommitContext(options, plan, census, layout, groups, ordering, work, graph, holdout, guide)
+        regroup = RegroupChunks(census.rows(plan, work), layout, transform, options.threads_per_worker)
+        job.make(run, context.shards(), SelectAndOrder(groups, regroup, ordering))
+        check_importances(context, context.buckets())
+    with job.stage("commit", "files") as run:
+        document = commit(context)
+        run.new = len(document["files"])
+    job.write_run()
+    return Outcome(options.output, document, job.stages, plan.ignored)
+
+
+def checks_before_embedding(options: Options, plan: Plan, dimension: int) -> None:
+    """Refuse what the number of rows and the (dimension,) of the embeddings show to be out of reach."""
     check_sketches(options, dimension)
-    hygiene.check_neighbours(options, plan.source_rows)
+    neighbours.check_neighbours(options, plan.source_rows)
     if not options.where:
         # Rejects may yet make a budget smaller; what is hopeless now is said now.
         check_memory(options, plan.source_rows, dimension)
         if options.weight is None:
             check_fractions(options, plan.source_rows)
         check_sizes(options, [("all rows", plan.source_rows)])
-    announce(options, plan, console)
-    work.store.sweep()
-    guide = make_guide(options, plan, work)
-    with _timed(stages, "embed", "rows") as stage:
-        _embed(options, plan, work, console, stage)
-    if tested is not None:
-        with _timed(stages, "holdout", "rows") as stage, naming("holdout"):
-            _embed(options, tested, work, console, stage)
-    with _timed(stages, "census", "rows") as stage:
-        census = take_census(plan, options.bins, work)
-        check_census(census, options, plan)
-        check_sizes(options, census.partitions())
-        check_memory(options, census.accepted, dimension)
-        announce_weights(options, census, console)
-        transform, fitted = fit_transform(options, plan, census, work)
-        stage.new = plan.source_rows
-    search = holdout = None
-    if options.neighbours or tested is not None:
-        with _timed(stages, "neighbours", "shards") as stage:
-            search, holdout = _neighbours(options, plan, tested, census, transform, work, console, stage)
-    layout = make_layout(options, census, transform)
+
+
+def checks_after_census(options: Options, plan: Plan, census: Census, dimension: int) -> None:
+    """Refuse what the accepted rows and the sizes of partitions by label show to be out of reach."""
+    check_census(census, options, plan)
+    check_sizes(options, census.partitions())
+    check_memory(options, census.accepted, dimension)
+
+
+def checks_of_buckets(options: Options, census: Census, layout: Layout, guide: Guide | None) -> None:
+    """Refuse what no worker could hold of the largest bucket.
+
+    What the sizes of clusters and the scores of examples rule out, `SelectBuckets` and `check_importances`
+    refuse.
+    """
     largest = layout.largest(census.accepted, options.bucket_size)
     check_rankings(options, largest)
     check_guide(guide, largest, options)
-    groups = make_groups(plan, layout, dimension, options.memory_per_worker, fitted, census)
-    guided = guide.store(transform, fitted, work) if guide is not None else None
-    selecting = Selecting(options, groups_digest(groups), guided)
-    ordering = Ordering(selecting, census.accepted, dimension)
-    made = Made(options, plan, census, layout, groups, ordering, work, search, holdout, guide)
-    with _timed(stages, "select", "shards") as stage:
-        regroup = RegroupUnits(
-            plan.columns, layout, transform, census.duplicates, work, options.threads_per_worker
-        )
-        _select(options, made, regroup, console, stage)
-    with _timed(stages, "commit", "files") as stage:
-        document = commit(made)
-        stage.new = len(document["files"])
-    _write_run(options, work, stages)
-    return Outcome(options.output, document, stages, plan.ignored)
 
 
-def _check_output(options: Options) -> None:
-    try:
-        check_target(options.output, options.overwrite)
-    except ManifestError as error:
-        raise UserError(
-            f"output {error}; another place reuses the shards with --work-dir {options.work}"
-        ) from None
-    for name in ("output", "work"):
-        if getattr(options, name) == options.source:
-            raise UserError(f"{name} {options.source}: is the source itself")
+@dataclass(frozen=True)
+class _Job:
+    """Runs the stages that are Beam pipelines, and keeps account of all."""
 
+    options: Options
+    console: Console
+    work: WorkDirectory
+    stages: list[StageRun]
 
-def _embed(options: Options, plan: Plan, work: Work, console: Console, stage: StageRun) -> None:
-    vectors, rows = work.keys("embed"), work.keys("rows")
-    missing = [unit for unit in plan.units if not (unit.embed_key in vectors and unit.rows_key in rows)]
-    wanted = {unit.embed_key: unit.unit.rows for unit in missing if unit.embed_key not in vectors}
-    stage.new = sum(unit.unit.rows for unit in plan.units if unit.embed_key in wanted)
-    stage.reused = plan.source_rows - stage.new
-    if stage.reused:
-        console.print(f"embed: {stage.reused:,} rows are there from an earlier run, {stage.new:,} are new")
-    if not missing:
-        return
+    def stage(self, name: str, unit: str) -> AbstractContextManager[StageRun]:
+        """Time a stage, and give its failures a name."""
+        return timed(self.stages, name, unit)
 
-    def done() -> int:
-        found = work.keys("embed")
-        return sum(rows for key, rows in wanted.items() if key in found)
+    def embed(self, run: StageRun, plan: Plan) -> None:
+        """Embed the chunks whose shards are missing; rows are counted, not shards."""
+        missing = self._missing({shard for planned in plan.chunks for shard in planned.shards})
+        chunks = [planned for planned in plan.chunks if not missing.isdisjoint(planned.shards)]
+        encoded = [planned for planned in chunks if planned.shards[0] in missing]
+        run.new = sum(planned.chunk.rows for planned in encoded)
+        run.reused = plan.source_rows - run.new
+        if run.reused:
+            self.console.print(
+                f"embed: {run.reused:,} rows are there from an earlier run, {run.new:,} are new"
+            )
+        if chunks:
+            counts = {planned.shards[0]: planned.chunk.rows for planned in encoded}
+            self._run(run, "embed", counts, Embed(plan, chunks, self.work))
 
-    with progress.watching(console, "embed", stage.new, "rows", done):
-        stage.counters = runners.run(options, "embed", lambda p: embed.build(p, plan, work, missing))
+    def search_neighbours(
+        self, run: StageRun, graph: neighbours.NeighbourGraph | None, holdout: Holdout | None
+    ) -> neighbours.NeighbourGraph | None:
+        """Search until enough neighbours are found; return the graph with the probes that it took."""
+        while True:
+            shards = {("neighbours", key) for key in neighbours.keys(graph, holdout)}
+            self.make(run, shards, neighbours.SearchNeighbours(graph, holdout))
+            wider = neighbours.widened(graph) if graph is not None else None
+            if wider is None:
+                return graph
+            graph = wider
 
-
-def _neighbours(
-    options: Options,
-    plan: Plan,
-    tested: Plan | None,
-    census: Census,
-    transform: Transform,
-    work: Work,
-    console: Console,
-    stage: StageRun,
-) -> tuple[hygiene.Search | None, Holdout | None]:
-    """Search the neighbours of all examples, and those of the test data among them."""
-    vectors = vectors_of_plan(options, plan, census, transform, work)
-    search = holdout = None
-    if options.neighbours:
-        search = hygiene.make_search(Wanted(vectors, options.neighbours, options.duplicate_threshold))
-    if tested is not None:
-        holdout = make_holdout(options, tested, vectors, transform, work)
-    while True:
-        expected = set(hygiene.keys(search, holdout))
-        missing = expected - work.keys("neighbours")
-        stage.reused, stage.new = len(expected) - len(missing), len(missing)
+    def make(self, run: StageRun, shards: set[Shard], transform: beam.PTransform) -> None:
+        """Run a pipeline unless all the shards that it makes are there."""
+        missing = self._missing(shards)
+        run.reused, run.new = len(shards) - len(missing), len(missing)
         if missing:
+            self._run(run, run.stage, dict.fromkeys(missing, 1), transform)
 
-            def done(missing: set[str] = missing) -> int:
-                return len(missing & work.keys("neighbours"))
+    def _missing(self, shards: set[Shard]) -> set[Shard]:
+        """Those of the shards that are not there, from one listing a stage."""
+        kinds = {kind for kind, _ in shards}
+        return shards - {(kind, key) for kind in kinds for key in self.work.keys(kind)}
 
-            def build(pipeline: Any, search: hygiene.Search | None = search) -> None:
-                hygiene.build(pipeline, search, holdout)
+    def _run(self, run: StageRun, name: str, missing: dict[Shard, int], transform: beam.PTransform) -> None:
+        """Run a pipeline to its end; progress is the sum of what the shards that are there count for."""
 
-            with progress.watching(console, "neighbours", len(missing), "shards", done):
-                stage.counters = runners.run(options, "neighbours", build)
-        wider = hygiene.widened(search) if search is not None else None
-        if wider is None:
-            return search, holdout
-        search = wider
+        def done() -> int:
+            return sum(missing.values()) - sum(missing[shard] for shard in self._missing(set(missing)))
 
+        with progress.watching(self.console, name, run.new, run.unit, done):
+            run.counters = runners.run(self.options, name, lambda pipeline: pipeline | transform)
 
-def _select(options: Options, made: Made, regroup: RegroupUnits, console: Console, stage: StageRun) -> None:
-    """Regroup, select and order, unless every shard is there."""
-    expected = _shards(made)
-    kinds = sorted({kind for kind, _ in expected})
-
-    def there() -> set[tuple[str, str]]:
-        return {(kind, key) for kind in kinds for key in made.work.keys(kind)} & expected
-
-    missing = expected - there()
-    stage.reused, stage.new = len(expected) - len(missing), len(missing)
-    if not missing:
-        return
-    with progress.watching(console, "select", len(missing), "shards", lambda: len(there() & missing)):
-        stage.counters = runners.run(
-            options,
-            "select",
-            lambda p: selection_pipeline.build(p, made.groups, regroup, made.ordering, made.work),
-        )
-
-
-def _shards(made: Made) -> set[tuple[str, str]]:
-    """All shards behind the manifest; until it is known which buckets have rows, those of all."""
-    options, ordering = made.options, made.ordering
-    shards = {("regroup", group.key) for group in made.groups}
-    regrouped = shards <= {("regroup", key) for key in made.work.keys("regroup")}
-    for bucket in made.buckets().rows if regrouped else made.layout.all_buckets():
-        if options.subset_count:
-            shards.add(("subsets", ordering.selecting.subsets_key(bucket)))
-        for name in ordering.selecting.rankings:
-            shards.add(("ranking", ordering.selecting.ranking_key(bucket, name)))
-    shards |= {("order", ordering.subset_key(*each)) for each in ordering.subsets()}
-    if options.order != "none":
-        shards.add(("order", ordering.full_key()))
-    return shards
-
-
-@contextmanager
-def _timed(stages: list[StageRun], name: str, unit: str) -> Iterator[StageRun]:
-    stage = StageRun(name, unit)
-    start = time.perf_counter()
-    try:
-        yield stage
-    except ManifestError as error:
-        raise UserError(str(error)) from None
-    except OSError as error:
-        raise JobError(f"{name}: {error}") from None
-    stage.seconds = time.perf_counter() - start
-    stages.append(stage)
-
-
-def _write_run(options: Options, work: Work, stages: list[StageRun]) -> None:
-    """Where and how fast it ran: kept beside the shards, not in the manifest, which must not depend on it."""
-    document = {
-        "host": platform.node(),
-        "python": platform.python_version(),
-        "options": options.model_dump(mode="json"),
-        "stages": [vars(stage) for stage in stages],
-    }
-    work.store.write("run.json", json.dumps(document, indent=1).encode() + b"\n")
+    def write_run(self) -> None:
+        """Note where and how fast it ran: beside the shards, since the manifest must not depend on it."""
+        document = {
+            "host": platform.node(),
+            "python": platform.python_version(),
+            "options": self.options.model_dump(mode="json"),
+            "stages": [vars(run) for run in self.stages],
+        }
+        self.work.store.write("run.json", json.dumps(document, indent=1).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Was a manifest made from this data set? The fingerprint, recomputed in one pass over the source."""
+"""Check of a data set against a manifest: the fingerprint, recomputed in one pass over the source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.manifests import Fingerprint, Manifest
-from syllabus.pipeline.sources import UNIT_ROWS, Columns, Records, open_source
+from syllabus.pipeline.sources import CHUNK_ROWS, Columns, Records, open_source
 
 
 def source_problems(manifest_location: str, source_location: str) -> list[str]:
@@ -17,7 +17,7 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
     Cost: one read of the source. Which rows were accepted is taken from the manifest.
     """
     manifest = Manifest.open(manifest_location)
-    options = manifest.description["options"]
+    options = manifest.options
     kind = next(name for name in ("text", "image", "embedding") if options[name] is not None)
     columns = Columns(
         kind,
@@ -31,25 +31,24 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
     fingerprint = Fingerprint()
     accepted, weights = manifest.examples(), manifest.weights()
     first, heavier = 0, ""
-    # File by file: a row group that holds many units is then decoded once, not once for each.
-    for _, held in groupby(source.units(columns, UNIT_ROWS), key=lambda unit: unit.members or unit.file):
-        units = list(held)
-        for unit, records in zip(units, source.read(units, columns), strict=True):
-            begin, end = np.searchsorted(accepted, [first, first + unit.rows])
+    # File by file: a row group that holds many chunks is then decoded once, not once for each.
+    for _, held in groupby(source.chunks(columns, CHUNK_ROWS), key=lambda chunk: chunk.members or chunk.file):
+        chunks = list(held)
+        for chunk, records in zip(chunks, source.read(chunks, columns), strict=True):
+            begin, end = np.searchsorted(accepted, [first, first + chunk.rows])
             if begin < end:
                 _update(fingerprint, records, accepted[begin:end], first)
                 if weights is not None and not heavier:
                     heavier = _other_weight(manifest, records, accepted[begin:end], weights[begin:end], first)
-            first += unit.rows
-    counted = manifest.description["counts"]["source_rows"]
+            first += chunk.rows
+    counted = manifest.source_rows
     if first != counted:
         return [f"source {source_location}: has {first:,} rows; the manifest was made from {counted:,}"]
-    recorded = manifest.description["fingerprint"]
-    if fingerprint.hexdigest() == recorded["sha256"]:
+    if fingerprint.hexdigest() == manifest.fingerprint:
         return [f"source {source_location}: {heavier}"] if heavier else []
-    differing = [a != b for a, b in zip(fingerprint.blocks, recorded["blocks"], strict=False)]
+    differing = [a != b for a, b in zip(fingerprint.blocks, manifest.fingerprint_blocks, strict=False)]
     block = int(np.flatnonzero([*differing, True])[0])
-    begin, end = (bound * recorded["block_rows"] for bound in (block, block + 1))
+    begin, end = (bound * manifest.block_rows for bound in (block, block + 1))
     return [
         f"source {source_location}: is another data set: rows {begin:,} to {min(end, counted) - 1:,} are the"
         f" first that differ in id, label or content, from {_place(manifest, begin)} on"
@@ -82,7 +81,7 @@ def _update(fingerprint: Fingerprint, records: Records, index: np.ndarray, first
     ids = (
         [str(number) for number in index] if records.ids is None else [records.ids[row] or "" for row in rows]
     )
-    labels = None if records.labels is None else pa.array([records.labels[row] for row in rows], pa.string())
+    labels = records.labels and pa.array([records.labels.texts[row] for row in rows], pa.string())
     fingerprint.update(
         index, pa.array(ids, pa.string()), labels, pa.array([digests[row] for row in rows], pa.binary(32))
     )

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import JobError
 
@@ -50,8 +51,8 @@ def digest_of(values: list[str]) -> str:
     return hashlib.sha256("\n".join(values).encode()).hexdigest()
 
 
-class Work:
-    """The work directory's shards, by stage and key."""
+class WorkDirectory:
+    """The shards of all stages, by stage and key."""
 
     def __init__(self, location: str) -> None:
         self.store = Store(location)
@@ -70,24 +71,40 @@ class Work:
         """Whether a shard is there."""
         return self.store.exists(self.path(stage, key, suffix))
 
-    def write(self, stage: str, key: str, table: pa.Table, note: dict[str, Any] | None = None) -> None:
-        """Write a shard of one row group; `note` travels in its footer."""
-        with self.writer(stage, key, table.schema, note) as writer:
+    def write(self, stage: str, key: str, table: pa.Table, metadata: dict[str, Any] | None = None) -> None:
+        """Write a shard of one row group; `metadata` travels in its footer."""
+        with self.writer(stage, key, table.schema, metadata) as writer:
             writer.write_table(table, row_group_size=max(1, table.num_rows))
 
-    def writer(self, stage: str, key: str, schema: pa.Schema, note: dict[str, Any] | None = None) -> _Writer:
-        """Return a context manager that yields a ParquetWriter; the shard appears when it ends well."""
-        return _Writer(self.store.writing(self.path(stage, key)), schema, note)
+    @contextmanager
+    def writer(
+        self, stage: str, key: str, schema: pa.Schema, metadata: dict[str, Any] | None = None
+    ) -> Iterator[pq.ParquetWriter]:
+        """Yield the writer of a shard, which appears when the block ends well."""
+        # Vectors and digests do not compress, and the shards are read more often than they are moved.
+        plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+        with self.store.writing(self.path(stage, key)) as sink:
+            parquet = pq.ParquetWriter(sink, schema, **plain)
+            try:
+                yield parquet
+                if metadata is not None:
+                    parquet.add_key_value_metadata({"note": json.dumps(metadata)})
+                parquet.close()
+            except BaseException:
+                # Into the temporary file, which goes away: closed now, it does not try again when collected.
+                with suppress(Exception):
+                    parquet.close()
+                raise
 
     def read(self, stage: str, key: str, columns: list[str] | None = None) -> pa.Table:
         """Return a shard, or some of its columns."""
         with self._opened(stage, key) as parquet:
             return parquet.read(columns=columns)
 
-    def note(self, stage: str, key: str) -> dict[str, Any]:
-        """Return what `write` was given as `note`, reading no more than the footer."""
+    def metadata(self, stage: str, key: str) -> dict[str, Any]:
+        """Return the metadata of a shard, reading no more than the footer."""
         with self._opened(stage, key) as parquet:
-            return note_of(parquet)
+            return metadata_of(parquet)
 
     @contextmanager
     def _opened(self, stage: str, key: str) -> Iterator[pq.ParquetFile]:
@@ -98,8 +115,9 @@ class Work:
             raise self._damaged(self.path(stage, key), error) from None
 
     def _damaged(self, path: str, error: Exception) -> JobError:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        return JobError(f"{self.store.url(path)}: cannot be read: {line}; delete it and run again")
+        return JobError(
+            f"{self.store.url(path)}: cannot be read: {first_line(error)}; delete it and run again"
+        )
 
     def write_json(self, stage: str, key: str, value: Any) -> None:
         """Write a small shard as JSON."""
@@ -114,35 +132,8 @@ class Work:
             raise self._damaged(path, error) from None
 
 
-class _Writer:
-    def __init__(self, sink: Any, schema: pa.Schema, note: dict[str, Any] | None) -> None:
-        self._sink, self._schema, self._note = sink, schema, note
-
-    def __enter__(self) -> pq.ParquetWriter:
-        # Vectors and digests do not compress, and the shards are read more often than they are moved.
-        self._parquet = pq.ParquetWriter(
-            self._sink.__enter__(),
-            self._schema,
-            compression="none",
-            use_dictionary=False,
-            write_statistics=False,
-        )
-        return self._parquet
-
-    def __exit__(self, *error: Any) -> bool | None:
-        if error[0] is None:
-            if self._note is not None:
-                self._parquet.add_key_value_metadata({"note": json.dumps(self._note)})
-            self._parquet.close()
-        else:
-            # Into the temporary file, which goes away: closed now, it does not try again when collected.
-            with suppress(Exception):
-                self._parquet.close()
-        return self._sink.__exit__(*error)  # type: ignore[no-any-return]
-
-
-def note_of(parquet: pq.ParquetFile) -> dict[str, Any]:
-    """Return the note in a shard's footer."""
+def metadata_of(parquet: pq.ParquetFile) -> dict[str, Any]:
+    """Return the metadata in a shard's footer; the key in the file is ``note``."""
     return json.loads((parquet.schema_arrow.metadata or parquet.metadata.metadata)[b"note"])  # type: ignore[no-any-return]
 
 

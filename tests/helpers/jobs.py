@@ -4,8 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from syllabus.pipeline import Options
-from syllabus.pipeline.job import Outcome, prepare
+from syllabus.pipeline import Options, Outcome, prepare
 
 
 def run(source: Path, output: Path, **options: object) -> Outcome:

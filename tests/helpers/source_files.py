@@ -35,14 +35,13 @@ def read(location, columns=TEXT):
     """Return the records of a source as rows (file, row, content, label, id) and the rejects."""
     source, _ = open_source(str(location))
     rows, rejects = [], []
-    for unit in source.units(columns):
-        (records,) = source.read([unit], columns)
-        assert len(records.content) == unit.rows
-        for row in range(unit.rows):
-            place = (unit.source_files()[row], int(unit.source_rows()[row]))
-            labels, ids = (
-                [None] * unit.rows if got is None else got for got in (records.labels, records.ids)
-            )
+    for chunk in source.chunks(columns):
+        (records,) = source.read([chunk], columns)
+        assert len(records.content) == chunk.rows
+        for row in range(chunk.rows):
+            place = (chunk.source_files()[row], int(chunk.source_rows()[row]))
+            texts = records.labels and records.labels.texts
+            labels, ids = ([None] * chunk.rows if got is None else got for got in (texts, records.ids))
             rows.append((*place, records.content[row], labels[row], ids[row]))
             rejects += [(*place, *held[row]) for held in (records.bad, records.bad_keys) if row in held]
     return rows, rejects

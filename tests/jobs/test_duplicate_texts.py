@@ -11,7 +11,7 @@ import pytest
 from job_sources import table
 from jobs import run
 
-from syllabus.pipeline.work_directory import Work, vectors_of
+from syllabus.pipeline.work_directory import WorkDirectory, vectors_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "docstrings" / "build.py"
 TEXTS, PLANTED = 600, 100
@@ -56,7 +56,7 @@ def test_exact_recased_and_jittered_copies_of_real_texts(texts, tmp_path):
     assert min(precision_and_recall(pairs_found(tmp_path / "texts"), planted)) >= 0.95
 
     # The same vectors, and some of them moved a little, to cosines of .96 to 1.
-    work = Work(str(tmp_path / "texts.work"))
+    work = WorkDirectory(str(tmp_path / "texts.work"))
     (unit,) = work.keys("embed")
     vectors = vectors_of(work.read("embed", unit).column("vector"))
     draw = np.random.default_rng(0)

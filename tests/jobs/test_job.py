@@ -17,7 +17,7 @@ from jobs import run
 
 from syllabus.manifests import Manifest, allocate, budget, validate
 from syllabus.pipeline import JobError, UserError
-from syllabus.pipeline.job import Outcome
+from syllabus.pipeline.outcome import Outcome
 from syllabus.selectors import DisparityMin, GraphCut, explore, maximize
 
 HELPERS = Path(__file__).parents[1] / "helpers"

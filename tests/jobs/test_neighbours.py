@@ -14,8 +14,8 @@ from job_sources import digests, document, sentences, table
 from rich.console import Console
 
 from syllabus.manifests import validate
-from syllabus.pipeline import Options, UserError
-from syllabus.pipeline.job import Outcome, prepare
+from syllabus.pipeline import Options, UserError, prepare
+from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.stages.neighbours import all_pairs as exact
 from syllabus.pipeline.stages.neighbours import stage
 from syllabus.selectors.neighbours.blocked_search import neighbours
@@ -127,14 +127,14 @@ def test_the_same_bytes_whatever_the_blocks_and_workers(made: Path, tmp_path: Pa
 
 
 def test_a_filter_that_lets_few_rows_through_makes_few_blocks(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("syllabus.pipeline.stages.plan.UNIT_ROWS", 50)
+    monkeypatch.setattr("syllabus.pipeline.stages.plan.CHUNK_ROWS", 50)
     monkeypatch.setattr(exact, "BLOCK_ROWS", 100)
     monkeypatch.setattr(exact, "PART_PAIRS", 1)
     draw = np.random.default_rng(1)
     vectors = draw.standard_normal((1000, 8)).astype(np.float32)
     write(tmp_path / "s.parquet", vectors, np.arange(1000) % 10)
     outcome = run(tmp_path / "s.parquet", tmp_path / "m", where=("label=3",), label="other")
-    # 100 rows of 20 units are one block; blocks of 100 source rows would be 10, in 55 pairs.
+    # 100 rows of 20 chunks are one block; blocks of 100 source rows would be 10, in 55 pairs.
     assert stages(outcome)["neighbours"] == (0, 1)
     _, _, groups = neighbours(unit(vectors[3::10]), 10, 0.95)
     rows = table(tmp_path / "m", "examples")

@@ -55,7 +55,7 @@ def test_bad_records_are_rejected_by_name(tmp_path: Path) -> None:
 
 
 def test_of_a_duplicate_id_the_first_accepted_row_stays(tmp_path: Path) -> None:
-    """Across files and units, and where the first of them is a reject for another reason."""
+    """Across files and chunks, and where the first of them is a reject for another reason."""
     write_texts(tmp_path / "s" / "a.jsonl", 50, 1)
     lines = (tmp_path / "s" / "a.jsonl").read_text().splitlines()
     broken = json.loads(lines[3]) | {"text": None}
@@ -120,7 +120,7 @@ def test_broken_images_are_rejected(tmp_path: Path) -> None:
     assert validate(str(tmp_path / "m")).problems == []
 
 
-def test_a_unit_without_an_accepted_row(tmp_path: Path) -> None:
+def test_a_chunk_without_an_accepted_row(tmp_path: Path) -> None:
     for number, text in enumerate(sentences(30, 8)):
         path = tmp_path / "s" / f"{number:02d}.jsonl"
         path.parent.mkdir(exist_ok=True)
@@ -182,9 +182,9 @@ def test_a_file_that_changes_during_the_job_leaves_no_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Written anew between plan and embed, its rows must not lie under the keys of those before."""
-    from syllabus.pipeline import job
+    from syllabus.pipeline import preparation
 
-    source, planned = tmp_path / "s" / "a.parquet", job.make_plan
+    source, planned = tmp_path / "s" / "a.parquet", preparation.make_plan
     write_embeddings(source, 300, seed=1)
 
     def and_then_changed(options: Options) -> object:
@@ -192,7 +192,7 @@ def test_a_file_that_changes_during_the_job_leaves_no_shard(
         write_embeddings(source, 300, seed=2)
         return plan
 
-    monkeypatch.setattr(job, "make_plan", and_then_changed)
+    monkeypatch.setattr(preparation, "make_plan", and_then_changed)
     with pytest.raises(UserError, match=r"a.parquet: has changed since the job began; run again"):
         run(tmp_path / "s", tmp_path / "m", subsets=1)
     assert not list((tmp_path / "m.work" / "embed").rglob("*.parquet"))

@@ -10,10 +10,9 @@ from job_sources import digests, document, write_embeddings
 from rich.console import Console
 
 from syllabus.manifests import Manifest, read_sketches, validate
-from syllabus.pipeline import Options, UserError
-from syllabus.pipeline.job import prepare
+from syllabus.pipeline import Options, UserError, prepare
 
-COUNT = 9100  # more than a unit's 8,192 rows
+COUNT = 9100  # more than a chunk's 8,192 rows
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +59,7 @@ def test_fewer_dimensions_are_the_leading_principal_ones(source, tmp_path) -> No
 def test_their_bytes_depend_on_neither_memory_nor_workers(source, tmp_path, sketch_dim) -> None:
     given = {} if sketch_dim is None else {"sketch_dim": sketch_dim}
     run(source[0], tmp_path / "a", **given)
-    # One unit a group, instead of both in one.
+    # One chunk a group, instead of both in one.
     run(source[0], tmp_path / "b", memory_per_worker=0.001, workers=2, **given)
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
 

@@ -18,7 +18,7 @@ from syllabus.pipeline.stages.order.stage import Ordering
 from syllabus.pipeline.stages.regroup.buckets import Reference, read_references, read_weights, references
 from syllabus.pipeline.stages.select.stage import Selecting
 from syllabus.pipeline.stages.select.subsets import bucket_budgets
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors import (
     GraphCut,
     explore_within,
@@ -99,7 +99,7 @@ def test_no_share_is_exceeded_and_what_is_left_buys_nothing(
     assert validate(str(tmp_path / "m")).problems == []
     described = document(tmp_path / "m")
     assert [entry["count"] for entry in described["subsets"]] == [subsets] * 2
-    members = members_of(Work(str(shared)))
+    members = members_of(WorkDirectory(str(shared)))
     units = {bucket: int(weights[index].sum()) for bucket, index in members.items()}
     opened = Manifest.open(tmp_path / "m")
     for entry in described["subsets"]:
@@ -115,7 +115,7 @@ def test_no_share_is_exceeded_and_what_is_left_buys_nothing(
                 assert mine.all() or left < weights[index[~mine]].min()
 
 
-def members_of(work: Work) -> dict[tuple[int, int], np.ndarray]:
+def members_of(work: WorkDirectory) -> dict[tuple[int, int], np.ndarray]:
     """The indices of each bucket, from the shards; weights travel with them."""
     found: dict[tuple[int, int], list[Reference]] = {}
     for key in sorted(work.keys("regroup")):

@@ -14,8 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from syllabus.manifests import Manifest
-from syllabus.pipeline import Options
-from syllabus.pipeline.job import prepare
+from syllabus.pipeline import Options, prepare
 from syllabus.pipeline.reporting.describe import print_description
 from syllabus.pipeline.reporting.job_messages import print_summary
 

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 from syllabus.pipeline.command_line import app as cli
 from syllabus.pipeline.command_line.config import read_options
 from syllabus.pipeline.command_line.flags import NOT_FLAGS
-from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.options import Options, choices, easy_epochs, make_options
 
 LEAST = {"source": "/data", "output": "/m", "text": "text", "encoder": "hashing"}

@@ -14,7 +14,7 @@ MODEL = {"source": "/data", "output": "/m", "text": "text", "encoder": "package:
 GUIDED = {"objective": "facility_location_mutual_information", "query": "/q"}
 
 # What does nothing beside what, and a change that gives it something to do.
-IDLE = [
+UNUSED = [
     ({"trade_off": 0.4}, {"objective": "facility_location"}, {"importance": "graph_cut:0.5"}),
     ({"trade_off": 0.3}, {"subsets": 0}, {"importance": "graph_cut"}),
     ({"trade_off": 0.3}, GUIDED, {"objective": "graph_cut", "query": None}),
@@ -47,7 +47,7 @@ def without_none(*values):
     return {name: value for name, value in merged.items() if value is not None}
 
 
-@pytest.mark.parametrize(("option", "beside", "change"), IDLE)
+@pytest.mark.parametrize(("option", "beside", "change"), UNUSED)
 def test_an_option_that_would_do_nothing_is_one_line(option, beside, change):
     (name,) = option
     with pytest.raises(UserError) as error:
@@ -67,7 +67,7 @@ def test_what_is_made_in_python_is_held_to_the_same():
 
 # No flag takes an option away.
 BY_FLAG = [
-    each[:2] for each in IDLE if each[1] and all(value not in (None, []) for value in each[1].values())
+    each[:2] for each in UNUSED if each[1] and all(value not in (None, []) for value in each[1].values())
 ]
 
 

@@ -1,4 +1,4 @@
-"""The accepted examples as far as other tables refer to them, and what both need to be checked by rows."""
+"""The accepted examples that other tables refer to, and checks that several tables share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Examples:
-    """Of each accepted example its index, partition and weight (None where budgets count examples)."""
+    """The index, partition and weight (None where budgets count examples) of each accepted example."""
 
     index: Indices
     partition: npt.NDArray[np.int32]

@@ -1,4 +1,4 @@
-"""Writing a manifest: parts as the rows come, manifest.json last.
+"""The writer of a manifest: parts as the rows come, manifest.json last.
 
 The bytes depend on the rows alone: not on how they were handed over, nor on time, host or path.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.errors import ManifestError, first_line
 from syllabus.manifests.format import document, schema
 from syllabus.manifests.format.schema import DOCUMENT, Table
 from syllabus.manifests.format.sorting import SortCheck
@@ -41,7 +41,7 @@ ZSTD_LEVEL = 3
 
 
 class ManifestWriter:
-    """Writes one manifest into a directory; a context manager.
+    """A writer of one manifest into a directory; a context manager.
 
     Entering clears what an interrupted writer left there. Leaving without `commit` removes the parts
     written: a directory without manifest.json is no manifest.
@@ -60,26 +60,26 @@ class ManifestWriter:
         self.overwrite = overwrite
         self._tables: dict[str, TableWriter] = {}
         self._parts_stay = False
-        self._held = ExitStack()
+        self._lock = ExitStack()
 
     def __enter__(self) -> ManifestWriter:
         check_target(self.store, self.overwrite)
         with ExitStack() as stack:
             try:
-                stack.enter_context(self.store.held())
+                stack.enter_context(self.store.locked())
             except BlockingIOError:
                 raise ManifestError(
                     f"{self.store.url()}: another job is writing a manifest there; nothing was touched"
                 ) from None
             clear(self.store, self.overwrite)
-            self._held = stack.pop_all()
+            self._lock = stack.pop_all()
         return self
 
     def table(self, table: Table) -> TableWriter:
         """Return the writer of one table, always the same one for a table; several may be open at once."""
         writer = self._tables.get(table.directory)
         if writer is None:
-            if document.PART.fullmatch(f"{table.directory}/part-00000.parquet") is None:
+            if schema.PART.fullmatch(f"{table.directory}/part-00000.parquet") is None:
                 raise ManifestError(f"{table.directory}/: is no directory of a manifest")
             writer = self._tables[table.directory] = TableWriter(self.store, table)
         elif writer.table != table:
@@ -120,7 +120,7 @@ class ManifestWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._held:
+        with self._lock:
             if self._parts_stay:
                 return
             for writer in self._tables.values():
@@ -130,7 +130,7 @@ class ManifestWriter:
 
 
 class TableWriter:
-    """Writes the parts of one table. Holds at most one row group, whatever the size of the pieces given.
+    """A writer of the parts of one table. It holds at most one row group, whatever the size of the pieces.
 
     `files` lists the finished parts as manifest.json does.
     """
@@ -243,7 +243,7 @@ class _Part:
 
     def discard(self) -> None:
         # The footer has nowhere to go any more, and a disk that is full must not hide the first error.
-        self._sink.deaf = True
+        self._sink.discarding = True
         with suppress(pa.ArrowException, OSError):
             self._parquet.close()
         # An exception makes the store drop what it was given.
@@ -251,17 +251,17 @@ class _Part:
 
 
 class _CountingSink:
-    """Passes bytes on, counting and digesting them: a file is never read back to be listed."""
+    """A sink that passes bytes on, counted and digested: a file is never read back to be listed."""
 
     def __init__(self, sink: Any) -> None:
         self.digest = hashlib.sha256()
         self.bytes = 0
         self.closed = False
-        self.deaf = False
+        self.discarding = False
         self._sink = sink
 
     def write(self, data: bytes) -> int:
-        if self.deaf:
+        if self.discarding:
             return len(data)
         self.digest.update(data)
         self.bytes += len(data)
@@ -290,4 +290,4 @@ def _conform(rows: pa.Table, table: Table) -> pa.Table:
     try:
         return rows.cast(table.schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise ManifestError(f"{where}: {str(error).splitlines()[0]}") from None
+        raise ManifestError(f"{where}: {first_line(error)}") from None

@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 the job failed, 2 the user's mistake: one line, no traceback."""
+"""The commands. Exit codes: 0 done, 1 the job failed, 2 the user's mistake: one line, no traceback."""
 
 import logging
 from pathlib import Path
@@ -8,8 +8,7 @@ import typer
 from rich.console import Console
 
 from syllabus.pipeline.command_line.flags import with_flags
-from syllabus.pipeline.errors import JobError, UserError
-from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.errors import JobError, UserError, suggestion
 
 app = typer.Typer(
     name="syllabus",
@@ -44,7 +43,7 @@ def prepare(context: typer.Context, config: Config = None, **flags: Any) -> None
     options = read_options(config, given)
     # Before Beam is imported: it warns on import about clients that are not installed.
     logging.getLogger().setLevel(logging.ERROR)
-    from syllabus.pipeline.job import prepare as run
+    from syllabus.pipeline.preparation import prepare as run
     from syllabus.pipeline.reporting.job_messages import print_summary
     from syllabus.pipeline.runners.run import see_working_directory
 
@@ -113,8 +112,6 @@ COMMANDS = tuple(command.callback.__name__ for command in app.registered_command
 
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code. What follows ``--`` is the runner's."""
-    from syllabus.manifests import ManifestError
-
     own, runner = arguments or ["--help"], []
     if "--" in arguments:
         cut = arguments.index("--")
@@ -128,10 +125,17 @@ def run(arguments: list[str]) -> int:
         return _fail(_usage(error), 2)
     except (typer.Abort, KeyboardInterrupt):
         return _fail(INTERRUPTED, 130)
-    except (UserError, ManifestError) as error:
+    except UserError as error:
         return _fail(str(error), 2)
     except JobError as error:
         return _fail(str(error), 1)
+    except ValueError as error:
+        # Imported here: pyarrow comes with it, and takes longer than the help.
+        from syllabus.manifests import ManifestError
+
+        if not isinstance(error, ManifestError):
+            raise
+        return _fail(str(error), 2)
 
 
 def _usage(error: Any) -> str:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.options import Options, make_options
+from syllabus.pipeline.options import LOCATIONS, Options, make_options
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-LOCATIONS = ("source", "output", "work_dir", "holdout", "query", "private")
 
 
 def read_options(config: Path | None, flags: dict[str, Any]) -> Options:

@@ -6,11 +6,11 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from syllabus.pipeline.options import Options, choices
+from syllabus.pipeline.options import LOCATIONS, Options, choices
 
 NOT_FLAGS = ("runner_options",)
 METAVARS = {
-    **dict.fromkeys(("source", "output", "work_dir", "holdout", "query", "private"), "PATH"),
+    **dict.fromkeys(LOCATIONS, "PATH"),
     **dict.fromkeys(("text", "image", "embedding", "label", "id", "weight"), "COLUMN"),
     "where": "COLUMN=VALUE",
 }
@@ -61,7 +61,7 @@ def _help(name: str, many: bool) -> str:
 
 
 def _bounds(metadata: list[Any]) -> str:
-    """What a number is held between, as the help says it."""
+    """The bounds of a number, as the help says them."""
     found = {sign: getattr(each, sign) for each in metadata for sign in BOUNDS if hasattr(each, sign)}
     if set(found) == {"ge", "le"}:
         return f"{found['ge']:g} to {found['le']:g}"

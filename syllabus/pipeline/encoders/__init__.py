@@ -1,57 +1,6 @@
 """Encoders: from an example's content to its vector."""
 
-from __future__ import annotations
-
-from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, encoder_of
-from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.options import Options
-from syllabus.pipeline.sources import Columns, Source
+from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity
+from syllabus.pipeline.encoders.loading import build, encoder_of, spec_of
 
 __all__ = ["Encoder", "EncoderSpec", "Identity", "build", "encoder_of", "spec_of"]
-
-
-def spec_of(options: Options, source: Source, columns: Columns) -> EncoderSpec:
-    """Return what a worker needs to build the encoder that `options` ask for."""
-    dimension, name = 0, options.encoder or options.content
-    if options.content_kind == "embedding":
-        kind = "column"
-        dimension = source.dimension(columns)
-        if dimension == 0:
-            raise UserError(f"{source.store.url()}: column {columns.content!r} holds no vectors")
-    elif name == "hashing":
-        kind = "hashing"
-        if options.content_kind != "text":
-            raise UserError(f"encoder='hashing' is for text; image={options.image!r} needs a model")
-    elif ":" in name and "/" not in name:
-        kind = "module"
-    else:
-        kind = "sentence-transformers"
-    return EncoderSpec(
-        kind,
-        name,
-        options.content_kind,
-        options.dtype,
-        options.device,
-        options.batch_size,
-        options.threads_per_worker,
-        dimension,
-    )
-
-
-def build(spec: EncoderSpec) -> Encoder:
-    """Build an encoder; each kind's libraries are imported only here, since they cost seconds."""
-    if spec.kind == "column":
-        from syllabus.pipeline.encoders.column import ColumnEncoder
-
-        return ColumnEncoder(spec)
-    if spec.kind == "hashing":
-        from syllabus.pipeline.encoders.hashing import HashingEncoder
-
-        return HashingEncoder(spec)
-    if spec.kind == "module":
-        from syllabus.pipeline.encoders.module import ModuleEncoder
-
-        return ModuleEncoder(spec)
-    from syllabus.pipeline.encoders.sentence_transformer import SentenceEncoder
-
-    return SentenceEncoder(spec)

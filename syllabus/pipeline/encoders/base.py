@@ -1,9 +1,8 @@
-"""What every encoder can do, and how a worker gets one."""
+"""The base class of encoders, what a worker builds one from, and what determines its vectors."""
 
 from __future__ import annotations
 
 import hashlib
-import threading
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """What a worker needs to build an encoder; made by the plan, pickled to the workers."""
+    """Description of an encoder that a worker builds it from; made by the plan, pickled to the workers."""
 
     kind: str
     """``sentence-transformers``, ``module``, ``hashing`` or ``column``."""
@@ -29,10 +28,15 @@ class EncoderSpec:
     files: str | None = None
     """Digest of the files of a model in a directory."""
 
+    @property
+    def cheap(self) -> bool:
+        """Whether reading the source costs more than encoding it: then a worker takes runs of chunks."""
+        return self.kind in ("column", "hashing")
+
 
 @dataclass(frozen=True)
 class Identity:
-    """What determines the vectors, beside the content: part of every embed key and of the manifest."""
+    """Identity of an encoder: all that determines the vectors beside the content; in keys and manifest."""
 
     kind: str
     name: str
@@ -45,11 +49,11 @@ class Identity:
     preprocessing_sha256: str | None = None
     """Of what comes before and after the weights: tokenizer, pooling, prompts; a factory's source."""
 
-    def described(self) -> dict[str, Any]:
+    def as_section(self) -> dict[str, Any]:
         """Return what the manifest records."""
         return asdict(self)
 
-    def determining(self) -> dict[str, Any]:
+    def key_fields(self) -> dict[str, Any]:
         """Return what a key holds: not the name, so that a model may be renamed or moved."""
         values = asdict(self)
         del values["name"]
@@ -57,10 +61,7 @@ class Identity:
 
 
 class Encoder(ABC):
-    """Turns the content of a unit into vectors. One per thread of a worker; weights are shared."""
-
-    cheap = False
-    """Whether reading the source costs more than encoding it: then a worker takes whole runs of units."""
+    """Turns the content of a chunk into vectors. One per thread of a worker; weights are shared."""
 
     @abstractmethod
     def identity(self) -> Identity:
@@ -73,31 +74,9 @@ class Encoder(ABC):
         `reject(row, reason, detail)` is called for content that turns out to be broken; its vector is zero.
         """
 
-    def twin(self) -> Encoder:
+    def clone_for_thread(self) -> Encoder:
         """Return an encoder for another thread, with the same weights; itself where threads may share it."""
         return self
-
-
-_loaded: dict[EncoderSpec, Encoder] = {}
-_lock = threading.Lock()
-_of_thread = threading.local()
-
-
-def encoder_of(spec: EncoderSpec) -> Encoder:
-    """Return this thread's encoder for `spec`: weights are loaded once a process, and shared."""
-    from syllabus.pipeline.encoders import build
-
-    held: dict[EncoderSpec, Encoder] = _of_thread.__dict__.setdefault("encoders", {})
-    if spec not in held:
-        with _lock:
-            if spec not in _loaded:
-                # One model a process: another job's model makes room.
-                _loaded.clear()
-                _loaded[spec] = build(spec)
-                held[spec] = _loaded[spec]
-            else:
-                held[spec] = _loaded[spec].twin()
-    return held[spec]
 
 
 def state_sha256(state: dict[str, Any]) -> str:

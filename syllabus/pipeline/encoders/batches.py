@@ -1,4 +1,4 @@
-"""Blocks cut into batches: sorted by length, halved when memory runs out."""
+"""Batches of a block: sorted by length, halved when memory runs out."""
 
 from __future__ import annotations
 

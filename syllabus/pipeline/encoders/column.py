@@ -1,4 +1,4 @@
-"""Vectors made elsewhere, taken from a column as they are."""
+"""The encoder of vectors made elsewhere, which takes a column as it is."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity
 
 class ColumnEncoder(Encoder):
     """The embedding column itself."""
-
-    cheap = True
 
     def __init__(self, spec: EncoderSpec) -> None:
         self.spec = spec

@@ -1,4 +1,4 @@
-"""Hashed words and word pairs, projected at random: an encoder that needs no weights.
+"""Feature hashing of words and word pairs, projected at random: an encoder that needs no weights.
 
 Weinberger et al., "Feature hashing for large scale multitask learning", 2009; Li, Hastie and Church,
 "Very sparse random projections", 2006.
@@ -15,17 +15,13 @@ from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity
 
 FEATURES = 2**17
 DIMENSION = 256
-DENSITY = 1 / 16
-"""Each word reaches 16 dimensions: with the customary 1/√FEATURES a short text often reached none."""
-# Sixteen entries a feature: with the customary 1/√FEATURES, half of the words would map to nothing, with
-# eight still one in 3,400.
 DENSITY = 16 / DIMENSION
+"""A word reaches 16 of them on average: with the customary 1/√FEATURES half of the words would reach none,
+with 8 still one in 3,400."""
 
 
 class HashingEncoder(Encoder):
     """scikit-learn's HashingVectorizer and SparseRandomProjection, with fixed seeds."""
-
-    cheap = True
 
     def __init__(self, spec: EncoderSpec) -> None:
         from scipy.sparse import csr_matrix

@@ -1,4 +1,4 @@
-"""The identity of a model that was met before, without loading it.
+"""A cache of model identities: one that was met before need not be loaded.
 
 Importing the model libraries and loading a model take about ten seconds, and a rerun that finds every shard
 encodes nothing. A directory's identity follows from its files, from what is asked of it, and from the
@@ -14,14 +14,15 @@ from importlib import metadata
 from pathlib import Path
 
 from syllabus.manifests.storage import Store, sha256_of
-from syllabus.pipeline.encoders.base import EncoderSpec, Identity, encoder_of
-from syllabus.pipeline.runtime.devices import pick_device, torch_dtype
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.encoders.base import EncoderSpec, Identity
+from syllabus.pipeline.encoders.loading import encoder_of
+from syllabus.pipeline.runtime.torch_setup import pick_device, torch_dtype
+from syllabus.pipeline.work_directory import WorkDirectory
 
 LIBRARIES = ("sentence-transformers", "transformers", "tokenizers", "torch")
 
 
-def identify(spec: EncoderSpec, work: Work) -> tuple[EncoderSpec, Identity]:
+def identify(spec: EncoderSpec, work: WorkDirectory) -> tuple[EncoderSpec, Identity]:
     """Return the identity of an encoder: as noted for a model in a directory, else by loading it.
 
     The spec comes back with the digest of such a directory's files: a model that is written anew under its

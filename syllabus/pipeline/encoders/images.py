@@ -1,4 +1,4 @@
-"""Encoded images to RGB pixels."""
+"""Decoding of images to RGB pixels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import io
 import re
 import warnings
 from typing import Any
+
+from syllabus.pipeline.sources.reasons import UNREADABLE_IMAGE
 
 
 class UnreadableImage(ValueError):
@@ -36,3 +38,18 @@ def decode(data: bytes | None) -> Any:
         # PIL names the buffer by its address, which differs from run to run.
         told = re.sub(r" ?<[\w.]+ object at 0x[0-9a-f]+>", "", str(error))
         raise UnreadableImage(f"{type(error).__name__}: {told}") from None
+
+
+class EncodedImage:
+    """An image that is decoded when its batch comes: a chunk of decoded images would fill the memory."""
+
+    def __init__(self, data: bytes, row: int, reject: Any) -> None:
+        self.data, self.row, self.reject = data, row, reject
+
+    def open(self) -> Any:
+        """Return the PIL image; a broken one is rejected, and grey."""
+        try:
+            return decode(self.data)
+        except UnreadableImage as error:
+            self.reject(self.row, UNREADABLE_IMAGE, str(error))
+            return decode(None)

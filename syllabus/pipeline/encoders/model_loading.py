@@ -1,16 +1,32 @@
-"""Finding a sentence-transformers model: a directory, the local cache, or the hub, each asked once."""
+"""Loading of sentence-transformers models, in silence, from a directory, the local cache or the hub."""
 
 from __future__ import annotations
 
 import difflib
+import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from syllabus.pipeline.encoders.quiet import quiet
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
 
 TIMEOUT = 10.0
+TALKERS = ("sentence_transformers", "transformers", "huggingface_hub")
+"""Libraries that print bars, advice and notices of renaming while they load models."""
+
+
+def check_name(name: str) -> None:
+    """Refuse what is plainly no name of a model, before libraries that take seconds to import."""
+    if Path(name).exists():
+        return
+    if difflib.get_close_matches(name, ["hashing"], cutoff=0.8):
+        raise UserError(f"encoder {name!r} is unknown; did you mean 'hashing'?")
+    if name.startswith((".", "/", "~")):
+        raise _unusable(name, "no such directory")
 
 
 def load_model(name: str, device: str, dtype: Any) -> Any:
@@ -20,10 +36,6 @@ def load_model(name: str, device: str, dtype: Any) -> Any:
     and whether the hub has such a model is asked once.
     """
     local = Path(name).exists()
-    if not local and difflib.get_close_matches(name, ["hashing"], cutoff=0.8):
-        raise UserError(f"encoder {name!r} is unknown; did you mean 'hashing'?")
-    if not local and name.startswith((".", "/", "~")):
-        raise _unusable(name, "no such directory")
     with quiet():
         from sentence_transformers import SentenceTransformer
 
@@ -43,6 +55,30 @@ def load_model(name: str, device: str, dtype: Any) -> Any:
             return load()
         except Exception as error:
             raise _unusable(name, _line(error)) from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back the advice of model libraries while the block runs; levels are restored after it."""
+    # The tokenizer's own threads after a fork are a warning at best; workers bring their own parallelism.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from transformers.utils import logging as bars
+
+        shown = bars.is_progress_bar_enabled()
+        bars.disable_progress_bar()
+        loggers = [logging.getLogger(name) for name in TALKERS]
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            if shown:
+                bars.enable_progress_bar()
 
 
 def _ask_hub(name: str) -> None:
@@ -75,5 +111,4 @@ def _unusable(name: str, why: str) -> UserError:
 
 
 def _line(error: BaseException) -> str:
-    line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line.strip()[:200]
+    return first_line(error).strip()[:200]

@@ -1,4 +1,4 @@
-"""Any torch module, by ``package.module:factory``.
+"""Torch modules as encoders, by ``package.module:factory``.
 
 The factory returns ``(module, preprocess)``: `preprocess` turns one example (text, or a PIL image) into a
 tensor, `module` maps a batch of them, stacked, to (b, d). It is called twice by the plan: two
@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
 from syllabus.pipeline.encoders.batches import Batches
-from syllabus.pipeline.encoders.images import UnreadableImage, decode
+from syllabus.pipeline.encoders.images import EncodedImage, decode
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.runtime.devices import pick_device, torch_dtype
-from syllabus.pipeline.runtime.torch_setup import limit_threads
+from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
 
 
 class ModuleEncoder(Encoder):
@@ -35,7 +35,7 @@ class ModuleEncoder(Encoder):
         self.module, self.preprocess = made if made is not None else self._construct()
         self.batches = Batches(self._forward, spec.batch_size)
 
-    def twin(self) -> Encoder:
+    def clone_for_thread(self) -> Encoder:
         """Return an encoder with the same module, and a count of its own."""
         return ModuleEncoder(self.spec, (self.module, self.preprocess))
 
@@ -51,9 +51,9 @@ class ModuleEncoder(Encoder):
                 f"encoder {self.spec.name!r}: two constructions have different weights;"
                 " load them from a file or seed the factory"
             )
-        example = "a" if self.spec.content == "text" else None
+        example = "a" if self.spec.content == "text" else decode(None)
         try:
-            dimension = self._forward([self._tensor(example)]).shape[1]
+            dimension = self._forward([example]).shape[1]
         except UserError:
             raise
         except Exception as error:  # the module's own
@@ -71,12 +71,14 @@ class ModuleEncoder(Encoder):
 
     def encode(self, content: list[Any], reject: Any) -> np.ndarray:  # noqa: D102
         limit_threads(self.spec.threads)
-        return self.batches.run([(row, item, reject) for row, item in enumerate(content)])
+        if self.spec.content == "text":
+            return self.batches.run(content)
+        return self.batches.run([EncodedImage(data, row, reject) for row, data in enumerate(content)])
 
     def _forward(self, batch: list[Any]) -> np.ndarray:
         import torch
 
-        tensors = [self._open(*item) if isinstance(item, tuple) else item for item in batch]
+        tensors = [self._tensor(item) for item in batch]
         shapes = sorted({tuple(tensor.shape) for tensor in tensors})
         if len(shapes) > 1:
             raise self._wrong(f"preprocess gives shapes {shapes[0]} and {shapes[1]}; expected one")
@@ -89,17 +91,10 @@ class ModuleEncoder(Encoder):
             raise self._wrong(f"gives shape {tuple(vectors.shape)}; expected ({len(batch)}, d)")
         return np.asarray(vectors.float().cpu().numpy(), np.float32)
 
-    def _open(self, row: int, item: Any, reject: Any) -> Any:
-        try:
-            return self._tensor(item)
-        except UnreadableImage as error:
-            reject(row, "unreadable image", str(error))
-            return self._tensor(None)
-
     def _tensor(self, item: Any) -> Any:
         import torch
 
-        tensor = self.preprocess(item if self.spec.content == "text" else decode(item))
+        tensor = self.preprocess(item.open() if isinstance(item, EncodedImage) else item)
         if not isinstance(tensor, torch.Tensor):
             raise self._wrong(f"preprocess gives {type(tensor).__name__}; expected a tensor")
         return tensor
@@ -152,4 +147,4 @@ def source_sha256(name: str, preprocess: Any) -> str | None:
 
 
 def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return f"{type(error).__name__}: {first_line(error)}"

@@ -1,6 +1,6 @@
-"""Any sentence-transformers model, by name or path: text models, and CLIP-like models for images.
+"""Sentence-transformers models, by name or path: text models, and CLIP-like models for images.
 
-A unit of the plan is one block: sorted by length inside, batches of a fixed size, one `encode` call a
+A chunk of the plan is one block: sorted by length inside, batches of a fixed size, one `encode` call a
 batch. A Beam ModelHandler would be handed batches that depend on what arrives when; vectors would then
 differ in their last bits between runs.
 """
@@ -17,17 +17,16 @@ import numpy as np
 
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
 from syllabus.pipeline.encoders.batches import Batches
-from syllabus.pipeline.encoders.images import UnreadableImage, decode
-from syllabus.pipeline.encoders.model_loading import load_model
-from syllabus.pipeline.encoders.quiet import quiet
-from syllabus.pipeline.runtime.devices import pick_device, torch_dtype
-from syllabus.pipeline.runtime.torch_setup import limit_threads
+from syllabus.pipeline.encoders.images import EncodedImage, decode
+from syllabus.pipeline.encoders.model_loading import check_name, load_model, quiet
+from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
 
 
 class SentenceEncoder(Encoder):
     """A `SentenceTransformer` behind fixed batches."""
 
     def __init__(self, spec: EncoderSpec, model: Any = None) -> None:
+        check_name(spec.name)
         self.spec = spec
         self.device = pick_device(spec.device)
         limit_threads(spec.threads)
@@ -64,15 +63,15 @@ class SentenceEncoder(Encoder):
         limit_threads(self.spec.threads)
         if self.spec.content == "text":
             return self.batches.run(content, [len(text) for text in content])
-        return self.batches.run([_Picture(data, row, reject) for row, data in enumerate(content)])
+        return self.batches.run([EncodedImage(data, row, reject) for row, data in enumerate(content)])
 
-    def twin(self) -> Encoder:
+    def clone_for_thread(self) -> Encoder:
         """Return an encoder that shares the weights: a tokenizer cannot be used by two threads at once."""
         shared = {id(tensor): tensor for tensor in [*self.model.parameters(), *self.model.buffers()]}
         return SentenceEncoder(self.spec, copy.deepcopy(self.model, shared))
 
     def _forward(self, batch: list[Any]) -> np.ndarray:
-        inputs = [item.open() if isinstance(item, _Picture) else item for item in batch]
+        inputs = [item.open() if isinstance(item, EncodedImage) else item for item in batch]
         vectors = self.model.encode(
             inputs,
             batch_size=len(inputs),
@@ -81,20 +80,6 @@ class SentenceEncoder(Encoder):
             normalize_embeddings=False,
         )
         return np.asarray(vectors.float().cpu().numpy(), np.float32)
-
-
-class _Picture:
-    """An image that is decoded when its batch comes: a unit of decoded images would fill the memory."""
-
-    def __init__(self, data: bytes, row: int, reject: Any) -> None:
-        self.data, self.row, self.reject = data, row, reject
-
-    def open(self) -> Any:
-        try:
-            return decode(self.data)
-        except UnreadableImage as error:
-            self.reject(self.row, "unreadable image", str(error))
-            return decode(None)
 
 
 def preprocessing_sha256(model: Any) -> str:
@@ -117,7 +102,7 @@ def preprocessing_sha256(model: Any) -> str:
 
 
 def _described(processor: Any) -> Any:
-    """What a tokenizer or an image processor does, as JSON values."""
+    """The settings of a tokenizer or an image processor, as JSON values."""
     backend = getattr(processor, "backend_tokenizer", processor)
     if hasattr(backend, "to_str"):
         # Padding and truncation are state: each call sets them.

@@ -1,4 +1,4 @@
-"""What all groups of options share."""
+"""The base class of all groups of options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that say what an example is: its content, its label and key, and how it becomes a vector."""
+"""Options of the data: what an example is, its label and key, and how it becomes a vector."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Data(Group):
 
     @property
     def content_kind(self) -> Literal["text", "image", "embedding"]:
-        """What is embedded."""
+        """The kind of what is embedded."""
         return "text" if self.text is not None else "image" if self.image is not None else "embedding"
 
     @property

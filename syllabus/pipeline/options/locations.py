@@ -1,4 +1,4 @@
-"""Options that say where things are; none of them leaves a trace in the manifest."""
+"""Options of places: source, output, work directory; none of them leaves a trace in the manifest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from syllabus.pipeline.options.base import Group, absolute_path
 
 
 class Locations(Group):
-    """Where the data, the manifest and the shards are."""
+    """Places of the data, the manifest and the shards."""
 
     source: str = Field(description="File or directory: Parquet, JSON lines, CSV, or images.")
     output: str = Field(description="Directory of the manifest.")
@@ -64,6 +64,9 @@ class Locations(Group):
     def work(self) -> str:
         """Absolute location of the work directory."""
         return self.work_dir or self.output.rstrip("/") + ".work"
+
+
+LOCATIONS = tuple(Locations.model_fields)
 
 
 def _within(inner: str, outer: str) -> bool:

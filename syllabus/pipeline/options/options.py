@@ -1,30 +1,46 @@
-"""All options of a job in one frozen object."""
+"""The options of a job in one frozen object, and which of them would do nothing."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from pydantic import ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
+from syllabus.pipeline.options.base import Group
 from syllabus.pipeline.options.data import Data
-from syllabus.pipeline.options.hygiene import Hygiene
-from syllabus.pipeline.options.idle import idle
-from syllabus.pipeline.options.locations import Locations
-from syllabus.pipeline.options.running import Running
-from syllabus.pipeline.options.selection import GUIDED_BY, Choosing
+from syllabus.pipeline.options.locations import LOCATIONS, Locations
+from syllabus.pipeline.options.selection import GUIDED_BY, Neighbours, Selection
+
+
+class Running(Group):
+    """The runner, its workers and their limits."""
+
+    workers: int = Field(1, ge=1, description="Workers of the embedded runner.")
+    threads_per_worker: int = Field(
+        1, ge=1, description="Threads of a worker's matrix products; sets their last bits."
+    )
+    memory_per_worker: float = Field(4.0, gt=0, description="GB that a worker may hold of vectors.")
+    max_reject_rate: float = Field(0.01, ge=0, le=1, description="Share of bad records that stops the job.")
+    runner: str = Field(
+        "FnApiRunner", description="Any portable Beam runner; its own options follow after --."
+    )
+    runner_options: tuple[str, ...] = Field((), description="Options of the runner, one a string.")
+    overwrite: bool = Field(False, description="Replace a manifest that is already there.")
+
 
 UNRECORDED = (
-    *Locations.model_fields,
+    *LOCATIONS,
     # The encoder has a section of its own, by its name and weights, not by its path.
     "encoder",
     "device",
     *(name for name in Running.model_fields if name != "threads_per_worker"),
 )
-"""What leaves no trace in the manifest: where and how fast a job runs."""
+"""Options that leave no trace in the manifest: where and how fast a job runs."""
 
 
 # The fields follow one another from the last base to the first: locations come first in the help.
-class Options(Running, Hygiene, Choosing, Data, Locations):
+class Options(Running, Neighbours, Selection, Data, Locations):
     """The options of one job. Frozen; every field is checked when it is made."""
 
     @model_validator(mode="after")
@@ -46,7 +62,7 @@ class Options(Running, Hygiene, Choosing, Data, Locations):
         # A flag that leaves an option of the file nothing to do wins over it, as over a value there.
         file = set((info.context or {}).get("file", ()))
         flags = self.model_fields_set - file
-        for option, causes, why in idle(self):
+        for option, causes, why in unused_options(self):
             given = option in self.model_fields_set and getattr(self, option) is not None
             if given and not (option in file and flags.intersection(causes)):
                 raise ValueError(f"{option}={getattr(self, option)!r}: is of no use with {why}")
@@ -67,3 +83,76 @@ class Options(Running, Hygiene, Choosing, Data, Locations):
             # Manifests whose budgets count examples, and the keys made from these, stay what they were.
             del values["weight"], values["weight_power"]
         return {**values, "subsets": self.subset_count}
+
+
+class UnusedOption(NamedTuple):
+    """An option that would do nothing beside the others: given in so many words, it is a mistake."""
+
+    option: str
+    causes: tuple[str, ...]
+    """The options that leave it nothing to do."""
+    why: str
+
+
+def unused_options(options: Options) -> Iterator[UnusedOption]:
+    """Yield every option that would do nothing in a job of these options, given or not."""
+    yield from _unused_of_subsets(options)
+    yield from _unused_of_both(options)
+    if all(":" in importance for importance in options.importance):
+        named = ", ".join(options.importance) or "none"
+        yield UnusedOption(
+            "ess", ("importance",), f"importance={named}: none is without a sample size of its own"
+        )
+    searched = bool(options.neighbours) or options.holdout is not None
+    if not searched:
+        why = "neighbours=0 and no holdout: no near-duplicates are looked for"
+        yield UnusedOption("duplicate_threshold", ("neighbours", "holdout"), why)
+    if options.weight is None:
+        yield UnusedOption("weight_power", ("weight",), "no weight: budgets count examples")
+    if options.order == "none":
+        yield UnusedOption("passes", ("order",), "order='none'")
+    if options.embedding is not None or options.encoder == "hashing":
+        cause = "encoder" if options.embedding is None else "embedding"
+        why = f"{cause}={getattr(options, cause)!r}: no model is run"
+        for option in ("dtype", "batch_size", *(() if searched else ("device",))):
+            yield UnusedOption(option, (cause,), why)
+
+
+def _unused_of_subsets(options: Options) -> Iterator[UnusedOption]:
+    """Yield those of the number of easy subsets, and of how they are chosen."""
+    if options.optimizer == "lazy":
+        for option in ("epochs", "easy_fraction"):
+            yield UnusedOption(option, ("optimizer",), "optimizer='lazy': greedy gives one subset")
+    elif options.subsets is not None:
+        for option in ("epochs", "easy_fraction"):
+            yield UnusedOption(
+                option, ("subsets",), f"subsets={options.subsets}: the number needs not be computed"
+            )
+    elif options.epochs is None:
+        yield UnusedOption(
+            "easy_fraction", ("epochs",), "no epochs: it says in how many of them subsets are used"
+        )
+    if not options.subset_count:
+        causes, why = _no_subsets(options)
+        for option in ("objective", "optimizer", "epsilon", "weight_power"):
+            yield UnusedOption(option, causes, why)
+    elif options.optimizer == "lazy":
+        yield UnusedOption("epsilon", ("optimizer",), "optimizer='lazy'")
+
+
+def _unused_of_both(options: Options) -> Iterator[UnusedOption]:
+    """Yield those that subsets and importances share."""
+    causes, why = _no_subsets(options)
+    if all(importance.base != "graph_cut" for importance in options.importances):
+        if options.subset_count and options.objective != "graph_cut":
+            causes, why = ("objective",), f"objective={options.objective!r}"
+        if not options.subset_count or options.objective != "graph_cut":
+            yield UnusedOption("trade_off", (*causes, "importance"), f"{why}, and no importance=graph_cut")
+    if not (options.subset_count or options.importance):
+        for option in ("fraction", "budgets"):
+            yield UnusedOption(option, (*causes, "importance"), f"{why}, and no importance")
+
+
+def _no_subsets(options: Options) -> tuple[tuple[str, ...], str]:
+    cause = "subsets" if options.subsets is not None else "easy_fraction"
+    return (cause, "epochs"), f"{cause}={getattr(options, cause)}: there are no easy subsets"

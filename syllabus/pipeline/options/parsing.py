@@ -1,4 +1,4 @@
-"""Options from plain values: a mistake is one line that says where it was made."""
+"""Options made from plain values: a mistake is one line that says where it was made."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.options.options import Options
 
 

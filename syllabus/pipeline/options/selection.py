@@ -1,4 +1,4 @@
-"""Options that say what is chosen from the vectors: subsets, importances and orders."""
+"""Options of subsets, importances and orders, and of the search for near neighbours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.errors import suggestion
 from syllabus.pipeline.options.base import Group
 
 RANKED_BY = {
@@ -36,7 +36,7 @@ class Importance(NamedTuple):
     """Effective sample size of its tempered probabilities; None for the published map."""
 
 
-class Choosing(Group):
+class Selection(Group):
     """Subsets of the easy phase, importances of the hard phase, and orders."""
 
     fraction: tuple[float, ...] = Field(
@@ -117,7 +117,7 @@ class Choosing(Group):
         return tuple(sorted({_importance(each) for each in value}))
 
     @model_validator(mode="after")
-    def _one_greedy(self) -> Choosing:
+    def _one_greedy(self) -> Selection:
         if self.optimizer == "lazy" and self.subsets not in (None, 0, 1):
             raise ValueError(
                 f"subsets={self.subsets}: greedy gives one subset; optimizer=stochastic gives many"
@@ -141,6 +141,20 @@ class Choosing(Group):
         if self.subsets is not None:
             return self.subsets
         return 16 if self.epochs is None else easy_epochs(self.easy_fraction, self.epochs)
+
+
+class Neighbours(Group):
+    """The search for near neighbours, and near-duplicates."""
+
+    neighbours: int = Field(
+        10,
+        ge=0,
+        le=100,
+        description="Nearest other examples that tell how well a label agrees with them; 0 for no search.",
+    )
+    duplicate_threshold: float = Field(
+        0.95, gt=0, le=1, description="Cosine from which two examples are near-duplicates."
+    )
 
 
 def _importance(value: str) -> str:

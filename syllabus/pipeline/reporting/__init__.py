@@ -1,1 +1,1 @@
-"""What people are shown: a job's progress and summary, a manifest described."""
+"""Reports for people: messages of a job, the description of a manifest."""

@@ -1,4 +1,4 @@
-"""What the figures of a manifest warn of, and what can be done, in lines for people."""
+"""Warnings from the figures of a manifest, with what can be done, in lines for people."""
 
 from __future__ import annotations
 

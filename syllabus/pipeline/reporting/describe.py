@@ -1,4 +1,4 @@
-"""What is in a manifest, for people."""
+"""Description of a manifest, for people."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from syllabus.manifests import Manifest
+from syllabus.pipeline.reporting import sections
 from syllabus.pipeline.reporting.advice import cautions
-from syllabus.pipeline.reporting.hygiene import holdout_lines, neighbour_lines
-from syllabus.pipeline.reporting.sections import spent_lines, total_line, unit_of
 
 SHOWN_PARTITIONS = 12
 HIGH_COSINE = 0.3
@@ -38,7 +37,7 @@ def print_description(console: Console, manifest: Manifest) -> None:
         console.print(f"  {counts['excluded']:,} more were left out by --where")
     for reason, count in counts["reasons"].items():
         console.print(f"  {reason}: {count:,}")
-    if (line := total_line(document)) is not None:
+    if (line := sections.total_line(document)) is not None:
         console.print(line, markup=False)
     console.print(
         f"encoder {encoder['name']} ({encoder['kind']}, {encoder['dtype']}),"
@@ -52,7 +51,7 @@ def print_description(console: Console, manifest: Manifest) -> None:
     if "guide" in document:
         guide = document["guide"]
         console.print(f"guided by {guide['rows']:,} rows ({guide['kind']}), sha256 {guide['sha256'][:12]}…")
-    for line in (*neighbour_lines(document), *holdout_lines(document)):
+    for line in (*sections.neighbour_lines(document), *sections.holdout_lines(document)):
         console.print(line, soft_wrap=True, markup=False)
     for table in (_partitions(document), _subsets(document), _importances(document), _orders(document)):
         if table.row_count:
@@ -60,9 +59,9 @@ def print_description(console: Console, manifest: Manifest) -> None:
             console.print(table)
     if document["subsets"]:
         console.print()
-        as_many = "random subset of as many rows" if unit_of(document) else "random subset"
+        as_many = "random subset of as many rows" if sections.unit_of(document) else "random subset"
         console.print(SUBSETS_LEGEND.replace("random subset", as_many))
-        for line in spent_lines(document):
+        for line in sections.spent_lines(document):
             console.print(line, markup=False)
         for line in cautions(document):
             console.print(Text.assemble(("warning:", "yellow"), f" {line}"))
@@ -92,7 +91,7 @@ def _partitions(document: dict[str, Any]) -> Table:
     chosen = [each for each in document["subsets"] if "partitions" in each][:SHOWN_FRACTIONS]
     titles = [f"in {each['fraction']:g}" for each in chosen]
     title = f"{len(parts):,} partition{'s' if len(parts) > 1 else ''}"
-    unit = unit_of(document)
+    unit = sections.unit_of(document)
     sizes = {"examples": "examples"} if unit is None else {"examples": "examples", _short(unit): "weight"}
     title += "" if unit is None else f"; budgets in {_short(unit)}"
     table = _table(title, "label", *sizes, *titles)

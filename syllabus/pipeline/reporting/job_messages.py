@@ -1,4 +1,4 @@
-"""What a job did, in a few lines, and the next command to type."""
+"""Messages of a job before and after it runs: what subsets will take, what was done, what comes next."""
 
 from __future__ import annotations
 
@@ -7,10 +7,58 @@ import shlex
 from rich.console import Console
 from rich.table import Table
 
-from syllabus.pipeline.job import Outcome
+from syllabus.manifests import budget
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.reporting.advice import cautions
-from syllabus.pipeline.reporting.hygiene import holdout_lines
-from syllabus.pipeline.reporting.sections import spent_lines, unit_of
+from syllabus.pipeline.reporting.sections import holdout_lines, spent_lines, unit_of
+
+SUBSET_ROW_BYTES = 12
+"""A subset's row in the manifest as it is compressed: the gain does not shrink, most of the rest does."""
+
+
+def announce_subsets(options: Options, rows: int, mean_weight: float | None, console: Console) -> None:
+    """Print how much the subsets will take, while it can still be changed for nothing.
+
+    `rows` is the number of source rows, `mean_weight` that of the first of them where budgets count weights.
+    """
+    if not options.subset_count:
+        return
+    sizes = [budget(fraction, rows) for fraction in options.fraction]
+    each = f"{', '.join(f'{size:,}' for size in sizes)} rows"
+    if options.weight is None:
+        each += " each"
+    else:
+        mean = mean_weight or 1.0
+        units = (budget(fraction, round(mean * rows)) for fraction in options.fraction)
+        shown = ", ".join(f"{size:,}" for size in units)
+        each = f"about {shown} {options.weight} each: {each} of {mean:,.1f}, the mean of the first ones"
+    total = options.subset_count * sum(sizes)
+    megabytes = total * SUBSET_ROW_BYTES / 1e6
+    room = f"about {megabytes:,.1f} MB" if megabytes >= 0.1 else "under 0.1 MB"
+    console.print(
+        f"subsets: {options.subset_count:,} of {each}, {total:,} rows in all,"
+        f" {room}, if no row is rejected{' or left out' if options.where else ''} (--subsets, --fraction)",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def announce_weights(options: Options, accepted: int, weight: int | None, console: Console) -> None:
+    """Print what the `accepted` examples weigh together, and the budgets, before anything is chosen."""
+    if weight is None:
+        return
+    mean = weight / accepted
+    sizes = [budget(fraction, weight) for fraction in options.fraction]
+    rows = ", ".join(f"{size / mean:,.0f}" for size in sizes)
+    shares = ", ".join(f"{size:,}" for size in sizes)
+    more = ", or more light ones" if options.weight_power else ""
+    console.print(
+        f"weight: {accepted:,} examples have {weight:,} {options.weight},"
+        f" {mean:,.1f} each; budgets of {shares}: about {rows} rows{more}",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def print_summary(console: Console, outcome: Outcome) -> None:

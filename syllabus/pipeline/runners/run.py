@@ -1,4 +1,8 @@
-"""Which Beam runner a job runs on, and how a pipeline is run there."""
+"""Runs of a pipeline on a Beam runner, and the check of the runner's name and options.
+
+Beam takes more than a second to import, so it is imported where a pipeline is run: a misspelt runner is
+told before.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.runner import create_runner
-
-from syllabus.pipeline.errors import JobError, UserError
-from syllabus.pipeline.nearest import suggestion
+from syllabus.pipeline.errors import JobError, UserError, suggestion
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 EMBEDDED = "FnApiRunner"
 PORTABLE = ("PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
@@ -50,6 +52,10 @@ def check_runner(options: Options) -> None:
 
 def _check_runner_options(flags: tuple[str, ...]) -> None:
     """Refuse what Beam passes over (a name it does not know) or looks for on the network (a missing file)."""
+    if not flags:
+        return
+    from apache_beam.options.pipeline_options import PipelineOptions
+
     known: set[str] = set()
     for group in PipelineOptions.__subclasses__():
         parser = argparse.ArgumentParser(add_help=False)
@@ -68,6 +74,10 @@ def _check_runner_options(flags: tuple[str, ...]) -> None:
 
 def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) -> dict[str, int]:
     """Build and run one pipeline to its end; return its counters."""
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.runner import create_runner
+
     flags = list(options.runner_options)
     if options.runner == EMBEDDED and options.workers > 1:
         # Threads: encoders and products release the interpreter's lock, and a process costs seconds.
@@ -103,7 +113,7 @@ def _failure(options: Options, stage: str, error: Exception) -> BaseException:
         return UserError(message)
     if name == "JobError":
         return JobError(message)
-    Work(options.work).store.write(FAILURE, str(error).encode())
+    WorkDirectory(options.work).store.write(FAILURE, str(error).encode())
     kept = f"finished shards are kept in {options.work}, with the whole error in {FAILURE}"
     return JobError(f"{stage}: {name}: {message}; {kept}")
 

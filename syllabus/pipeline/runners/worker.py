@@ -28,10 +28,10 @@ from google.protobuf import json_format, text_format
 ProvisionInfo = provision_pb2.ProvisionInfo
 
 PROVISION_SECONDS = 60.0
-"""How long the runner may take to answer the first question: it listens before it starts a worker."""
+"""Limit of the runner's answer to the first question: it listens before it starts a worker."""
 
 ORPHAN_SECONDS = 1.0
-"""How often the worker looks whether the process that started it is still there."""
+"""Interval at which the worker looks whether the process that started it is still there."""
 
 ORPHAN_EXIT = 3
 """Exit status of a worker whose engine is gone."""

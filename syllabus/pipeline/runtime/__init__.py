@@ -1,1 +1,1 @@
-"""What code inside a Beam worker needs: threads, devices, counters, progress."""
+"""Surroundings of code inside a Beam worker: threads, devices, counters, progress."""

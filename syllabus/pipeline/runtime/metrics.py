@@ -1,4 +1,4 @@
-"""Busy time of the workers, as Beam counters: what a stage costs, whoever ran it and how many at once."""
+"""Beam counters of the time that workers take: what a stage costs, whoever ran it and how many at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apache_beam.metrics import Metrics
 
 
 @contextmanager
-def busy(step: str) -> Iterator[None]:
+def count_time(step: str) -> Iterator[None]:
     """Add the milliseconds that the block takes to the counter `step`_ms."""
     start = time.perf_counter()
     try:

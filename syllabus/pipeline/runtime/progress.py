@@ -1,7 +1,7 @@
-"""How far a stage is: a bar on a terminal, a line every tenth in a log.
+"""The progress of a stage: a bar on a terminal, a line every tenth in a log.
 
 Where the workers run is the runner's business, so progress is read from what they leave in the work
-directory; workers inside this process also report what they finished within a unit.
+directory; workers inside this process also report what they finished within a chunk.
 """
 
 from __future__ import annotations

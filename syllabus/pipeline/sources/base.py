@@ -1,4 +1,4 @@
-"""What every source can do."""
+"""The base class of sources."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
+from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
 
 
 class Source(ABC):
-    """A kind of source: cuts its files into units, and reads units on any worker.
+    """A kind of source: cuts its files into chunks, and reads chunks on any worker.
 
     Instances are pickled to the workers: they hold a `Store` and names, nothing open.
     """
@@ -31,22 +32,22 @@ class Source(ABC):
         """Stamps of the files as the job began, before their digests were taken."""
         return {file: self.store.stamp(file) for file in self.files}
 
-    def check_unchanged(self, unit: Unit) -> None:
+    def check_unchanged(self, chunk: Chunk) -> None:
         """Refuse a file that was written anew since the plan: its rows have no place under those keys."""
-        if self.store.stamp(unit.file) != self.stamps[unit.file]:
-            raise UserError(f"{self.store.url(unit.file)}: has changed since the job began; run again")
+        if self.store.stamp(chunk.file) != self.stamps[chunk.file]:
+            raise UserError(f"{self.store.url(chunk.file)}: has changed since the job began; run again")
 
     def format_of(self, file: str) -> str:  # noqa: ARG002
         """Return what decides how a file's bytes are read: two formats may hold the same bytes."""
         return type(self).__name__
 
     @abstractmethod
-    def units(self, columns: Columns, unit_rows: int = UNIT_ROWS) -> Iterator[Unit]:
-        """Yield the units in canonical order; a missing column or unreadable file is a `UserError`."""
+    def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
+        """Yield the chunks in canonical order; a missing column or unreadable file is a `UserError`."""
 
     @abstractmethod
-    def read(self, units: list[Unit], columns: Columns) -> Iterator[Records]:
-        """Yield the records of each unit; `units` lie in one file, in ascending order."""
+    def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:
+        """Yield the records of each chunk; `chunks` lie in one file, in ascending order."""
 
     @abstractmethod
     def dimension(self, columns: Columns) -> int:
@@ -60,11 +61,6 @@ class Source(ABC):
                 yield handle
         except OSError as error:
             raise UserError(f"{self.store.url(file)}: cannot be read: {first_line(error)}") from None
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line that an exception of another library has to say."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def most_common_width(values: list[object]) -> int:

@@ -1,4 +1,4 @@
-"""From a column's raw values to records: what is broken is marked with its reason, the rest is kept."""
+"""Records from a column's raw values: what is broken is marked with its reason, the rest is kept."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from syllabus.pipeline.sources import reasons
 from syllabus.pipeline.sources.labels import NotALabel, label_text, number_text, read_labels
 from syllabus.pipeline.sources.records import Columns, Records
 from syllabus.pipeline.sources.weights import NotAWeight, weight_of
 
 
 def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Records:
-    """Return the records of a unit from lists of raw Python values by column name.
+    """Return the records of a chunk from lists of raw Python values by column name.
 
     Strings may come as bytes: they are decoded here, each on its own, so that one invalid row costs one row.
     """
@@ -30,16 +31,15 @@ def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Re
 def read_keys(records: Records, columns: Columns, values: dict[str, list[Any]]) -> None:
     """Give records their labels, ids and weights, and leave out what the filter does not let through."""
     if columns.label:
-        found = read_labels(values[columns.label], columns.label, columns.numeric)
-        records.labels, records.numbers, records.lists = found.texts, found.numbers, found.lists
-        for row, reason in found.bad.items():
+        records.labels = read_labels(values[columns.label], columns.label, columns.numeric)
+        for row, reason in records.labels.bad.items():
             records.reject_key(row, *reason)
     if columns.id:
         ids = [_decode(value) if isinstance(value, bytes) else _key(value) for value in values[columns.id]]
         ids = [_checked(value) if isinstance(value, str) else value for value in ids]
         for row, value in enumerate(ids):
             if isinstance(value, bytes):
-                records.reject_key(row, "invalid UTF-8", f"column {columns.id}: {value[:100]!r}")
+                records.reject_key(row, reasons.INVALID_UTF8, f"column {columns.id}: {value[:100]!r}")
                 ids[row] = None
         records.ids = ids  # type: ignore[assignment]
     if columns.weight:
@@ -48,7 +48,7 @@ def read_keys(records: Records, columns: Columns, values: dict[str, list[Any]]) 
             try:
                 records.weights[row] = weight_of(value)
             except NotAWeight as error:
-                records.reject_key(row, "bad weight", f"column {columns.weight}: {error}")
+                records.reject_key(row, reasons.BAD_WEIGHT, f"column {columns.weight}: {error}")
     for column, wanted in columns.where:
         records.exclude(row for row, value in enumerate(values[column]) if cell_text(value) != wanted)
 
@@ -95,14 +95,14 @@ def _fill_content(records: Records, kind: str, column: str) -> None:
         if kind == "text" and isinstance(value, bytes | str):
             value = _decode(value) if isinstance(value, bytes) else _checked(value)
             if isinstance(value, bytes):
-                records.reject(row, "invalid UTF-8", f"column {column}: {value[:100]!r}")
+                records.reject(row, reasons.INVALID_UTF8, f"column {column}: {value[:100]!r}")
                 value = None
         if value is None:
-            records.reject(row, f"null {kind}", f"column {column} is null")
+            records.reject(row, reasons.NULL[kind], f"column {column} is null")
         elif not isinstance(value, str if kind == "text" else bytes):
             records.reject(
                 row,
-                f"not {'text' if kind == 'text' else 'image bytes'}",
+                reasons.NOT_OF_KIND[kind],
                 f"column {column}: {value!r} is a {type(value).__name__}",
             )
             value = None
@@ -113,17 +113,17 @@ def _fill_vectors(records: Records, values: list[Any], column: str) -> None:
     width = records.content.shape[1]
     for row, value in enumerate(values):
         if value is None:
-            records.reject(row, "null vector", f"column {column} is null")
+            records.reject(row, reasons.NULL["embedding"], f"column {column} is null")
             continue
         try:
             # What is too large for float32 becomes infinite, and is rejected as such.
             with np.errstate(over="ignore"):
                 vector = np.asarray(value, dtype=np.float32)
         except (TypeError, ValueError, OverflowError):
-            records.reject(row, "not a vector", f"column {column}: {value!r}")
+            records.reject(row, reasons.NOT_OF_KIND["embedding"], f"column {column}: {value!r}")
             continue
         if vector.shape != (width,):
-            records.reject(row, "wrong width", f"{vector.size} values; expected {width}")
+            records.reject(row, reasons.WRONG_WIDTH, f"{vector.size} values; expected {width}")
         else:
             records.content[row] = vector
     reject_not_finite(records)
@@ -133,5 +133,5 @@ def reject_not_finite(records: Records) -> None:
     """Reject the vectors that hold NaN or infinity, and clear them."""
     for row in np.flatnonzero(~np.isfinite(records.content).all(axis=1)):
         first = int(np.flatnonzero(~np.isfinite(records.content[row]))[0])
-        records.reject(int(row), "NaN vector", f"value {first} is {records.content[row, first]}")
+        records.reject(int(row), reasons.NOT_FINITE, f"value {first} is {records.content[row, first]}")
         records.content[row] = 0

@@ -1,4 +1,4 @@
-"""Labels as a source holds them: a class, a number that is to be cut into bins, or a list of classes."""
+"""Labels of a source: classes, numbers that are to be cut into bins, or lists of classes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from syllabus.pipeline.sources.reasons import INVALID_UTF8, NOT_A_CLASS, NOT_A_NUMBER
+
+FEW_LABELS = 50
+"""Distinct values that a label may have, however few the examples."""
 FLOAT_LABEL = (
     "holds floating-point numbers; a label is a class: store it as integers or strings, cut it into quantiles"
     " with --bins, or leave --label out for k-means partitions (--clusters)"
@@ -20,7 +24,7 @@ class NotALabel(ValueError):
 
 @dataclass
 class Labels:
-    """The labels of one unit.
+    """The labels of one chunk.
 
     `texts` holds each as the manifest has it: a class by its name, a number in its shortest form, a list as
     a JSON array; None where it is null or bad. `numbers` is there where numbers are asked for, `lists`
@@ -54,10 +58,10 @@ def read_labels(values: list[Any], column: str, numeric: bool) -> Labels:
                 labels.texts[row] = label_text(value)
         except UnicodeError:
             shown = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
-            labels.bad[row] = ("invalid UTF-8", f"column {column}: {shown[:100]!r}")
+            labels.bad[row] = (INVALID_UTF8, f"column {column}: {shown[:100]!r}")
         except NotALabel as error:
-            kind = "a number" if numeric else "a class"
-            labels.bad[row] = (f"label is not {kind}", f"column {column}: {error}")
+            reason = NOT_A_NUMBER if numeric else NOT_A_CLASS
+            labels.bad[row] = (reason, f"column {column}: {error}")
     return labels
 
 

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import sha256_of
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.nearest import suggestion
-from syllabus.pipeline.sources.base import Source, first_line, most_common_width
+from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import read_keys, records_of, reject_not_finite
 from syllabus.pipeline.sources.labels import FLOAT_LABEL
-from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
+from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
 from syllabus.pipeline.sources.weights import weight_problem
 
 
@@ -25,19 +25,19 @@ class ParquetSource(Source):
 
     suffixes = (".parquet", ".pq")
 
-    def units(self, columns: Columns, unit_rows: int = UNIT_ROWS) -> Iterator[Unit]:  # noqa: D102
+    def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
                 parquet = self._parquet(file, handle)
                 self._check(file, columns, parquet.schema_arrow)
                 rows = parquet.metadata.num_rows
             digest = sha256_of(self.store, file)
-            for first in range(0, rows, unit_rows):
-                yield Unit(file, first, min(unit_rows, rows - first), digest)
+            for first in range(0, rows, chunk_rows):
+                yield Chunk(file, first, min(chunk_rows, rows - first), digest)
 
-    def read(self, units: list[Unit], columns: Columns) -> Iterator[Records]:  # noqa: D102
+    def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:  # noqa: D102
         width = self.dimension(columns) if columns.kind == "embedding" else 0
-        file, first, stop = units[0].file, units[0].first_row, units[-1].first_row + units[-1].rows
+        file, first, stop = chunks[0].file, chunks[0].first_row, chunks[-1].first_row + chunks[-1].rows
         with self.opened(file) as handle:
             parquet = self._parquet(file, handle)
             ends = np.cumsum([parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)])
@@ -45,8 +45,8 @@ class ParquetSource(Source):
                 raise UserError(f"{self.store.url(file)}: has changed since the job began")
             groups = [i for i, end in enumerate(ends) if end > first and (i == 0 or ends[i - 1] < stop)]
             skipped = int(ends[groups[0] - 1]) if groups[0] else 0
-            batches = parquet.iter_batches(UNIT_ROWS, row_groups=groups, columns=columns.names)
-            for table in _rows_from(self._decoded(file, batches), skipped, units):
+            batches = parquet.iter_batches(CHUNK_ROWS, row_groups=groups, columns=columns.names)
+            for table in _rows_from(self._decoded(file, batches), skipped, chunks):
                 yield _records(columns, table, width)
 
     def dimension(self, columns: Columns) -> int:  # noqa: D102
@@ -80,11 +80,7 @@ class ParquetSource(Source):
 
     def _check(self, file: str, columns: Columns, schema: pa.Schema) -> None:
         where = self.store.url(file)
-        for name in columns.names:
-            if name not in schema.names:
-                raise UserError(f"{where}: {suggestion('column', name, schema.names)}")
-            if schema.names.count(name) > 1:
-                raise UserError(f"{where}: has {schema.names.count(name)} columns {name!r}")
+        columns.check_names(where, schema.names)
         kind = _plain(schema.field(columns.content).type)
         if not (pa.types.is_null(kind) or CONTENT[columns.kind](kind)):
             raise UserError(f"{where}: {columns.kind} {columns.content!r} is a column of {kind}")
@@ -103,13 +99,12 @@ class ParquetSource(Source):
 
 
 def _label_problem(kind: pa.DataType, numeric: bool) -> str | None:
-    """What speaks against a column of labels: classes, lists of classes, or numbers."""
+    """A reason against a column as one of labels: classes, lists of classes, or numbers."""
     own = _plain(kind)
     if numeric:
         numbers = pa.types.is_integer(own) or pa.types.is_floating(own) or pa.types.is_decimal(own)
         return None if numbers or own == pa.null() else f"is a column of {kind}; --bins cuts numbers"
-    listed = pa.types.is_list(own) or pa.types.is_large_list(own) or pa.types.is_fixed_size_list(own)
-    inner = _plain(own.value_type) if listed else own
+    inner = _plain(own.value_type) if _is_list(own) else own
     if pa.types.is_floating(inner) or pa.types.is_decimal(inner):
         return FLOAT_LABEL
     if _is_text(inner) or pa.types.is_integer(inner) or pa.types.is_boolean(inner) or inner == pa.null():
@@ -119,6 +114,10 @@ def _label_problem(kind: pa.DataType, numeric: bool) -> str | None:
 
 def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -148,11 +147,11 @@ CONTENT = {
 }
 
 
-def _rows_from(batches: Iterator[pa.RecordBatch], position: int, units: list[Unit]) -> Iterator[pa.Table]:
-    """Cut a stream of batches, which begins at row `position` of the file, into the rows of units."""
+def _rows_from(batches: Iterator[pa.RecordBatch], position: int, chunks: list[Chunk]) -> Iterator[pa.Table]:
+    """Cut a stream of batches, which begins at row `position` of the file, into the rows of chunks."""
     held: list[pa.RecordBatch] = []
-    for unit in units:
-        wanted, stop = unit.first_row, unit.first_row + unit.rows
+    for chunk in chunks:
+        wanted, stop = chunk.first_row, chunk.first_row + chunk.rows
         parts = []
         while wanted < stop:
             if not held:
@@ -183,11 +182,7 @@ def _records(columns: Columns, table: pa.Table, width: int) -> Records:
 def _vectors(column: pa.ChunkedArray, width: int) -> Records | None:
     """The records of a clean vector column without a Python object a value; None where a row is odd."""
     array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if array.null_count or not (
-        pa.types.is_list(array.type)
-        or pa.types.is_large_list(array.type)
-        or pa.types.is_fixed_size_list(array.type)
-    ):
+    if array.null_count or not _is_list(array.type):
         return None
     flat = array.flatten()
     if flat.null_count or not (pa.types.is_floating(flat.type) or pa.types.is_integer(flat.type)):
@@ -215,7 +210,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_struct(kind):
         # Of an image {"bytes": …, "path": …} only the bytes.
         column = pc.struct_field(column, "bytes")
-    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    listed = _is_list(kind)
     if _is_string(kind) or (listed and _is_string(kind.value_type)):
         try:
             column.validate(full=True)

@@ -1,16 +1,19 @@
-"""What a source hands over: units of row ranges, and the records read from one."""
+"""Chunks of row ranges, and the records read from one."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-UNIT_ROWS = 8192
-"""Rows in a unit of work: what a killed worker repeats at most."""
+from syllabus.pipeline.errors import UserError, suggestion
+from syllabus.pipeline.sources.labels import Labels
+
+CHUNK_ROWS = 8192
+"""Rows in a chunk of work: what a killed worker repeats at most."""
 
 Kind = Literal["text", "image", "embedding"]
 DETAIL_LENGTH = 200
@@ -37,9 +40,17 @@ class Columns:
         wanted = (self.content, self.label, self.id, self.weight, *(column for column, _ in self.where))
         return list(dict.fromkeys(name for name in wanted if name is not None))
 
+    def check_names(self, file: str, names: Sequence[str]) -> None:
+        """Refuse a file whose columns `names` lack one of these, or have one of them twice."""
+        for name in self.names:
+            if name not in names:
+                raise UserError(f"{file}: {suggestion('column', name, names)}")
+            if names.count(name) > 1:
+                raise UserError(f"{file}: has {names.count(name)} columns {name!r}")
+
 
 @dataclass(frozen=True)
-class Unit:
+class Chunk:
     """A row range of one source file, or of a folder of images the files `members`.
 
     `digest` is the sha256 of the content that the rows come from (of the whole file for a row range).
@@ -67,22 +78,20 @@ class Unit:
 
 @dataclass
 class Records:
-    """The records of one unit, in order.
+    """The records of one chunk, in order.
 
-    `content` is a list of str or bytes, or for embeddings an (n, d) float32 array; `labels` and `ids` hold
-    None where the value is null. `bad` maps a row of the unit to (reason, detail) where its content is
+    `content` is a list of str or bytes, or for embeddings an (n, d) float32 array; `ids` hold None where
+    the value is null. `bad` maps a row of the chunk to (reason, detail) where its content is
     broken, `bad_keys` where its label, id or weight is: vectors are reused when only those change.
-    `numbers` and `lists` hold what a label is beside its text; `weights` None where one is null or bad.
+    `weights` hold None where one is null or bad.
     `excluded` rows fail the filter and have no content.
     """
 
     content: Any
-    labels: list[str | None] | None
+    labels: Labels | None
     ids: list[str | None] | None
     bad: dict[int, tuple[str, str]] = field(default_factory=dict)
     bad_keys: dict[int, tuple[str, str]] = field(default_factory=dict)
-    numbers: list[float | None] | None = None
-    lists: list[list[str] | None] | None = None
     weights: list[int | None] | None = None
     excluded: set[int] = field(default_factory=set)
 

@@ -1,6 +1,6 @@
-"""Formats that are read by the line.
+"""The base class of formats that are read by the line.
 
-A unit is a byte range that begins and ends between records, found in one pass over the file that also
+A chunk is a byte range that begins and ends between records, found in one pass over the file that also
 takes its digest; a worker reads just its range. Blank lines are no records.
 """
 
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.nearest import suggestion
 from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import records_of
 from syllabus.pipeline.sources.labels import FLOAT_LABEL, NotALabel, number_of
-from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
+from syllabus.pipeline.sources.reasons import UNREADABLE_RECORD
+from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
 
 BUFFER = 1 << 20
 HEAD = 1000
@@ -33,18 +33,18 @@ class LineSource(Source):
 
     has_header = False
 
-    def units(self, columns: Columns, unit_rows: int = UNIT_ROWS) -> Iterator[Unit]:  # noqa: D102
+    def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
                 self._check(file, columns, *self._head(file, handle))
                 handle.seek(0)
                 digest = hashlib.sha256()
-                cuts: list[tuple[int, int]] = []  # (byte where a unit begins, its rows)
+                cuts: list[tuple[int, int]] = []  # (byte where a chunk begins, its rows)
                 position, header = 0, self.has_header
                 for record in self._records(file, _hashed(lines_of(handle), digest)):
                     if not self._blank(record):
                         if not header:
-                            if not cuts or cuts[-1][1] == unit_rows:
+                            if not cuts or cuts[-1][1] == chunk_rows:
                                 cuts.append((position, 0))
                             cuts[-1] = (cuts[-1][0], cuts[-1][1] + 1)
                         header = False
@@ -52,19 +52,19 @@ class LineSource(Source):
             first = 0
             for number, (start, rows) in enumerate(cuts, start=1):
                 end = cuts[number][0] if number < len(cuts) else position
-                yield Unit(file, first, rows, digest.hexdigest(), start, end - start)
+                yield Chunk(file, first, rows, digest.hexdigest(), start, end - start)
                 first += rows
 
-    def read(self, units: list[Unit], columns: Columns) -> Iterator[Records]:  # noqa: D102
+    def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:  # noqa: D102
         width = self.dimension(columns) if columns.kind == "embedding" else 0
-        file = units[0].file
+        file = chunks[0].file
         with self.opened(file) as handle:
             names = self._names(file, handle)
-            for unit in units:
-                handle.seek(unit.start)
-                lines = iter(io.BytesIO(handle.read(unit.length)))
+            for chunk in chunks:
+                handle.seek(chunk.start)
+                lines = iter(io.BytesIO(handle.read(chunk.length)))
                 found = [self._parse(file, record, names) for record in self._filled(file, lines)]
-                if len(found) != unit.rows:
+                if len(found) != chunk.rows:
                     raise UserError(f"{self.store.url(file)}: has changed since the job began")
                 values = {
                     name: [row.get(name) if isinstance(row, dict) else None for row in found]
@@ -76,7 +76,7 @@ class LineSource(Source):
                         # What could not be read is the reason, not the nulls that it left.
                         records.excluded.discard(row)
                         records.bad.pop(row, None)
-                        records.reject(row, "unreadable record", record)
+                        records.reject(row, UNREADABLE_RECORD, record)
                 yield records
 
     def dimension(self, columns: Columns) -> int:  # noqa: D102
@@ -123,11 +123,7 @@ class LineSource(Source):
     def _check(self, file: str, columns: Columns, names: list[str], head: list[Parsed]) -> None:
         if not names and not head:
             return
-        for name in columns.names:
-            if name not in names:
-                raise UserError(f"{self.store.url(file)}: {suggestion('column', name, names)}")
-            if names.count(name) > 1:
-                raise UserError(f"{self.store.url(file)}: has {names.count(name)} columns {name!r}")
+        columns.check_names(self.store.url(file), names)
         labels = [row.get(columns.label) for row in head if isinstance(row, dict)] if columns.label else []
         labels = [label for label in labels if label is not None]
         if columns.numeric:

@@ -1,4 +1,4 @@
-"""The census: which rows are accepted, and how many examples each label has.
+"""The census: the accepted rows, counted by reject reason, chunk and partition.
 
 It needs every row's label and id, not their vectors, and runs in the submitting process: 8 bytes a row
 are held where there is an id column, none otherwise.
@@ -9,23 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from syllabus.manifests import budget
-from syllabus.manifests.format.weights import LARGEST
+from syllabus.manifests.format import LARGEST_TOTAL
+from syllabus.manifests.ids import RepetitionCheck
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.sources import Columns
-from syllabus.pipeline.sources.records import DETAIL_LENGTH
-from syllabus.pipeline.stages.partitions import Cut, RowLabels, cut_bins, cut_classes
-from syllabus.pipeline.stages.plan import Plan, PlannedUnit, check_label_count
-from syllabus.pipeline.stages.select.sample_sizes import partition_name
-from syllabus.pipeline.work_directory import Work, key_of
+from syllabus.pipeline.stages.partitions import Partitioning, RowLabels, by_class, by_quantile, partition_name
+from syllabus.pipeline.stages.plan import Plan, check_label_count
+from syllabus.pipeline.stages.rows import AcceptedRows
+from syllabus.pipeline.work_directory import WorkDirectory, key_of
 
 SHOWN_REASONS = 8
 
@@ -39,146 +37,90 @@ class Census:
     reasons: dict[str, int]
     excluded: int
     """Rows that the filter does not let through: neither accepted nor rejected."""
-    cut: Cut | None
+    partitioning: Partitioning | None
     """The partitions by label; None without a label column."""
     duplicates: list[int]
     """Indices whose id another accepted row of smaller index carries."""
-    units: list[int]
-    """Accepted rows of each unit."""
+    chunks: list[int]
+    """Accepted rows of each chunk."""
     places: str
-    """Digest of which rows of which units are accepted."""
+    """Digest of which rows of which chunks are accepted."""
     weight: int | None = None
-    """What the accepted rows weigh together; None where budgets count examples."""
+    """Total weight of the accepted rows; None where budgets count examples."""
 
     @property
     def units_of_budgets(self) -> int:
-        """What a fraction is a share of."""
+        """The total that a fraction is a share of: examples, or what they weigh."""
         return self.accepted if self.weight is None else self.weight
+
+    def rows(self, plan: Plan, work: WorkDirectory) -> AcceptedRows:
+        """Return the plan's rows, to be read by any worker."""
+        return AcceptedRows(plan.columns, plan.chunks, np.array(self.duplicates, np.int64), work)
 
     def partitions(self) -> list[tuple[str, int]]:
         """Return the name and the accepted rows of each partition that is known: none before k-means."""
-        if self.cut is None:
+        if self.partitioning is None:
             return []
-        names = (partition_name(number, label) for number, label in enumerate(self.cut.labels))
-        return list(zip(names, self.cut.sizes, strict=True))
+        names = (partition_name(number, label) for number, label in enumerate(self.partitioning.labels))
+        return list(zip(names, self.partitioning.sizes, strict=True))
 
 
-@dataclass(frozen=True)
-class UnitRows:
-    """Ids, labels, weights and rejects of one unit."""
-
-    planned: PlannedUnit
-    ids: pa.Array
-    labels: RowLabels
-    content: pa.Array
-    reasons: list[str | None]
-    details: list[str | None]
-    excluded: np.ndarray
-    """(rows,) mask of what the filter does not let through; it has no reason to be rejected."""
-    weights: np.ndarray | None
-    """(rows,) int64, 0 where there is none; None where budgets count examples."""
-
-    @property
-    def index(self) -> np.ndarray:
-        """The (rows,) int64 indices of the unit's rows."""
-        first = self.planned.first_index
-        return np.arange(first, first + self.planned.unit.rows, dtype=np.int64)
-
-    @property
-    def accepted(self) -> np.ndarray:
-        """The (rows,) mask of the rows that nothing speaks against."""
-        return np.array([reason is None for reason in self.reasons]) & ~self.excluded
+_IN_FILE = {"partitioning": "cut", "chunks": "units"}
+"""Fields that go by another name in the work directory."""
 
 
-def read_rows(columns: Columns, work: Work, planned: PlannedUnit, duplicates: np.ndarray) -> UnitRows:
-    """Return a unit's rows with every reason for a reject, in the order of their weight."""
-    rows = work.read("rows", planned.rows_key)
-    made = work.read("embed", planned.embed_key, ["content", "reason", "detail"])
-    reasons, details = made.column("reason").to_pylist(), made.column("detail").to_pylist()
-    held = {name: rows.column(name).combine_chunks() for name in rows.column_names}
-    ids, labels = held["id"], RowLabels(held["label"], held["number"], held["list"])
-    excluded = held["excluded"].to_numpy(zero_copy_only=False)
-    found = [(rows.column("reason").to_pylist(), rows.column("detail").to_pylist())]
-    for name, values in (("id", ids), ("label", labels.texts), ("weight", held.get("weight"))):
-        column = getattr(columns, name)
-        if column is not None and values.null_count:
-            missing = [f"missing {name}" if null else None for null in values.is_null().to_pylist()]
-            found.append((missing, [f"column {column} is null"[:DETAIL_LENGTH]] * len(missing)))
-    for more_reasons, more_details in found:
-        for row, reason in enumerate(more_reasons):
-            if reason is not None and reasons[row] is None:
-                reasons[row], details[row] = reason, more_details[row]
-    for row in np.flatnonzero(excluded):
-        reasons[row] = details[row] = None
-    first = planned.first_index
-    begin, end = np.searchsorted(duplicates, [first, first + planned.unit.rows])
-    for index in duplicates[begin:end]:
-        row = int(index) - first
-        reasons[row], details[row] = "duplicate id", f"{ids[row].as_py()!r:.150} is taken by an earlier row"
-    if columns.id is None:
-        ids = pc.cast(pa.array(np.arange(first, first + planned.unit.rows)), pa.string())
-    content = made.column("content").combine_chunks()
-    weights = held["weight"].fill_null(0).to_numpy() if "weight" in held else None
-    return UnitRows(planned, ids, labels, content, reasons, details, excluded, weights)
-
-
-def all_rows(plan: Plan, work: Work, duplicates: np.ndarray) -> Iterator[UnitRows]:
-    """Yield the rows of all units in canonical order."""
-    for planned in plan.units:
-        yield read_rows(plan.columns, work, planned, duplicates)
-
-
-def take_census(plan: Plan, bins: int | None, work: Work) -> Census:
+def take_census(plan: Plan, bins: int | None, work: WorkDirectory) -> Census:
     """Return the census of the plan's rows, from the work directory where it has been taken before."""
     columns = plan.columns
     key = key_of("census", plan=plan.digest, label=columns.label, id=columns.id, bins=bins)
     if work.has("census", key, ".json"):
         return _from_json(work.read_json("census", key))
-    duplicates = _duplicate_ids(plan, work) if columns.id is not None else np.zeros(0, np.int64)
+    none = AcceptedRows(columns, plan.chunks, np.zeros(0, np.int64), work)
+    accepted = none if columns.id is None else replace(none, duplicates=_duplicate_ids(none))
     reasons: Counter[str] = Counter()
     excluded = 0
-    units: list[int] = []
+    chunks: list[int] = []
     places = hashlib.sha256()
     weight = 0 if columns.weight is not None else None
-    for rows in all_rows(plan, work, duplicates):
-        units.append(int(rows.accepted.sum()))
-        places.update(np.packbits(rows.accepted).tobytes() + rows.planned.unit.rows.to_bytes(8, "little"))
+    for rows in accepted.all():
+        chunks.append(int(rows.accepted.sum()))
+        places.update(np.packbits(rows.accepted).tobytes() + rows.planned.chunk.rows.to_bytes(8, "little"))
         reasons.update(reason for reason in rows.reasons if reason is not None)
         excluded += int(rows.excluded.sum())
         if weight is not None and rows.weights is not None:
             weight += sum(rows.weights[rows.accepted].tolist())
-    rejected = reasons.total()
-    accepted = plan.source_rows - rejected - excluded
     census = Census(
-        accepted,
-        rejected,
+        sum(chunks),
+        reasons.total(),
         dict(sorted(reasons.items())),
         excluded,
-        _cut(plan, bins, work, duplicates) if columns.label is not None and accepted else None,
-        duplicates.tolist(),
-        units,
+        _partitioning(accepted, bins) if columns.label is not None and any(chunks) else None,
+        accepted.duplicates.tolist(),
+        chunks,
         places.hexdigest(),
         weight,
     )
     # Left out where there is none, so that the same key has the same bytes as ever.
     kept = {name: value for name, value in asdict(census).items() if (name, value) != ("weight", None)}
-    work.write_json("census", key, kept)
+    work.write_json("census", key, {_IN_FILE.get(name, name): value for name, value in kept.items()})
     return census
 
 
-def _cut(plan: Plan, bins: int | None, work: Work, duplicates: np.ndarray) -> Cut:
-    def accepted_labels() -> Iterator[RowLabels]:
-        for rows in all_rows(plan, work, duplicates):
-            yield rows.labels.filter(pa.array(rows.accepted))
+def _partitioning(accepted: AcceptedRows, bins: int | None) -> Partitioning:
+    def labels() -> Iterator[RowLabels]:
+        return (rows.accepted_labels for rows in accepted.all())
 
     if bins is None:
-        return cut_classes(accepted_labels)
-    return cut_bins(np.concatenate([labels.numbers.to_numpy() for labels in accepted_labels()]), bins)
+        return by_class(labels)
+    return by_quantile(np.concatenate([each.numbers.to_numpy() for each in labels()]), bins)
 
 
 def _from_json(value: dict[str, Any]) -> Census:
-    cut = value.pop("cut")
-    return Census(**value, cut=cut and Cut(**{k: v if k == "kind" else tuple(v) for k, v in cut.items()}))
+    fields = {name: value.get(_IN_FILE.get(name, name)) for name in Census.__dataclass_fields__}
+    if fields["partitioning"] is not None:
+        held = {name: v if name == "kind" else tuple(v) for name, v in fields["partitioning"].items()}
+        fields["partitioning"] = Partitioning(**held)
+    return Census(**fields)
 
 
 def check_census(census: Census, options: Options, plan: Plan) -> None:
@@ -194,13 +136,13 @@ def check_census(census: Census, options: Options, plan: Plan) -> None:
         raise JobError(
             f"{census.rejected:,} of {looked_at:,} rows are bad ({rate:.2%}; max_reject_rate is"
             f" {options.max_reject_rate:.2%}): {', '.join(f'{reason} {count:,}' for reason, count in most)};"
-            f" {_first_reject(plan, Work(options.work), census)}"
+            f" {_first_reject(census.rows(plan, WorkDirectory(options.work)))}"
         )
-    if census.weight is not None and census.weight > LARGEST:
+    if census.weight is not None and census.weight > LARGEST_TOTAL:
         raise UserError(f"weight={options.weight!r}: the weights sum to {census.weight:,}, above 2^53")
     check_fractions(options, census.units_of_budgets)
-    if census.cut is not None and census.cut.kind != "number":
-        check_label_count(options, len(census.cut.labels), census.accepted)
+    if census.partitioning is not None and census.partitioning.kind != "number":
+        check_label_count(options, len(census.partitioning.labels), census.accepted)
 
 
 def check_fractions(options: Options, total: int) -> None:
@@ -215,39 +157,19 @@ def check_fractions(options: Options, total: int) -> None:
             raise UserError(f"fraction={fraction:g}: of {total:,} {unit} is {k:,}, and so is {other:g}")
 
 
-def _first_reject(plan: Plan, work: Work, census: Census) -> str:
-    for rows in all_rows(plan, work, np.array(census.duplicates, np.int64)):
+def _first_reject(rejecting: AcceptedRows) -> str:
+    for rows in rejecting.all():
         for row, reason in enumerate(rows.reasons):
             if reason is not None:
-                file, number = rows.planned.unit.source_files()[row], rows.planned.unit.source_rows()[row]
+                file, number = rows.planned.chunk.source_files()[row], rows.planned.chunk.source_rows()[row]
                 return f"the first is {file} row {number}: {reason} {rows.details[row] or ''}".rstrip()
     return ""
 
 
-def _duplicate_ids(plan: Plan, work: Work) -> np.ndarray:
+def _duplicate_ids(accepted: AcceptedRows) -> np.ndarray:
     """Return the ascending indices of all but the first accepted row of each id."""
-    none = np.zeros(0, np.int64)
-    hashes = np.concatenate(
-        [_hashes(rows.ids.filter(pa.array(rows.accepted))) for rows in all_rows(plan, work, none)]
-    )
-    hashes.sort()
-    suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
-    if not len(suspects):
-        return none
-    # Equal hashes are looked at by name: two ids may share one.
-    seen: set[str] = set()
-    duplicates: list[int] = []
-    for rows in all_rows(plan, work, none):
-        index = rows.index[rows.accepted]
-        ids = rows.ids.filter(pa.array(rows.accepted))
-        for row in np.flatnonzero(np.isin(_hashes(ids), suspects)):
-            name = ids[int(row)].as_py()
-            if name in seen:
-                duplicates.append(int(index[row]))
-            seen.add(name)
-    return np.array(duplicates, np.int64)
-
-
-def _hashes(ids: pa.Array) -> np.ndarray:
-    digests = b"".join(hashlib.blake2b(value.encode(), digest_size=8).digest() for value in ids.to_pylist())
-    return np.frombuffer(digests, "<u8")
+    repetitions = RepetitionCheck()
+    for rows in accepted.all():
+        repetitions.add(pa.chunked_array([rows.accepted_ids]))
+    again = ((rows.index, pa.chunked_array([rows.accepted_ids])) for rows in accepted.all())
+    return repetitions.repeated_rows(again)

@@ -1,6 +1,6 @@
-"""The embed stage: one shard of vectors and one of labels and ids for each unit.
+"""The embed stage: one shard of vectors and one of labels and ids for each chunk.
 
-The unit is the block that the plan fixed: it is encoded in one go, sorted by length inside, whatever
+The chunk is the block that the plan fixed: it is encoded in one go, sorted by length inside, whatever
 worker takes it and whatever else runs, so its bytes are always the same.
 """
 
@@ -12,52 +12,48 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 
 from syllabus.pipeline.encoders import EncoderSpec, encoder_of
+from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.sources import Columns, Records, Source
-from syllabus.pipeline.stages.plan import Plan, PlannedUnit
-from syllabus.pipeline.work_directory import Work, vectors_column
+from syllabus.pipeline.sources.labels import Labels
+from syllabus.pipeline.sources.reasons import NOT_FINITE, ZERO_VECTOR
+from syllabus.pipeline.stages.plan import Plan, PlannedChunk
+from syllabus.pipeline.work_directory import WorkDirectory, vectors_column
 
 
-class EmbedUnits(beam.DoFn):
-    """Embeds runs of units: what it leaves is in the work directory."""
+class EmbedChunks(beam.DoFn):
+    """Embeds runs of chunks: what it leaves is in the work directory."""
 
-    def __init__(self, source: Source, columns: Columns, spec: EncoderSpec, work: Work) -> None:
+    def __init__(self, source: Source, columns: Columns, spec: EncoderSpec, work: WorkDirectory) -> None:
         self.source, self.columns, self.spec, self.work = source, columns, spec, work
         self.encoded = Metrics.counter("syllabus", "encoded")
         self.halvings = Metrics.counter("syllabus", "out_of_memory")
 
-    def process(self, run: list[PlannedUnit]) -> None:
+    def process(self, run: list[PlannedChunk]) -> None:
         """Make the shards that are missing; an attempt that is repeated finds them there."""
-        missing = [
-            planned
-            for planned in run
-            if not (self.work.has("embed", planned.embed_key) and self.work.has("rows", planned.rows_key))
-        ]
+        missing = [planned for planned in run if not all(self.work.has(*each) for each in planned.shards)]
         if not missing:
             return
-        read = self.source.read([planned.unit for planned in missing], self.columns)
+        read = self.source.read([planned.chunk for planned in missing], self.columns)
         for planned, records in zip(missing, read, strict=True):
-            self.source.check_unchanged(planned.unit)
+            self.source.check_unchanged(planned.chunk)
             if not self.work.has("rows", planned.rows_key):
-                self.work.write("rows", planned.rows_key, rows_table(records, planned.unit.rows))
+                self.work.write("rows", planned.rows_key, _rows_table(records, planned.chunk.rows))
             if not self.work.has("embed", planned.embed_key):
-                table, encoded, halvings = embed(records, self.spec)
+                table, encoded, halvings = encode_records(records, self.spec)
                 self.work.write("embed", planned.embed_key, table)
                 self.encoded.inc(encoded)
                 self.halvings.inc(halvings)
 
 
-def build(pipeline: beam.Pipeline, plan: Plan, work: Work, units: list[PlannedUnit]) -> None:
-    """Add the embed stage for `units` to a pipeline."""
-    _ = (
-        pipeline
-        | "Units" >> beam.Create(plan.runs(units), reshuffle=False)
-        | "Spread" >> beam.Reshuffle()
-        | "Embed" >> beam.ParDo(EmbedUnits(plan.source, plan.columns, plan.encoder, work))
-    )
+class Embed(ForEach):
+    """Embeds those chunks of a plan whose shards are missing, each run of them on one worker."""
+
+    def __init__(self, plan: Plan, chunks: list[PlannedChunk], work: WorkDirectory) -> None:
+        super().__init__(plan.runs(chunks), EmbedChunks(plan.source, plan.columns, plan.encoder, work))
 
 
-def embed(records: Records, spec: EncoderSpec) -> tuple[pa.Table, int, int]:
-    """Return a unit's shard, the number of rows that were encoded, and how often memory ran out."""
+def encode_records(records: Records, spec: EncoderSpec) -> tuple[pa.Table, int, int]:
+    """Return a chunk's shard, the number of rows that were encoded, and how often memory ran out."""
     encoder = encoder_of(spec)
     before = _halvings(encoder)
     count = len(records.content)
@@ -75,38 +71,34 @@ def embed(records: Records, spec: EncoderSpec) -> tuple[pa.Table, int, int]:
         _reject_useless(records, vectors, good)
     if vectors.shape[1] == 0:
         vectors = np.zeros((count, encoder.identity().dimension), np.float32)
-    table = pa.table(
-        {
-            "content": pa.array(records.digests(), pa.binary(32)),
-            "vector": vectors_column(vectors),
-            "reason": pa.array([records.bad.get(row, (None, None))[0] for row in range(count)], pa.string()),
-            "detail": pa.array([records.bad.get(row, (None, None))[1] for row in range(count)], pa.string()),
-        }
-    )
-    return table, len(good), _halvings(encoder) - before
+    columns = {"content": pa.array(records.digests(), pa.binary(32)), "vector": vectors_column(vectors)}
+    return pa.table({**columns, **_reasons(records.bad, count)}), len(good), _halvings(encoder) - before
 
 
-def rows_table(records: Records, count: int) -> pa.Table:
-    """Return the shard of a unit's labels and ids, and of its weights where they were asked for."""
+def _rows_table(records: Records, count: int) -> pa.Table:
+    """The shard of a chunk's labels and ids, and of its weights where they were asked for."""
     none = [None] * count
-    weights = {} if records.weights is None else {"weight": pa.array(records.weights, pa.int64())}
-    return pa.table(
-        {
-            "id": pa.array(records.ids if records.ids is not None else none, pa.string()),
-            "label": pa.array(records.labels if records.labels is not None else none, pa.string()),
-            # What the label is beside its text: what it is cut into bins by, or the classes of a list.
-            "number": pa.array(records.numbers if records.numbers is not None else none, pa.float64()),
-            "list": pa.array(records.lists if records.lists is not None else none, pa.list_(pa.string())),
-            "excluded": pa.array([row in records.excluded for row in range(count)]),
-            "reason": pa.array(
-                [records.bad_keys.get(row, (None, None))[0] for row in range(count)], pa.string()
-            ),
-            "detail": pa.array(
-                [records.bad_keys.get(row, (None, None))[1] for row in range(count)], pa.string()
-            ),
-            **weights,
-        }
-    )
+    labels = records.labels or Labels(none)
+    columns = {
+        "id": pa.array(none if records.ids is None else records.ids, pa.string()),
+        "label": pa.array(labels.texts, pa.string()),
+        # What the label is beside its text: what it is cut into bins by, or the classes of a list.
+        "number": pa.array(none if labels.numbers is None else labels.numbers, pa.float64()),
+        "list": pa.array(none if labels.lists is None else labels.lists, pa.list_(pa.string())),
+        "excluded": pa.array([row in records.excluded for row in range(count)]),
+        **_reasons(records.bad_keys, count),
+    }
+    if records.weights is not None:
+        columns["weight"] = pa.array(records.weights, pa.int64())
+    return pa.table(columns)
+
+
+def _reasons(bad: dict[int, tuple[str, str]], count: int) -> dict[str, pa.Array]:
+    found = [bad.get(row, (None, None)) for row in range(count)]
+    return {
+        name: pa.array([each[place] for each in found], pa.string())
+        for place, name in enumerate(("reason", "detail"))
+    }
 
 
 def _reject_useless(records: Records, vectors: np.ndarray, good: list[int]) -> None:
@@ -114,9 +106,9 @@ def _reject_useless(records: Records, vectors: np.ndarray, good: list[int]) -> N
     norms = np.linalg.norm(np.where(finite[:, None], vectors, 0).astype(np.float64), axis=1)
     for row in good:
         if not finite[row]:
-            records.reject(row, "NaN vector", "the encoder gave a value that is not finite")
+            records.reject(row, NOT_FINITE, "the encoder gave a value that is not finite")
         elif norms[row] == 0:
-            records.reject(row, "zero vector", "a vector of norm 0 has no direction")
+            records.reject(row, ZERO_VECTOR, "a vector of norm 0 has no direction")
     vectors[[row for row in good if row in records.bad]] = 0
 
 

@@ -1,4 +1,4 @@
-"""Rows that guide a selection without being selected: a query to resemble, private rows to avoid.
+"""The guide of a selection: rows of a query to resemble, or private rows to avoid; none of them is selected.
 
 They are embedded in the submitting process, with the encoder and column of the data, into the same shards.
 """
@@ -16,10 +16,10 @@ import pyarrow as pa
 from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.sources import Columns, open_source
-from syllabus.pipeline.stages.embed import embed
+from syllabus.pipeline.stages.embed import encode_records
 from syllabus.pipeline.stages.plan import Plan, embed_key
 from syllabus.pipeline.stages.transform import Transform
-from syllabus.pipeline.work_directory import Work, key_of, vectors_column, vectors_of
+from syllabus.pipeline.work_directory import WorkDirectory, key_of, vectors_column, vectors_of
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Guide:
     content: str
     """sha256 of the digests of the rows' contents."""
 
-    def described(self) -> dict[str, Any]:
+    def as_section(self) -> dict[str, Any]:
         """Return what the manifest says of them: never where they lay."""
         return {"kind": self.option, "rows": len(self.vectors), "sha256": self.content}
 
-    def store(self, transform: Transform, fitted: str, work: Work) -> str:
+    def store(self, transform: Transform, fitted: str, work: WorkDirectory) -> str:
         """Leave the rows for the workers as they are compared, and return their key."""
-        vectors = transform.embed(self.vectors)
+        vectors = transform.apply(self.vectors)
         digest = hashlib.sha256(np.ascontiguousarray(vectors, "<f4")).hexdigest()
         key = key_of("guide", vectors=digest, fitted=fitted)
         if not work.has("guide", key):
@@ -46,7 +46,7 @@ class Guide:
         return key
 
 
-def make_guide(options: Options, plan: Plan, work: Work) -> Guide | None:
+def make_guide(options: Options, plan: Plan, work: WorkDirectory) -> Guide | None:
     """Return the rows that guide the objective, or None; each of them has to be sound.
 
     Raises:
@@ -61,29 +61,29 @@ def make_guide(options: Options, plan: Plan, work: Work) -> Guide | None:
     return Guide(option, vectors, content)
 
 
-def _read(options: Options, location: str, plan: Plan, work: Work) -> tuple[np.ndarray, str]:
+def _read(options: Options, location: str, plan: Plan, work: WorkDirectory) -> tuple[np.ndarray, str]:
     """The rows as the encoder gives them, and the digest of their contents' digests."""
     source, _ = open_source(location)
     columns = Columns(options.content_kind, options.content)
-    determining = plan.identity.determining()
+    encoder = plan.identity.key_fields()
     vectors, digest, rows = [], hashlib.sha256(), 0
-    for file, held in groupby(source.units(columns), key=lambda unit: unit.file):
-        units = list(held)
-        keys = [embed_key(unit, columns, source.format_of(file), determining, plan.encoder) for unit in units]
+    for file, held in groupby(source.chunks(columns), key=lambda chunk: chunk.file):
+        chunks = list(held)
+        keys = [embed_key(chunk, columns, source.format_of(file), encoder, plan.encoder) for chunk in chunks]
         missing = [n for n, key in enumerate(keys) if not work.has("embed", key)]
-        found = source.read([units[n] for n in missing], columns) if missing else iter(())
+        found = source.read([chunks[n] for n in missing], columns) if missing else iter(())
         for number, records in zip(missing, found, strict=True):
-            work.write("embed", keys[number], embed(records, plan.encoder)[0])
-        for unit, key in zip(units, keys, strict=True):
+            work.write("embed", keys[number], encode_records(records, plan.encoder)[0])
+        for chunk, key in zip(chunks, keys, strict=True):
             table = work.read("embed", key)
             for row, reason in enumerate(table.column("reason").to_pylist()):
                 if reason is not None:
                     detail = table.column("detail")[row].as_py() or ""
-                    place = f"{unit.source_files()[row]} row {unit.source_rows()[row]}"
+                    place = f"{chunk.source_files()[row]} row {chunk.source_rows()[row]}"
                     raise UserError(f"{location}: {place}: {reason} {detail}".rstrip())
             vectors.append(vectors_of(table.column("vector")))
             digest.update(b"".join(table.column("content").to_pylist()))
-            rows += unit.rows
+            rows += chunk.rows
     if not rows:
         raise UserError(f"{location}: is empty")
     width = vectors[0].shape[1]
@@ -103,6 +103,6 @@ def check_guide(guide: Guide | None, largest: int, options: Options) -> None:
         )
 
 
-def read_guide(work: Work, key: str | None) -> np.ndarray | None:
+def read_guide(work: WorkDirectory, key: str | None) -> np.ndarray | None:
     """Return the (m, D) float32 rows that `Guide.store` left."""
     return None if key is None else vectors_of(work.read("guide", key).column("vector"))

@@ -1,4 +1,4 @@
-"""How labels cut the examples into partitions: by class, by quantile of a number, by the rarest of a list."""
+"""Partitions by label: by class, by quantile of a number, by the rarest class of a list."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from syllabus.pipeline.sources.labels import number_text
 
 @dataclass(frozen=True)
 class RowLabels:
-    """The labels of some rows: their text, and the number or list that it stands for, null where none."""
+    """The Arrow form of `sources.labels.Labels`, as a shard holds them: null where there is none."""
 
     texts: pa.Array
     numbers: pa.Array
@@ -28,7 +28,7 @@ class RowLabels:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Partitioning:
     """The partitions that labels make; a partition's number is its place in `labels`."""
 
     kind: str
@@ -56,7 +56,7 @@ class Cut:
         return np.append(to_partition, len(places))[rarest].astype(np.int32)
 
 
-def cut_classes(all_rows: Callable[[], Iterator[RowLabels]]) -> Cut:
+def by_class(all_rows: Callable[[], Iterator[RowLabels]]) -> Partitioning:
     """Return a partition for each class; lists of classes go to the rarest in each of them.
 
     `all_rows` begins an iteration over all accepted rows; lists take a second one. Memory: the classes.
@@ -70,7 +70,7 @@ def cut_classes(all_rows: Callable[[], Iterator[RowLabels]]) -> Cut:
         _count(members, lists_of(rows).flatten())
     if not listed:
         names = sorted(counts, key=str.encode)
-        return Cut("class", tuple(names), tuple(counts[name] for name in names))
+        return Partitioning("class", tuple(names), tuple(counts[name] for name in names))
     vocabulary = sorted(members, key=lambda name: (members[name], name.encode()))
     sizes = np.zeros(len(vocabulary) + 1, np.int64)
     for rows in all_rows():
@@ -79,10 +79,10 @@ def cut_classes(all_rows: Callable[[], Iterator[RowLabels]]) -> Cut:
     found.sort(key=lambda pair: pair[0].encode())
     empty = [(None, int(sizes[-1]))] if sizes[-1] else []
     labels, held = zip(*[*found, *empty], strict=True)
-    return Cut("list", labels, held, vocabulary=tuple(vocabulary))
+    return Partitioning("list", labels, held, vocabulary=tuple(vocabulary))
 
 
-def cut_bins(numbers: np.ndarray, bins: int) -> Cut:
+def by_quantile(numbers: np.ndarray, bins: int) -> Partitioning:
     """Return at most `bins` bins of equal numbers of examples, by the exact quantiles of (n,) `numbers`.
 
     Bin j begins at the ⌊j·n/bins⌋-th smallest number. Equal numbers share a bin: where many are equal,
@@ -95,7 +95,12 @@ def cut_bins(numbers: np.ndarray, bins: int) -> Cut:
     bounds = [number_text(float(value)) for value in (ordered[0], *edges, ordered[-1])]
     labels = [f"[{low}, {high})" for low, high in pairwise(bounds)]
     labels[-1] = labels[-1][:-1] + "]"
-    return Cut("number", tuple(labels), tuple(sizes.tolist()), edges=tuple(edges.tolist()))
+    return Partitioning("number", tuple(labels), tuple(sizes.tolist()), edges=tuple(edges.tolist()))
+
+
+def partition_name(partition: int, label: str | None) -> str:
+    """Return how an error names a partition: by its label, else by its number."""
+    return f"partition {partition if label is None else repr(label)}"
 
 
 def _count(counts: Counter[str], names: pa.Array) -> None:

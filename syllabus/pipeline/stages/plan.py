@@ -1,4 +1,4 @@
-"""The plan: which units there are, in which order, and under which keys their shards lie.
+"""The plan: all chunks in canonical order, with the keys of their shards.
 
 It is made in the submitting process and streams: files are read once, for their digests and their rows.
 """
@@ -12,40 +12,44 @@ import numpy as np
 
 from syllabus.pipeline.encoders import EncoderSpec, Identity, spec_of
 from syllabus.pipeline.encoders.identity_cache import identify
-from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.sources import UNIT_ROWS, Columns, Records, Source, Unit, open_source
-from syllabus.pipeline.work_directory import Work, digest_of, key_of
+from syllabus.pipeline.sources import CHUNK_ROWS, Chunk, Columns, Records, Source, open_source
+from syllabus.pipeline.sources.labels import FEW_LABELS
+from syllabus.pipeline.sources.reasons import BAD_WEIGHT
+from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
 
-RUN_UNITS = 16
-CHEAP = ("column", "hashing")
-"""Encoders that cost less than reading the source."""
+RUN_CHUNKS = 16
 ENCODED_ROWS = 1024
-"""Rows in a unit where a model encodes, half a minute or less on one core: a killed worker loses no more, a
+"""Rows in a chunk where a model encodes, half a minute or less on one core: a killed worker loses no more, a
 few thousand rows keep all workers busy, and sorting by length saves nearly as much padding as in 8,192."""
-FEW_LABELS = 50
 
 
 @dataclass(frozen=True)
-class PlannedUnit:
-    """A unit with its place in the data set and the keys of its shards."""
+class PlannedChunk:
+    """A chunk with its place in the data set and the keys of its shards."""
 
-    unit: Unit
+    chunk: Chunk
     first_index: int
     """Index of its first row: all source rows are counted, those that turn out to be bad included."""
     embed_key: str
     rows_key: str
 
+    @property
+    def shards(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """The (stage, key) of its vectors, and of its labels and ids."""
+        return ("embed", self.embed_key), ("rows", self.rows_key)
+
 
 @dataclass(frozen=True)
 class Plan:
-    """All units in canonical order."""
+    """All chunks in canonical order."""
 
     source: Source
     columns: Columns
     encoder: EncoderSpec
     identity: Identity
-    units: tuple[PlannedUnit, ...]
+    chunks: tuple[PlannedChunk, ...]
     ignored: tuple[str, ...]
     """Files in the source directory of a kind that is not read."""
     mean_weight: float | None = None
@@ -54,28 +58,29 @@ class Plan:
     @property
     def source_rows(self) -> int:
         """Rows in the source, bad ones included."""
-        last = self.units[-1]
-        return last.first_index + last.unit.rows
+        last = self.chunks[-1]
+        return last.first_index + last.chunk.rows
 
     @cached_property
     def digest(self) -> str:
         """Digest of everything that the later stages read: contents, labels, ids and their places."""
-        return digest_of([f"{unit.embed_key} {unit.rows_key} {unit.first_index}" for unit in self.units])
+        return digest_of(
+            [f"{planned.embed_key} {planned.rows_key} {planned.first_index}" for planned in self.chunks]
+        )
 
-    def runs(self, units: list[PlannedUnit]) -> list[list[PlannedUnit]]:
-        """Group units into elements of work.
+    def runs(self, chunks: list[PlannedChunk]) -> list[list[PlannedChunk]]:
+        """Group chunks into elements of work.
 
-        One unit an element where encoding costs most. Where reading does, consecutive units of a file go
-        together: a row group that holds many units is then decoded once, not once for each.
+        One chunk an element where encoding costs most. Where reading does, consecutive chunks of a file go
+        together: a row group that holds many chunks is then decoded once, not once for each.
         """
-        cheap = self.encoder.kind in CHEAP
-        runs: list[list[PlannedUnit]] = []
-        for unit in units:
-            joins = cheap and runs and runs[-1][0].unit.file == unit.unit.file and len(runs[-1]) < RUN_UNITS
-            if joins and not unit.unit.members:
-                runs[-1].append(unit)
+        runs: list[list[PlannedChunk]] = []
+        for planned in chunks:
+            near = runs and runs[-1][0].chunk.file == planned.chunk.file and len(runs[-1]) < RUN_CHUNKS
+            if near and self.encoder.cheap and not planned.chunk.members:
+                runs[-1].append(planned)
             else:
-                runs.append([unit])
+                runs.append([planned])
         return runs
 
 
@@ -84,23 +89,39 @@ def make_plan(options: Options) -> Plan:
     source, ignored = open_source(options.source)
     columns = columns_of(options)
     spec = spec_of(options, source, columns)
-    units = list(source.units(columns, UNIT_ROWS if spec.kind in CHEAP else ENCODED_ROWS))
-    if not any(unit.rows for unit in units):
+    chunks = list(source.chunks(columns, CHUNK_ROWS if spec.cheap else ENCODED_ROWS))
+    if not any(chunk.rows for chunk in chunks):
         raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
-    mean_weight = _check_values(options, source, columns, units)
-    spec, identity = identify(spec, Work(options.work))
-    first = np.cumsum([0] + [unit.rows for unit in units])
-    determining = identity.determining()
+    mean_weight = _check_values(options, source, columns, chunks)
+    spec, identity = identify(spec, WorkDirectory(options.work))
+    first = np.cumsum([0] + [chunk.rows for chunk in chunks])
+    encoder = identity.key_fields()
     planned = tuple(
-        PlannedUnit(
-            unit,
+        PlannedChunk(
+            chunk,
             int(index),
-            embed_key(unit, columns, source.format_of(unit.file), determining, spec),
-            _rows_key(unit, columns, source.format_of(unit.file)),
+            embed_key(chunk, columns, source.format_of(chunk.file), encoder, spec),
+            _rows_key(chunk, columns, source.format_of(chunk.file)),
         )
-        for unit, index in zip(units, first[:-1], strict=True)
+        for chunk, index in zip(chunks, first[:-1], strict=True)
     )
     return Plan(source, columns, spec, identity, planned, tuple(ignored), mean_weight)
+
+
+def plan_holdout(options: Options, dimension: int) -> Plan:
+    """Return the plan of the test data: its contents in the same column, whatever else its rows have.
+
+    Raises:
+      UserError: a mistake in the test data, or vectors of another width than `dimension`, the examples'.
+    """
+    assert options.holdout is not None
+    unread = {"label": None, "id": None, "weight": None, "bins": None, "where": ()}
+    with naming("holdout"):
+        plan = make_plan(options.model_copy(update={"source": options.holdout, **unread}))
+    width = plan.identity.dimension
+    if width != dimension:
+        raise UserError(f"holdout {options.holdout}: vectors have {width} values; the data have {dimension}")
+    return plan
 
 
 def columns_of(options: Options) -> Columns:
@@ -116,33 +137,33 @@ def columns_of(options: Options) -> Columns:
     )
 
 
-def _check_values(options: Options, source: Source, columns: Columns, units: list[Unit]) -> float | None:
-    """Find a column of no classes, or of no weights, in the first unit, rather than after hours of encoding.
+def _check_values(options: Options, source: Source, columns: Columns, chunks: list[Chunk]) -> float | None:
+    """Find a column of no classes, or of no weights, in the first chunk, rather than after hours of encoding.
 
     Returns the mean weight of its rows.
     """
-    total = sum(unit.rows for unit in units)
+    total = sum(chunk.rows for chunk in chunks)
     if (options.bins or 0) > (most := max(FEW_LABELS, total // 20)):
         raise UserError(f"bins={options.bins}: is above {most:,}; a bin has 20 or more of {total:,} examples")
     classes = columns.label is not None and not columns.numeric
-    if units[0].members or not (classes or columns.weight is not None):
+    if chunks[0].members or not (classes or columns.weight is not None):
         return None
-    records = next(iter(source.read(units[:1], columns)))
+    records = next(iter(source.read(chunks[:1], columns)))
     # How many of the classes of lists are the rarest of some list is found when all are counted.
-    if classes and records.lists is None and not columns.where:
-        check_label_count(options, len(set(records.labels or []) - {None}), total, "at least ")
-    return _mean_weight(source, columns, units[0], records)
+    if records.labels is not None and classes and records.labels.lists is None and not columns.where:
+        check_label_count(options, len(set(records.labels.texts) - {None}), total, "at least ")
+    return _mean_weight(source, columns, chunks[0], records)
 
 
-def _mean_weight(source: Source, columns: Columns, unit: Unit, records: Records) -> float | None:
-    rows = [row for row in range(unit.rows) if row not in records.excluded]
+def _mean_weight(source: Source, columns: Columns, chunk: Chunk, records: Records) -> float | None:
+    rows = [row for row in range(chunk.rows) if row not in records.excluded]
     if records.weights is None or not rows:
         return None
     weights = [weight for row in rows if (weight := records.weights[row]) is not None]
     if not weights:
-        bad = (detail for reason, detail in records.bad_keys.values() if reason == "bad weight")
+        bad = (detail for reason, detail in records.bad_keys.values() if reason == BAD_WEIGHT)
         raise UserError(
-            f"{source.store.url(unit.file)}: weight {columns.weight!r} holds no whole number of 1 or more"
+            f"{source.store.url(chunk.file)}: weight {columns.weight!r} holds no whole number of 1 or more"
             f" in the first {len(rows):,} rows: {next(bad, f'column {columns.weight} is null')}"
         )
     return sum(weights) / len(weights)
@@ -158,31 +179,33 @@ def check_label_count(options: Options, values: int, examples: int, least: str =
         )
 
 
-def _rows_of(unit: Unit, form: str) -> dict[str, object]:
+def _rows_of(chunk: Chunk, form: str) -> dict[str, object]:
     # Never the file's name or place: a renamed or moved file, or one added before it, embeds nothing.
-    return {"digest": unit.digest, "form": form, "first_row": unit.first_row, "rows": unit.rows}
+    return {"digest": chunk.digest, "form": form, "first_row": chunk.first_row, "rows": chunk.rows}
 
 
-def embed_key(unit: Unit, columns: Columns, form: str, identity: dict[str, object], spec: EncoderSpec) -> str:
-    """Return the key of a unit's vectors."""
+def embed_key(
+    chunk: Chunk, columns: Columns, form: str, identity: dict[str, object], spec: EncoderSpec
+) -> str:
+    """Return the key of a chunk's vectors."""
     return key_of(
         "embed",
-        **_rows_of(unit, form),
+        **_rows_of(chunk, form),
         kind=columns.kind,
         content=columns.content,
         encoder=identity,
         **_filter(columns),
         # The number of threads sets the last bits of a model's products.
-        threads=None if spec.kind in CHEAP else spec.threads,
+        threads=None if spec.cheap else spec.threads,
     )
 
 
-def _rows_key(unit: Unit, columns: Columns, form: str) -> str:
+def _rows_key(chunk: Chunk, columns: Columns, form: str) -> str:
     return key_of(
         "rows",
-        **_rows_of(unit, form),
+        **_rows_of(chunk, form),
         # A folder of images: labels and ids come from the paths.
-        members=list(unit.members),
+        members=list(chunk.members),
         label=columns.label,
         id=columns.id,
         numeric=columns.numeric,

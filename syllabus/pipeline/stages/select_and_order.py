@@ -1,73 +1,43 @@
 """Regroup, select and order as one Beam pipeline.
 
-groups ─ Regroup ─┬─ GroupByKey(bucket) ─ Select ─ all buckets ─ subsets ─ Order
-                  ├─ counts, and weights where rows have them: side inputs of Select
-                  ├─ all references ─ Order the whole data
-                  └─ or, too large for a worker: GroupByKey(part) ─ Order parts ─ Interleave
+groups ─ Regroup ─┬─ Select, beside the rows and units of all buckets ─ all buckets ─ OrderSubsets
+                  ├─ OrderAll
+                  └─ or, too large for a worker, OrderInParts
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import apache_beam as beam
 
-from syllabus.pipeline.stages.order.interleaved import Interleave, OrderParts, ToParts
+from syllabus.pipeline.stages.order.interleaved import OrderInParts
 from syllabus.pipeline.stages.order.stage import OrderAll, Ordering, OrderSubsets
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, Reference
-from syllabus.pipeline.stages.regroup.stage import RegroupUnits
-from syllabus.pipeline.stages.select.stage import SelectBuckets
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.stages.regroup.stage import Regroup, RegroupChunks
+from syllabus.pipeline.stages.select.stage import Select, SelectBuckets
 
 
-def build(
-    pipeline: beam.Pipeline, groups: list[Group], regroup: RegroupUnits, ordering: Ordering, work: Work
-) -> None:
-    """Add the stages after embed to a pipeline; what is already in the work directory is passed over."""
-    references = (
-        pipeline
-        | "Groups" >> beam.Create(groups, reshuffle=False)
-        | "Spread groups" >> beam.Reshuffle()
-        | "Regroup" >> beam.ParDo(regroup)
-    )
-    counts = references | "Rows" >> beam.MapTuple(_rows) | "Count" >> beam.CombinePerKey(sum)
-    sizes = [counts]
-    if ordering.options.weight is not None:
-        sizes.append(references | "Units" >> beam.MapTuple(_units) | "Weigh" >> beam.CombinePerKey(sum))
-    selected = (
-        references
-        | "By bucket" >> beam.GroupByKey()
-        | "Select"
-        >> beam.ParDo(
-            SelectBuckets(ordering.selecting, regroup.layout.labels, work),
-            *(beam.pvalue.AsDict(held) for held in sizes),
-        )
-    )
-    if ordering.apart(ordering.rows):
-        _ = (
-            references
-            | "To parts" >> beam.ParDo(ToParts(ordering), beam.pvalue.AsDict(counts))
-            | "By part" >> beam.GroupByKey()
-            | "Order parts" >> beam.ParDo(OrderParts(ordering, work))
-            | "Gather orders" >> beam.GroupByKey()
-            | "Interleave" >> beam.ParDo(Interleave(ordering, work))
-        )
-    elif ordering.options.order != "none":
-        _ = (
-            references
-            | "All references" >> beam.MapTuple(_together)
-            | "Gather references" >> beam.GroupByKey()
-            | "Order all" >> beam.ParDo(OrderAll(ordering, work))
-        )
-    if ordering.subsets():
-        _ = (
-            selected
-            | "All buckets" >> beam.MapTuple(_together_bucket)
-            | "Gather buckets" >> beam.GroupByKey()
-            | "Subsets" >> beam.FlatMap(_subsets, ordering.subsets())
-            | "Spread subsets" >> beam.Reshuffle()
-            | "Order subsets" >> beam.ParDo(OrderSubsets(ordering, work))
-        )
+class SelectAndOrder(beam.PTransform):
+    """The stages after embed; what is already in the work directory is passed over."""
+
+    def __init__(self, groups: list[Group], regroup: RegroupChunks, ordering: Ordering) -> None:
+        super().__init__()
+        self.groups, self.regroup, self.ordering = groups, regroup, ordering
+
+    def expand(self, pipeline: beam.Pipeline) -> list[beam.PCollection]:
+        """Start from the groups; the results are in the work directory."""
+        ordering, work = self.ordering, self.regroup.rows.work
+        references = pipeline | Regroup(self.groups, self.regroup)
+        rows = references | "Rows" >> beam.MapTuple(_rows) | "Count rows" >> beam.CombinePerKey(sum)
+        units = references | "Units" >> beam.MapTuple(_units) | "Count units" >> beam.CombinePerKey(sum)
+        select = SelectBuckets(ordering.selecting, self.regroup.layout.labels, work)
+        ends = [references | Select(select, rows, units)]
+        if ordering.subsets():
+            ends.append(ends[0] | OrderSubsets(ordering, work))
+        if ordering.apart(ordering.rows):
+            ends.append(references | OrderInParts(ordering, work, rows))
+        elif ordering.options.order != "none":
+            ends.append(references | OrderAll(ordering, work))
+        return ends
 
 
 def _rows(bucket: Bucket, reference: Reference) -> tuple[Bucket, int]:
@@ -76,19 +46,3 @@ def _rows(bucket: Bucket, reference: Reference) -> tuple[Bucket, int]:
 
 def _units(bucket: Bucket, reference: Reference) -> tuple[Bucket, int]:
     return bucket, reference.units
-
-
-def _together(bucket: Bucket, reference: Reference) -> tuple[int, Reference]:  # noqa: ARG001
-    return 0, reference
-
-
-def _together_bucket(bucket: Bucket, one: int) -> tuple[int, Bucket]:  # noqa: ARG001
-    return 0, bucket
-
-
-def _subsets(
-    element: tuple[int, Iterable[Bucket]], subsets: list[tuple[int, int]]
-) -> Iterator[tuple[int, int, list[Bucket]]]:
-    buckets = sorted(element[1])
-    for fraction, subset in subsets:
-        yield fraction, subset, buckets

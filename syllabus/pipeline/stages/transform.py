@@ -1,4 +1,4 @@
-"""From the encoder's vectors to unit embeddings: centring, PCA, normalising; and the k-means partitions.
+"""The transform of an encoder's vectors to unit embeddings by centring, PCA, normalising; and k-means.
 
 All are fitted in the submitting process on a hash sample of at most 65,536 accepted rows.
 """
@@ -15,17 +15,17 @@ from threadpoolctl import threadpool_limits
 
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.stages.census import Census, read_rows
+from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.plan import Plan
-from syllabus.pipeline.work_directory import Work, key_of, vectors_of
-from syllabus.selectors import kmeans
+from syllabus.pipeline.stages.rows import AcceptedRows
+from syllabus.pipeline.work_directory import WorkDirectory, key_of
 
 SAMPLE = 65_536
 
 
 @dataclass(frozen=True)
 class Transform:
-    """What is applied to the encoder's vectors; `centroids` cut the partitions where there is no label."""
+    """Centring and PCA of an encoder's vectors; `centroids` cut the partitions where there is no label."""
 
     mean: np.ndarray | None = None
     """(d,) float32"""
@@ -36,10 +36,10 @@ class Transform:
     shares: tuple[float, ...] = ()
     """Share of the sample in each cluster."""
 
-    def embed(self, vectors: np.ndarray) -> np.ndarray:
+    def apply(self, vectors: np.ndarray) -> np.ndarray:
         """Return (n, D) float32 unit rows; a row equal to the mean gets the first axis.
 
-        Called with the rows of one unit, so that the shape of the product is fixed by the plan.
+        Called with the rows of one chunk, so that the shape of the product is fixed by the plan.
         """
         if self.mean is not None:
             vectors = vectors - self.mean
@@ -71,7 +71,7 @@ def final_dimension(options: Options, dimension: int) -> int:
     return wanted
 
 
-def fit_transform(options: Options, plan: Plan, census: Census, work: Work) -> tuple[Transform, str]:
+def fit_transform(options: Options, plan: Plan, census: Census, work: WorkDirectory) -> tuple[Transform, str]:
     """Return the transform and its key; an empty one costs nothing."""
     clusters = None if options.label is not None else _clusters(options, census)
     if options.preprocess == "none" and clusters is None:
@@ -91,7 +91,8 @@ def fit_transform(options: Options, plan: Plan, census: Census, work: Work) -> t
             # Imported before the limits are set: they reach the libraries that are loaded.
             import faiss  # noqa: F401
         with threadpool_limits(options.threads_per_worker):
-            _write(work, key, _fit(options, _sample(options, plan, census, work), clusters))
+            sample = _sample(options, census.accepted, census.rows(plan, work))
+            _write(work, key, _fit(options, sample, clusters))
     return _read(work, key), key
 
 
@@ -104,18 +105,14 @@ def _clusters(options: Options, census: Census) -> int:
     return min(wanted, census.accepted)
 
 
-def _sample(options: Options, plan: Plan, census: Census, work: Work) -> np.ndarray:
-    duplicates = np.array(census.duplicates, np.int64)
+def _sample(options: Options, accepted: int, rows: AcceptedRows) -> np.ndarray:
     # Each row is in or out by its own hash: about SAMPLE rows, all of them where there are fewer.
-    limit = min(1.0, SAMPLE / census.accepted) * 2.0**64
+    limit = min(1.0, SAMPLE / accepted) * 2.0**64
     parts = []
-    for planned in plan.units:
-        rows = read_rows(plan.columns, work, planned, duplicates)
-        chosen = rows.accepted & (mix(rows.index.astype(np.uint64), options.seed).astype(np.float64) < limit)
+    for each in rows.all():
+        chosen = mix(each.index.astype(np.uint64), options.seed).astype(np.float64) < limit
         if chosen.any():
-            parts.append(
-                vectors_of(work.read("embed", planned.embed_key, ["vector"]).column("vector"))[chosen]
-            )
+            parts.append(rows.vectors(each)[chosen])
     return np.concatenate(parts)
 
 
@@ -143,7 +140,10 @@ def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transfor
     transform = Transform(mean, components)
     if clusters is None:
         return transform
-    vectors = transform.embed(sample)
+    vectors = transform.apply(sample)
+    # Not above: numba would keep waiting those whose options are wrong.
+    from syllabus.selectors import kmeans
+
     centroids = kmeans.fit(vectors, clusters, seed=options.seed)
     counts = np.bincount(kmeans.assign(vectors, centroids), minlength=len(centroids))
     return Transform(mean, components, centroids, tuple((counts / counts.sum()).tolist()))
@@ -166,7 +166,7 @@ def principal_axes(sample: np.ndarray, mean: np.ndarray | None, wanted: int) -> 
 _FIELDS = ("mean", "components", "centroids")
 
 
-def _write(work: Work, key: str, transform: Transform) -> None:
+def _write(work: WorkDirectory, key: str, transform: Transform) -> None:
     arrays = [getattr(transform, name) for name in _FIELDS]
     table = pa.table(
         {
@@ -182,11 +182,11 @@ def _write(work: Work, key: str, transform: Transform) -> None:
     work.write("fit", key, table, {"shares": list(transform.shares)})
 
 
-def _read(work: Work, key: str) -> Transform:
+def _read(work: WorkDirectory, key: str) -> Transform:
     arrays = {
         row["name"]: None
         if row["shape"] is None
         else np.frombuffer(row["values"], "<f4").reshape(row["shape"])
         for row in work.read("fit", key).to_pylist()
     }
-    return Transform(**arrays, shares=tuple(work.note("fit", key)["shares"]))
+    return Transform(**arrays, shares=tuple(work.metadata("fit", key)["shares"]))

@@ -55,15 +55,14 @@ def hygiene_of(manifest: Manifest, size: int) -> tuple[tuple[str, ...], list[str
     `size` is the examples of an epoch (where budgets count other units, about): where vectors hardly differ,
     one of each group may be fewer than that, and every epoch would be the same few.
     """
-    known = manifest.description.get("neighbours")
-    if not known:
+    known = manifest.neighbours
+    if known is None:
         return (), ["the manifest does not know its examples' neighbours"]
     chosen, reasons = [], []
-    agreement = known.get("agreement") or {}
-    if agreement.get("zero_share") is None:
+    if known.agreement is None or known.agreement.zero_share is None:
         reasons.append("no label that neighbours could agree with")
     else:
-        zero, median = agreement["zero_share"], agreement["median"]
+        zero, median = known.agreement.zero_share, known.agreement.median
         suspect = zero > SUSPECT_SHARE and median >= TRUSTED_MEDIAN
         if suspect:
             chosen.append("drop_suspects")
@@ -71,7 +70,7 @@ def hygiene_of(manifest: Manifest, size: int) -> tuple[tuple[str, ...], list[str
             f"{zero:.1%} of the labels are shared by no neighbour, median agreement {median:.2f}:"
             f" {'above' if suspect else 'not above'} {SUSPECT_SHARE:.0%} with a median of {TRUSTED_MEDIAN}"
         )
-    share, groups = known["duplicates"]["share"], known["duplicates"].get("groups", 0)
+    share, groups = known.duplicate_share, known.duplicate_groups
     left = round(manifest.n * (1 - share)) + groups
     above = "above" if share > DUPLICATE_SHARE else "not above"
     why = f"{share:.1%} are near-duplicates: {above} {DUPLICATE_SHARE:.0%}"

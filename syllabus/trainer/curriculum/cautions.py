@@ -63,14 +63,14 @@ def _of_weights(curriculum: Curriculum) -> list[str]:
 
 def _of_subsets(curriculum: Curriculum) -> list[str]:
     found, easy, fraction = [], curriculum.easy_epochs, f"fraction {curriculum.fraction:g}"
-    entry = next(e for e in curriculum.manifest.description["subsets"] if e["budget"] == curriculum.budget)
-    count, needed = entry["count"], -(-easy // curriculum.refresh_every)
+    subsets = curriculum.manifest.subsets_of(curriculum.fraction)
+    count, needed = len(subsets.sizes), -(-easy // curriculum.refresh_every)
     if count < needed:
         found.append(
             f"milo: {easy} easy epochs of {fraction} need {needed} subsets and the manifest holds {count}: "
             + (f"it is the same in all of them, and {FIXED}" if count == 1 else "they will come again")
         )
-    jaccard = entry.get("jaccard")
+    jaccard = subsets.jaccard
     if min(needed, count) > 1 and jaccard is not None and jaccard > ALIKE:
         found.append(
             f"milo: the subsets of {fraction} have a mean Jaccard index of {jaccard:.2f}, above {ALIKE}:"
@@ -87,13 +87,12 @@ def _of_subsets(curriculum: Curriculum) -> list[str]:
 def _of_draws(curriculum: Curriculum) -> list[str]:
     first, epochs, name = curriculum.easy_epochs, curriculum.epochs, curriculum.importance
     weighted = {"coverage": first, "milo": epochs - first}.get(curriculum.schedule, epochs)
-    stored = curriculum.manifest.description["importances"][name].get("inclusion_ess", [])
+    stored = curriculum.manifest.importance_entry(name).inclusion_ess
     # The larger a draw, the more even: that of the next larger fraction is at least this one's.
-    known = [each for each in stored if each["fraction"] >= curriculum.fraction - 1e-9]
+    known = [each for each in stored if each[0] >= curriculum.fraction - 1e-9]
     if weighted <= curriculum.refresh_every or not known:
         return []
-    nearest = min(known, key=lambda each: each["fraction"])
-    fraction, ess = nearest["fraction"], nearest["mean"]
+    fraction, ess = min(known, key=lambda each: each[0])
     if ess >= CORE:
         return []
     # Two draws share the sum of squares of the probabilities to be in one: the fraction over its ESS.
@@ -107,11 +106,11 @@ def _of_draws(curriculum: Curriculum) -> list[str]:
 def _of_importance(curriculum: Curriculum) -> list[str]:
     examples = min(budget(curriculum.fraction, curriculum.manifest.n), curriculum.n)
     name, chosen = curriculum.importance, hygiene_of(curriculum.manifest, examples)[0]
-    ess = (curriculum.manifest.description["importances"][name].get("ess") or {}).get("mean")
+    ess = curriculum.manifest.importance_entry(name).ess
     hard = name == "radius" if ess is None else ess <= HARD
     if not hard or "drop_suspects" not in chosen or "drop_suspects" in curriculum.filters:
         return []
-    zero = curriculum.manifest.description["neighbours"]["agreement"]["zero_share"]
+    zero = curriculum.manifest.neighbours.agreement.zero_share
     size = "" if ess is None else f" (effective sample size {ess:.2f})"
     return [
         f"importance {name!r}{size} draws what is unlike the rest, and {zero:.1%} of the labels are suspect:"

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from syllabus.pipeline import JobError, Options
 from syllabus.pipeline.command_line import app as cli
 from syllabus.pipeline.command_line.flags import NOT_FLAGS
-from syllabus.pipeline.job import Outcome, StageRun
+from syllabus.pipeline.outcome import Outcome, StageRun
 from syllabus.pipeline.reporting import job_messages as summary
 
 
@@ -59,7 +59,7 @@ def test_errors_of_a_job_become_exit_codes(data, tmp_path, capsys, monkeypatch):
         def job(*_):
             raise error
 
-        monkeypatch.setattr("syllabus.pipeline.job.prepare", job)
+        monkeypatch.setattr("syllabus.pipeline.preparation.prepare", job)
         code = prepare(data, tmp_path / "m")
         return code, lines_of(capsys)
 

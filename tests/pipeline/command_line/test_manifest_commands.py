@@ -136,10 +136,10 @@ def test_validate_with_the_source_names_the_first_rows_that_differ(made, data, t
     assert "column 'text' is unknown" in lines_of(capsys)[0]
 
 
-def test_validate_by_units_gives_the_same_answer(made, data, monkeypatch, capsys):
+def test_validate_by_chunks_gives_the_same_answer(made, data, monkeypatch, capsys):
     from syllabus.pipeline import source_check as verification
 
-    monkeypatch.setattr(verification, "UNIT_ROWS", 37)
+    monkeypatch.setattr(verification, "CHUNK_ROWS", 37)
     assert cli.run(["validate", str(made / "labels"), "--source", str(data)]) == 0
     assert "made from" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from encoder_factories import TEXTS, never, spec
 
-from syllabus.pipeline.encoders import base, build
+from syllabus.pipeline.encoders import build, loading
 from syllabus.pipeline.encoders.batches import Batches, out_of_memory
 from syllabus.pipeline.errors import UserError
 
@@ -47,7 +47,7 @@ def test_identity_follows_weights_and_preprocessing_not_the_name(sentence):
     sentence.encode(TEXTS[:20], never)
     assert sentence.identity() == first
     for change in ("pooling", "length", "weight", "prompt"):
-        encoder = sentence.twin()
+        encoder = sentence.clone_for_thread()
         if change == "pooling":
             pooling = encoder.model[1]
             if hasattr(pooling, "pooling_mode"):
@@ -64,11 +64,11 @@ def test_identity_follows_weights_and_preprocessing_not_the_name(sentence):
             changed = torch.nn.Parameter(weight.detach() + 1e-3, requires_grad=False)
             setattr(encoder.model.get_submodule(parent), attribute, changed)
         identity = encoder.identity()
-        assert identity.determining() != first.determining(), change
+        assert identity.key_fields() != first.key_fields(), change
         assert (identity.weights_sha256 != first.weights_sha256) == (change == "weight")
     renamed = replace(first, name="elsewhere")
-    assert renamed.determining() == first.determining()
-    assert renamed.described() != first.described()
+    assert renamed.key_fields() == first.key_fields()
+    assert renamed.as_section() != first.as_section()
 
 
 def test_vectors_are_those_of_one_plain_call(sentence):
@@ -99,7 +99,7 @@ def test_batches_are_sorted_by_length_and_of_fixed_size():
 
 def test_memory_that_runs_out_at_the_third_batch(sentence, monkeypatch):
     undisturbed = sentence.encode(TEXTS, never)
-    encoder = sentence.twin()
+    encoder = sentence.clone_for_thread()
     forward, calls = encoder.model.forward, []
 
     def short_of_memory(features, **options):
@@ -145,14 +145,14 @@ def test_one_example_that_does_not_fit_is_an_error():
     assert sizes == [8, 4, 2, 1]
 
 
-def test_twins_of_threads_share_weights_and_give_the_same_bits(minilm, monkeypatch):
-    monkeypatch.setattr(base, "_loaded", {})
+def test_clones_for_threads_share_weights_and_give_the_same_bits(minilm, monkeypatch):
+    monkeypatch.setattr(loading, "_loaded", {})
     asked = spec(minilm)
-    alone, found = base.encoder_of(asked).encode(TEXTS, never), {}
+    alone, found = loading.encoder_of(asked).encode(TEXTS, never), {}
 
     def work(number):
-        encoder = base.encoder_of(asked)
-        assert base.encoder_of(asked) is encoder
+        encoder = loading.encoder_of(asked)
+        assert loading.encoder_of(asked) is encoder
         found[number] = encoder, encoder.encode(TEXTS, never)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
@@ -163,7 +163,7 @@ def test_twins_of_threads_share_weights_and_give_the_same_bits(minilm, monkeypat
     first, second = (found[number][0].model for number in range(2))
     assert first is not second
     assert first.tokenizer is not second.tokenizer
-    shared = dict(base.encoder_of(asked).model.named_parameters())
+    shared = dict(loading.encoder_of(asked).model.named_parameters())
     for model in (first, second):
         for name, weight in model.named_parameters():
             assert weight.data_ptr() == shared[name].data_ptr()

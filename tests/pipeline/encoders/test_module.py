@@ -7,17 +7,17 @@ import pytest
 import torch
 from encoder_factories import FACTORIES, TEXTS, never, spec
 
-from syllabus.pipeline.encoders import base, build
+from syllabus.pipeline.encoders import build, loading
 from syllabus.pipeline.encoders.images import UnreadableImage, decode
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.runtime import devices
+from syllabus.pipeline.runtime import torch_setup
 from syllabus.pipeline.sources import Records
-from syllabus.pipeline.stages import embed
+from syllabus.pipeline.stages.embed import encode_records
 
 
 def test_a_precision_that_is_only_emulated_is_refused_before_loading(monkeypatch, factories):
-    monkeypatch.setattr(devices, "_has_native", lambda name: name == "float16")
-    for asked in (spec("/no/such/model", dtype="bfloat16"), factories("text", dtype="bfloat16")):
+    monkeypatch.setattr(torch_setup, "_has_native", lambda name: name == "float16")
+    for asked in (spec("no/such-model", dtype="bfloat16"), factories("text", dtype="bfloat16")):
         with pytest.raises(UserError, match="dtype='bfloat16': this CPU only emulates it"):
             build(asked)
     assert build(factories("text", dtype="float16")).identity().dtype == "float16"
@@ -64,7 +64,9 @@ def test_a_module_and_its_preprocessing_are_used(factories):
     encoder = build(factories("text"))
     expected = [[len(text), text.count("a"), 1] @ (np.arange(6).reshape(3, 2) + 1.0) for text in TEXTS]
     np.testing.assert_allclose(encoder.encode(TEXTS, never), expected, rtol=1e-6)
-    np.testing.assert_array_equal(encoder.twin().encode(TEXTS, never), encoder.encode(TEXTS, never))
+    np.testing.assert_array_equal(
+        encoder.clone_for_thread().encode(TEXTS, never), encoder.encode(TEXTS, never)
+    )
     with pytest.raises(UserError, match="preprocess gives shapes"):
         build(factories("ragged")).encode(["a", "ab"], never)
 
@@ -75,7 +77,7 @@ def test_the_identity_of_a_module_follows_weights_and_source(factories, tmp_path
     assert build(factories("other")).identity().weights_sha256 != first.weights_sha256
     (file,) = tmp_path.glob("factories_*.py")
     file.write_text(FACTORIES.replace('text.count("a")', 'text.count("b")'))
-    assert build(factories("text")).identity().determining() != first.determining()
+    assert build(factories("text")).identity().key_fields() != first.key_fields()
 
 
 def png(colour, size=(5, 6), mode="RGB", kind="PNG"):
@@ -101,11 +103,11 @@ def test_unreadable_images_are_rejected_and_change_no_neighbour(factories):
 
 
 def test_the_embed_stage_rejects_an_unreadable_image(factories, monkeypatch):
-    monkeypatch.setattr(base, "_loaded", {})
+    monkeypatch.setattr(loading, "_loaded", {})
     records = Records([png((1, 2, 3)), b"no image", None, png((4, 5, 6))], None, None)
     records.reject(2, "null image")
     records.content[2] = None
-    table, encoded, _ = embed.embed(records, factories("image", content="image"))
+    table, encoded, _ = encode_records(records, factories("image", content="image"))
     assert encoded == 3
     assert table.column("reason").to_pylist() == [None, "unreadable image", "null image", None]
     assert "cannot identify image file" in table.column("detail").to_pylist()[1]

@@ -1,4 +1,4 @@
-"""Sources: which files are read, in which order, and in which units."""
+"""Sources: which files are read, in which order, and in which chunks."""
 
 import hashlib
 import tempfile
@@ -120,12 +120,12 @@ def test_an_empty_file_beside_a_full_one_is_skipped(tmp_path, suffix):
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl", "csv"])
-def test_reading_any_units_gives_what_reading_the_file_gives(suffix, data):
+def test_reading_any_chunks_gives_what_reading_the_file_gives(suffix, data):
     count = data.draw(st.integers(1, 40))
     text = st.one_of(st.none(), st.text("ab\"',\n\r\té ", max_size=8))
     label = st.one_of(st.none(), st.sampled_from(["x", "y\n", 'z"']))
     rows = [{"text": data.draw(text), "label": data.draw(label), "id": str(i)} for i in range(count)]
-    unit_rows, group = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 15))
+    chunk_rows, group = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 15))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"d.{suffix}")
         if suffix == "parquet":
@@ -134,17 +134,18 @@ def test_reading_any_units_gives_what_reading_the_file_gives(suffix, data):
         else:
             write(path, rows)
         source, _ = open_source(folder)
-        (whole,) = source.read(list(source.units(TEXT)), TEXT)
-        units = list(source.units(TEXT, unit_rows))
-        assert [unit.first_row for unit in units] == list(range(0, count, unit_rows))
-        chosen = data.draw(st.lists(st.sampled_from(units), unique=True, min_size=1))
-        chosen.sort(key=lambda unit: unit.first_row)
-        for unit, records in zip(chosen, source.read(chosen, TEXT), strict=True):
-            rows_of = slice(unit.first_row, unit.first_row + unit.rows)
+        (whole,) = source.read(list(source.chunks(TEXT)), TEXT)
+        chunks = list(source.chunks(TEXT, chunk_rows))
+        assert [chunk.first_row for chunk in chunks] == list(range(0, count, chunk_rows))
+        chosen = data.draw(st.lists(st.sampled_from(chunks), unique=True, min_size=1))
+        chosen.sort(key=lambda chunk: chunk.first_row)
+        for chunk, records in zip(chosen, source.read(chosen, TEXT), strict=True):
+            rows_of = slice(chunk.first_row, chunk.first_row + chunk.rows)
             assert records.content == whole.content[rows_of]
-            assert (records.labels, records.ids) == (whole.labels[rows_of], whole.ids[rows_of])
+            assert records.labels.texts == whole.labels.texts[rows_of]
+            assert records.ids == whole.ids[rows_of]
             assert records.bad == {
-                row - unit.first_row: reason
+                row - chunk.first_row: reason
                 for row, reason in whole.bad.items()
                 if row in range(*rows_of.indices(count))
             }
@@ -155,18 +156,18 @@ def test_reading_any_units_gives_what_reading_the_file_gives(suffix, data):
     assert whole.ids == [row["id"] for row in rows]
 
 
-def test_embeddings_by_units_are_those_of_the_file(tmp_path):
+def test_embeddings_by_chunks_are_those_of_the_file(tmp_path):
     vectors = np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)
     vectors[17, 2] = np.nan
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 4)
     pq.write_table(pa.table({"v": column}), tmp_path / "d.parquet", row_group_size=13)
     columns = Columns("embedding", "v")
     source, _ = open_source(str(tmp_path))
-    units = list(source.units(columns, 7))
-    read_alone = np.concatenate([next(source.read([unit], columns)).content for unit in units])
+    chunks = list(source.chunks(columns, 7))
+    read_alone = np.concatenate([next(source.read([chunk], columns)).content for chunk in chunks])
     vectors[17] = 0
     np.testing.assert_array_equal(read_alone, vectors)
-    pieces = list(source.read(units[2:5], columns))
+    pieces = list(source.read(chunks[2:5], columns))
     np.testing.assert_array_equal(np.concatenate([piece.content for piece in pieces]), vectors[14:35])
     assert pieces[0].bad[3][0] == "NaN vector"
 
@@ -174,18 +175,18 @@ def test_embeddings_by_units_are_those_of_the_file(tmp_path):
 def test_a_file_that_changed_is_noticed(tmp_path):
     write(tmp_path / "d.jsonl", ROWS)
     source, _ = open_source(str(tmp_path))
-    units = list(source.units(TEXT))
+    chunks = list(source.chunks(TEXT))
     write(tmp_path / "d.jsonl", ROWS[:4])
     with pytest.raises(UserError, match="has changed since the job began"):
-        list(source.read(units, TEXT))
+        list(source.read(chunks, TEXT))
 
 
-def test_the_digest_of_a_unit_is_that_of_the_file(tmp_path):
+def test_the_digest_of_a_chunk_is_that_of_the_file(tmp_path):
     for suffix in ("parquet", "jsonl", "csv"):
         path = tmp_path / suffix / f"d.{suffix}"
         write(path, ROWS)
         source, _ = open_source(str(path))
-        assert next(iter(source.units(TEXT))).digest == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert next(iter(source.chunks(TEXT))).digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_folder_of_images_has_one_row_a_file(tmp_path):
@@ -207,7 +208,7 @@ def test_a_folder_of_images_has_one_row_a_file(tmp_path):
     assert "holds images only; give image='image'" in mistake(tmp_path, Columns("text", "image"))
 
 
-def test_adding_one_image_changes_only_the_unit_it_lies_in(tmp_path, monkeypatch):
+def test_adding_one_image_changes_only_the_chunk_it_lies_in(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "LEAST_ROWS", 4)
     monkeypatch.setattr(images, "CUT_EVERY", 16)
     for number in range(600):
@@ -216,9 +217,9 @@ def test_adding_one_image_changes_only_the_unit_it_lies_in(tmp_path, monkeypatch
 
     def digests():
         source, _ = open_source(str(tmp_path))
-        units = list(source.units(columns, 200))
-        assert sum(unit.rows for unit in units) == len(source.files)
-        return {unit.digest for unit in units}
+        chunks = list(source.chunks(columns, 200))
+        assert sum(chunk.rows for chunk in chunks) == len(source.files)
+        return {chunk.digest for chunk in chunks}
 
     before, changed = digests(), []
     assert len(before) > 20
@@ -230,17 +231,17 @@ def test_adding_one_image_changes_only_the_unit_it_lies_in(tmp_path, monkeypatch
         extra.unlink()
     assert np.median(changed) == 1
     assert max(changed) <= 3
-    # A rename that keeps the order keeps every unit.
+    # A rename that keeps the order keeps every chunk.
     (tmp_path / "0003.png").rename(tmp_path / "0003a.png")
     assert digests() == before
 
 
 def test_locations_on_an_object_store_keep_their_query(monkeypatch):
-    from syllabus.pipeline import sources
+    from syllabus.pipeline.sources import opening
 
-    monkeypatch.setattr(sources.Store, "exists", lambda self, relative="": True)  # noqa: ARG005
-    monkeypatch.setattr(sources.Store, "is_file", lambda self, relative="": True)  # noqa: ARG005
-    monkeypatch.setattr(sources.Store, "stamp", lambda self, relative: (1, 1))  # noqa: ARG005
+    monkeypatch.setattr(opening.Store, "exists", lambda self, relative="": True)  # noqa: ARG005
+    monkeypatch.setattr(opening.Store, "is_file", lambda self, relative="": True)  # noqa: ARG005
+    monkeypatch.setattr(opening.Store, "stamp", lambda self, relative: (1, 1))  # noqa: ARG005
     source, _ = open_source("s3://bucket/data/a.jsonl?endpoint_override=http://127.0.0.1:5555/")
     assert source.files == ["a.jsonl"]
     assert source.store.url("a.jsonl") == "s3://bucket/data/a.jsonl?endpoint_override=http://127.0.0.1:5555"

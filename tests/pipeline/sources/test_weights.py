@@ -16,8 +16,8 @@ def weights(location, columns=COLUMNS):
     """The weights of a source, and the rejects of its rows."""
     source, _ = open_source(str(location))
     found, bad = [], {}
-    for unit in source.units(columns):
-        (records,) = source.read([unit], columns)
+    for chunk in source.chunks(columns):
+        (records,) = source.read([chunk], columns)
         bad.update({len(found) + row: reason for row, reason in records.bad_keys.items()})
         found += records.weights
     return found, bad

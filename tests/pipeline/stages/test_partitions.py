@@ -20,7 +20,7 @@ from syllabus.manifests import Manifest, validate
 from syllabus.pipeline import JobError, UserError
 from syllabus.pipeline.source_check import source_problems
 from syllabus.pipeline.sources.labels import read_labels
-from syllabus.pipeline.stages.partitions import RowLabels, cut_bins, cut_classes
+from syllabus.pipeline.stages.partitions import RowLabels, by_class, by_quantile
 
 NAMES = "animal bird cat dog emu fox".split()
 
@@ -38,7 +38,7 @@ def rows_of(values: list[object], numeric: bool = False) -> RowLabels:
 
 
 def split(values: list[object], numeric: bool = False) -> list[RowLabels]:
-    """The same in two units."""
+    """The same in two chunks."""
     return [rows_of(values[: len(values) // 3], numeric), rows_of(values[len(values) // 3 :], numeric)]
 
 
@@ -49,7 +49,7 @@ def split(values: list[object], numeric: bool = False) -> list[RowLabels]:
 @example(numbers=[1.0] * 10, bins=4)
 @settings(max_examples=150, deadline=None)
 def test_bins_are_exact_quantiles(numbers: list[float], bins: int) -> None:
-    cut = cut_bins(np.array(numbers), bins)
+    cut = by_quantile(np.array(numbers), bins)
     parts = np.concatenate([cut.of(rows) for rows in split(list(numbers), numeric=True)])
     assert np.bincount(parts, minlength=len(cut.sizes)).tolist() == list(cut.sizes)
     assert min(cut.sizes) >= 1
@@ -69,12 +69,12 @@ def test_bins_are_exact_quantiles(numbers: list[float], bins: int) -> None:
 def test_the_rarest_class_of_a_list_is_its_partition(values: list[list[str] | str]) -> None:
     if not any(isinstance(value, list) for value in values):
         values = [*values, []]
-    units = split(list(values))
-    cut = cut_classes(lambda: iter(units))
+    chunks = split(list(values))
+    cut = by_class(lambda: iter(chunks))
     lists = [value if isinstance(value, list) else [value] for value in values]
     counts = Counter(name for names in lists for name in set(names))
     expected = [min(names, key=lambda name: (counts[name], name), default=None) for names in lists]
-    parts = np.concatenate([cut.of(unit) for unit in units])
+    parts = np.concatenate([cut.of(chunk) for chunk in chunks])
     assert [cut.labels[part] for part in parts] == expected
     names = [name for name in cut.labels if name is not None]
     assert names == sorted(names)
@@ -84,11 +84,11 @@ def test_the_rarest_class_of_a_list_is_its_partition(values: list[list[str] | st
 @given(st.lists(st.sampled_from(NAMES) | st.integers(0, 3) | st.booleans(), min_size=1, max_size=40))
 @settings(max_examples=50, deadline=None)
 def test_classes_are_partitions_in_the_order_of_their_names(values: list[object]) -> None:
-    units = split(values)
-    cut = cut_classes(lambda: iter(units))
-    texts = [text for unit in units for text in unit.texts.to_pylist()]
+    chunks = split(values)
+    cut = by_class(lambda: iter(chunks))
+    texts = [text for chunk in chunks for text in chunk.texts.to_pylist()]
     assert list(cut.labels) == sorted(set(texts))
-    assert [cut.labels[part] for unit in units for part in cut.of(unit)] == texts
+    assert [cut.labels[part] for chunk in chunks for part in cut.of(chunk)] == texts
 
 
 def write(path: Path, columns: dict[str, object]) -> Path:

@@ -1,44 +1,41 @@
-"""Importances in the manifest: the rankings of buckets merged, and probabilities for weighted draws."""
+"""The tables of importances: the rankings of buckets merged, and probabilities for weighted draws."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from syllabus.manifests import ManifestWriter, schema
 from syllabus.pipeline.options import RANKED_BY, Importance
-from syllabus.pipeline.stages.regroup.buckets import Bucket
-from syllabus.pipeline.stages.select.sample_sizes import check_scores, partition_name, score_of
+from syllabus.pipeline.stages.commit.context import PIECE, Buckets, CommitContext
+from syllabus.pipeline.stages.partitions import partition_name
+from syllabus.pipeline.stages.regroup.buckets import Bucket, by_partition
+from syllabus.pipeline.stages.select.sample_sizes import check_scores, score_of
 from syllabus.pipeline.stages.select.subsets import partition_budgets
-from syllabus.selectors import inclusion_probabilities
-from syllabus.selectors.importances.probabilities import (
+from syllabus.selectors.importances import (
     effective_sample_size,
+    inclusion_probabilities,
     published_probabilities,
     tempered_probabilities,
 )
 
-if TYPE_CHECKING:
-    from syllabus.pipeline.stages.commit.manifest import Buckets, Made
 
-PIECE = 131_072
-
-
-def check_importances(made: Made, buckets: Buckets) -> None:
+def check_importances(context: CommitContext, buckets: Buckets) -> None:
     """Refuse a sample size that the scores of some partition do not allow.
 
     Before anything is written: what is written first deletes the manifest that it replaces.
     """
-    for importance in made.options.importances:
-        if importance.ess is not None:
-            for partition, parts in _held(buckets).items():
-                score = _merged(made, importance.base, parts)[2]
-                check_scores(importance, partition_name(partition, made.layout.labels[partition]), score)
+    sized = [importance for importance in context.options.importances if importance.ess is not None]
+    for importance in sized:
+        for partition, parts in buckets.of_partitions().items():
+            score = _merged(context, importance.base, parts)[2]
+            check_scores(importance, partition_name(partition, context.layout.labels[partition]), score)
 
 
 def write_importance(
-    made: Made, writer: ManifestWriter, importance: Importance, buckets: Buckets
+    context: CommitContext, writer: ManifestWriter, importance: Importance, buckets: Buckets
 ) -> dict[str, Any]:
     """Write one importance, partition by partition; return what the manifest says of it.
 
@@ -46,13 +43,13 @@ def write_importance(
     large draws saturate, since an example can be drawn once only. With weights, a draw has as many examples
     as its share holds of the partition's mean weight.
     """
-    options = made.options
+    options = context.options
     table = writer.table(schema.importance(importance.name))
     draws = {fraction: _draws(buckets, fraction, options.budgets) for fraction in options.fraction}
     sizes: list[float] = []
     drawn: dict[float, list[float]] = {fraction: [] for fraction in options.fraction}
-    for partition, parts in _held(buckets).items():
-        index, gain, score = _merged(made, importance.base, parts)
+    for partition, parts in buckets.of_partitions().items():
+        index, gain, score = _merged(context, importance.base, parts)
         probability = _probabilities(importance, score)
         sizes.append(effective_sample_size(probability))
         for fraction, budgets in draws.items():
@@ -79,26 +76,20 @@ def write_importance(
     }
 
 
-def _held(buckets: Buckets) -> dict[int, list[Bucket]]:
-    """The buckets of each partition that have any rows."""
-    held: dict[int, list[Bucket]] = {}
-    for bucket in buckets.rows:
-        held.setdefault(bucket[0], []).append(bucket)
-    return held
-
-
 def _draws(buckets: Buckets, fraction: float, rule: str) -> np.ndarray:
     """Return about how many examples of each partition a draw has, (partitions,) int64; 1 of any share."""
     shares = partition_budgets(buckets.units, fraction, rule)
-    rows, units = (buckets.by_partition(held) for held in (buckets.rows, buckets.units))
+    rows, units = (by_partition(held) for held in (buckets.rows, buckets.units))
     a_unit = [rows[number] / max(1, units[number]) for number in range(len(shares))]
     return np.maximum(np.floor(shares * np.array(a_unit) + 0.5), shares > 0).astype(np.int64)
 
 
-def _merged(made: Made, base: str, parts: list[Bucket]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _merged(
+    context: CommitContext, base: str, parts: list[Bucket]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return indices, gains and scores of a partition: the rankings of its buckets by (rank, bucket)."""
-    selecting, function = made.ordering.selecting, RANKED_BY[base]
-    shards = [made.work.read("ranking", selecting.ranking_key(bucket, function)) for bucket in parts]
+    selecting, function = context.ordering.selecting, RANKED_BY[base]
+    shards = [context.work.read("ranking", selecting.ranking_key(bucket, function)) for bucket in parts]
     place = np.concatenate([np.arange(shard.num_rows) for shard in shards])
     which = np.repeat(np.arange(len(shards)), [shard.num_rows for shard in shards])
     order = np.lexsort((which, place))

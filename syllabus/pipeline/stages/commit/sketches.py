@@ -1,21 +1,19 @@
-"""The sketches of a manifest: every embedding less the mean of all, in 8 bits, written group by group."""
+"""The table of sketches: every embedding less the mean of all, in 8 bits, written group by group."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from syllabus.manifests import ManifestWriter, schema, sketches_table
-from syllabus.manifests.reading.sketches import LEVELS
+from syllabus.manifests.format import SKETCH_LEVELS
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.stages.commit.context import CommitContext
 from syllabus.pipeline.stages.regroup.buckets import read_references, references
 from syllabus.pipeline.stages.transform import principal_axes
-
-if TYPE_CHECKING:
-    from syllabus.pipeline.stages.commit.manifest import Made
 
 SAMPLE = 65_536
 
@@ -26,64 +24,64 @@ def check_sketches(options: Options, dimension: int) -> None:
         raise UserError(f"sketch_dim={options.sketch_dim}: is above the {dimension} dimensions")
 
 
-def write_sketches(made: Made, writer: ManifestWriter, mean: np.ndarray) -> dict[str, Any]:
+def write_sketches(context: CommitContext, writer: ManifestWriter, mean: np.ndarray) -> dict[str, Any]:
     """Write the table; return its section of manifest.json, or none where none are wanted.
 
     One step for all values, so that sketches add up as embeddings do, and wide enough for the largest. The
     extremes are known from regroup; on principal axes two more passes find the axes and the extremes.
 
     Args:
-      made: what the stages have made.
+      context: everything that the stages have made.
       writer: of the manifest.
       mean: (d,) float64 of all embeddings.
 
-    Memory: one group of units, as regroup held it.
+    Memory: one group of chunks, as regroup held it.
     """
-    wanted = made.options.sketch_dim
+    wanted = context.options.sketch_dim
     if wanted == 0:
         return {}
     projected = wanted is not None and wanted < len(mean)
-    axes = _axes(made, mean, wanted) if projected else None
-    step = _largest(made, mean, axes) / LEVELS or 1.0
+    axes = _axes(context, mean, wanted) if projected else None
+    step = _largest(context, mean, axes) / SKETCH_LEVELS or 1.0
     dimension = len(mean) if axes is None else len(axes)
     table = writer.table(schema.sketches(dimension))
-    for index, centred in _centred(made, mean, axes):
+    for index, centred in _centred(context, mean, axes):
         table.write(sketches_table(index, np.rint(centred / step).astype(np.int8)))
     projection = "none" if axes is None else "pca"
     return {"sketches": {"dimension": dimension, "step": step, "projection": projection}}
 
 
 def _centred(
-    made: Made, mean: np.ndarray, axes: np.ndarray | None
+    context: CommitContext, mean: np.ndarray, axes: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (index, centred float64 vectors, on the axes where there are any) of each unit with rows."""
-    for group in made.groups:
-        found = [reference for _, reference in references(made.work, group.key)]
+    """Yield (index, centred float64 vectors, on the axes where there are any) of each chunk with rows."""
+    for group in context.groups:
+        found = [reference for _, reference in references(context.work, group.key)]
         if not found:
             continue
-        index, vectors = read_references(made.work, found)
-        # Unit by unit: groups follow the memory given, and a product's last bits follow its shape.
-        stops = np.searchsorted(index, [unit.first_index + unit.unit.rows for unit in group.units])
+        index, vectors = read_references(context.work, found)
+        # Chunk by chunk: groups follow the memory given, and a product's last bits follow its shape.
+        stops = np.searchsorted(index, [planned.first_index + planned.chunk.rows for planned in group.chunks])
         for first, stop in zip([0, *stops[:-1]], stops, strict=True):
             if stop > first:
                 centred = vectors[first:stop] - mean
                 yield index[first:stop], centred if axes is None else centred @ axes.T
 
 
-def _axes(made: Made, mean: np.ndarray, wanted: int | None) -> np.ndarray:
+def _axes(context: CommitContext, mean: np.ndarray, wanted: int | None) -> np.ndarray:
     """Return the (wanted, d) leading principal axes of evenly spaced examples, at most 65,536."""
-    every = -(-made.census.accepted // SAMPLE)
+    every = -(-context.census.accepted // SAMPLE)
     parts, seen = [], 0
-    for _, centred in _centred(made, mean, None):
+    for _, centred in _centred(context, mean, None):
         parts.append(centred[-seen % every :: every].astype(np.float32))
         seen += len(centred)
     return principal_axes(np.concatenate(parts), np.zeros(len(mean)), int(wanted or 0)).astype(np.float64)
 
 
-def _largest(made: Made, mean: np.ndarray, axes: np.ndarray | None) -> float:
+def _largest(context: CommitContext, mean: np.ndarray, axes: np.ndarray | None) -> float:
     """Return the largest absolute value that a sketch has to hold."""
     if axes is not None:
-        return max(float(np.abs(block).max()) for _, block in _centred(made, mean, axes))
-    notes = [made.work.note("regroup", group.key)["extremes"] for group in made.groups]
-    least, greatest = (np.array([note[side] for note in notes if note]) for side in (0, 1))
+        return max(float(np.abs(block).max()) for _, block in _centred(context, mean, axes))
+    extremes = [context.work.metadata("regroup", group.key)["extremes"] for group in context.groups]
+    least, greatest = (np.array([each[side] for each in extremes if each]) for side in (0, 1))
     return float(max((mean - least).max(), (greatest - mean).max()))

@@ -1,4 +1,4 @@
-"""How well each example's label agrees with those of its nearest neighbours.
+"""Agreement of each example's label with those of its nearest neighbours.
 
 Classes: the share of the neighbours with the same one. Lists of classes: the mean Jaccard index with theirs,
 |A ∩ B| / |A ∪ B|, 1 where both are empty. Numbers: the distance from the neighbours' mean, in standard
@@ -15,53 +15,47 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from syllabus.pipeline.stages.census import Census, all_rows
-from syllabus.pipeline.stages.neighbours.stage import Search
-from syllabus.pipeline.stages.partitions import RowLabels, lists_of
-from syllabus.pipeline.stages.plan import Plan
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
+from syllabus.pipeline.stages.partitions import Partitioning, RowLabels, lists_of
+from syllabus.pipeline.stages.rows import AcceptedRows
 
 Term = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(positions, their neighbours of one rank) to what each pair adds to the mean."""
 
 
-def agreement(search: Search, plan: Plan, census: Census, work: Work, partitions: np.ndarray) -> np.ndarray:
+def label_agreement(
+    graph: NeighbourGraph, rows: AcceptedRows, partitioning: Partitioning, partitions: np.ndarray
+) -> np.ndarray:
     """Return the (n,) float32 agreements; labels are held for all examples at once.
 
     Args:
-      search: done; an example whose lists held no other has no neighbour, and NaN here.
-      plan: of the examples.
-      census: theirs; it has labels.
-      work: where the labels lie.
+      graph: searched; an example whose lists held no other has no neighbour, and NaN here.
+      rows: the examples.
+      partitioning: by their labels.
       partitions: (n,) int32, which are the classes where a label is one.
     """
-    assert census.cut is not None
-    if census.cut.kind == "class":
-        return _mean(search, lambda own, theirs: partitions[own] == partitions[theirs]).astype(np.float32)
-    labels = [rows.labels.filter(pa.array(rows.accepted)) for rows in _rows(plan, census, work)]
-    if census.cut.kind == "list":
-        return _mean(search, _jaccard(labels, census.cut.vocabulary)).astype(np.float32)
+    if partitioning.kind == "class":
+        return _mean(graph, lambda own, theirs: partitions[own] == partitions[theirs]).astype(np.float32)
+    labels = [each.accepted_labels for each in rows.all()]
+    if partitioning.kind == "list":
+        return _mean(graph, _jaccard(labels, partitioning.vocabulary)).astype(np.float32)
     numbers = np.concatenate([each.numbers.to_numpy() for each in labels])
-    distance = numbers - _mean(search, lambda own, theirs: numbers[theirs])  # noqa: ARG005
+    distance = numbers - _mean(graph, lambda own, theirs: numbers[theirs])  # noqa: ARG005
     spread = np.nanstd(distance)
     return (distance / (spread or 1.0)).astype(np.float32)
 
 
-def described(kind: str, values: np.ndarray) -> dict[str, Any]:
+def agreement_section(kind: str, values: np.ndarray) -> dict[str, Any]:
     """Return what manifest.json says of the agreements, NaN left out."""
     values = values[~np.isnan(values)]
     zero = None if kind == "number" else float((values == 0).mean())
     return {"kind": kind, "median": float(np.median(np.abs(values))), "zero_share": zero}
 
 
-def _rows(plan: Plan, census: Census, work: Work) -> Any:
-    return all_rows(plan, work, np.array(census.duplicates, np.int64))
-
-
-def _mean(search: Search, term: Term) -> np.ndarray:
+def _mean(graph: NeighbourGraph, term: Term) -> np.ndarray:
     """Mean over each example's neighbours, (n,) float64; NaN where there are none."""
-    means = np.zeros(search.wanted.vectors.n)
-    for positions, nearest in search.found():
+    means = np.zeros(graph.knn.vectors.n)
+    for positions, nearest in graph.found():
         total = np.zeros(len(positions))
         for rank in range(nearest.ids.shape[1]):
             there = np.flatnonzero(nearest.ids[:, rank] >= 0)

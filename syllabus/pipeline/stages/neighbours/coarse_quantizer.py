@@ -1,4 +1,4 @@
-"""Coarse lists for more rows than an exact search affords: centroids, and how many lists a row looks into.
+"""The coarse quantizer of an inverted file: centroids, and how many lists a row looks into.
 
 Inverted files (Jégou, Douze and Schmid, "Product quantization for nearest neighbor search", 2011), without
 the quantisation: inside a list the search is exact.
@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from syllabus.pipeline.stages.neighbours.vectors import Wanted
+from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
 from syllabus.pipeline.stages.transform import mix
 from syllabus.selectors import kmeans
-from syllabus.selectors.neighbours.blocked_search import Nearest, Searched, search
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.neighbours import Queries, TopK, search
+from syllabus.selectors.numerics.union_find import UnionFind
 
 SAMPLE = 65_536
 QUERIES = 1024
@@ -27,8 +27,8 @@ _BLOCK_ROWS = 65_536
 
 
 @dataclass(frozen=True)
-class Coarse:
-    """The lists, and what was drawn to choose and to measure them."""
+class CoarseQuantizer:
+    """The centroids of the lists, and the rows that were drawn to measure the recall."""
 
     centroids: np.ndarray
     """(lists, D) float32, neighbours in the data next to one another."""
@@ -52,46 +52,46 @@ class Coarse:
         return nearest
 
 
-def fit_coarse(wanted: Wanted) -> tuple[Coarse, str]:
+def fit_quantizer(knn: NeighbourSearch) -> tuple[CoarseQuantizer, str]:
     """Return the lists and their key; drawn by a seed of their own, since other subsets need no others."""
-    vectors, work = wanted.vectors, wanted.vectors.work
-    key = wanted.key("coarse", threads=vectors.threads)
+    vectors, work = knn.vectors, knn.vectors.work
+    key = knn.key("coarse", threads=vectors.threads)
     if not work.has("coarse", key):
         # Imported before the limits are set: they reach the libraries that are loaded.
         import faiss  # noqa: F401
 
         with threadpool_limits(vectors.threads):
-            _write(wanted, key, _fit(wanted))
+            _write(knn, key, _fit(knn))
     rows = work.read("coarse", key)
-    shapes = work.note("coarse", key)
+    shapes = work.metadata("coarse", key)
     arrays = [
         np.frombuffer(value, kind).reshape(-1, *shapes["width"][number : number + 1])
         for number, (value, kind) in enumerate(
             zip(rows.column("value").to_pylist(), ("<f4", "<f4", "<i8"), strict=True)
         )
     ]
-    return Coarse(arrays[0], shapes["probes"], arrays[2], arrays[1]), key
+    return CoarseQuantizer(arrays[0], shapes["probes"], arrays[2], arrays[1]), key
 
 
-def _write(wanted: Wanted, key: str, coarse: Coarse) -> None:
+def _write(knn: NeighbourSearch, key: str, coarse: CoarseQuantizer) -> None:
     arrays = (coarse.centroids, coarse.query_vectors, coarse.queries)
     table = pa.table({"value": pa.array([array.tobytes() for array in arrays], pa.large_binary())})
     width = coarse.centroids.shape[1]
-    wanted.vectors.work.write("coarse", key, table, {"probes": coarse.probes, "width": [width, width]})
+    knn.vectors.work.write("coarse", key, table, {"probes": coarse.probes, "width": [width, width]})
 
 
-def _fit(wanted: Wanted) -> Coarse:
-    n = wanted.vectors.n
+def _fit(knn: NeighbourSearch) -> CoarseQuantizer:
+    n = knn.vectors.n
     lists = max(1, round(math.sqrt(n)))
-    sample, queries, query_vectors = _draw(wanted)
+    sample, queries, query_vectors = _draw(knn)
     # More than 64 rows a list hardly move its centroid.
     centroids = _chained(kmeans.fit(sample[: max(lists, min(len(sample), 64 * lists))], lists, seed=0))
-    return Coarse(centroids, _probes(wanted.k, sample, centroids), queries, query_vectors)
+    return CoarseQuantizer(centroids, _probes(knn.k, sample, centroids), queries, query_vectors)
 
 
-def _draw(wanted: Wanted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _draw(knn: NeighbourSearch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The rows that lists are fitted on, and the positions and vectors of those that measure the recall."""
-    vectors = wanted.vectors
+    vectors = knn.vectors
     hashes = mix(np.arange(vectors.n, dtype=np.uint64), 0)
     order = np.argsort(hashes, kind="stable")
     queries = np.sort(order[: min(QUERIES, vectors.n)])
@@ -115,8 +115,8 @@ def _probes(k: int, sample: np.ndarray, centroids: np.ndarray) -> int:
     """
     count = min(512, len(sample))
     ids = np.arange(len(sample))
-    queries = Searched(sample[:count], ids[:count], Nearest.empty(count, min(k, len(sample) - 1)))
-    search(queries, sample, ids, np.inf, Joins(0))
+    queries = Queries(sample[:count], ids[:count], TopK.empty(count, min(k, len(sample) - 1)))
+    search(queries, sample, ids, np.inf, UnionFind(0))
     home = kmeans.assign(sample, centroids)
     scores = _scores(queries.rows, centroids)
     theirs = np.take_along_axis(scores, home[queries.nearest.ids], axis=1)

@@ -1,17 +1,18 @@
-"""What the neighbours say: agreement with the label, duplicate groups, and their shares."""
+"""Findings of the neighbours stage: agreement with the label, duplicate groups, and their shares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from syllabus.pipeline.stages.neighbours.agreement import described
+from syllabus.pipeline.stages.neighbours.agreement import agreement_section, label_agreement
 from syllabus.pipeline.stages.neighbours.holdout import Holdout
-from syllabus.pipeline.stages.neighbours.stage import Search
+from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
+from syllabus.pipeline.stages.partitions import Partitioning
+from syllabus.pipeline.stages.rows import AcceptedRows
 
 
 @dataclass(frozen=True)
@@ -37,32 +38,34 @@ class Findings:
 
 
 def findings(
-    search: Search | None,
+    graph: NeighbourGraph | None,
     holdout: Holdout | None,
+    rows: AcceptedRows,
+    partitioning: Partitioning | None,
     index: np.ndarray,
-    agreeing: Callable[[Search], np.ndarray] | None,
-    kind: str,
+    partitions: np.ndarray,
 ) -> Findings:
     """Return what was found.
 
     Args:
-      search: of the examples, done; None where none was wanted.
+      graph: of the examples, searched; None where none was wanted.
       holdout: the comparison with test data, done; None where none was wanted.
+      rows: the examples.
+      partitioning: by their labels; None where they have none.
       index: (n,) int64, ascending.
-      agreeing: computes the agreements from the search; None without labels.
-      kind: of the labels.
+      partitions: (n,) int32
     """
     sections: dict[str, Any] = {} if holdout is None else {"holdout": holdout.section(index)}
-    if search is None:
+    if graph is None:
         return Findings(None, None, sections)
-    groups = search.groups()
+    groups = graph.groups()
+    agreement = section = None
     # A single example has no neighbour to agree with.
-    agreement = agreeing(search) if agreeing is not None and len(index) > 1 else None
-    sections["neighbours"] = {
-        **search.described(),
-        "agreement": None if agreement is None else described(kind, agreement),
-        "duplicates": _duplicates(groups, search.wanted.threshold),
-    }
+    if partitioning is not None and len(index) > 1:
+        agreement = label_agreement(graph, rows, partitioning, partitions)
+        section = agreement_section(partitioning.kind, agreement)
+    duplicates = _duplicates(groups, graph.knn.threshold)
+    sections["neighbours"] = {**graph.as_section(), "agreement": section, "duplicates": duplicates}
     return Findings(agreement, index[groups], sections)
 
 

@@ -1,4 +1,4 @@
-"""The neighbours stage: which search, its pipeline, and how good it was."""
+"""The neighbours stage: the graph of nearest neighbours, by an exact or an approximate search."""
 
 from __future__ import annotations
 
@@ -12,85 +12,62 @@ import numpy as np
 
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.stages.neighbours import all_pairs as exact
-from syllabus.pipeline.stages.neighbours import inverted_lists as lists
-from syllabus.pipeline.stages.neighbours.coarse_quantizer import fit_coarse
-from syllabus.pipeline.stages.neighbours.holdout import CompareHoldout, Holdout
-from syllabus.pipeline.stages.neighbours.vectors import Wanted
-from syllabus.selectors.neighbours.blocked_search import Nearest
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.pipeline.stages.neighbours import all_pairs
+from syllabus.pipeline.stages.neighbours.all_pairs import SearchAllPairs
+from syllabus.pipeline.stages.neighbours.coarse_quantizer import fit_quantizer
+from syllabus.pipeline.stages.neighbours.holdout import Holdout, SearchHoldout
+from syllabus.pipeline.stages.neighbours.inverted_lists import InvertedLists, SearchInvertedLists
+from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
+from syllabus.selectors.neighbours import TopK
+from syllabus.selectors.numerics.union_find import UnionFind
 
 EXACT_ROWS = 100_000
-"""Above it coarse lists: on a core all pairs of 100,000 × 384 take 72 s to their 38, of 200,000 290 to 50."""
+"""Above it inverted lists: on a core all pairs of 100,000 × 384 take 72 s, lists 38; of 200,000 290, 50."""
 LEAST_RECALL = 0.95
 
 
 @dataclass(frozen=True)
-class Search:
-    """A search for the neighbours of all examples, by pairs of blocks or, with `lists`, by coarse lists."""
+class NeighbourGraph:
+    """The k-nearest-neighbour graph of all examples, by pairs of blocks or, with `lists`, approximate."""
 
-    wanted: Wanted
-    lists: lists.Lists | None
+    knn: NeighbourSearch
+    lists: InvertedLists | None
 
     def keys(self) -> list[str]:
         """Return the keys of all that is found."""
         if self.lists is None:
-            return [exact.part_key(self.wanted, part) for part in exact.parts(self.wanted)]
-        return [self.lists.bundle_key(bundle) for bundle in self.lists.bundles()]
+            return [all_pairs.part_key(self.knn, part) for part in all_pairs.parts(self.knn)]
+        return [self.lists.group_key(group) for group in self.lists.groups()]
 
     def measuring_keys(self) -> list[str]:
         """Return the keys of what the recall is measured by."""
         return [] if self.lists is None else [self.lists.truth_key(block) for block in self.lists.blocks()]
 
-    def build(self, pipeline: beam.Pipeline) -> None:
-        """Add the search to a pipeline; what is already in the work directory is passed over."""
-        if self.lists is None:
-            _ = (
-                pipeline
-                | "Pairs" >> beam.Create(exact.parts(self.wanted), reshuffle=False)
-                | "Spread pairs" >> beam.Reshuffle()
-                | "Search pairs" >> beam.ParDo(exact.SearchPairs(self.wanted))
-            )
-            return
-        routed = (
-            pipeline
-            | "Blocks" >> beam.Create(self.lists.blocks(), reshuffle=False)
-            | "Spread blocks" >> beam.Reshuffle()
-            | "Route" >> beam.ParDo(lists.Route(self.lists))
-        )
-        _ = (
-            pipeline
-            | "Bundles" >> beam.Create(self.lists.bundles(), reshuffle=False)
-            | "Spread bundles" >> beam.Reshuffle()
-            # The side input is there once every block is routed.
-            | "Search bundles" >> beam.ParDo(lists.SearchBundle(self.lists), beam.pvalue.AsList(routed))
-        )
-
-    def found(self) -> Iterator[tuple[np.ndarray, Nearest]]:
+    def found(self) -> Iterator[tuple[np.ndarray, TopK]]:
         """Yield (positions, their nearest), every position once."""
         if self.lists is not None:
-            yield from map(self.wanted.read, self.keys())
+            yield from map(self.knn.read, self.keys())
             return
-        nearest = Nearest.empty(self.wanted.vectors.n, self.wanted.k)
+        nearest = TopK.empty(self.knn.vectors.n, self.knn.k)
         for key in self.keys():
-            nearest.merge(*self.wanted.read(key))
-        yield np.arange(self.wanted.vectors.n), nearest
+            nearest.merge(*self.knn.read(key))
+        yield np.arange(self.knn.vectors.n), nearest
 
     def groups(self) -> np.ndarray:
         """Return the first position of each position's duplicate group, (n,) int64."""
-        joins = Joins(self.wanted.vectors.n)
+        duplicates = UnionFind(self.knn.vectors.n)
         for key in self.keys():
-            joins.join(*self.wanted.read_joins(key))
-        return joins.named()
+            duplicates.union(*self.knn.read_duplicates(key))
+        return duplicates.roots()
 
     def recall(self) -> float:
         """Return the share of the true neighbours of the measured rows that were found."""
         if self.lists is None:
             return 1.0
         queries = self.lists.coarse.queries
-        truth = Nearest.empty(len(queries), self.wanted.k)
+        truth = TopK.empty(len(queries), self.knn.k)
         for key in self.measuring_keys():
-            truth.merge(np.arange(len(queries)), self.wanted.read(key)[1])
+            truth.merge(np.arange(len(queries)), self.knn.read(key)[1])
         shared = total = 0
         for positions, nearest in self.found():
             _, measured, rows = np.intersect1d(queries, positions, return_indices=True)
@@ -99,50 +76,34 @@ class Search:
                 total += int((true >= 0).sum())
         return shared / total if total else 1.0
 
-    def described(self) -> dict[str, Any]:
+    def as_section(self) -> dict[str, Any]:
         """Return what manifest.json says of the search."""
-        known = {"k": self.wanted.k, "method": "exact", "recall": 1.0}
+        known = {"k": self.knn.k, "method": "exact", "recall": 1.0}
         if self.lists is None:
             return known
         sizes = {"lists": len(self.lists.coarse.centroids), "probes": self.lists.coarse.probes}
         return {**known, "method": "ivf", "recall": self.recall(), **sizes}
 
 
-def make_search(wanted: Wanted) -> Search:
-    """Return the search that suits the number of examples."""
-    if wanted.vectors.n <= EXACT_ROWS:
-        return Search(wanted, None)
-    return Search(wanted, lists.Lists(wanted, *fit_coarse(wanted)))
+def plan_graph(knn: NeighbourSearch) -> NeighbourGraph:
+    """Return the graph, still to be searched for in the way that suits the number of examples."""
+    exact = knn.vectors.n <= EXACT_ROWS
+    return NeighbourGraph(knn, None if exact else InvertedLists(knn, *fit_quantizer(knn)))
 
 
-def widened(search: Search) -> Search | None:
-    """Return the search with twice the probes where it found too little; None where it is good enough."""
-    if search.lists is None or search.recall() >= LEAST_RECALL:
+def widened(graph: NeighbourGraph) -> NeighbourGraph | None:
+    """Return the graph with twice the probes where too little was found; None where it is good enough."""
+    if graph.lists is None or graph.recall() >= LEAST_RECALL:
         return None
-    coarse = search.lists.coarse
+    coarse = graph.lists.coarse
     probes = min(2 * coarse.probes, len(coarse.centroids))
-    return Search(
-        search.wanted, lists.Lists(search.wanted, replace(coarse, probes=probes), search.lists.coarse_key)
-    )
+    return replace(graph, lists=replace(graph.lists, coarse=replace(coarse, probes=probes)))
 
 
-def keys(search: Search | None, holdout: Holdout | None) -> list[str]:
+def keys(graph: NeighbourGraph | None, holdout: Holdout | None) -> list[str]:
     """Return the keys of all shards of the stage."""
-    found = [] if search is None else [*search.keys(), *search.measuring_keys()]
+    found = [] if graph is None else [*graph.keys(), *graph.measuring_keys()]
     return found if holdout is None else [*found, *map(holdout.key, holdout.blocks())]
-
-
-def build(pipeline: beam.Pipeline, search: Search | None, holdout: Holdout | None) -> None:
-    """Add the stage to a pipeline."""
-    if search is not None:
-        search.build(pipeline)
-    if holdout is not None:
-        _ = (
-            pipeline
-            | "Examples" >> beam.Create(holdout.blocks(), reshuffle=False)
-            | "Spread examples" >> beam.Reshuffle()
-            | "Compare" >> beam.ParDo(CompareHoldout(holdout))
-        )
 
 
 def check_neighbours(options: Options, rows: int) -> None:
@@ -152,3 +113,20 @@ def check_neighbours(options: Options, rows: int) -> None:
             f"neighbours={options.neighbours}: {rows:,} rows are searched by lists, and faiss is missing:"
             " pip install 'syllabus[cpu]' or 'syllabus[gpu]'; or --neighbours 0"
         )
+
+
+class SearchNeighbours(beam.PTransform):
+    """Searches the neighbours of all examples, and those of the test data among them."""
+
+    def __init__(self, graph: NeighbourGraph | None, holdout: Holdout | None) -> None:
+        super().__init__()
+        self.searches: list[beam.PTransform] = []
+        if graph is not None:
+            exact = graph.lists is None
+            self.searches.append(SearchAllPairs(graph.knn) if exact else SearchInvertedLists(graph.lists))
+        if holdout is not None:
+            self.searches.append(SearchHoldout(holdout))
+
+    def expand(self, pipeline: beam.Pipeline) -> list[beam.PCollection]:
+        """Start each search from its own elements of work."""
+        return [pipeline | search for search in self.searches]

@@ -1,4 +1,4 @@
-"""What a search for neighbours reads: the accepted rows' unit embeddings, in blocks of consecutive units.
+"""The unit embeddings that a search for neighbours reads, in blocks of consecutive chunks.
 
 Inside the stage an example goes by its position among the accepted rows, 0 … n − 1: labels, ids and seeds
 have no part in it, so other choices of them find the same shards.
@@ -14,22 +14,21 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.runtime.devices import pick_device
-from syllabus.pipeline.runtime.torch_setup import limit_threads
-from syllabus.pipeline.sources import Columns
-from syllabus.pipeline.stages.census import Census, read_rows
-from syllabus.pipeline.stages.plan import Plan, PlannedUnit
+from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device
+from syllabus.pipeline.stages.census import Census
+from syllabus.pipeline.stages.plan import Plan, PlannedChunk
+from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.stages.transform import Transform
-from syllabus.pipeline.work_directory import Work, digest_of, key_of, vectors_of
-from syllabus.selectors.neighbours.blocked_search import Nearest
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
+from syllabus.selectors.neighbours import TopK
+from syllabus.selectors.numerics.union_find import UnionFind
 
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive units with `rows` accepted rows, the first of them at position `first`."""
+    """Consecutive chunks with `rows` accepted rows, the first of them at position `first`."""
 
-    units: tuple[PlannedUnit, ...]
+    chunks: tuple[PlannedChunk, ...]
     first: int
     rows: int
 
@@ -38,17 +37,19 @@ class Block:
 class Vectors:
     """The accepted rows of a data set as unit embeddings, and how a worker gets at them."""
 
-    columns: Columns
-    units: tuple[PlannedUnit, ...]
+    rows: AcceptedRows
     accepted: tuple[int, ...]
-    """Accepted rows of each unit."""
-    duplicates: tuple[int, ...]
+    """Accepted rows of each chunk."""
     transform: Transform
-    work: Work
     digest: str
     """Of all the vectors and their places."""
     threads: int
     device: str | None
+
+    @property
+    def work(self) -> WorkDirectory:
+        """The work directory."""
+        return self.rows.work
 
     @property
     def n(self) -> int:
@@ -56,14 +57,14 @@ class Vectors:
         return sum(self.accepted)
 
     def blocks(self, rows: int) -> list[Block]:
-        """Cut the units into blocks of at most `rows` accepted rows, or of one unit.
+        """Cut the chunks into blocks of at most `rows` accepted rows, or of one chunk.
 
-        Not of source rows: a filter that lets few of many through would make as many blocks as units.
+        Not of source rows: a filter that lets few of many through would make as many blocks as chunks.
         """
         blocks: list[Block] = []
-        held: list[PlannedUnit] = []
+        held: list[PlannedChunk] = []
         first = count = 0
-        for planned, accepted in zip(self.units, self.accepted, strict=True):
+        for planned, accepted in zip(self.rows.chunks, self.accepted, strict=True):
             if held and count + accepted > rows:
                 blocks.append(Block(tuple(held), first, count))
                 held, first, count = [], first + count, 0
@@ -73,12 +74,8 @@ class Vectors:
 
     def read(self, block: Block) -> np.ndarray:
         """Return a block's (rows, D) float32 unit embeddings."""
-        duplicates = np.array(self.duplicates, np.int64)
-        parts = []
-        for planned in block.units:
-            accepted = read_rows(self.columns, self.work, planned, duplicates).accepted
-            made = vectors_of(self.work.read("embed", planned.embed_key, ["vector"]).column("vector"))
-            parts.append(self.transform.embed(made)[accepted])
+        rows = map(self.rows.of, block.chunks)
+        parts = [self.rows.vectors(each, self.transform.apply) for each in rows]
         return np.ascontiguousarray(np.concatenate(parts))
 
     def prepare_worker(self) -> str:
@@ -88,20 +85,17 @@ class Vectors:
 
 
 def vectors_of_plan(
-    options: Options, plan: Plan, census: Census, transform: Transform, work: Work
+    options: Options, plan: Plan, census: Census, transform: Transform, work: WorkDirectory
 ) -> Vectors:
     """Return the vectors of a plan's accepted rows; centroids, which cut partitions, have no part in them."""
     embedding = Transform(transform.mean, transform.components)
     parts = [embedding.mean, embedding.components]
     fitted = [hashlib.sha256(b"" if part is None else part.tobytes()).hexdigest() for part in parts]
-    keys = [unit.embed_key for unit in plan.units]
+    keys = [planned.embed_key for planned in plan.chunks]
     return Vectors(
-        plan.columns,
-        plan.units,
-        tuple(census.units),
-        tuple(census.duplicates),
+        census.rows(plan, work),
+        tuple(census.chunks),
         embedding,
-        work,
         digest_of([*keys, census.places, *fitted]),
         options.threads_per_worker,
         options.device,
@@ -109,8 +103,8 @@ def vectors_of_plan(
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is searched for: the `k` nearest, and pairs of a cosine of at least `threshold`."""
+class NeighbourSearch:
+    """A search for the `k` nearest of each row, and for pairs of a cosine of at least `threshold`."""
 
     vectors: Vectors
     k: int
@@ -120,10 +114,10 @@ class Wanted:
         """Return the key of a part's shard."""
         return key_of(stage, vectors=self.vectors.digest, neighbours=self.k, threshold=self.threshold, **part)
 
-    def write(self, key: str, positions: np.ndarray, nearest: Nearest, joins: Joins) -> None:
+    def write(self, key: str, positions: np.ndarray, nearest: TopK, duplicates: UnionFind) -> None:
         """Write what one worker found: the nearest of some rows, and the groups that it joined."""
-        ids, roots = joins.pairs()
-        # The joins first: the other shard is what says that both are there.
+        ids, roots = duplicates.pairs()
+        # The duplicates first: the other shard is what says that both are there.
         self.vectors.work.write("joins", key, pa.table({"position": ids, "root": roots}))
         table = pa.table(
             {
@@ -134,13 +128,13 @@ class Wanted:
         )
         self.vectors.work.write("neighbours", key, table)
 
-    def read(self, key: str) -> tuple[np.ndarray, Nearest]:
+    def read(self, key: str) -> tuple[np.ndarray, TopK]:
         """Return the positions and the nearest of a shard."""
         rows = self.vectors.work.read("neighbours", key)
         ids, cosines = (_rows(rows.column(name), self.k) for name in ("neighbour", "cosine"))
-        return rows.column("position").to_numpy(), Nearest(ids, cosines)
+        return rows.column("position").to_numpy(), TopK(ids, cosines)
 
-    def read_joins(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+    def read_duplicates(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Return which positions a shard joined with which."""
         rows = self.vectors.work.read("joins", key)
         return rows.column("position").to_numpy(), rows.column("root").to_numpy()

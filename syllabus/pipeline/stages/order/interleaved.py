@@ -1,4 +1,4 @@
-"""The order of data too large for one worker: parts of it are ordered apart, and interleaved.
+"""The order of data too large for one worker: parts of it are ordered on their own, and interleaved.
 
 A part is as many buckets as a worker may hold: the fewer parts, the better the order. What is measured of it
 are the prefixes at `POINTS` evenly spaced places, whose sums are sums over parts.
@@ -13,11 +13,18 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
-from syllabus.pipeline.stages.order.stage import RANDOM_ORDERS, Ordering, parts_of
+from syllabus.pipeline.stages.order.stage import (
+    PART,
+    RANDOM_ORDERS,
+    RANDOM_PARTS,
+    Ordering,
+    figures,
+    parts_of,
+)
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references
-from syllabus.pipeline.work_directory import Work
+from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors import herding
 
 POINTS = 128
@@ -42,7 +49,7 @@ class ToParts(beam.DoFn):
 class OrderParts(beam.DoFn):
     """Orders one part, and adds up what its prefixes contribute; yields the part."""
 
-    def __init__(self, ordering: Ordering, work: Work) -> None:
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
         self.ordering, self.work = ordering, work
 
     def process(self, element: tuple[int, Iterable[Reference]]) -> Iterator[tuple[int, int]]:
@@ -52,9 +59,9 @@ class OrderParts(beam.DoFn):
         limit_threads(ordering.options.threads_per_worker)
         order_key, sums_key = ordering.part_key(part), ordering.sums_key(part)
         if not (work.has("order", sums_key) and work.has("order", order_key)):
-            with busy("order"):
+            with count_time("order"):
                 index, vectors = read_references(work, list(found))
-                order = ordering.balanced(vectors, 3, part)
+                order = ordering.balanced(vectors, PART, part)
                 work.write("order", sums_key, self._sums(part, vectors, order))
                 work.write("order", order_key, pa.table({"index": index[order]}))
         yield 0, part
@@ -64,8 +71,7 @@ class OrderParts(beam.DoFn):
         n = len(order)
         ends = np.floor(np.arange(1, POINTS + 1) / POINTS * n + 0.5).astype(np.int64)
         tables = [_prefixes(vectors, order, ends)]
-        seed = [self.ordering.options.seed, 4, part]
-        draws = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
+        draws = self.ordering.generator(RANDOM_PARTS, part)
         for _ in range(RANDOM_ORDERS):
             # Sorted by uniform numbers, the rows of all parts are in a random order; its prefixes are
             # those below a threshold, whichever part they lie in.
@@ -79,7 +85,7 @@ class OrderParts(beam.DoFn):
 class Interleave(beam.DoFn):
     """Writes the order of the whole data from those of its parts."""
 
-    def __init__(self, ordering: Ordering, work: Work) -> None:
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
         self.ordering, self.work = ordering, work
 
     def process(self, element: tuple[int, Iterable[int]]) -> None:
@@ -87,7 +93,7 @@ class Interleave(beam.DoFn):
         key, work = self.ordering.full_key(), self.work
         if work.has("order", key):
             return
-        with busy("order"):
+        with count_time("order"):
             parts = sorted(element[1])
             shards = [work.read("order", self.ordering.part_key(part)) for part in parts]
             joined = herding.interleave([shard.column("index").to_numpy() for shard in shards])
@@ -106,16 +112,21 @@ class Interleave(beam.DoFn):
         # The last prefix is everything.
         centred = sums - counts[:, :, None] * (sums[0, -1] / counts[0, -1])
         l2, linf = np.sqrt(np.square(centred).sum(axis=2)), np.abs(centred).max(axis=2)
-        return {
-            "interleaved": len(parts),
-            "discrepancy": {"l2": float(l2[0].max()), "linf": float(linf[0].max())},
-            "random": {
-                "l2": float(l2[1:].max(axis=1).mean()),
-                "linf": float(linf[1:].max(axis=1).mean()),
-            },
-            "curve": l2[0].tolist(),
-            "random_curve": l2[1].tolist(),
-        }
+        return {"interleaved": len(parts), **figures(l2.max(axis=1), linf.max(axis=1), l2[0], l2[1])}
+
+
+class OrderInParts(beam.PTransform):
+    """Orders data too large for one worker, from (bucket, reference); `rows` counts those of each bucket."""
+
+    def __init__(self, ordering: Ordering, work: WorkDirectory, rows: beam.PCollection) -> None:
+        super().__init__()
+        self.ordering, self.work, self.rows = ordering, work, beam.pvalue.AsDict(rows)
+
+    def expand(self, references: beam.PCollection) -> beam.PCollection:
+        """Give each part to one worker, then all their orders to one."""
+        parts = references | beam.ParDo(ToParts(self.ordering), self.rows) | "By part" >> beam.GroupByKey()
+        ordered = parts | beam.ParDo(OrderParts(self.ordering, self.work))
+        return ordered | "All parts" >> beam.GroupByKey() | beam.ParDo(Interleave(self.ordering, self.work))
 
 
 def _prefixes(vectors: np.ndarray, order: np.ndarray, ends: np.ndarray) -> pa.Table:

@@ -1,12 +1,12 @@
 """The order stage: a position for every row of each subset, and an order of the whole data.
 
 Each is a seeded shuffle that balance-and-reorder passes smooth out. What one worker could not hold is
-ordered in parts, and the orders are interleaved (`bucket_orders.py`).
+ordered in parts, and the orders are interleaved (`interleaved.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +17,16 @@ import pyarrow as pa
 from syllabus.manifests import budget
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references
 from syllabus.pipeline.stages.select.stage import Selecting
-from syllabus.pipeline.work_directory import Work, key_of, vectors_of
+from syllabus.pipeline.work_directory import WorkDirectory, key_of, vectors_of
 from syllabus.selectors import herding
 
 RANDOM_ORDERS = 3
-CURVE_POINTS = 512
+WHOLE, SUBSET, RANDOM, PART, RANDOM_PARTS = range(5)
+"""Purposes of random numbers: each has a stream of its own."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Ordering:
 
     @property
     def capacity(self) -> int:
-        """How many vectors a worker may hold."""
+        """The number of vectors that a worker may hold."""
         return int(self.options.memory_per_worker * 1e9) // (4 * self.dimension)
 
     @property
@@ -80,10 +81,13 @@ class Ordering:
         options = self.options
         return [(f, s) for f in range(len(options.fraction)) for s in range(options.subset_count)]
 
+    def generator(self, *purpose: int) -> np.random.Generator:
+        """Return the random numbers for a purpose, keyed by it and the seed."""
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.options.seed, *purpose])))
+
     def balanced(self, vectors: np.ndarray, *purpose: int) -> np.ndarray:
         """Return an order of the rows of `vectors`: a seeded shuffle, balanced `passes` times."""
-        start = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.options.seed, *purpose])))
-        shuffled = start.permutation(len(vectors))
+        shuffled = self.generator(*purpose).permutation(len(vectors))
         if self.options.order == "none":
             return shuffled
         return herding.balance(vectors, passes=self.options.passes, start=shuffled)
@@ -117,10 +121,10 @@ def parts_of(counts: dict[Bucket, int], capacity: int) -> dict[Bucket, int]:
     return parts
 
 
-class OrderSubsets(beam.DoFn):
+class OrderSubset(beam.DoFn):
     """Writes one subset in the order of its positions."""
 
-    def __init__(self, ordering: Ordering, work: Work) -> None:
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
         self.ordering, self.work = ordering, work
 
     def process(self, element: tuple[int, int, list[Bucket]]) -> None:
@@ -129,7 +133,7 @@ class OrderSubsets(beam.DoFn):
         key = self.ordering.subset_key(fraction, subset)
         limit_threads(self.ordering.options.threads_per_worker)
         if not self.work.has("order", key):
-            with busy("order"):
+            with count_time("order"):
                 self.work.write("order", key, self._order(fraction, subset, buckets))
 
     def _order(self, fraction: int, subset: int, buckets: list[Bucket]) -> pa.Table:
@@ -165,7 +169,7 @@ class OrderSubsets(beam.DoFn):
     def _balanced(self, index: np.ndarray, vectors: np.ndarray, *purpose: int) -> np.ndarray:
         """The order of these rows, which does not depend on how they lie."""
         by_index = np.argsort(index)
-        return by_index[self.ordering.balanced(vectors[by_index], 1, *purpose)]
+        return by_index[self.ordering.balanced(vectors[by_index], SUBSET, *purpose)]
 
     def _picks(self, fraction: int, subset: int, bucket: Bucket) -> dict[str, np.ndarray]:
         table = self.work.read("subsets", self.ordering.selecting.subsets_key(bucket))
@@ -192,10 +196,10 @@ def _merged_ranks(partitions: np.ndarray, ranks: np.ndarray, buckets: np.ndarray
     return merged
 
 
-class OrderAll(beam.DoFn):
+class OrderRows(beam.DoFn):
     """Writes the order of the whole data, with its discrepancy beside that of random orders."""
 
-    def __init__(self, ordering: Ordering, work: Work) -> None:
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
         self.ordering, self.work = ordering, work
 
     def process(self, element: tuple[int, Iterable[Reference]]) -> None:
@@ -203,22 +207,65 @@ class OrderAll(beam.DoFn):
         key = self.ordering.full_key()
         limit_threads(self.ordering.options.threads_per_worker)
         if not self.work.has("order", key):
-            with busy("order"):
+            with count_time("order"):
                 index, vectors = read_references(self.work, list(element[1]))
-                order = self.ordering.balanced(vectors, 0)
+                order = self.ordering.balanced(vectors, WHOLE)
                 measured = self._measured(vectors, order)
                 self.work.write("order", key, pa.table({"index": index[order]}), measured)
 
     def _measured(self, vectors: np.ndarray, order: np.ndarray) -> dict[str, Any]:
-        own = herding.discrepancy(vectors, order)
-        draws = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.ordering.options.seed, 2])))
-        random = [herding.discrepancy(vectors, draws.permutation(len(vectors))) for _ in range(RANDOM_ORDERS)]
-        return {
-            "discrepancy": {"l2": own.l2, "linf": own.linf},
-            "random": {
-                "l2": float(np.mean([each.l2 for each in random])),
-                "linf": float(np.mean([each.linf for each in random])),
-            },
-            "curve": [float(value) for value in own.curve],
-            "random_curve": [float(value) for value in random[0].curve],
-        }
+        draws = self.ordering.generator(RANDOM)
+        found = [herding.discrepancy(vectors, order)]
+        for _ in range(RANDOM_ORDERS):
+            found.append(herding.discrepancy(vectors, draws.permutation(len(vectors))))
+        l2, linf = [each.l2 for each in found], [each.linf for each in found]
+        return figures(l2, linf, found[0].curve, found[1].curve)
+
+
+def figures(l2: Any, linf: Any, curve: np.ndarray, random_curve: np.ndarray) -> dict[str, Any]:
+    """Return the figures of an order, from the discrepancies of it and, behind it, of random orders."""
+    return {
+        "discrepancy": {"l2": float(l2[0]), "linf": float(linf[0])},
+        "random": {"l2": float(np.mean(l2[1:])), "linf": float(np.mean(linf[1:]))},
+        "curve": [float(value) for value in curve],
+        "random_curve": [float(value) for value in random_curve],
+    }
+
+
+class OrderSubsets(beam.PTransform):
+    """Orders every subset, once all buckets are there."""
+
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
+        super().__init__()
+        self.ordering, self.work = ordering, work
+
+    def expand(self, buckets: beam.PCollection) -> beam.PCollection:
+        """Give each subset to one worker, with all buckets that it has rows of."""
+        together = buckets | beam.Map(_together) | beam.GroupByKey()
+        subsets = together | beam.FlatMap(_subsets, self.ordering.subsets()) | beam.Reshuffle()
+        return subsets | beam.ParDo(OrderSubset(self.ordering, self.work))
+
+
+class OrderAll(beam.PTransform):
+    """Orders the whole data on one worker, from (bucket, reference)."""
+
+    def __init__(self, ordering: Ordering, work: WorkDirectory) -> None:
+        super().__init__()
+        self.ordering, self.work = ordering, work
+
+    def expand(self, references: beam.PCollection) -> beam.PCollection:
+        """Give all references to one worker."""
+        together = references | beam.Values() | beam.Map(_together) | beam.GroupByKey()
+        return together | beam.ParDo(OrderRows(self.ordering, self.work))
+
+
+def _together(element: Any) -> tuple[int, Any]:
+    return 0, element
+
+
+def _subsets(
+    element: tuple[int, Iterable[Bucket]], subsets: list[tuple[int, int]]
+) -> Iterator[tuple[int, int, list[Bucket]]]:
+    buckets = sorted(element[1])
+    for fraction, subset in subsets:
+        yield fraction, subset, buckets

@@ -1,7 +1,8 @@
-"""What regroup leaves, read back: the row groups of a bucket, wherever they lie."""
+"""Buckets as regroup leaves them: the row groups of each, wherever they lie."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,16 +10,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syllabus.pipeline.stages.plan import PlannedUnit
-from syllabus.pipeline.work_directory import Work, note_of, vectors_of
+from syllabus.pipeline.stages.plan import PlannedChunk
+from syllabus.pipeline.work_directory import WorkDirectory, metadata_of, vectors_of
 
 Bucket = tuple[int, int]
 """(partition, bucket in it)"""
 
 
+def by_partition(held: dict[Bucket, int]) -> Counter[int]:
+    """Return the sums over the buckets of each partition."""
+    sums: Counter[int] = Counter()
+    for (partition, _), count in held.items():
+        sums[partition] += count
+    return sums
+
+
 @dataclass(frozen=True)
 class Reference:
-    """Where some rows of a bucket lie: a regroup shard and the row group in it."""
+    """The place of some rows of a bucket: a regroup shard and the row group in it."""
 
     key: str
     row_group: int
@@ -29,21 +38,21 @@ class Reference:
 
 @dataclass(frozen=True)
 class Group:
-    """Consecutive units that become one file."""
+    """Consecutive chunks that become one file."""
 
-    units: tuple[PlannedUnit, ...]
+    chunks: tuple[PlannedChunk, ...]
     key: str
 
 
-def references(work: Work, key: str) -> list[tuple[Bucket, Reference]]:
+def references(work: WorkDirectory, key: str) -> list[tuple[Bucket, Reference]]:
     """Return what a regroup shard holds, from its footer."""
     return [
         ((partition, bucket), Reference(key, number, rows, units[0] if units else rows))
-        for number, (partition, bucket, rows, *units) in enumerate(work.note("regroup", key)["groups"])
+        for number, (partition, bucket, rows, *units) in enumerate(work.metadata("regroup", key)["groups"])
     ]
 
 
-def read_references(work: Work, found: list[Reference]) -> tuple[np.ndarray, np.ndarray]:
+def read_references(work: WorkDirectory, found: list[Reference]) -> tuple[np.ndarray, np.ndarray]:
     """Return the (m,) ascending indices and (m, D) float32 vectors of the row groups referred to.
 
     Which file a row came from leaves no trace: they are sorted by index, whatever order Beam delivered.
@@ -66,7 +75,7 @@ def read_references(work: Work, found: list[Reference]) -> tuple[np.ndarray, np.
     return index[order], vectors
 
 
-def read_weights(work: Work, found: list[Reference]) -> np.ndarray:
+def read_weights(work: WorkDirectory, found: list[Reference]) -> np.ndarray:
     """Return the (m,) int64 weights of the same rows, by ascending index."""
     groups = _by_key(found)
     index, weights = (
@@ -83,7 +92,7 @@ def _by_key(found: list[Reference]) -> list[tuple[str, list[int]]]:
     return [(key, sorted(by_key[key])) for key in sorted(by_key)]
 
 
-def _row_groups(work: Work, groups: list[tuple[str, list[int]]], column: str) -> Iterator[pa.Table]:
+def _row_groups(work: WorkDirectory, groups: list[tuple[str, list[int]]], column: str) -> Iterator[pa.Table]:
     for key, numbers in groups:
         with work.store.open(work.path("regroup", key)) as file:
             parquet = pq.ParquetFile(file)
@@ -91,11 +100,11 @@ def _row_groups(work: Work, groups: list[tuple[str, list[int]]], column: str) ->
                 yield parquet.read_row_group(number, columns=[column])
 
 
-def read_partitions(work: Work, group: Group) -> tuple[np.ndarray, np.ndarray]:
+def read_partitions(work: WorkDirectory, group: Group) -> tuple[np.ndarray, np.ndarray]:
     """Return the (m,) ascending indices of a group's accepted rows and their int32 partitions."""
     with work.store.open(work.path("regroup", group.key)) as file:
         parquet = pq.ParquetFile(file)
-        groups = note_of(parquet)["groups"]
+        groups = metadata_of(parquet)["groups"]
         index = parquet.read(columns=["index"]).column("index").to_numpy()
     partitions = np.repeat([group[0] for group in groups], [group[2] for group in groups])
     order = np.argsort(index, kind="stable")

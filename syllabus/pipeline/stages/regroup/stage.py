@@ -1,7 +1,7 @@
 """The regroup stage: the embeddings again, one row group a (partition, bucket).
 
 Embed wrote the vectors in the order of the source; a selecting worker wants those of one bucket. Regroup
-reads a few units, applies the transform, leaves out the rejects, and writes one file that is sorted by
+reads a few chunks, applies the transform, leaves out the rejects, and writes one file that is sorted by
 (partition, bucket, index). What goes on through the shuffle is (bucket → file, row group).
 """
 
@@ -17,15 +17,16 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.for_each import ForEach
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
-from syllabus.pipeline.sources import Columns
-from syllabus.pipeline.stages.census import Census, read_rows
-from syllabus.pipeline.stages.partitions import Cut, RowLabels
-from syllabus.pipeline.stages.plan import Plan, PlannedUnit
+from syllabus.pipeline.stages.census import Census
+from syllabus.pipeline.stages.partitions import Partitioning, RowLabels
+from syllabus.pipeline.stages.plan import Plan, PlannedChunk
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, Reference, references
+from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.stages.transform import Transform
-from syllabus.pipeline.work_directory import Work, digest_of, key_of, vectors_column, vectors_of
+from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of, vectors_column
 from syllabus.selectors import kmeans
 
 GROUP_ROWS = 131_072
@@ -34,9 +35,9 @@ LEAST_ROW_GROUP = 1000
 
 @dataclass(frozen=True)
 class Layout:
-    """How the accepted rows are cut: the partitions, and the buckets in each."""
+    """The partitions of the accepted rows, and the buckets in each."""
 
-    cut: Cut | None
+    partitioning: Partitioning | None
     """The partitions by label; None where k-means cuts them."""
     buckets: tuple[int, ...]
     """Buckets of each partition."""
@@ -51,22 +52,24 @@ class Layout:
     @property
     def labels(self) -> tuple[str | None, ...]:
         """The label of each partition; None for a cluster."""
-        return (None,) * len(self.buckets) if self.cut is None else self.cut.labels
+        return (None,) * len(self.buckets) if self.partitioning is None else self.partitioning.labels
 
     def largest(self, accepted: int, most: int) -> int:
         """Return about how many rows the largest bucket has, of `accepted` in all and `most` in a bucket."""
-        if self.cut is None:
+        if self.partitioning is None:
             return min(accepted, most)
-        return max(-(-size // count) for size, count in zip(self.cut.sizes, self.buckets, strict=True))
+        return max(
+            -(-size // count) for size, count in zip(self.partitioning.sizes, self.buckets, strict=True)
+        )
 
     def partition_of(self, labels: RowLabels, vectors: np.ndarray, transform: Transform) -> np.ndarray:
         """Return the (rows,) int32 partitions of rows with these labels and embeddings."""
         if not len(vectors):
             return np.zeros(0, np.int32)
-        if self.cut is None:
+        if self.partitioning is None:
             assert transform.centroids is not None
             return kmeans.assign(vectors, transform.centroids)
-        return self.cut.of(labels)
+        return self.partitioning.of(labels)
 
     def bucket_of(self, ids: list[str], partitions: np.ndarray) -> np.ndarray:
         """Return the (rows,) int32 bucket of each row in its partition, by a stable hash of (seed, id)."""
@@ -80,44 +83,44 @@ class Layout:
 
 def make_layout(options: Options, census: Census, transform: Transform) -> Layout:
     """Return the layout; k-means partitions are sized by their shares of the sample."""
-    if census.cut is not None:
-        sizes = census.cut.sizes
+    if census.partitioning is not None:
+        sizes = census.partitioning.sizes
     else:
         sizes = tuple(round(share * census.accepted) for share in transform.shares)
     buckets = tuple(max(1, -(-size // options.bucket_size)) for size in sizes)
-    return Layout(census.cut, buckets, options.seed)
+    return Layout(census.partitioning, buckets, options.seed)
 
 
 def make_groups(
     plan: Plan, layout: Layout, dimension: int, memory: float, fitted: str, census: Census
 ) -> list[Group]:
-    """Cut the plan's units into groups: about 1,000 rows a row group, as far as `memory` GB let them."""
+    """Cut the plan's chunks into groups: about 1,000 rows a row group, as far as `memory` GB let them."""
     affordable = int(memory * 1e9 / 4) // (4 * dimension)
     wanted = min(LEAST_ROW_GROUP * sum(layout.buckets), GROUP_ROWS, max(1, affordable))
-    groups: list[list[PlannedUnit]] = [[]]
-    for planned in plan.units:
-        held = sum(unit.unit.rows for unit in groups[-1])
-        if groups[-1] and held + planned.unit.rows > wanted:
+    groups: list[list[PlannedChunk]] = [[]]
+    for planned in plan.chunks:
+        held = sum(planned.chunk.rows for planned in groups[-1])
+        if groups[-1] and held + planned.chunk.rows > wanted:
             groups.append([])
         groups[-1].append(planned)
     described = {
         # Not the sizes: a row more in another file leaves the group as it is.
         "labels": layout.labels,
-        "edges": layout.cut and layout.cut.edges,
-        "vocabulary": layout.cut and layout.cut.vocabulary,
+        "edges": layout.partitioning and layout.partitioning.edges,
+        "vocabulary": layout.partitioning and layout.partitioning.vocabulary,
         "buckets": layout.buckets,
         "seed": layout.seed,
         "fitted": fitted,
     }
-    return [Group(tuple(units), _group_key(units, described, census)) for units in groups]
+    return [Group(tuple(chunks), _group_key(chunks, described, census)) for chunks in groups]
 
 
-def _group_key(units: list[PlannedUnit], layout: dict[str, object], census: Census) -> str:
-    first = units[0].first_index
-    stop = units[-1].first_index + units[-1].unit.rows
+def _group_key(chunks: list[PlannedChunk], layout: dict[str, object], census: Census) -> str:
+    first = chunks[0].first_index
+    stop = chunks[-1].first_index + chunks[-1].chunk.rows
     return key_of(
         "regroup",
-        units=[[unit.embed_key, unit.rows_key, unit.first_index] for unit in units],
+        units=[[planned.embed_key, planned.rows_key, planned.first_index] for planned in chunks],
         duplicates=[index for index in census.duplicates if first <= index < stop],
         layout=layout,
     )
@@ -128,81 +131,76 @@ def groups_digest(groups: list[Group]) -> str:
     return digest_of([group.key for group in groups])
 
 
-class RegroupUnits(beam.DoFn):
+class RegroupChunks(beam.DoFn):
     """Writes one file for each group; yields (bucket, reference) for each of its row groups."""
 
-    def __init__(
-        self,
-        columns: Columns,
-        layout: Layout,
-        transform: Transform,
-        duplicates: list[int],
-        work: Work,
-        threads: int,
-    ) -> None:
-        self.columns, self.layout, self.transform = columns, layout, transform
-        self.duplicates, self.work, self.threads = duplicates, work, threads
+    def __init__(self, rows: AcceptedRows, layout: Layout, transform: Transform, threads: int) -> None:
+        self.rows, self.layout, self.transform, self.threads = rows, layout, transform, threads
 
     def process(self, group: Group) -> Iterator[tuple[Bucket, Reference]]:
         """Write the group's file unless it is there."""
         limit_threads(self.threads)
-        if not self.work.has("regroup", group.key):
-            with busy("regroup"):
+        if not self.rows.work.has("regroup", group.key):
+            with count_time("regroup"):
                 self._write(group)
-        yield from references(self.work, group.key)
+        yield from references(self.rows.work, group.key)
 
     def _write(self, group: Group) -> None:
-        duplicates = np.array(self.duplicates, np.int64)
         index, vectors, partitions, buckets, weights, sums = [], [], [], [], [], []
-        for planned in group.units:
-            rows = read_rows(self.columns, self.work, planned, duplicates)
-            accepted = rows.accepted
-            made = vectors_of(self.work.read("embed", planned.embed_key, ["vector"]).column("vector"))
-            embedded = self.transform.embed(made)[accepted]
-            kept = pa.array(accepted)
-            of_rows = self.layout.partition_of(rows.labels.filter(kept), embedded, self.transform)
-            index.append(rows.index[accepted])
+        for rows in map(self.rows.of, group.chunks):
+            embedded = self.rows.vectors(rows, self.transform.apply)
+            of_rows = self.layout.partition_of(rows.accepted_labels, embedded, self.transform)
+            index.append(rows.index)
             vectors.append(embedded)
             partitions.append(of_rows)
-            buckets.append(self.layout.bucket_of(rows.ids.filter(kept).to_pylist(), of_rows))
+            buckets.append(self.layout.bucket_of(rows.accepted_ids.to_pylist(), of_rows))
             if rows.weights is not None:
-                weights.append(rows.weights[accepted])
+                weights.append(rows.weights[rows.accepted])
             sums.append(embedded.sum(axis=0, dtype=np.float64).tolist())
-        cells = np.stack([np.concatenate(partitions), np.concatenate(buckets)], axis=1)
+        places = np.stack([np.concatenate(partitions), np.concatenate(buckets)], axis=1)
         carried = np.concatenate(weights) if weights else None
-        _write_file(self.work, group.key, np.concatenate(index), vectors, cells, carried, sums)
+        _write_file(self.rows.work, group.key, np.concatenate(index), vectors, places, carried, sums)
+
+
+class Regroup(ForEach):
+    """Writes all groups anew; gives (bucket, reference) for every row group."""
+
+    def __init__(self, groups: list[Group], regroup: RegroupChunks) -> None:
+        super().__init__(groups, regroup)
 
 
 def _write_file(
-    work: Work,
+    work: WorkDirectory,
     key: str,
     index: np.ndarray,
     vectors: list[np.ndarray],
-    cells: np.ndarray,
+    places: np.ndarray,
     weights: np.ndarray | None,
     sums: list[list[float]],
 ) -> None:
-    order = np.lexsort((index, cells[:, 1], cells[:, 0]))
+    order = np.lexsort((index, places[:, 1], places[:, 0]))
     stacked = np.concatenate(vectors)
     vectors.clear()
-    cells = cells[order]
-    edges = np.flatnonzero(np.any(cells[1:] != cells[:-1], axis=1)) + 1
+    places = places[order]
+    edges = np.flatnonzero(np.any(places[1:] != places[:-1], axis=1)) + 1
     bounds = [0, *edges.tolist(), len(order)] if len(order) else [0]
-    groups = [[int(cells[first, 0]), int(cells[first, 1]), stop - first] for first, stop in pairwise(bounds)]
+    groups = [
+        [int(places[first, 0]), int(places[first, 1]), stop - first] for first, stop in pairwise(bounds)
+    ]
     fields = [("index", pa.int64()), ("vector", pa.binary(stacked.shape[1] * 4))]
     if weights is not None:
         fields.append(("weight", pa.int64()))
         for group, (first, stop) in zip(groups, pairwise(bounds), strict=True):
             group.append(int(weights[order[first:stop]].sum()))
-    note = {
+    metadata = {
         "groups": groups,
-        # Of each unit, so that their total does not depend on how units were grouped.
+        # Of each chunk, so that their total does not depend on how chunks were grouped.
         "sums": sums,
         # Least and greatest of each dimension: what the steps of the sketches must reach.
         "extremes": [stacked.min(axis=0).tolist(), stacked.max(axis=0).tolist()] if len(stacked) else [],
     }
     schema = pa.schema(fields)
-    with work.writer("regroup", key, schema, note) as writer:
+    with work.writer("regroup", key, schema, metadata) as writer:
         for first, stop in pairwise(bounds):
             taken = order[first:stop]
             columns = [pa.array(index[taken]), vectors_column(stacked[taken])]

@@ -1,4 +1,4 @@
-"""How good the subsets are: beside greedy, beside random ones, and beside one another."""
+"""Quality of the subsets: beside greedy, beside random ones, and beside one another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def subset_quality(buckets: list[dict[str, Any]], chosen: list[np.ndarray], n: i
     """Return the figures that a manifest records of the subsets of one fraction.
 
     Args:
-      buckets: for each bucket the values of the set function inside it (`choosing.choose`); the function
+      buckets: for each bucket the values of the set function inside it (`subsets.choose`); the function
         of the whole is their sum.
       chosen: the ascending indices of each subset.
       n: accepted examples.
@@ -23,18 +23,18 @@ def subset_quality(buckets: list[dict[str, Any]], chosen: list[np.ndarray], n: i
     budgets: 0 is random, 1 is greedy. Where subsets differ in their rows, both are of as many rows as each
     subset has in each bucket. `jaccard` is the mean over pairs of subsets (the first 200 pairs).
     """
-    greedy = float(sum(note["greedy"] for note in buckets))
-    random = float(sum(note["random"] for note in buckets))
-    bounds = [note["upper_bound"] for note in buckets]
-    values = np.sum([note["subsets"] for note in buckets], axis=0)
+    greedy = float(sum(bucket["greedy"] for bucket in buckets))
+    random = float(sum(bucket["random"] for bucket in buckets))
+    bounds = [bucket["upper_bound"] for bucket in buckets]
+    values = np.sum([bucket["subsets"] for bucket in buckets], axis=0)
     best, chance = np.array(greedy), np.array(random)
     if "as_many" in buckets[0]:
         best, chance = (
-            np.sum([note["as_many"][kind] for note in buckets], axis=0) for kind in ("greedy", "random")
+            np.sum([bucket["as_many"][kind] for bucket in buckets], axis=0) for kind in ("greedy", "random")
         )
-    room = best - chance
+    margin = best - chance
     # Where greedy cannot do better than random, as at fraction 1, there is nothing to normalise by.
-    gains = (values - chance) / room if np.all(room > 1e-12 * np.maximum(1.0, abs(best))) else None
+    gains = (values - chance) / margin if np.all(margin > 1e-12 * np.maximum(1.0, abs(best))) else None
     pairs = [pair for _, pair in zip(range(MOST_PAIRS), combinations(range(len(chosen)), 2), strict=False)]
     overlaps = []
     for a, b in pairs:

@@ -17,11 +17,6 @@ def score_of(base: str, ranking: pa.Table) -> np.ndarray:
     return np.asarray(ranking.column("radius" if base == "radius" else "gain").to_numpy())
 
 
-def partition_name(partition: int, label: str | None) -> str:
-    """Return how an error names a partition: by its label, else by its number."""
-    return f"partition {partition if label is None else repr(label)}"
-
-
 def check_sizes(options: Options, sizes: Iterable[tuple[str, int]]) -> None:
     """Refuse a sample size that follows from how many examples a place has, whatever its scores.
 

@@ -1,13 +1,12 @@
 """The select stage: easy subsets and the ranking behind the hard phase, one bucket at a time.
 
-Greedy runs inside a bucket (`choosing.py`); a bucket's share of the budget follows from the units of all
+Greedy runs inside a bucket (`subsets.py`); a bucket's share of the budget follows from the units of all
 of them, which come as a side input. The picks of a partition's buckets are merged by (rank in the bucket,
 bucket).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +17,20 @@ import pyarrow as pa
 
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import RANKED_BY, Options
-from syllabus.pipeline.runtime.metrics import busy
+from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.guide import read_guide
-from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references, read_weights
-from syllabus.pipeline.stages.select.sample_sizes import check_scores, check_sizes, partition_name, score_of
+from syllabus.pipeline.stages.partitions import partition_name
+from syllabus.pipeline.stages.regroup.buckets import (
+    Bucket,
+    Reference,
+    by_partition,
+    read_references,
+    read_weights,
+)
+from syllabus.pipeline.stages.select.sample_sizes import check_scores, check_sizes, score_of
 from syllabus.pipeline.stages.select.subsets import choose
-from syllabus.pipeline.work_directory import Work, key_of, vectors_column
+from syllabus.pipeline.work_directory import WorkDirectory, key_of, vectors_column
 from syllabus.selectors import (
     DisparityMin,
     FacilityLocation,
@@ -85,19 +91,37 @@ class Selecting:
         return FacilityLocationConditionalGain(vectors, guide)
 
 
-class SelectBuckets(beam.DoFn):
-    """Selects inside a bucket; yields (None, bucket) when its shards are there."""
+def kernel_bytes(rows: int) -> int:
+    """Return what the products of all pairs of `rows` rows take, and a little more."""
+    return 4 * rows * rows + (1 << 20)
 
-    def __init__(self, selecting: Selecting, labels: tuple[str | None, ...], work: Work) -> None:
+
+def check_rankings(options: Options, largest: int) -> None:
+    """Refuse a ranking that one worker cannot hold, for a largest bucket of about so many rows."""
+    needed = kernel_bytes(largest) / 1e9
+    if any(each.base == "facility_location" for each in options.importances) and (
+        needed > options.memory_per_worker
+    ):
+        raise UserError(
+            f"importance=facility_location: the products of a bucket of {largest:,} examples take"
+            f" {needed:.2g} GB; memory_per_worker is {options.memory_per_worker:g} GB. Raise it, or lower"
+            f" bucket_size ({options.bucket_size:,})"
+        )
+
+
+class SelectBuckets(beam.DoFn):
+    """Selects inside a bucket; yields it when its shards are there."""
+
+    def __init__(self, selecting: Selecting, labels: tuple[str | None, ...], work: WorkDirectory) -> None:
         self.selecting, self.labels, self.work = selecting, labels, work
 
     def process(
         self,
         element: tuple[Bucket, Iterable[Reference]],
         counts: dict[Bucket, int],
-        units: dict[Bucket, int] | None = None,
-    ) -> Iterator[tuple[Bucket, int]]:
-        """Write the bucket's shards unless they are there; what all buckets hold divides the budget."""
+        units: dict[Bucket, int],
+    ) -> Iterator[Bucket]:
+        """Write the bucket's shards unless they are there; the units of all buckets divide the budget."""
         bucket, found = element[0], list(element[1])
         selecting, work = self.selecting, self.work
         self._check_sizes(counts)
@@ -114,22 +138,20 @@ class SelectBuckets(beam.DoFn):
         if subsets or rankings:
             index, vectors = read_references(work, found)
             for function in rankings:
-                with busy("ranking"):
+                with count_time("ranking"):
                     table = rank(function, index, vectors, selecting.options.trade_off)
                     work.write("ranking", selecting.ranking_key(bucket, function), table)
         self._check_scores(bucket, counts)
         if subsets:
-            with busy("subsets"):
-                costs = None if units is None else read_weights(work, found)
-                self._write_subsets(bucket, index, vectors, units or counts, costs)
-        yield bucket, 1
+            with count_time("subsets"):
+                weighted = selecting.options.weight is not None
+                costs = read_weights(work, found) if weighted else None
+                self._write_subsets(bucket, index, vectors, units, costs)
+        yield bucket
 
     def _check_sizes(self, counts: dict[Bucket, int]) -> None:
         """Refuse an effective sample size that some partition is too small for, before any is ranked."""
-        sizes: Counter[int] = Counter()
-        for (partition, _), rows in counts.items():
-            sizes[partition] += rows
-        names = ((self._name(partition), rows) for partition, rows in sizes.items())
+        names = ((self._name(partition), rows) for partition, rows in by_partition(counts).items())
         check_sizes(self.selecting.options, names)
 
     def _check_scores(self, bucket: Bucket, counts: dict[Bucket, int]) -> None:
@@ -153,13 +175,25 @@ class SelectBuckets(beam.DoFn):
         costs: np.ndarray | None,
     ) -> None:
         function = self.selecting.function(vectors, read_guide(self.work, self.selecting.guide))
-        table, note = choose(self.selecting.options, function, bucket, index, units, costs)
+        table, quality = choose(self.selecting.options, function, bucket, index, units, costs)
         chosen = np.unique(table.column("index").to_numpy())
         rows = np.searchsorted(index, chosen)
         picked = pa.table({"index": pa.array(chosen), "vector": vectors_column(vectors[rows])})
         # The vectors first: the subsets' shard is what says that both are there.
         self.work.write("chosen", self.selecting.chosen_key(bucket), picked)
-        self.work.write("subsets", self.selecting.subsets_key(bucket), table, note)
+        self.work.write("subsets", self.selecting.subsets_key(bucket), table, quality)
+
+
+class Select(beam.PTransform):
+    """Selects inside all buckets, from (bucket, reference); gives every bucket."""
+
+    def __init__(self, select: SelectBuckets, rows: beam.PCollection, units: beam.PCollection) -> None:
+        super().__init__()
+        self.select, self.sizes = select, [beam.pvalue.AsDict(rows), beam.pvalue.AsDict(units)]
+
+    def expand(self, references: beam.PCollection) -> beam.PCollection:
+        """Give each bucket to one worker, which knows the rows and units of all."""
+        return references | beam.GroupByKey() | beam.ParDo(self.select, *self.sizes)
 
 
 def rank(name: str, index: np.ndarray, vectors: np.ndarray, trade_off: float) -> pa.Table:
@@ -177,21 +211,3 @@ def rank(name: str, index: np.ndarray, vectors: np.ndarray, trade_off: float) ->
             function = FacilityLocation(vectors, memory_budget=kernel_bytes(len(index)))
         selection, more = maximize(function, len(index), optimizer="lazy"), {}
     return pa.table({"index": index[selection.indices], "gain": selection.gains, **more})
-
-
-def kernel_bytes(rows: int) -> int:
-    """Return what the products of all pairs of `rows` rows take, and a little more."""
-    return 4 * rows * rows + (1 << 20)
-
-
-def check_rankings(options: Options, largest: int) -> None:
-    """Refuse a ranking that one worker cannot hold, for a largest bucket of about so many rows."""
-    needed = kernel_bytes(largest) / 1e9
-    if any(each.base == "facility_location" for each in options.importances) and (
-        needed > options.memory_per_worker
-    ):
-        raise UserError(
-            f"importance=facility_location: the products of a bucket of {largest:,} examples take"
-            f" {needed:.2g} GB; memory_per_worker is {options.memory_per_worker:g} GB. Raise it, or lower"
-            f" bucket_size ({options.bucket_size:,})"
-        )

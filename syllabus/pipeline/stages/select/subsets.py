@@ -1,4 +1,4 @@
-"""What is chosen from a bucket: its share of each budget, and the rows of every subset.
+"""Subsets of a bucket: its share of each budget, and the rows of every subset.
 
 A budget counts examples or, where each has a weight, what they weigh: then a bucket's rows cost at most its
 share, and subsets of one fraction differ in their number of rows.
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from syllabus.manifests.budgets import allocate, budget
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.stages.regroup.buckets import Bucket
+from syllabus.pipeline.stages.regroup.buckets import Bucket, by_partition
 from syllabus.selectors import (
     Selection,
     SetFunction,
@@ -33,9 +33,8 @@ def partition_budgets(units: dict[Bucket, int], fraction: float, rule: str) -> n
 
     `units` are those of each bucket: examples, or what they weigh.
     """
-    totals = np.zeros(1 + max(partition for partition, _ in units), np.int64)
-    for (partition, _), held in units.items():
-        totals[partition] += held
+    sums = by_partition(units)
+    totals = np.array([sums[partition] for partition in range(1 + max(sums))], np.int64)
     return allocate(budget(fraction, int(totals.sum())), totals, rule)
 
 
@@ -62,7 +61,7 @@ def choose(
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Return a bucket's share of every subset of every fraction, and how good each is.
 
-    The note holds, for each fraction, the value of the set function over the bucket for greedy, for random
+    The quality holds, for each fraction, the value of the set function over the bucket for greedy, for random
     subsets (mean of 20) and for each subset, and the bound on what any subset could reach; with costs also
     the values of greedy and of random sets of as many rows as each subset has.
 

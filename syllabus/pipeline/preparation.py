@@ -1,0 +1,55 @@
+"""The preparation of a manifest: the checks of the options, the plan, and then the stages.
+
+Beam and torch take seconds to import, and most mistakes are found without them: nothing here imports either
+before the plan is made.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from syllabus.manifests import ManifestError, check_target
+from syllabus.pipeline.errors import UserError, naming
+from syllabus.pipeline.options import Options
+from syllabus.pipeline.outcome import Outcome, StageRun, timed
+from syllabus.pipeline.runners.run import check_runner
+from syllabus.pipeline.sources import open_source
+from syllabus.pipeline.stages.plan import make_plan, plan_holdout
+from syllabus.pipeline.stages.transform import check_partitions
+
+
+def prepare(options: Options, console: Console | None = None) -> Outcome:
+    """Run all stages and commit the manifest; what an earlier run left in the work directory is reused.
+
+    Raises:
+      UserError: the options, the source or the output are wrong; no manifest was written.
+      JobError: the job cannot go on, such as too many bad records; finished shards are kept.
+    """
+    stages: list[StageRun] = []
+    checks_before_plan(options)
+    with timed(stages, "plan", "units") as run:
+        plan = make_plan(options)
+        tested = plan_holdout(options, plan.identity.dimension) if options.holdout is not None else None
+        run.new = len(plan.chunks)
+    from syllabus.pipeline.job import run_stages
+
+    return run_stages(options, plan, tested, stages, console or Console(stderr=True))
+
+
+def checks_before_plan(options: Options) -> None:
+    """Refuse what the options show to be wrong: a taken output, another runner, a library or file missing."""
+    try:
+        check_target(options.output, options.overwrite)
+    except ManifestError as error:
+        raise UserError(
+            f"output {error}; another place reuses the shards with --work-dir {options.work}"
+        ) from None
+    for name in ("output", "work"):
+        if getattr(options, name) == options.source:
+            raise UserError(f"{name} {options.source}: is the source itself")
+    check_runner(options)
+    check_partitions(options)
+    for option in ("holdout", "query", "private"):
+        if (location := getattr(options, option)) is not None:
+            with naming(option):
+                open_source(location)

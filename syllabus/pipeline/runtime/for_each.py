@@ -1,0 +1,19 @@
+"""Elements of work, each done by one worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apache_beam as beam
+
+
+class ForEach(beam.PTransform):
+    """Gives each element of work to a DoFn, on whatever worker is free."""
+
+    def __init__(self, elements: list[Any], work: beam.DoFn, *side_inputs: beam.pvalue.AsSideInput) -> None:
+        super().__init__()
+        self.elements, self.work = elements, beam.ParDo(work, *side_inputs)
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        """Spread the elements over the workers."""
+        return pipeline | beam.Create(self.elements, reshuffle=False) | beam.Reshuffle() | self.work

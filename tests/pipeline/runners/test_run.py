@@ -1,0 +1,84 @@
+"""Runners: which are refused, and what a failure of a worker says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from job_sources import write_embeddings
+
+from syllabus.pipeline import JobError, Options, UserError
+from syllabus.pipeline.runners import run as runners
+
+
+def options(tmp_path: Path, **more: object) -> Options:
+    write_embeddings(tmp_path / "s" / "a.parquet", 60)
+    given = {"source": str(tmp_path / "s"), "output": str(tmp_path / "m"), "embedding": "vector", **more}
+    return Options(**given)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("DaskRunner", "runner='DaskRunner' is refused: it silently loses data"),
+        ("apache_beam.runners.dask.dask_runner.DaskRunner", "is refused: it silently loses data"),
+        ("DirectRunner", "is refused: it looks for another runner on the network"),
+        ("FlinkRuner", "runner 'FlinkRuner' is unknown; did you mean 'FlinkRunner'?"),
+    ],
+)
+def test_runners_that_are_refused(tmp_path: Path, name: str, line: str) -> None:
+    with pytest.raises(UserError, match=line.replace("?", r"\?")):
+        runners.check_runner(options(tmp_path, runner=name))
+
+
+def test_options_of_another_runner_are_no_use_to_the_embedded_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="FnApiRunner takes no options after --"):
+        runners.check_runner(options(tmp_path, runner_options=("--flink_master=x",)))
+    with pytest.raises(UserError, match="workers=2: is for FnApiRunner"):
+        runners.check_runner(options(tmp_path, runner="PrismRunner", workers=2))
+
+
+@pytest.mark.parametrize(
+    ("flag", "line"),
+    [
+        (
+            "--environment_typ=LOOPBACK",
+            "runner option '--environment_typ' is unknown; did you mean '--environment_type'?",
+        ),
+        ("--prism_location=/nowhere/prism", "--prism_location=/nowhere/prism: no such file"),
+    ],
+)
+def test_options_that_beam_would_pass_over(tmp_path: Path, flag: str, line: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
+        runners.check_runner(options(tmp_path, runner="PrismRunner", runner_options=(flag,)))
+
+
+def _fail(element: int) -> int:
+    raise UserError(f"element {element} is odd")
+
+
+def _interrupt(element: int) -> int:  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_a_worker_is_an_interrupt(tmp_path: Path) -> None:
+    import apache_beam as beam
+
+    with pytest.raises(KeyboardInterrupt):
+        runners.run(options(tmp_path), "test", lambda p: p | beam.Create([3]) | beam.Map(_interrupt))
+
+
+def _crash(element: int) -> int:
+    return element // 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_failure_in_a_worker_is_one_line(tmp_path: Path, workers: int) -> None:
+    import apache_beam as beam
+
+    own = options(tmp_path, workers=workers)
+    with pytest.raises(UserError, match=r"^element 3 is odd$"):
+        runners.run(own, "test", lambda p: p | beam.Create([3]) | beam.Map(_fail))
+    with pytest.raises(JobError, match=r"^test: ZeroDivisionError: .*zero; finished shards are kept in "):
+        runners.run(own, "test", lambda p: p | beam.Create([3]) | beam.Map(_crash))

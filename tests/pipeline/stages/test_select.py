@@ -1,0 +1,45 @@
+"""The select stage: budgets of buckets, and the quality of subsets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syllabus.manifests import allocate, budget
+from syllabus.pipeline.stages.select.quality import subset_quality
+from syllabus.pipeline.stages.select.subsets import bucket_budgets
+
+
+@given(
+    sizes=st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=4), min_size=1, max_size=6),
+    fraction=st.floats(0.05, 1),
+    rule=st.sampled_from(["proportional", "equal", "sqrt"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_buckets_share_the_budget_exactly(sizes: list[list[int]], fraction: float, rule: str) -> None:
+    counts = {(p, b): rows for p, parts in enumerate(sizes) for b, rows in enumerate(parts)}
+    total = sum(counts.values())
+    shares = bucket_budgets(counts, fraction, rule)
+    assert sum(shares.values()) == budget(fraction, total)
+    assert all(0 <= shares[bucket] <= counts[bucket] for bucket in counts)
+    by_partition = [sum(shares[p, b] for b in range(len(parts))) for p, parts in enumerate(sizes)]
+    expected = allocate(budget(fraction, total), np.array([sum(parts) for parts in sizes]), rule)
+    assert by_partition == expected.tolist()
+    assert bucket_budgets(dict(reversed(counts.items())), fraction, rule) == shares
+
+
+def test_normalised_gain_is_0_for_random_and_1_for_greedy() -> None:
+    qualities = [
+        {"greedy": 10.0, "random": 6.0, "upper_bound": 11.0, "subsets": [10.0, 6.0]},
+        {"greedy": 5.0, "random": 3.0, "upper_bound": 6.0, "subsets": [5.0, 3.0]},
+    ]
+    chosen = [np.array([1, 2, 3]), np.array([3, 4, 5])]
+    quality = subset_quality(qualities, chosen, 10)
+    assert quality["normalised_gain"] == {"least": 0.0, "mean": 0.5}
+    assert quality["upper_bound"] == 17.0
+    assert quality["jaccard"] == pytest.approx(1 / 5)
+    assert quality["covered"] == pytest.approx(0.5)
+    flat = [{"greedy": 1.0, "random": 1.0, "upper_bound": None, "subsets": [1.0, 1.0]}]
+    assert subset_quality(flat, chosen, 10)["normalised_gain"] is None
