@@ -11,7 +11,7 @@ import numpy as np
 
 from syllabus.manifests import Manifest
 from syllabus.manifests.budgets import RULES
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 from syllabus.trainer.curriculum import advice as auto
 from syllabus.trainer.curriculum import cautions
 from syllabus.trainer.curriculum.budget import Units
@@ -274,7 +274,7 @@ class Curriculum:
         if self._cycles.get(partition) != cycle:
             # In place, which saves the memory of a second array: the order by words does not depend on the
             # order before, and no other draw on the order at all.
-            members[:] = noise.permuted(noise.key(self.seed, "fresh", cycle), members)
+            members[:] = counter_rng.permuted(counter_rng.key(self.seed, "fresh", cycle), members)
             self._cycles[partition] = cycle
         return members
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from syllabus.manifests import allocate
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 from syllabus.trainer.curriculum.strata import Strata, apportion
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def radius(curriculum: Curriculum, epoch: int) -> np.ndarray:
 
 def redraw(curriculum: Curriculum, epoch: int) -> np.ndarray:
     """A stratified random subset, drawn anew."""
-    key = noise.key(curriculum.seed, "redraw", epoch // curriculum.refresh_every)
+    key = counter_rng.key(curriculum.seed, "redraw", epoch // curriculum.refresh_every)
     strata = curriculum.strata
-    return strata.smallest(noise.words(key, strata.members), _budgets(curriculum, strata))
+    return strata.smallest(counter_rng.random_uint64(key, strata.members), _budgets(curriculum, strata))
 
 
 def fresh(curriculum: Curriculum, epoch: int) -> np.ndarray:
@@ -106,8 +106,8 @@ def _weighted(curriculum: Curriculum, number: int) -> np.ndarray:
     # Top k of log p + Gumbel noise is a draw of k without replacement by p, one after another
     # (Yellott 1977; Efraimidis and Spirakis 2006).
     strata, log_probability = curriculum.weights(curriculum.importance)
-    key = noise.key(curriculum.seed, "weighted", number // curriculum.refresh_every)
-    noisy = noise.gumbel(key, strata.members)
+    key = counter_rng.key(curriculum.seed, "weighted", number // curriculum.refresh_every)
+    noisy = counter_rng.gumbel(key, strata.members)
     noisy += log_probability
     return strata.smallest(np.negative(noisy, out=noisy), _budgets(curriculum, strata))
 

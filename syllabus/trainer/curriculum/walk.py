@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 
 
 def subset_at(step: int, count: int, seed: int) -> int:
@@ -19,4 +19,4 @@ def subset_at(step: int, count: int, seed: int) -> int:
 
 def _lap(lap: int, count: int, seed: int) -> np.ndarray:
     # Of two subsets, only one alternation has no equal neighbours, so every lap is the first.
-    return noise.permutation(noise.key(seed, "subsets", lap if count > 2 else 0), count)
+    return counter_rng.permutation(counter_rng.key(seed, "subsets", lap if count > 2 else 0), count)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 from syllabus.trainer.curriculum.strata import Strata, middles_of
 
 
@@ -86,5 +86,5 @@ class Lines:
 
     def _permuted(self, part: int, cycle: int) -> tuple[np.ndarray, np.ndarray]:
         members, units = self._strata.part(part)
-        order = noise.order(noise.key(self._seed, "fresh", cycle), members)
+        order = counter_rng.order(counter_rng.key(self._seed, "fresh", cycle), members)
         return members[order], units[order]

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from syllabus.manifests import Manifest
 from syllabus.manifests.ids import as_arrow, hashes
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
 
 CHECKED = 1_000  # rows whose labels are compared
@@ -168,7 +168,10 @@ def check_labels(manifest: Manifest, labels: Any, rows: Rows | None, seed: int) 
     Cost: reads the columns index and label once.
     """
     examples = manifest.examples()
-    sample = np.unique(noise.words(noise.key(seed, "labels"), np.arange(CHECKED)) % np.uint64(len(examples)))
+    sample = np.unique(
+        counter_rng.random_uint64(counter_rng.key(seed, "labels"), np.arange(CHECKED))
+        % np.uint64(len(examples))
+    )
     indices = examples[sample.astype(np.int64)]
     places = indices if rows is None else rows[indices]
     known = manifest.records(indices, ["label"])["label"].to_pylist()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 from syllabus.trainer.curriculum.curriculum import Curriculum
 from syllabus.trainer.data.intervals import left, share
 from syllabus.trainer.data.loader_states import differences, stream_states
@@ -201,7 +201,7 @@ class ManifestStream(IterableDataset):
         stops = np.append(starts[1:], len(indices))
         order = np.arange(len(starts))
         if self.order == "shuffle":
-            order = noise.permutation(noise.key(self.seed, "row groups", epoch), len(starts))
+            order = counter_rng.permutation(counter_rng.key(self.seed, "row groups", epoch), len(starts))
         begin = 0
         for number, first in enumerate(range(0, len(order), self.window)):
             chosen = np.sort(order[first : first + self.window])
@@ -211,8 +211,8 @@ class ManifestStream(IterableDataset):
             wanted = [(start, stop) for start, stop in cut if start < stop]
             if wanted:
                 if self.order == "shuffle":
-                    key = noise.key(self.seed, "window", epoch, number)
-                    rows = noise.taken(rows, noise.permutation(key, len(rows)))
+                    key = counter_rng.key(self.seed, "window", epoch, number)
+                    rows = counter_rng.taken(rows, counter_rng.permutation(key, len(rows)))
                 yield self._groups.read(np.concatenate([rows[start:stop] for start, stop in wanted]))
             begin = end
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 from syllabus.trainer.data.sampler import ManifestSampler
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.loop import checkpoints
@@ -166,7 +166,7 @@ def fit(
             # Not sampler.steps(): where epochs differ in length it would draw all of them before the first.
             left = -(-(len(sampler) - position // sampler.num_replicas) // batch_size)
             shown.expect(step + left + (epochs - epoch - 1) * -(-len(sampler) // batch_size))
-            generator.manual_seed(noise.key(sampler.seed, "workers", epoch)[0] >> 1)
+            generator.manual_seed(counter_rng.key(sampler.seed, "workers", epoch)[0] >> 1)
             model.train()
             for inputs, targets in loader:
                 # From pinned memory these copies do not wait for the device.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 from syllabus.trainer.curriculum.curriculum import Curriculum
 from syllabus.trainer.curriculum.schedules import SCHEDULES
 from syllabus.trainer.errors import TrainerError
@@ -75,7 +75,9 @@ class Cycles:
         members, manifest = self.members(epoch), self.curriculum.manifest
         if self._start == "shuffle":
             # The permutation that order "shuffle" has at fraction 1, so that the two begin alike.
-            return members[noise.permutation(noise.key(self._seed, "shuffle", epoch), len(members))]
+            return members[
+                counter_rng.permutation(counter_rng.key(self._seed, "shuffle", epoch), len(members))
+            ]
         subset = None if self.whole else self.curriculum.subset_of(epoch)
         if subset is not None:
             return manifest.subset(self.curriculum.fraction, subset)

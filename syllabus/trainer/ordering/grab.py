@@ -17,7 +17,7 @@ import torch
 
 from syllabus.selectors.balancing.vectors import Block, Rows
 from syllabus.selectors.balancing.walks import Halving
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering.balancers import Balancer, MeanBalancer, NextOrder, PairBalancer
 from syllabus.trainer.ordering.cycles import STARTS, Cycles
@@ -249,7 +249,7 @@ class GraB:
         pairs = len(self._following.places) // 2
         if self.balance != "kernel-halving" or not pairs:
             return None
-        return Halving(pairs, cycles.count(), noise.key(sampler.seed, "halving", self._cycle))
+        return Halving(pairs, cycles.count(), counter_rng.key(sampler.seed, "halving", self._cycle))
 
     def _slice(self) -> np.ndarray:
         begin, count = self._ledger.begin, self._served()[1].curriculum.count(self._ledger.epoch)

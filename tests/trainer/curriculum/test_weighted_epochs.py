@@ -12,8 +12,7 @@ from small_manifest import write_small_manifest
 from weighted import FRACTIONS, by_partition, even, heaviest, quiet, weighted, weights_of
 
 from syllabus.manifests import allocate, budget
-from syllabus.trainer import SCHEDULES, Curriculum, TrainerError
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import SCHEDULES, Curriculum, TrainerError, counter_rng
 
 EPOCHS = 12
 RULES = ["equal", "proportional", "sqrt"]
@@ -108,7 +107,7 @@ def test_fresh_is_its_definition(seed):
     index, part, weight = made.examples(), made.partitions(), made.weights()
     slots = -(-made.total // curriculum.budget)
     for cycle in range(2):
-        words = noise.words(noise.key(seed, "fresh", cycle), index)
+        words = counter_rng.random_uint64(counter_rng.key(seed, "fresh", cycle), index)
         entries = []
         for number, units in enumerate(made.partition_units.tolist()):
             begin = 0
