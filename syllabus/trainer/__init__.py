@@ -3,8 +3,7 @@
 This room needs torch, numpy and rich, and of the others only manifests and selectors.
 """
 
-from syllabus.trainer.curriculum.curriculum import Curriculum
-from syllabus.trainer.curriculum.schedules import SCHEDULES
+from syllabus.trainer.curriculum import SCHEDULES, Curriculum
 from syllabus.trainer.data.sampler import ManifestSampler
 from syllabus.trainer.data.stream import ManifestStream
 from syllabus.trainer.errors import TrainerError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DistributedSampler
 
-from syllabus.trainer.curriculum.curriculum import Curriculum
+from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.data.epoch_iterator import EpochIterator
 from syllabus.trainer.data.loader_states import differences, sampler_state
 from syllabus.trainer.data.row_matching import Rows, check_labels, rows_of

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from syllabus.trainer import counter_rng
-from syllabus.trainer.curriculum.curriculum import Curriculum
+from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.data.intervals import left, share
 from syllabus.trainer.data.loader_states import differences, stream_states
 from syllabus.trainer.data.row_groups import RowGroups

@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from syllabus.trainer import counter_rng
-from syllabus.trainer.curriculum.curriculum import Curriculum
-from syllabus.trainer.curriculum.schedules import SCHEDULES
+from syllabus.trainer.curriculum import SCHEDULES, Curriculum
 from syllabus.trainer.errors import TrainerError
 
 STARTS = ("herding", "shuffle")

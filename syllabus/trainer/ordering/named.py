@@ -13,7 +13,7 @@ import numpy as np
 from syllabus.manifests import read_sketches
 from syllabus.selectors import herding as offline
 from syllabus.trainer import counter_rng
-from syllabus.trainer.curriculum.curriculum import Curriculum
+from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
 
 Order = Callable[[Curriculum, int, int], np.ndarray]

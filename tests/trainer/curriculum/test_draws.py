@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syllabus.trainer import counter_rng
-from syllabus.trainer.curriculum.strata import Strata, apportion
+from syllabus.trainer.curriculum.strata import CountedStrata, apportion, by_partition
 
 relations = settings(deadline=None, max_examples=60, derandomize=True)
 
@@ -25,7 +25,7 @@ def test_inclusion_in_weighted_draws_equals_brute_force():
             left -= p[pick]
         expected[list(picks)] += chance
     members = np.arange(5)
-    strata = Strata.of(members, np.zeros(5, np.int64), 1)
+    strata = CountedStrata(*by_partition(members, np.zeros(5, np.int64), 1))
     times = np.zeros(5)
     for draw in range(draws):
         noisy = np.log(p) + counter_rng.gumbel(counter_rng.key(0, "weighted", draw), members)
@@ -101,7 +101,7 @@ def test_strata_hold_every_example_by_partition_in_ascending_order(partitions):
     examples = np.arange(len(owner)) * 3 + 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("syllabus.trainer.curriculum.strata.CHUNK", 16)
-        strata = Strata.of(examples, owner, 10)
+        strata = CountedStrata(*by_partition(examples, owner, 10))
     order = np.argsort(owner, kind="stable")
     np.testing.assert_array_equal(strata.members, examples[order])
     np.testing.assert_array_equal(strata.sizes, np.bincount(owner, minlength=10))

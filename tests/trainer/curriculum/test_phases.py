@@ -7,13 +7,13 @@ from sklearn.linear_model import LogisticRegression
 
 from syllabus.selectors import DisparityMin, GraphCut, explore, importances, inclusion_probabilities, maximize
 from syllabus.trainer import counter_rng
-from syllabus.trainer.curriculum.strata import Strata
+from syllabus.trainer.curriculum.strata import CountedStrata, by_partition
 
 
 def drawn(p, k, draws):
     """Return who is in each of many draws of the trainer's, (draws, n) bool, and each draw's first pick."""
     members = np.arange(len(p))
-    strata = Strata.of(members, np.zeros(len(p), np.int64), 1)
+    strata = CountedStrata(*by_partition(members, np.zeros(len(p), np.int64), 1))
     taken = np.zeros((draws, len(p)), np.bool_)
     firsts = np.empty(draws, np.int64)
     for draw in range(draws):
