@@ -13,11 +13,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from syllabus.trainer import counter_rng
-from syllabus.trainer.data.sampler import ManifestSampler
+from syllabus.trainer.data import ManifestSampler
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.loop import checkpoints
 from syllabus.trainer.loop.progress import TrainingProgress
-from syllabus.trainer.ordering.grab import GraB
+from syllabus.trainer.ordering import GraB
 
 
 @dataclass(frozen=True)

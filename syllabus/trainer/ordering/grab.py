@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +20,10 @@ from syllabus.selectors.balancing.walks import Halving
 from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering.balancers import Balancer, MeanBalancer, NextOrder, PairBalancer
+from syllabus.trainer.ordering.base import EpochSource
 from syllabus.trainer.ordering.cycles import STARTS, Cycles
 from syllabus.trainer.ordering.gradient_cursor import Ledger
 from syllabus.trainer.ordering.greedy_balancer import GreedyBalancer
-
-if TYPE_CHECKING:
-    from syllabus.trainer.data.sampler import ManifestSampler
 
 BALANCES = ("greedy", "kernel-halving", "mean", "pair")
 STATE_VERSION = 1
@@ -62,7 +60,7 @@ class GraB:
         if unit < 1:
             raise TrainerError(f"GraB: unit={unit} is below 1")
         self.balance, self.start, self.unit = balance, start, unit
-        self._sampler: ManifestSampler | None = None
+        self._source: EpochSource | None = None
         self._balancer: Balancer = MeanBalancer()
         self._following = NextOrder(0)
         self._cycles: Cycles | None = None
@@ -99,11 +97,11 @@ class GraB:
         block = _block(gradients)
         if self._width not in (None, block.width):
             raise TrainerError(f"GraB.step: gradients have width {block.width}; before it was {self._width}")
-        sampler, _ = self._served()
+        source, _ = self._served()
         if indices is None:
-            units = self._ledger.next(len(block), sampler.given_out)
+            units = self._ledger.next(len(block), source.given_out)
         else:
-            units = self._ledger.named(indices, len(block), lambda: sampler.rows_of(self._slice()))
+            units = self._ledger.named(indices, len(block), lambda: source.rows_of(self._slice()))
         self._stepped, self._width = True, block.width
         new = (units >= 0) & ~self._following.seen[units]
         if not new.all():
@@ -156,16 +154,16 @@ class GraB:
 
     # What the sampler calls.
 
-    def attach(self, sampler: ManifestSampler) -> None:
-        """Serve `sampler`; called by its constructor."""
-        if self._sampler is not None:
+    def attach(self, source: EpochSource) -> None:
+        """Serve `source`; called by its constructor."""
+        if self._source is not None:
             raise TrainerError("GraB: already the order of another sampler; make one for each")
-        if sampler.num_replicas != 1:
-            raise TrainerError(f"GraB: num_replicas={sampler.num_replicas}; it orders one process's epochs")
-        self._cycles = Cycles(sampler.curriculum, self.unit, self.start, sampler.seed)
-        self._sampler = sampler
+        if source.num_replicas != 1:
+            raise TrainerError(f"GraB: num_replicas={source.num_replicas}; it orders one process's epochs")
+        self._cycles = Cycles(source.curriculum, self.unit, self.start, source.seed)
+        self._source = source
         if not self._cycles.come_again():
-            self._warn(f"schedule {sampler.curriculum.schedule!r} draws another set for every epoch")
+            self._warn(f"schedule {source.curriculum.schedule!r} draws another set for every epoch")
 
     def leave(self, epoch: int) -> None:
         """Check, before `epoch` is entered, that the one before it was stepped through."""
@@ -202,10 +200,10 @@ class GraB:
 
     # Private.
 
-    def _served(self) -> tuple[ManifestSampler, Cycles]:
-        if self._sampler is None or self._cycles is None:
+    def _served(self) -> tuple[EpochSource, Cycles]:
+        if self._source is None or self._cycles is None:
             raise TrainerError("GraB: not the order of a sampler yet; make ManifestSampler(..., order=grab)")
-        return self._sampler, self._cycles
+        return self._source, self._cycles
 
     def _enter(self, epoch: int) -> None:
         _, cycles = self._served()
@@ -245,25 +243,25 @@ class GraB:
         return MeanBalancer() if self.balance == "mean" else PairBalancer(self._halving())
 
     def _halving(self) -> Halving | None:
-        sampler, cycles = self._served()
+        source, cycles = self._served()
         pairs = len(self._following.places) // 2
         if self.balance != "kernel-halving" or not pairs:
             return None
-        return Halving(pairs, cycles.count(), counter_rng.key(sampler.seed, "halving", self._cycle))
+        return Halving(pairs, cycles.count(), counter_rng.key(source.seed, "halving", self._cycle))
 
     def _slice(self) -> np.ndarray:
         begin, count = self._ledger.begin, self._served()[1].curriculum.count(self._ledger.epoch)
         return self._order[begin : begin + count]
 
     def _identity(self) -> dict[str, Any]:
-        sampler, _ = self._served()
+        source, _ = self._served()
         return {
             "version": STATE_VERSION,
             "name": self.name,
             "unit": self.unit,
-            "manifest": sampler.curriculum.manifest.fingerprint,
-            "seed": sampler.seed,
-            "curriculum": sampler.curriculum.identity(),
+            "manifest": source.curriculum.manifest.fingerprint,
+            "seed": source.seed,
+            "curriculum": source.curriculum.identity(),
         }
 
 
