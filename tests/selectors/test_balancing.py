@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syllabus.selectors import SelectionError, balancing, herding
-from syllabus.selectors.balancing.vectors import Outer, Rows, walk, walk_pairs
+from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, walk, walk_pairs
 from syllabus.selectors.balancing.walks import Halving
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
@@ -87,7 +87,7 @@ def test_the_blocked_form_has_the_signs_of_the_loop(size, device):
         moved = torch.zeros(48, dtype=torch.float64, device=device)
         centre = torch.from_numpy(mean).to(device)
         found = [
-            walk(Rows(torch.from_numpy(rows[order[i : i + size]]).to(device)), moved, centre)
+            walk(DenseVectors(torch.from_numpy(rows[order[i : i + size]]).to(device)), moved, centre)
             for i in range(0, 1024, size)
         ]
         assert np.concatenate(found).tolist() == signs.tolist()
@@ -120,7 +120,7 @@ def test_the_blocked_form_of_pairs_has_the_signs_of_the_loop(halved, device):
     position, moved = np.zeros(33), torch.zeros(33, dtype=torch.float64, device=device)
     signs = balancing.pair_walk(rows, np.arange(1000), position, halving[0])
     found = [
-        walk_pairs(Rows(torch.from_numpy(rows[i : i + 100]).to(device)), moved, halving[1])
+        walk_pairs(DenseVectors(torch.from_numpy(rows[i : i + 100]).to(device)), moved, halving[1])
         for i in range(0, 1000, 100)
     ]
     assert np.concatenate(found).tolist() == signs.tolist()
@@ -131,14 +131,14 @@ def test_the_blocked_form_of_pairs_has_the_signs_of_the_loop(halved, device):
 @pytest.mark.parametrize("device", DEVICES)
 def test_factors_by_the_loop_and_in_the_blocked_form_have_the_same_signs(kind, device, monkeypatch):
     left, right = (torch.from_numpy(normal(400, width, seed=width)) for width in (5, 21))
-    mean = Outer(left, right, bias=True).written().mean(0)
+    mean = OuterProducts(left, right, bias=True).written().mean(0)
     found = []
     for where in ("cpu", device):
         position = torch.zeros(110, dtype=torch.float64, device=where)
         halving = Halving(200, 3, (0,)) if kind == "kernel-halving" else None
         signs = []
         for start in range(0, 400, 50):
-            block = Outer(left, right, bias=True).cut(start, start + 50).to(torch.device(where))
+            block = OuterProducts(left, right, bias=True).cut(start, start + 50).to(torch.device(where))
             signs += (
                 walk(block, position, mean.to(where))
                 if kind == "mean"
@@ -165,7 +165,7 @@ def test_factors_walk_as_the_vectors_that_they_stand_for(seed, size, p, q, bias)
     written = torch.einsum("bp,bq->bpq", left, right).reshape(2 * size, p * q)
     if bias:
         written = torch.cat([written, left], 1)
-    block, rows = Outer(left, right, bias), Rows(written)
+    block, rows = OuterProducts(left, right, bias), DenseVectors(written)
     assert torch.equal(block.written(), written.double())
     assert block.width == rows.width
     mean = torch.from_numpy(rng.integers(-2, 3, rows.width).astype(np.float64))
@@ -175,11 +175,12 @@ def test_factors_walk_as_the_vectors_that_they_stand_for(seed, size, p, q, bias)
         assert step(block, one).tolist() == step(rows, other).tolist()
         assert torch.equal(one, other)
     split = block.cut(1, 2 * size).after(block.cut(0, 1)).take(torch.arange(2 * size - 1, -1, -1))
-    assert torch.equal(split.gram(), Rows(written.flipud()).gram())
+    assert torch.equal(split.gram(), DenseVectors(written.flipud()).gram())
 
 
 @pytest.mark.parametrize(
-    "make", [Rows, lambda rows: Outer(rows, rows), lambda rows: Outer(rows, rows, bias=True)]
+    "make",
+    [DenseVectors, lambda rows: OuterProducts(rows, rows), lambda rows: OuterProducts(rows, rows, bias=True)],
 )
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_block_that_is_not_finite_changes_nothing(make, bad):
@@ -194,10 +195,10 @@ def test_a_block_that_is_not_finite_changes_nothing(make, bad):
 
 def test_blocks_of_the_wrong_shape_are_refused():
     with pytest.raises(SelectionError, match=r"rows have shape \(3,\)"):
-        Rows(torch.zeros(3))
+        DenseVectors(torch.zeros(3))
     with pytest.raises(SelectionError, match=r"dtype torch.float64; expected \(B, d\) float32"):
-        Rows(torch.zeros(3, 2, dtype=torch.float64))
+        DenseVectors(torch.zeros(3, 2, dtype=torch.float64))
     with pytest.raises(SelectionError, match=r"shapes \(3, 2\) and \(4, 2\)"):
-        Outer(torch.zeros(3, 2), torch.zeros(4, 2))
+        OuterProducts(torch.zeros(3, 2), torch.zeros(4, 2))
     with pytest.raises(SelectionError, match="block of 3 vectors is not made of pairs"):
-        walk_pairs(Rows(torch.zeros(3, 2)), torch.zeros(2, dtype=torch.float64))
+        walk_pairs(DenseVectors(torch.zeros(3, 2)), torch.zeros(2, dtype=torch.float64))

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from syllabus.selectors import SelectionError
 from syllabus.selectors.neighbours import blocked_search as module
 from syllabus.selectors.neighbours.blocked_search import (
-    Nearest,
-    Searched,
+    Queries,
+    TopK,
     neighbours,
     product_on_device,
     search,
 )
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.numerics.union_find import UnionFind
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -93,11 +93,11 @@ def test_the_result_does_not_depend_on_where_and_in_which_order_parts_are_search
     rows = planted(500, 4)
     expected, cosines, _ = neighbours(rows, 6)
     for order in itertools.permutations(range(3)):
-        nearest = Nearest.empty(500, 6)
+        nearest = TopK.empty(500, 6)
         for part in order:
             ids = np.arange(part * 170, min(500, part * 170 + 170))
-            own = Nearest.empty(500, 6)
-            search(Searched(rows, np.arange(500), own), rows[ids], ids, 2.0, Joins(0))
+            own = TopK.empty(500, 6)
+            search(Queries(rows, np.arange(500), own), rows[ids], ids, 2.0, UnionFind(0))
             nearest.merge(np.arange(500), own)
         assert np.array_equal(nearest.ids, expected)
         assert np.array_equal(nearest.cosines, cosines)
@@ -128,8 +128,8 @@ def test_the_product_of_a_device_is_that_of_the_processor() -> None:
 def test_the_same_neighbours_on_a_gpu() -> None:
     rows = planted(5000, 7, d=64)
     expected, _, _ = neighbours(rows, 10)
-    nearest = Nearest.empty(5000, 10)
-    search(Searched(rows, np.arange(5000), nearest), rows, np.arange(5000), 2.0, Joins(0), "cuda")
+    nearest = TopK.empty(5000, 10)
+    search(Queries(rows, np.arange(5000), nearest), rows, np.arange(5000), 2.0, UnionFind(0), "cuda")
     assert np.array_equal(nearest.ids, expected)
 
 
@@ -138,9 +138,9 @@ def test_the_same_neighbours_on_a_gpu() -> None:
 def test_joins_in_any_order_name_the_smallest(pairs) -> None:
     made = []
     for order in (pairs, pairs[::-1]):
-        joins = Joins(31)
-        joins.join(np.array([a for a, _ in order], np.int64), np.array([b for _, b in order], np.int64))
-        made.append(joins.named().tolist())
+        joins = UnionFind(31)
+        joins.union(np.array([a for a, _ in order], np.int64), np.array([b for _, b in order], np.int64))
+        made.append(joins.roots().tolist())
     groups = list(range(31))
     for _ in range(31):
         for a, b in pairs:

@@ -11,7 +11,7 @@ from grab_runs import make
 from small_network import data, network
 from torch.nn import functional
 
-from syllabus.selectors.balancing.vectors import Rows, walk_pairs
+from syllabus.selectors.balancing.vectors import DenseVectors, walk_pairs
 from syllabus.selectors.balancing.walks import Halving, pair_walk
 from syllabus.trainer import FullGradients
 
@@ -31,14 +31,14 @@ def test_pieces_are_walked_as_the_rows_that_they_are(halved):
     expected, position = np.zeros(sum(WIDTHS)), torch.zeros(sum(WIDTHS), dtype=torch.float64)
     halving = [Halving(12, 2, (3,)) if halved else None for _ in range(2)]
     signs = pair_walk(rows.numpy(), np.arange(24), expected, halving[0])
-    block = Rows(*rows.split(WIDTHS, 1))
+    block = DenseVectors(*rows.split(WIDTHS, 1))
     # A row from before is in one piece, as a state has it.
-    later = block.cut(11, 24).after(Rows(*block.cut(10, 11).state()))
+    later = block.cut(11, 24).after(DenseVectors(*block.cut(10, 11).state()))
     found = [walk_pairs(part, position, halving[1]) for part in (block.cut(0, 10), later)]
     assert np.concatenate(found).tolist() == signs.tolist()
     assert (position.numpy() == expected).all()
     assert torch.equal(block.rows, rows)
-    assert torch.equal(block.gram(), Rows(rows).gram())
+    assert torch.equal(block.gram(), DenseVectors(rows).gram())
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -48,11 +48,11 @@ def test_what_is_not_finite_in_any_piece_of_any_pair_leaves_the_walk_as_it_was(b
     position = whole(1, seed=1)[0].double()
     position[place[1]] = 0  # 0 times infinity shows, too
     halving = Halving(20, 2, (3,))
-    walk_pairs(Rows(whole(4, seed=2)), position, halving)
+    walk_pairs(DenseVectors(whole(4, seed=2)), position, halving)
     before, state = position.clone(), (float(halving.spread[0]), halving.done)
     rows[place] = bad
     for thresholds in (None, halving):
-        assert walk_pairs(Rows(*rows.split(WIDTHS, 1)), position, thresholds) is None
+        assert walk_pairs(DenseVectors(*rows.split(WIDTHS, 1)), position, thresholds) is None
         assert torch.equal(position, before)
     assert (float(halving.spread[0]), halving.done) == state
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syllabus.selectors.numerics.fixed_order_sums import dots
-from syllabus.selectors.numerics.quantized_rows import Sketch
+from syllabus.selectors.numerics.quantized_rows import QuantizedRows
 
 
 @given(
@@ -28,14 +28,14 @@ def test_the_best_row_is_that_of_all_exact_products(kind, n, d, seed, size):
     scores = np.empty(n)
     dots(rows, query, scores)
     scores = np.where(used, -np.inf, scores - terms)
-    pick, score = Sketch(rows, (d + 16) * 2.0**-24 * 1.02).best(query, terms, used)
+    pick, score = QuantizedRows(rows, (d + 16) * 2.0**-24 * 1.02).best(query, terms, used)
     assert pick == int(scores.argmax())
     assert score == scores.max()
 
 
 def test_few_rows_are_left_to_compute():
     rows = oracles.planted("normal", 5000, 384, seed=0)
-    sketch = Sketch(rows, 0.0)
+    sketch = QuantizedRows(rows, 0.0)
     kept = np.abs(rows.astype(np.float64) - sketch.scales[:, None] * sketch.codes.astype(np.float64))
     errors = np.sqrt((kept**2).sum(axis=1))
     assert (errors <= sketch.errors).all()

@@ -1,12 +1,12 @@
-"""The walks of `balancing.py` over vectors (left_i ⊗ right_i, left_i) of which only the factors are kept.
+"""Signed walks over outer products (left_i ⊗ right_i, left_i) of which only the factors are kept.
 
 A step moves the walk by two outer products and then takes inner products with it. Both are done row by row
-of the (p, q) position, the step of one vector together with the product of the next, so that the position
+of the (p, q) running sum, the step of one vector together with the product of the next, so that the sum
 is fetched from the outer cache once a vector: for the few outputs of a last layer that is less work than
 the Gram matrix of a block.
 
-Arrays are contiguous: left (m, p) float64, right (m, q) float32 or float64, the position (p, q) float64, and
-the part of it beside left, `rest`, (p,) float64, or (0,) where vectors are left_i ⊗ right_i alone. Both walks
+Arrays are contiguous: left (m, p) float64, right (m, q) float32 or float64, the running sum (p, q) float64,
+and its part beside left, `rest`, (p,) float64, or (0,) where vectors are left_i ⊗ right_i alone. Both walks
 return int8 signs, or None, nothing changed, where a value is not finite. O(m p q).
 """
 
@@ -23,7 +23,7 @@ from syllabus.selectors.numerics.fixed_order_sums import dot
 def factor_walk(
     left: NDArray[np.float64],
     right: NDArray[np.floating[Any]],
-    position: NDArray[np.float64],
+    running_sum: NDArray[np.float64],
     rest: NDArray[np.float64],
     mean: NDArray[np.float64],
     mean_rest: NDArray[np.float64],
@@ -33,19 +33,19 @@ def factor_walk(
     Args:
       left: (m, p).
       right: (m, q).
-      position: (p, q), where the walk stands; changed.
+      running_sum: (p, q), where the walk stands; changed.
       rest: (p,) or (0,), likewise.
       mean: (p, q) float64.
       mean_rest: (p,) or (0,) float64.
     """
     signs = np.empty(len(left), np.int8)
-    return signs if _walk(left, right, position, rest, mean, mean_rest, signs) else None
+    return signs if _walk(left, right, running_sum, rest, mean, mean_rest, signs) else None
 
 
 def factor_pair_walk(
     left: NDArray[np.float64],
     right: NDArray[np.floating[Any]],
-    position: NDArray[np.float64],
+    running_sum: NDArray[np.float64],
     rest: NDArray[np.float64],
     halving: Halving | None = None,
 ) -> NDArray[np.int8] | None:
@@ -54,16 +54,16 @@ def factor_pair_walk(
     Args:
       left: (m, p), m even.
       right: (m, q).
-      position: (p, q), where the walk stands; changed.
+      running_sum: (p, q), where the walk stands; changed.
       rest: (p,) or (0,), likewise.
       halving: thresholds of kernel halving; without, they are 0.
     """
     signs = np.empty(len(left) // 2, np.int8)
     if halving is None:
-        walked = _pair_walk(left, right, position, rest, signs, NO_DRAWS, NO_DRAWS, NO_DRAWS)
+        walked = _pair_walk(left, right, running_sum, rest, signs, NO_DRAWS, NO_DRAWS, NO_DRAWS)
         return signs if walked else None
     done = halving.done
-    if _pair_walk(left, right, position, rest, signs, *halving.draw(len(signs)), halving.spread):
+    if _pair_walk(left, right, running_sum, rest, signs, *halving.draw(len(signs)), halving.spread):
         return signs
     halving.done = done
     return None
@@ -73,7 +73,7 @@ def factor_pair_walk(
 def _walk(
     left: np.ndarray,
     right: np.ndarray,
-    position: np.ndarray,
+    running_sum: np.ndarray,
     rest: np.ndarray,
     mean: np.ndarray,
     mean_rest: np.ndarray,
@@ -85,7 +85,7 @@ def _walk(
     # So only z is added at a step, and c m is taken off once, in the end.
     along, square, count = dot(rest, mean_rest), dot(mean_rest, mean_rest), 0.0
     for k in range(mean.shape[0]):
-        along += dot(position[k], mean[k])
+        along += dot(running_sum[k], mean[k])
         square += dot(mean[k], mean[k])
     for i in range(left.shape[0] + 1):
         inside = i < left.shape[0]
@@ -94,7 +94,7 @@ def _walk(
         product = dot(rest, left[i]) if inside and rest.shape[0] else 0.0
         of_mean = dot(mean_rest, left[i]) if inside and rest.shape[0] else 0.0
         for k in range(left.shape[1]):
-            here = position[k]
+            here = running_sum[k]
             if i:
                 _add(signs[i - 1] * left[i - 1, k], right[i - 1], here)
             if inside:
@@ -106,7 +106,7 @@ def _walk(
             count += signs[i]
     _add(-count, mean_rest, rest)
     for k in range(left.shape[1]):
-        _add(-count, mean[k], position[k])
+        _add(-count, mean[k], running_sum[k])
     return True
 
 
@@ -114,7 +114,7 @@ def _walk(
 def _pair_walk(
     left: np.ndarray,
     right: np.ndarray,
-    position: np.ndarray,
+    running_sum: np.ndarray,
     rest: np.ndarray,
     signs: np.ndarray,
     draws: np.ndarray,
@@ -128,7 +128,7 @@ def _pair_walk(
         a, b, inside = 2 * pair, 2 * pair + 1, pair < signs.shape[0]
         product = 0.0
         for k in range(left.shape[1]):
-            here = position[k]
+            here = running_sum[k]
             if pair:
                 first, second = signs[pair - 1] * left[a - 2, k], signs[pair - 1] * left[b - 2, k]
                 _add_two(first, right[a - 2], second, right[b - 2], here)

@@ -1,7 +1,7 @@
 """Walks over blocks of vectors that are torch tensors, on any device, or that exist only as two factors.
 
 The signs of a block follow from its inner products with where the walk stands and from its Gram matrix
-(`balancing.products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once.
+(`products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once.
 So a vector may also be an outer product that is never written out. What lies in main memory is walked
 directly, which reads it once.
 """
@@ -22,15 +22,15 @@ _ROWS = 256
 _COLUMNS = 65_536  # of a block of rows are widened to float64 at once
 
 
-class Rows:
+class DenseVectors:
     """B vectors as they are: (B, d) float32, or several (B, d_i) side by side, which are not copied."""
 
     def __init__(self, *pieces: torch.Tensor) -> None:
         for piece in pieces:
             if piece.ndim != 2 or piece.dtype != torch.float32 or len(piece) != len(pieces[0]):
                 raise SelectionError(
-                    f"Rows: rows have shape {tuple(piece.shape)} and dtype {piece.dtype}; expected (B, d)"
-                    " float32, of one B in all pieces"
+                    f"DenseVectors: rows have shape {tuple(piece.shape)} and dtype {piece.dtype}; expected"
+                    " (B, d) float32, of one B in all pieces"
                 )
         self.pieces = tuple(piece.detach().contiguous() for piece in pieces)
         self.widths = [piece.shape[1] for piece in pieces]
@@ -44,17 +44,17 @@ class Rows:
         """The (B, d) float32 vectors in one tensor; a copy where they lie in several pieces."""
         return self.pieces[0] if len(self.pieces) == 1 else torch.cat(self.pieces, 1)
 
-    def cut(self, start: int, stop: int) -> "Rows":
+    def cut(self, start: int, stop: int) -> "DenseVectors":
         """Return vectors start to stop; a view."""
-        return Rows(*(piece[start:stop] for piece in self.pieces))
+        return DenseVectors(*(piece[start:stop] for piece in self.pieces))
 
-    def copy(self) -> "Rows":
+    def copy(self) -> "DenseVectors":
         """Return the same vectors in memory of their own."""
-        return Rows(*(piece.clone() for piece in self.pieces))
+        return DenseVectors(*(piece.clone() for piece in self.pieces))
 
-    def take(self, places: torch.Tensor) -> "Rows":
+    def take(self, places: torch.Tensor) -> "DenseVectors":
         """Return the vectors at `places`, int64."""
-        return Rows(*(piece[places] for piece in self.pieces))
+        return DenseVectors(*(piece[places] for piece in self.pieces))
 
     def written(self) -> torch.Tensor:
         """Return the (B, d) float32 vectors themselves."""
@@ -64,15 +64,15 @@ class Rows:
         """Return the tensors that `Rows(*state)` is made of."""
         return (self.rows,)
 
-    def to(self, device: torch.device) -> "Rows":
+    def to(self, device: torch.device) -> "DenseVectors":
         """Return the same vectors on `device`."""
-        return Rows(*(piece.to(device) for piece in self.pieces))
+        return DenseVectors(*(piece.to(device) for piece in self.pieces))
 
-    def after(self, earlier: "Rows") -> "Rows":
+    def after(self, earlier: "DenseVectors") -> "DenseVectors":
         """Return `earlier`, in the same pieces or in one, followed by these."""
         same = earlier.widths == self.widths
         before = earlier.pieces if same else torch.split(earlier.rows, self.widths, 1)
-        return Rows(*(torch.cat(both) for both in zip(before, self.pieces, strict=True)))
+        return DenseVectors(*(torch.cat(both) for both in zip(before, self.pieces, strict=True)))
 
     def products(self, *vectors: torch.Tensor) -> torch.Tensor:
         """Return (B, v) float64 inner products with v vectors, (d,) float64 each."""
@@ -102,7 +102,7 @@ class Rows:
                 start += part.shape[1]
 
 
-class Outer:
+class OuterProducts:
     """B vectors left_i ⊗ right_i of which only the factors are kept.
 
     Inner products are products of the factors': nothing of size B × d is ever made.
@@ -116,7 +116,7 @@ class Outer:
     def __init__(self, left: torch.Tensor, right: torch.Tensor, bias: bool = False) -> None:
         if left.ndim != 2 or right.ndim != 2 or len(left) != len(right):
             raise SelectionError(
-                f"Outer: factors have shapes {tuple(left.shape)} and {tuple(right.shape)};"
+                f"OuterProducts: factors have shapes {tuple(left.shape)} and {tuple(right.shape)};"
                 " expected (B, p) and (B, q)"
             )
         right = right.detach() if right.dtype == torch.float64 else right.detach().float()
@@ -126,30 +126,30 @@ class Outer:
     def __len__(self) -> int:
         return len(self.left)
 
-    def cut(self, start: int, stop: int) -> "Outer":
+    def cut(self, start: int, stop: int) -> "OuterProducts":
         """Return vectors start to stop; a view."""
-        return Outer(self.left[start:stop], self.right[start:stop], self.bias)
+        return OuterProducts(self.left[start:stop], self.right[start:stop], self.bias)
 
-    def copy(self) -> "Outer":
+    def copy(self) -> "OuterProducts":
         """Return the same vectors in memory of their own."""
-        return Outer(self.left.clone(), self.right.clone(), self.bias)
+        return OuterProducts(self.left.clone(), self.right.clone(), self.bias)
 
-    def take(self, places: torch.Tensor) -> "Outer":
+    def take(self, places: torch.Tensor) -> "OuterProducts":
         """Return the vectors at `places`, int64."""
-        return Outer(self.left[places], self.right[places], self.bias)
+        return OuterProducts(self.left[places], self.right[places], self.bias)
 
     def state(self) -> tuple[torch.Tensor | bool, ...]:
         """Return what `Outer(*state)` is made of."""
         return (self.left, self.right, self.bias)
 
-    def to(self, device: torch.device) -> "Outer":
+    def to(self, device: torch.device) -> "OuterProducts":
         """Return the same vectors on `device`."""
-        return Outer(self.left.to(device), self.right.to(device), self.bias)
+        return OuterProducts(self.left.to(device), self.right.to(device), self.bias)
 
-    def after(self, earlier: "Outer") -> "Outer":
+    def after(self, earlier: "OuterProducts") -> "OuterProducts":
         """Return `earlier` followed by these."""
         left, right = torch.cat([earlier.left, self.left]), torch.cat([earlier.right, self.right])
-        return Outer(left, right, self.bias)
+        return OuterProducts(left, right, self.bias)
 
     def written(self) -> torch.Tensor:
         """Return the (B, d) float64 vectors themselves."""
@@ -186,38 +186,38 @@ class Outer:
         return vector[:size].view(outputs, inputs), vector[size:]
 
 
-Block: TypeAlias = Union[Rows, Outer]
+VectorBlock: TypeAlias = Union[DenseVectors, OuterProducts]
 
 
-def walk(block: Block, position: torch.Tensor, mean: torch.Tensor) -> NDArray[np.int8] | None:
+def walk(block: VectorBlock, running_sum: torch.Tensor, mean: torch.Tensor) -> NDArray[np.int8] | None:
     """Walk over z_i - mean; return (B,) signs, or None, nothing changed, where a value is not finite.
 
     Args:
       block: B vectors.
-      position: (d,) float64 on the block's device, where the walk stands; changed.
+      running_sum: (d,) float64 on the block's device, where the walk stands; changed.
       mean: (d,) float64.
     """
     if _lies_here(block):
-        if isinstance(block, Outer):
-            stands = [part.numpy() for part in (*block.parts(position), *block.parts(mean))]
+        if isinstance(block, OuterProducts):
+            stands = [part.numpy() for part in (*block.parts(running_sum), *block.parts(mean))]
             return factor_walk(block.left.numpy(), block.right.numpy(), *stands)
         if not bool(torch.isfinite(block.rows.sum(1)).all()):
             return None
         rows = block.rows.numpy()
         signs = np.empty(len(rows), np.int8)
-        signed_walk(rows, mean.numpy(), np.arange(len(rows)), position.numpy(), signs)
+        signed_walk(rows, mean.numpy(), np.arange(len(rows)), running_sum.numpy(), signs)
         return signs
-    found = block.products(position, mean)
+    found = block.products(running_sum, mean)
     # <z_i - m, z_j - m> = <z_i, z_j> - <z_i, m> - <z_j, m> + <m, m>
     along = found[:, 1]
     gram = block.gram() - along[:, None] - along[None, :] + mean @ mean
-    host = _fetched(found[:, 0] - position @ mean, gram)
+    host = _fetched(found[:, 0] - running_sum @ mean, gram)
     if host is None:
         return None
     signs = products_walk(*host)
     weights = torch.from_numpy(signs.astype(np.float64)).to(block.device)
-    block.add_to(position, weights)
-    position -= weights.sum() * mean
+    block.add_to(running_sum, weights)
+    running_sum -= weights.sum() * mean
     return signs
 
 
@@ -242,44 +242,47 @@ def centred_walk(rows: torch.Tensor, caller: str) -> Callable[[NDArray[np.int64]
         raise SelectionError(f"{caller}: row {bad} contains NaN or infinity; every value must be finite")
 
     def signs(order: NDArray[np.int64]) -> NDArray[np.int8]:
-        position, there = torch.zeros_like(mean), torch.from_numpy(order).to(rows.device)
-        found = [walk(Rows(rows[there[i : i + _ROWS]]), position, mean) for i in range(0, len(order), _ROWS)]
+        running_sum, there = torch.zeros_like(mean), torch.from_numpy(order).to(rows.device)
+        found = [
+            walk(DenseVectors(rows[there[i : i + _ROWS]]), running_sum, mean)
+            for i in range(0, len(order), _ROWS)
+        ]
         return np.concatenate([part for part in found if part is not None])
 
     return signs
 
 
 def walk_pairs(
-    block: Block, position: torch.Tensor, halving: Halving | None = None
+    block: VectorBlock, running_sum: torch.Tensor, halving: Halving | None = None
 ) -> NDArray[np.int8] | None:
     """Walk over z_0 - z_1, z_2 - z_3, ...; return (B // 2,) signs, or None where a value is not finite.
 
     Args:
       block: an even number B of vectors.
-      position: (d,) float64 on the block's device, where the walk stands; changed.
+      running_sum: (d,) float64 on the block's device, where the walk stands; changed.
       halving: thresholds of kernel halving; without, they are 0.
     """
     if len(block) % 2:
         raise SelectionError(f"walk_pairs: a block of {len(block)} vectors is not made of pairs")
     if _lies_here(block):
-        if isinstance(block, Outer):
-            square, rest = block.parts(position)
+        if isinstance(block, OuterProducts):
+            square, rest = block.parts(running_sum)
             return factor_pair_walk(
                 block.left.numpy(), block.right.numpy(), square.numpy(), rest.numpy(), halving
             )
-        return pieces_pair_walk([piece.numpy() for piece in block.pieces], position.numpy(), halving)
-    products, gram = block.products(position)[:, 0], block.gram()
+        return pieces_pair_walk([piece.numpy() for piece in block.pieces], running_sum.numpy(), halving)
+    products, gram = block.products(running_sum)[:, 0], block.gram()
     by_column = gram[:, ::2] - gram[:, 1::2]
     host = _fetched(products[::2] - products[1::2], by_column[::2] - by_column[1::2])
     if host is None:
         return None
     signs = products_walk(*host, halving)
     weights = np.stack([signs, -signs], 1).ravel().astype(np.float64)
-    block.add_to(position, torch.from_numpy(weights).to(block.device))
+    block.add_to(running_sum, torch.from_numpy(weights).to(block.device))
     return signs
 
 
-def _lies_here(block: Block) -> bool:
+def _lies_here(block: VectorBlock) -> bool:
     return block.device.type == "cpu"
 
 

@@ -2,7 +2,7 @@
 
 At each vector z a walk steps to s + z if <s, z> <= 0, else to s - z (the shorter of the two): with signs so
 chosen ‖Σ ± z‖ stays small. Sign + means "to the front". Vectors are float32 (or int8 sketches, for mean
-balance), sums float64 (`exact.py`).
+balance), sums float64 (`fixed_order_sums.py`).
 
 mean balance       z is a row less the mean of all (GraB).
 pair balance       z is the difference of two rows that follow one another, so no mean is needed (CD-GraB,
@@ -10,9 +10,9 @@ pair balance       z is the difference of two rows that follow one another, so n
 kernel halving     pair balance whose threshold is not 0 but a random share of a bound that adapts to the
                    walk (`Halving`).
 
-A walk stands at `position`, which it moves: a stream of blocks is walked by one call a block, pairs in blocks
-of even length. `products_walk` is the same walk where only inner products are at hand (`blocks.py`),
-`factors.py` the same over outer products.
+A walk adds to `running_sum`: a stream of blocks is walked by one call a block, pairs in blocks of even
+length. `products_walk` is the same walk where only inner products are at hand (`vectors.py`),
+`outer_products.py` the same over outer products.
 """
 
 import math
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import key_of, uniform
-from syllabus.selectors.numerics.fixed_order_sums import centred_dot, distance
+from syllabus.selectors.numerics.fixed_order_sums import centred_dot, squared_distance_over_4
 
 _PURPOSE = 11  # keeps the draws of kernel halving apart from others under the same seed
 NO_DRAWS = np.empty(0)
@@ -63,35 +63,35 @@ class Halving:
 
 @compiled
 def signed_walk(
-    rows: np.ndarray, mean: np.ndarray, order: np.ndarray, position: np.ndarray, signs: np.ndarray
+    rows: np.ndarray, mean: np.ndarray, order: np.ndarray, running_sum: np.ndarray, signs: np.ndarray
 ) -> None:
-    """Walk over rows[order] - mean, writing signs and moving `position` along.
+    """Walk over rows[order] - mean, writing signs and moving `running_sum` along.
 
     Args:
       rows: (n, d) float32 or int8, contiguous.
       mean: (d,) float64, taken off each row on the way (zeros for rows that are centred).
       order: (m,) int64 row numbers.
-      position: (d,) float64, where the walk stands; changed.
+      running_sum: (d,) float64, where the walk stands; changed.
       signs: (m,) int8, filled with +1 and -1.
 
     O(m d), one pass over the rows: about the time of reading them.
     """
     for step in range(order.shape[0]):
         row = rows[order[step]]
-        if centred_dot(position, row, mean) <= 0.0:
+        if centred_dot(running_sum, row, mean) <= 0.0:
             signs[step] = 1
             for j in range(row.shape[0]):
-                position[j] += row[j] - mean[j]
+                running_sum[j] += row[j] - mean[j]
         else:
             signs[step] = -1
             for j in range(row.shape[0]):
-                position[j] -= row[j] - mean[j]
+                running_sum[j] -= row[j] - mean[j]
 
 
 def pair_walk(
     rows: NDArray[np.float32],
     order: NDArray[np.int64],
-    position: NDArray[np.float64],
+    running_sum: NDArray[np.float64],
     halving: Halving | None = None,
 ) -> NDArray[np.int8]:
     """Walk over the differences a - b of consecutive rows of the order; return (m // 2,) int8 signs.
@@ -99,16 +99,16 @@ def pair_walk(
     Args:
       rows: (n, d) float32, contiguous.
       order: (m,) int64 row numbers; an odd one out is left alone.
-      position: (d,) float64, where the walk stands; changed.
+      running_sum: (d,) float64, where the walk stands; changed.
       halving: thresholds of kernel halving; without, they are 0.
 
     O(m d), one pass over the rows.
     """
     signs = np.empty(len(order) // 2, np.int8)
     if halving is None:
-        _pair_walk(rows, order, position, signs, NO_DRAWS, NO_DRAWS, NO_DRAWS)
+        _pair_walk(rows, order, running_sum, signs, NO_DRAWS, NO_DRAWS, NO_DRAWS)
     else:
-        _pair_walk(rows, order, position, signs, *halving.draw(len(signs)), halving.spread)
+        _pair_walk(rows, order, running_sum, signs, *halving.draw(len(signs)), halving.spread)
     return signs
 
 
@@ -160,7 +160,7 @@ def reorder_pairs(order: NDArray[np.int64], signs: NDArray[np.int8]) -> NDArray[
 def _pair_walk(
     rows: np.ndarray,
     order: np.ndarray,
-    position: np.ndarray,
+    running_sum: np.ndarray,
     signs: np.ndarray,
     draws: np.ndarray,
     penalties: np.ndarray,
@@ -170,15 +170,15 @@ def _pair_walk(
         a, b = rows[order[2 * pair]], rows[order[2 * pair + 1]]
         threshold = 0.0
         if draws.shape[0]:
-            threshold = draws[pair] * bound(4.0 * distance(a, b), penalties[pair], spread)
-        if centred_dot(position, a, b) <= threshold:
+            threshold = draws[pair] * bound(4.0 * squared_distance_over_4(a, b), penalties[pair], spread)
+        if centred_dot(running_sum, a, b) <= threshold:
             signs[pair] = 1
             for j in range(a.shape[0]):
-                position[j] += np.float64(a[j]) - b[j]
+                running_sum[j] += np.float64(a[j]) - b[j]
         else:
             signs[pair] = -1
             for j in range(a.shape[0]):
-                position[j] -= np.float64(a[j]) - b[j]
+                running_sum[j] -= np.float64(a[j]) - b[j]
 
 
 @compiled

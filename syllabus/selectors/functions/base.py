@@ -56,9 +56,9 @@ class State(ABC):
 class SetFunction(ABC):
     """A function on sets of n rows.
 
-    `name` is what tables and errors call it. `submodular`: an old gain bounds a new one, up to `slack()`.
-    `monotone`: no gain is negative. `bound_needs_greedy`: `upper_bound` holds only for greedy's sets.
-    `sampling`: how many times the published sample stochastic greedy looks at.
+    `name` is what tables and errors call it. `submodular`: an old gain bounds a new one, up to
+    `increase_bound()`. `monotone`: no gain is negative. `bound_needs_greedy`: `upper_bound` holds only for
+    greedy's sets. `sampling`: how many times the published sample stochastic greedy looks at.
     """
 
     name: ClassVar[str]
@@ -84,9 +84,13 @@ class SetFunction(ABC):
         """
         return self._value(indices_of(indices, self.n, self.name))
 
-    def slack(self) -> float:
+    def rounding_bound(self) -> float:
         """Return what a gain may exceed an earlier one by through rounding, if submodular."""
         return 0.0
+
+    def increase_bound(self) -> float:
+        """Return what a gain may exceed an earlier one by at all, rounding included, if submodular."""
+        return self.rounding_bound()
 
     def upper_bound(
         self, indices: NDArray[np.int64], objective: float, purse: Purse | None = None
@@ -109,7 +113,7 @@ class SetFunction(ABC):
             state.add(int(index), float(state.scores(np.array([index]))[0]))
         outside = np.delete(np.arange(self.n), indices)
         gains = np.zeros(self.n)
-        gains[outside] = np.maximum(state.gains(state.scores(outside)), 0.0) + self.slack()
+        gains[outside] = np.maximum(state.gains(state.scores(outside)), 0.0) + self.rounding_bound()
         return objective + most(gains, len(indices), purse)
 
 

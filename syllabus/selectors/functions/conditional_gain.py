@@ -44,4 +44,4 @@ class FacilityLocationConditionalGain(FacilityLocation):
         nearest = np.zeros(self.n)
         for other in others:
             nearest = np.maximum(nearest, self.similarity.between(self.rows, other[None])[:, 0])
-        self.served = self.hardness * nearest
+        self.baseline = self.hardness * nearest

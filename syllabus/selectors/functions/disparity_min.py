@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.constraint import Purse
 from syllabus.selectors.functions.base import State
-from syllabus.selectors.functions.similarity import SimilarityName, apart_at
+from syllabus.selectors.functions.similarity import SimilarityName, distance_from
 from syllabus.selectors.functions.similarity_function import SimilarityFunction
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.distances import nearest_distances
-from syllabus.selectors.numerics.fixed_order_sums import distance
+from syllabus.selectors.numerics.fixed_order_sums import squared_distance_over_4
 from syllabus.selectors.validation import Vectors
 
 
@@ -45,11 +45,11 @@ class DisparityMin(SimilarityFunction):
     def _value(self, indices: NDArray[np.int64]) -> float:
         if len(indices) < 2:
             return 0.0
-        return self.apart(float(nearest_distances(self.rows, indices, self.product_error).min()))
+        return self.distance(float(nearest_distances(self.rows, indices, self.product_error).min()))
 
-    def apart(self, quarter: float) -> float:
-        """Return d of rows with ‖x - y‖²/4 = `quarter`, of which it is an increasing function."""
-        return apart_at(self.similarity.kind, self.similarity.rate, quarter)
+    def distance(self, squared_distance_over_4: float) -> float:
+        """Return d of rows with this ‖x - y‖²/4, of which it is an increasing function."""
+        return distance_from(self.similarity.kind, self.similarity.rate, squared_distance_over_4)
 
     def upper_bound(
         self,
@@ -88,8 +88,8 @@ class DisparityMinState(State):
 
     def gains(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how f changes for candidates at these distances."""
-        apart = self.function.similarity.apart(scores)
-        return np.minimum(apart, self.radius) - self.radius if self.size > 1 else apart
+        distance = self.function.similarity.distances(scores)
+        return np.minimum(distance, self.radius) - self.radius if self.size > 1 else distance
 
     def add(self, index: int, score: float) -> float:
         """Put a row into the set and return its gain."""
@@ -97,8 +97,8 @@ class DisparityMinState(State):
         if self.size == len(self.picks):
             self.picks = np.concatenate([self.picks, np.empty(max(64, self.size), np.int64)])
         self.picks[self.size] = index
-        apart = self.function.apart(score)
-        self.radius = min(apart, self.radius) if self.size > 1 else apart
+        distance = self.function.distance(score)
+        self.radius = min(distance, self.radius) if self.size > 1 else distance
         self.size += 1
         return gain
 
@@ -120,7 +120,7 @@ def _bring_up_to_date(
         index = candidates[position]
         least = nearest[index]
         for t in range(seen[index], picks.shape[0]):
-            least = min(least, distance(rows[index], rows[picks[t]]))
+            least = min(least, squared_distance_over_4(rows[index], rows[picks[t]]))
         nearest[index] = least
         seen[index] = picks.shape[0]
         out[position] = least

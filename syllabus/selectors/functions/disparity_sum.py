@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.functions.pair_totals import PairTotals, pair_total
-from syllabus.selectors.functions.pairwise_sum import QueryFunction, sum_of_rows
+from syllabus.selectors.functions.pairwise_sum import PairwiseSum, sum_of_rows
 from syllabus.selectors.functions.similarity import COSINE, SimilarityName
 from syllabus.selectors.numerics.distances import squared_norms
 from syllabus.selectors.numerics.fixed_order_sums import dot
 from syllabus.selectors.validation import Vectors
 
 
-class DisparitySum(QueryFunction):
+class DisparitySum(PairwiseSum):
     """Disparity-sum without the n x n kernel.
 
     Args:
@@ -48,11 +48,11 @@ class DisparitySum(QueryFunction):
 
     def totals(self) -> PairTotals:
         """Return the empty set where there is no query."""
-        return PairTotals(self.rows, self.similarity, np.zeros(self.n), 1.0, apart=True)
+        return PairTotals(self.rows, self.similarity, np.zeros(self.n), 1.0, distance=True)
 
     def _value(self, indices: NDArray[np.int64]) -> float:
         if not self.linear:
-            return pair_total(self.rows, self.similarity, indices, apart=True)
+            return pair_total(self.rows, self.similarity, indices, distance=True)
         size, picked = len(indices), sum_of_rows(self.rows, indices)
         own = float(squared_norms(self.rows[indices]).sum())
         return float(size * (size - 1) - dot(picked, picked) + own) / 4

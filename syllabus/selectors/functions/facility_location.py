@@ -42,7 +42,7 @@ class FacilityLocation(KernelFunction):
         self, vectors: Vectors, memory_budget: int = 2 * GIBIBYTE, similarity: SimilarityName = "cosine"
     ) -> None:
         super().__init__(vectors, memory_budget, similarity)
-        self.served = np.zeros(self.n)  # how close the empty set is to each row
+        self.baseline = np.zeros(self.n)  # how close the empty set is to each row
         self.alone = np.full(self.n, np.nan)  # gains of the empty set, once they are known
 
     def state(self) -> "FacilityLocationState":
@@ -53,7 +53,7 @@ class FacilityLocation(KernelFunction):
         state = self.state()
         for part, entries in self.blocks(indices):
             for index, row in zip(indices[part], entries, strict=True):
-                state.raise_levels(int(index), row)
+                state.raise_best_similarity(int(index), row)
         return state.value()
 
     def upper_bound(
@@ -70,25 +70,25 @@ class FacilityLocation(KernelFunction):
             return None
         state = self.state()
         for index in indices:
-            state.raise_levels(int(index), kernel[index])
+            state.raise_best_similarity(int(index), kernel[index])
         gains = np.empty(self.n)
-        _upper_gains(kernel, state.floors, self.similarity.slope, gains)
+        _upper_gains(kernel, state.thresholds, self.similarity.slope, gains)
         gains[indices] = 0.0
         return objective + most(gains, len(indices), purse)
 
 
 class FacilityLocationState(State):
-    """The similarity of every row to the closest of the set, exact (`levels`) and as a float32 bound.
+    """The `best_similarity` of every row, that to the closest of the set, and its float32 `thresholds`.
 
-    `floors` holds (level - offset)/slope - ε: an entry not above its floor belongs to a term of exactly zero.
+    A threshold is (best - offset)/slope - ε: an entry not above it belongs to a term of exactly zero.
     """
 
     def __init__(self, function: FacilityLocation) -> None:
         self.function = function
         self.similarity = function.similarity
-        self.levels = function.served.copy()
-        self.floors = np.empty(function.n, np.float32)
-        set_floors(self.levels, function.similarity, function.error, self.floors)
+        self.best_similarity = function.baseline.copy()
+        self.thresholds = np.empty(function.n, np.float32)
+        set_thresholds(self.best_similarity, function.similarity, function.error, self.thresholds)
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the gain of each candidate."""
@@ -96,7 +96,7 @@ class FacilityLocationState(State):
         for part, entries in self.function.blocks(candidates):
             _exact_gains(
                 self.similarity.kind, self.similarity.rate, self.function.rows, candidates[part], entries,
-                self.levels, self.floors, out[part],
+                self.best_similarity, self.thresholds, out[part],
             )  # fmt: skip
         return out
 
@@ -108,12 +108,12 @@ class FacilityLocationState(State):
         pick, score, ratio = -1, -1.0, -1.0
         for part, entries in self.function.blocks(candidates):
             bounds = np.empty(len(entries))
-            _upper_gains(entries, self.floors, self.similarity.slope, bounds)
+            _upper_gains(entries, self.thresholds, self.similarity.slope, bounds)
             bounds /= divisors[part]
             order = np.argsort(-bounds)
             pick, score, ratio = _best_gain(
                 self.similarity.kind, self.similarity.rate, self.function.rows, candidates[part], entries,
-                self.levels, self.floors, bounds, order, divisors[part], pick, score, ratio,
+                self.best_similarity, self.thresholds, bounds, order, divisors[part], pick, score, ratio,
             )  # fmt: skip
         return pick, score
 
@@ -121,20 +121,20 @@ class FacilityLocationState(State):
         """Put a row into the set and return its gain."""
         kernel = self.function.kernel()
         row = self.function.entries(np.array([index]))[0] if kernel is None else kernel[index]
-        self.raise_levels(index, row)
+        self.raise_best_similarity(index, row)
         return score
 
-    def raise_levels(self, index: int, entries: NDArray[np.float32]) -> None:
-        """Raise the levels to the similarities of row `index`, whose kernel row is given."""
+    def raise_best_similarity(self, index: int, entries: NDArray[np.float32]) -> None:
+        """Raise the best similarities to those of row `index`, whose kernel row is given."""
         s = self.similarity
-        raise_levels(
+        raise_best_similarity(
             s.kind, s.rate, s.slope, s.offset, self.function.error, self.function.rows, index, entries,
-            self.levels, self.floors,
+            self.best_similarity, self.thresholds,
         )  # fmt: skip
 
     def value(self) -> float:
         """Return f of the set."""
-        return math.fsum(self.levels - self.function.served)
+        return math.fsum(self.best_similarity - self.function.baseline)
 
 
 @compiled
@@ -144,24 +144,24 @@ def exact_gain(
     rows: np.ndarray,
     index: int,
     entries: np.ndarray,
-    levels: np.ndarray,
-    floors: np.ndarray,
+    best_similarity: np.ndarray,
+    thresholds: np.ndarray,
     places: np.ndarray,
     raised: np.ndarray,
 ) -> tuple[float, int]:
-    """Return Σ_i max(0, s_iv - level_i), added in the order of i; terms below the floor are zeros left out.
+    """Return Σ_i max(0, s_iv - best_i), in the order of i; terms below the threshold are zeros left out.
 
     A float64 sum of the same terms in the same order, so it does not depend on the float32 entries; and
-    since rounding is monotone, it never grows when levels rise: an old gain bounds a new one as it is.
+    since rounding is monotone, it never grows when best similarities do: an old gain bounds a new one.
 
     Returns too how many terms are not zero, and writes their i and s_iv to `places` and `raised`, (n,) each.
     """
     total = 0.0
     terms = 0
     for i in range(rows.shape[0]):
-        if entries[i] > floors[i]:
+        if entries[i] > thresholds[i]:
             similarity = similar(kind, rate, rows[i], rows[index])
-            term = similarity - levels[i]
+            term = similarity - best_similarity[i]
             if term > 0.0:
                 total += term
                 places[terms] = i
@@ -178,24 +178,24 @@ def raise_kept(
     places: np.ndarray,
     raised: np.ndarray,
     terms: int,
-    levels: np.ndarray,
-    floors: np.ndarray,
+    best_similarity: np.ndarray,
+    thresholds: np.ndarray,
 ) -> None:
-    """Raise levels and floors to what `exact_gain` wrote: `raise_levels` without its similarities."""
+    """Raise both to what `exact_gain` wrote: `raise_best_similarity` without its similarities."""
     for term in range(terms):
         i = places[term]
-        levels[i] = raised[term]
-        floors[i] = np.float32((raised[term] - offset) / slope - error)
+        best_similarity[i] = raised[term]
+        thresholds[i] = np.float32((raised[term] - offset) / slope - error)
 
 
 @compiled
-def upper_gain(entries: np.ndarray, floors: np.ndarray, slope: float) -> float:
-    """Return a number not below `exact_gain`: each term is at most slope (entry - floor)."""
-    return excess(entries, floors) * slope * (1.0 + 1e-9)
+def upper_gain(entries: np.ndarray, thresholds: np.ndarray, slope: float) -> float:
+    """Return a number not below `exact_gain`: each term is at most slope (entry - threshold)."""
+    return excess(entries, thresholds) * slope * (1.0 + 1e-9)
 
 
 @compiled
-def raise_levels(
+def raise_best_similarity(
     kind: int,
     rate: float,
     slope: float,
@@ -204,23 +204,26 @@ def raise_levels(
     rows: np.ndarray,
     index: int,
     entries: np.ndarray,
-    levels: np.ndarray,
-    floors: np.ndarray,
+    best_similarity: np.ndarray,
+    thresholds: np.ndarray,
 ) -> None:
-    """Raise levels and floors to the similarities of row `index`."""
+    """Raise best similarities and thresholds to the similarities of row `index`."""
     for i in range(rows.shape[0]):
-        if entries[i] > floors[i]:
+        if entries[i] > thresholds[i]:
             similarity = similar(kind, rate, rows[i], rows[index])
-            if similarity > levels[i]:
-                levels[i] = similarity
-                floors[i] = np.float32((similarity - offset) / slope - error)
+            if similarity > best_similarity[i]:
+                best_similarity[i] = similarity
+                thresholds[i] = np.float32((similarity - offset) / slope - error)
 
 
-def set_floors(
-    levels: NDArray[np.float64], similarity: Similarity, error: float, floors: NDArray[np.float32]
+def set_thresholds(
+    best_similarity: NDArray[np.float64],
+    similarity: Similarity,
+    error: float,
+    thresholds: NDArray[np.float32],
 ) -> None:
-    """Write (level - offset)/slope - ε; its rounding to float32 is part of ε."""
-    floors[:] = (levels - similarity.offset) / similarity.slope - error
+    """Write (best - offset)/slope - ε; its rounding to float32 is part of ε."""
+    thresholds[:] = (best_similarity - similarity.offset) / similarity.slope - error
 
 
 @compiled
@@ -230,15 +233,23 @@ def _exact_gains(
     rows: np.ndarray,
     candidates: np.ndarray,
     entries: np.ndarray,
-    levels: np.ndarray,
-    floors: np.ndarray,
+    best_similarity: np.ndarray,
+    thresholds: np.ndarray,
     out: np.ndarray,
 ) -> None:
     places = np.empty(rows.shape[0], np.int64)
     raised = np.empty(rows.shape[0])
     for position in range(candidates.shape[0]):
         out[position], _ = exact_gain(
-            kind, rate, rows, candidates[position], entries[position], levels, floors, places, raised
+            kind,
+            rate,
+            rows,
+            candidates[position],
+            entries[position],
+            best_similarity,
+            thresholds,
+            places,
+            raised,
         )
 
 
@@ -249,8 +260,8 @@ def _best_gain(
     rows: np.ndarray,
     candidates: np.ndarray,
     entries: np.ndarray,
-    levels: np.ndarray,
-    floors: np.ndarray,
+    best_similarity: np.ndarray,
+    thresholds: np.ndarray,
     bounds: np.ndarray,
     order: np.ndarray,
     divisors: np.ndarray,
@@ -265,7 +276,15 @@ def _best_gain(
         if bounds[position] < ratio:
             break
         gain, _ = exact_gain(
-            kind, rate, rows, candidates[position], entries[position], levels, floors, places, raised
+            kind,
+            rate,
+            rows,
+            candidates[position],
+            entries[position],
+            best_similarity,
+            thresholds,
+            places,
+            raised,
         )
         quotient = gain / divisors[position]
         if quotient > ratio or (quotient == ratio and candidates[position] < pick):
@@ -276,6 +295,6 @@ def _best_gain(
 
 
 @compiled
-def _upper_gains(kernel: np.ndarray, floors: np.ndarray, slope: float, out: np.ndarray) -> None:
+def _upper_gains(kernel: np.ndarray, thresholds: np.ndarray, slope: float, out: np.ndarray) -> None:
     for index in range(kernel.shape[0]):
-        out[index] = upper_gain(kernel[index], floors, slope)
+        out[index] = upper_gain(kernel[index], thresholds, slope)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.functions.base import SetFunction, State
 from syllabus.selectors.functions.pairwise_sum import sum_of_rows
-from syllabus.selectors.numerics.compiled import bounding, compiled
+from syllabus.selectors.numerics.compiled import compiled, compiled_reassociating
 from syllabus.selectors.numerics.fixed_order_sums import UNIT, column_sums
 from syllabus.selectors.validation import Vectors, as_rows, real_number
 
@@ -65,7 +65,7 @@ class FeatureBased(SetFunction):
         """Return the empty set."""
         return FeatureBasedState(self)
 
-    def slack(self) -> float:
+    def rounding_bound(self) -> float:
         """Return a bound on the rounding of any gain: d terms, none larger than f of all rows."""
         return float(4.0 * (self.rows.shape[1] + 8) * UNIT * self._largest)
 
@@ -156,7 +156,7 @@ def _gains(
 
 # Not a bound, but the compiler may order these sums: the loop has one caller, so all gains are summed alike,
 # and equal rows have equal ones. Roots then are vector instructions.
-@bounding
+@compiled_reassociating
 def _root_gains(
     rows: np.ndarray,
     weights: np.ndarray,

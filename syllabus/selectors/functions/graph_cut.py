@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from syllabus.selectors.constraint import Purse
 from syllabus.selectors.functions.base import most
 from syllabus.selectors.functions.pair_totals import PairTotals, pair_total
-from syllabus.selectors.functions.pairwise_sum import QueryFunction, sum_of_rows
+from syllabus.selectors.functions.pairwise_sum import PairwiseSum, sum_of_rows
 from syllabus.selectors.functions.similarity import COSINE, SimilarityName
 from syllabus.selectors.numerics.distances import squared_norms
 from syllabus.selectors.numerics.fixed_order_sums import column_sums, dot
 from syllabus.selectors.validation import Vectors, real_number
 
 
-class GraphCut(QueryFunction):
+class GraphCut(PairwiseSum):
     """Graph cut without the n x n kernel.
 
     Args:
@@ -61,20 +61,30 @@ class GraphCut(QueryFunction):
     def totals(self) -> PairTotals:
         """Return the empty set where there is no query."""
         first = self.sums - self.trade_off * self.similarity.own(self.rows)
-        return PairTotals(self.rows, self.similarity, first, -2 * self.trade_off, apart=False)
+        return PairTotals(self.rows, self.similarity, first, -2 * self.trade_off, distance=False)
 
-    def slack(self) -> float:
+    def rounding_bound(self) -> float:
         """Return a bound on the rounding of any gain: q is at most n long, and rounded at each of n picks."""
         if not self.linear:
             return 0.0  # totals only grow, so gains only fall, rounding and all
         largest = max(1.0, self.similarity.longest**2)
         return 1e-15 * float((self.rows.shape[1] + self.n) * (1 + 2 * self.trade_off) * self.n) * largest
 
+    def increase_bound(self) -> float:
+        """Return the same and what similarities below 0 may add: 2λ times the least of them at a pick."""
+        return self.rounding_bound() + 2 * self.trade_off * self.n * self._below_zero()
+
+    def _below_zero(self) -> float:
+        # Cosines of rows that point opposite ways and are longer than 1, within the tolerance of norms.
+        if self.similarity.kind != COSINE:
+            return 0.0
+        return max(0.0, (float(squared_norms(self.rows).max()) - 1) / 2)
+
     def _value(self, indices: NDArray[np.int64]) -> float:
         size, offset, slope = len(indices), self.similarity.offset, self.similarity.slope
         if not self.linear:
             own = math.fsum(self.similarity.own(self.rows[indices]))
-            inside = own + 2 * pair_total(self.rows, self.similarity, indices, apart=False)
+            inside = own + 2 * pair_total(self.rows, self.similarity, indices, distance=False)
             return float(math.fsum(self.sums[indices]) - self.trade_off * inside)
         picked = sum_of_rows(self.rows, indices)
         similar_to_all = offset * size * self.n + dot(picked, self.first_query)
@@ -96,12 +106,10 @@ class GraphCut(QueryFunction):
         """
         if not self.monotone:
             return None
-        # Both properties need s >= 0. Rows longer than 1 can have cosines of s = -δ at the least; then pairs
-        # inside OPT may add λ k² δ, and growing from OPT to OPT ∪ S may lose k n δ.
-        budget, allowance = len(indices) if purse is None else purse.rows, 0.0
-        if self.similarity.kind == COSINE:
-            lowest = max(0.0, (float(squared_norms(self.rows).max()) - 1) / 2)
-            allowance = budget * lowest * (self.trade_off * budget + self.n)
+        # Both properties need s >= 0. Where s = -δ at the least, pairs inside OPT may add λ k² δ, and growing
+        # from OPT to OPT ∪ S may lose k n δ.
+        budget = len(indices) if purse is None else purse.rows
+        allowance = budget * self._below_zero() * (self.trade_off * budget + self.n)
         bounds = []
         start = indices[:0] if purse is None else purse.first  # OPT holds these too
         for chosen, value in ((start, self._value(start)), (indices, objective)):
@@ -110,6 +118,6 @@ class GraphCut(QueryFunction):
                 state.add(int(index), 0.0)
             outside = np.delete(np.arange(self.n), chosen)
             gains = np.zeros(self.n)
-            gains[outside] = np.maximum(state.gains(state.scores(outside)), 0.0) + self.slack()
+            gains[outside] = np.maximum(state.gains(state.scores(outside)), 0.0) + self.rounding_bound()
             bounds.append(value + most(gains, budget, purse))
         return min(bounds) + allowance

@@ -54,7 +54,7 @@ class LogDeterminant(SimilarityFunction):
         """Return the empty set."""
         return LogDeterminantState(self)
 
-    def slack(self) -> float:
+    def rounding_bound(self) -> float:
         """Return the rounding of a logarithm; the volumes themselves never grow."""
         return 1e-13
 

@@ -55,9 +55,15 @@ class Mixture(SetFunction):
         """Return the empty set."""
         return MixtureState(self)
 
-    def slack(self) -> float:
+    def rounding_bound(self) -> float:
         """Return the parts' slack, weighted."""
-        return sum(weight * part.slack() for weight, part in zip(self.weights, self.parts, strict=True))
+        return sum(
+            weight * part.rounding_bound() for weight, part in zip(self.weights, self.parts, strict=True)
+        )
+
+    def increase_bound(self) -> float:
+        """Return the same of the parts' gains."""
+        return sum(w * part.increase_bound() for w, part in zip(self.weights, self.parts, strict=True))
 
     def _value(self, indices: NDArray[np.int64]) -> float:
         return math.fsum(

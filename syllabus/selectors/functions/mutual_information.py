@@ -68,18 +68,18 @@ class MutualInformationState(State):
 
     def __init__(self, function: FacilityLocationMutualInformation) -> None:
         self.function = function
-        self.levels = np.zeros(function.similarities.shape[1])
+        self.best_similarity = np.zeros(function.similarities.shape[1])
         self.indices: list[int] = []
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the gain of each candidate."""
         out = np.empty(len(candidates))
-        _gains(self.function.similarities, self.function.nearest, self.levels, candidates, out)
+        _gains(self.function.similarities, self.function.nearest, self.best_similarity, candidates, out)
         return out
 
     def add(self, index: int, score: float) -> float:
         """Put a row into the set and return its gain."""
-        self.levels = np.maximum(self.levels, self.function.similarities[index])
+        self.best_similarity = np.maximum(self.best_similarity, self.function.similarities[index])
         self.indices.append(index)
         return score
 
@@ -92,13 +92,13 @@ class MutualInformationState(State):
 def _gains(
     similarities: np.ndarray,
     nearest: np.ndarray,
-    levels: np.ndarray,
+    best_similarity: np.ndarray,
     candidates: np.ndarray,
     out: np.ndarray,
 ) -> None:
     for position in range(candidates.shape[0]):
         index = candidates[position]
         gain = nearest[index]
-        for q in range(levels.shape[0]):
-            gain += max(0.0, similarities[index, q] - levels[q])
+        for q in range(best_similarity.shape[0]):
+            gain += max(0.0, similarities[index, q] - best_similarity[q])
         out[position] = gain

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.functions.base import State
-from syllabus.selectors.functions.similarity import Similarity, apart_at, similar
+from syllabus.selectors.functions.similarity import Similarity, distance_from, similar
 from syllabus.selectors.numerics.compiled import compiled
-from syllabus.selectors.numerics.fixed_order_sums import distance
+from syllabus.selectors.numerics.fixed_order_sums import squared_distance_over_4
 
 
 class PairTotals(State):
@@ -24,9 +24,9 @@ class PairTotals(State):
         similarity: Similarity,
         first: NDArray[np.float64],
         step: float,
-        apart: bool,
+        distance: bool,
     ) -> None:
-        self.rows, self.similarity, self.apart = rows, similarity, apart
+        self.rows, self.similarity, self.distance = rows, similarity, distance
         self.first, self.step = first, step
         self.totals = np.zeros(len(rows))
         self.seen = np.zeros(len(rows), np.int64)
@@ -37,7 +37,7 @@ class PairTotals(State):
         """Return the gain of each candidate."""
         picks = np.array(self.indices, np.int64)
         s = self.similarity
-        _bring_up_to_date(s.kind, s.rate, self.apart, self.rows, picks, candidates, self.totals, self.seen)
+        _bring_up_to_date(s.kind, s.rate, self.distance, self.rows, picks, candidates, self.totals, self.seen)
         return np.asarray(self.first[candidates] + self.step * self.totals[candidates])
 
     def add(self, index: int, score: float) -> float:
@@ -52,23 +52,23 @@ class PairTotals(State):
 
 
 def pair_total(
-    rows: NDArray[np.float32], similarity: Similarity, indices: NDArray[np.int64], apart: bool
+    rows: NDArray[np.float32], similarity: Similarity, indices: NDArray[np.int64], distance: bool
 ) -> float:
     """Return Σ t(x, y) over the unordered pairs of `indices`. O(k² d)."""
     chosen = np.ascontiguousarray(rows[indices])
-    return _all_pairs(similarity.kind, similarity.rate, apart, chosen)
+    return _all_pairs(similarity.kind, similarity.rate, distance, chosen)
 
 
 @compiled
-def _term(kind: int, rate: float, apart: bool, a: np.ndarray, b: np.ndarray) -> float:
-    return apart_at(kind, rate, distance(a, b)) if apart else similar(kind, rate, a, b)
+def _term(kind: int, rate: float, distance: bool, a: np.ndarray, b: np.ndarray) -> float:
+    return distance_from(kind, rate, squared_distance_over_4(a, b)) if distance else similar(kind, rate, a, b)
 
 
 @compiled
 def _bring_up_to_date(
     kind: int,
     rate: float,
-    apart: bool,
+    distance: bool,
     rows: np.ndarray,
     picks: np.ndarray,
     candidates: np.ndarray,
@@ -78,15 +78,15 @@ def _bring_up_to_date(
     for index in candidates:
         total = totals[index]
         for t in range(seen[index], picks.shape[0]):
-            total += _term(kind, rate, apart, rows[index], rows[picks[t]])
+            total += _term(kind, rate, distance, rows[index], rows[picks[t]])
         totals[index] = total
         seen[index] = picks.shape[0]
 
 
 @compiled
-def _all_pairs(kind: int, rate: float, apart: bool, rows: np.ndarray) -> float:
+def _all_pairs(kind: int, rate: float, distance: bool, rows: np.ndarray) -> float:
     total = 0.0
     for i in range(rows.shape[0]):
         for j in range(i + 1, rows.shape[0]):
-            total += _term(kind, rate, apart, rows[i], rows[j])
+            total += _term(kind, rate, distance, rows[i], rows[j])
     return total

@@ -17,7 +17,7 @@ from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import dot
 
 
-class QueryFunction(SimilarityFunction):
+class PairwiseSum(SimilarityFunction):
     """A set function of this form; memory O(n + d) above the vectors, a gain costs O(d)."""
 
     linear: bool  # whether there is a query; the rest is only there if so
@@ -27,7 +27,7 @@ class QueryFunction(SimilarityFunction):
 
     def state(self) -> State:
         """Return the empty set."""
-        return QueryState(self) if self.linear else self.totals()
+        return PairwiseSumState(self) if self.linear else self.totals()
 
     @abstractmethod
     def totals(self) -> PairTotals:
@@ -38,10 +38,10 @@ class QueryFunction(SimilarityFunction):
         """Return what gain and score of a candidate differ by when `size` rows are in the set."""
 
 
-class QueryState(State):
+class PairwiseSumState(State):
     """The query of the set, in float64, updated pick by pick."""
 
-    def __init__(self, function: QueryFunction) -> None:
+    def __init__(self, function: PairwiseSum) -> None:
         self.function = function
         self.query = function.first_query.copy()
         self.indices: list[int] = []
@@ -68,7 +68,7 @@ class QueryState(State):
         return self.function._value(np.array(self.indices, np.int64))
 
 
-def constants(function: QueryFunction, picks: int) -> NDArray[np.float64]:
+def constants(function: PairwiseSum, picks: int) -> NDArray[np.float64]:
     """Return what gains and scores differ by at each of `picks` picks."""
     return np.array([function.constant(size) for size in range(picks)])
 

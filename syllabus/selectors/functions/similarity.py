@@ -21,7 +21,13 @@ from numpy.typing import NDArray
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import key_of, sample_to_front
-from syllabus.selectors.numerics.fixed_order_sums import UNIT32, column_sums, distance, dot, dots
+from syllabus.selectors.numerics.fixed_order_sums import (
+    UNIT32,
+    column_sums,
+    dot,
+    dots,
+    squared_distance_over_4,
+)
 from syllabus.selectors.validation import NORM_TOLERANCE, as_rows, real_number, unit_rows
 
 COSINE, DOT, RBF = 0, 1, 2
@@ -95,10 +101,10 @@ class Similarity:
         _own(self.kind, self.rate, rows, out)
         return out
 
-    def apart(self, quarters: NDArray[np.float64]) -> NDArray[np.float64]:
+    def distances(self, squared_distances_over_4: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (s(x, x) + s(y, y))/2 - s(x, y) for pairs with these ‖x - y‖²/4."""
-        out = np.empty(len(quarters))
-        _apart(self.kind, self.rate, quarters, out)
+        out = np.empty(len(squared_distances_over_4))
+        _distances(self.kind, self.rate, squared_distances_over_4, out)
         return out
 
     def sums(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -161,8 +167,8 @@ def median_distance(rows: NDArray[np.float32]) -> float:
         rows = rows[np.sort(pool[:_SAMPLE])]
     found = np.empty(len(rows) * (len(rows) - 1) // 2)
     _pair_distances(rows, found)
-    apart = found[found > 0]
-    return 2 * math.sqrt(float(np.median(apart))) if len(apart) else 1.0
+    distances = found[found > 0]
+    return 2 * math.sqrt(float(np.median(distances))) if len(distances) else 1.0
 
 
 @compiled
@@ -172,23 +178,23 @@ def similar(kind: int, rate: float, a: np.ndarray, b: np.ndarray) -> float:
         return (1.0 + dot(a, b)) / 2.0
     if kind == 1:
         return dot(a, b)
-    return float(np.exp(-rate * distance(a, b)))
+    return float(np.exp(-rate * squared_distance_over_4(a, b)))
 
 
 @compiled
-def apart_at(kind: int, rate: float, quarter: float) -> float:
-    """Return (s(a, a) + s(b, b))/2 - s(a, b) of rows with ‖a - b‖²/4 = `quarter`: an increasing function."""
+def distance_from(kind: int, rate: float, squared_distance_over_4: float) -> float:
+    """Return (s(a, a) + s(b, b))/2 - s(a, b) of rows with this ‖a - b‖²/4, an increasing function of it."""
     if kind == 0:
-        return quarter
+        return squared_distance_over_4
     if kind == 1:
-        return 2.0 * quarter
-    return float(-np.expm1(-rate * quarter))
+        return 2.0 * squared_distance_over_4
+    return float(-np.expm1(-rate * squared_distance_over_4))
 
 
 @compiled
-def _apart(kind: int, rate: float, quarters: np.ndarray, out: np.ndarray) -> None:
-    for i in range(quarters.shape[0]):
-        out[i] = apart_at(kind, rate, quarters[i])
+def _distances(kind: int, rate: float, squared_distances_over_4: np.ndarray, out: np.ndarray) -> None:
+    for i in range(squared_distances_over_4.shape[0]):
+        out[i] = distance_from(kind, rate, squared_distances_over_4[i])
 
 
 @compiled
@@ -235,5 +241,5 @@ def _pair_distances(rows: np.ndarray, out: np.ndarray) -> None:
     place = 0
     for i in range(rows.shape[0]):
         for j in range(i + 1, rows.shape[0]):
-            out[place] = distance(rows[i], rows[j])
+            out[place] = squared_distance_over_4(rows[i], rows[j])
             place += 1

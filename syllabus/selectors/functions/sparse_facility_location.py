@@ -93,13 +93,13 @@ class SparseFacilityLocationState(State):
 
     def __init__(self, function: SparseFacilityLocation) -> None:
         self.function = function
-        self.levels = np.zeros(function.n)
+        self.best_similarity = np.zeros(function.n)
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the gain of each candidate."""
         f = self.function
         out = np.empty(len(candidates))
-        _gains(f.starts, f.owners, f.similarities, self.levels, candidates, out)
+        _gains(f.starts, f.owners, f.similarities, self.best_similarity, candidates, out)
         return out
 
     def add(self, index: int, score: float) -> float:
@@ -107,12 +107,12 @@ class SparseFacilityLocationState(State):
         f = self.function
         part = slice(f.starts[index], f.starts[index + 1])
         owners = f.owners[part]  # each at most once
-        self.levels[owners] = np.maximum(self.levels[owners], f.similarities[part])
+        self.best_similarity[owners] = np.maximum(self.best_similarity[owners], f.similarities[part])
         return score
 
     def value(self) -> float:
         """Return f of the set."""
-        return math.fsum(self.levels)
+        return math.fsum(self.best_similarity)
 
 
 @compiled
@@ -134,12 +134,12 @@ def _gains(
     starts: np.ndarray,
     owners: np.ndarray,
     similarities: np.ndarray,
-    levels: np.ndarray,
+    best_similarity: np.ndarray,
     candidates: np.ndarray,
     out: np.ndarray,
 ) -> None:
     for position in range(candidates.shape[0]):
         gain = 0.0
         for place in range(starts[candidates[position]], starts[candidates[position] + 1]):
-            gain += max(0.0, similarities[place] - levels[owners[place]])
+            gain += max(0.0, similarities[place] - best_similarity[owners[place]])
         out[position] = gain

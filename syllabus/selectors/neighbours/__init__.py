@@ -1,10 +1,10 @@
-"""Neighbours: the nearest rows of each row, and k-means."""
+"""k-nearest-neighbour search by cosine, and k-means partitions."""
 
 from syllabus.selectors.neighbours.blocked_search import (
     ROUNDING,
     TILE,
-    Nearest,
-    Searched,
+    Queries,
+    TopK,
     neighbours,
     product,
     product_on_device,
@@ -15,8 +15,8 @@ from syllabus.selectors.neighbours.blocked_search import (
 __all__ = [
     "ROUNDING",
     "TILE",
-    "Nearest",
-    "Searched",
+    "Queries",
+    "TopK",
     "neighbours",
     "product",
     "product_on_device",

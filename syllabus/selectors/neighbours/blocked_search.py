@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
-from syllabus.selectors.neighbours.top_k import look, merge, transposed
+from syllabus.selectors.neighbours.top_k import merge, transposed, update_top_k
 from syllabus.selectors.numerics.fixed_order_sums import UNIT32
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.numerics.union_find import UnionFind
 from syllabus.selectors.validation import Vectors, unit_rows, whole_number
 
 # Rows of a product: 16 MB, as fast as larger ones. In a power of two its columns would meet in the cache.
@@ -24,7 +24,7 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class Nearest:
+class TopK:
     """The k nearest found so far of m rows.
 
     Attributes:
@@ -36,17 +36,17 @@ class Nearest:
     cosines: NDArray[np.float64]
 
     @staticmethod
-    def empty(rows: int, k: int) -> "Nearest":
+    def empty(rows: int, k: int) -> "TopK":
         """Return the nearest of `rows` rows before anything was searched."""
-        return Nearest(np.full((rows, k), -1, np.int64), np.full((rows, k), -np.inf))
+        return TopK(np.full((rows, k), -1, np.int64), np.full((rows, k), -np.inf))
 
-    def merge(self, places: NDArray[np.int64], other: "Nearest") -> None:
+    def merge(self, places: NDArray[np.int64], other: "TopK") -> None:
         """Take over what `other`, of the rows at `places`, has found among rows not searched here before."""
         merge(self.ids, self.cosines, places, other.ids, other.cosines)
 
 
 @dataclass(frozen=True)
-class Searched:
+class Queries:
     """Some rows that look for their nearest.
 
     Attributes:
@@ -57,7 +57,7 @@ class Searched:
 
     rows: NDArray[np.float32]
     ids: NDArray[np.int64]
-    nearest: Nearest
+    nearest: TopK
 
 
 def neighbours(
@@ -88,26 +88,26 @@ def neighbours(
     k = whole_number(k, "k", 1, n - 1, f"[1, n - 1={n - 1}]", "neighbours")
     if not 0 < threshold <= 1:
         raise SelectionError(f"neighbours: threshold={threshold} is outside (0, 1]")
-    joins = Joins(n)
+    groups = UnionFind(n)
     blocks = [
-        Searched(rows[first : first + TILE], np.arange(first, min(first + TILE, n)), Nearest.empty(0, k))
+        Queries(rows[first : first + TILE], np.arange(first, min(first + TILE, n)), TopK.empty(0, k))
         for first in range(0, n, TILE)
     ]
-    blocks = [Searched(block.rows, block.ids, Nearest.empty(len(block.ids), k)) for block in blocks]
+    blocks = [Queries(block.rows, block.ids, TopK.empty(len(block.ids), k)) for block in blocks]
     for number, block in enumerate(blocks):
         for other in blocks[number:]:
-            search_each_other(block, other, threshold, joins)
+            search_each_other(block, other, threshold, groups)
     ids = np.concatenate([block.nearest.ids for block in blocks])
     cosines = np.concatenate([block.nearest.cosines for block in blocks])
-    return ids, cosines, joins.named()
+    return ids, cosines, groups.roots()
 
 
 def search(
-    queries: Searched,
+    queries: Queries,
     rows: NDArray[np.float32],
     ids: NDArray[np.int64],
     threshold: float,
-    joins: Joins,
+    groups: UnionFind,
     device: str = "cpu",
 ) -> None:
     """Let `queries` look among (r, d) `rows` named `ids`, none of which they have looked at before."""
@@ -117,7 +117,7 @@ def search(
         mine = (queries.rows[at], queries.ids[at], queries.nearest.ids[at], queries.nearest.cosines[at])
         for other in range(0, len(rows), TILE):
             theirs = rows[other : other + TILE]
-            look(
+            update_top_k(
                 product(mine[0], theirs, device),
                 mine[0],
                 mine[1],
@@ -127,12 +127,12 @@ def search(
                 mine[3],
                 error,
                 low,
-                joins.parents,
+                groups.parents,
             )
 
 
 def search_each_other(
-    first: Searched, second: Searched, threshold: float, joins: Joins, device: str = "cpu"
+    first: Queries, second: Queries, threshold: float, groups: UnionFind, device: str = "cpu"
 ) -> None:
     """Let two sets of rows look among each other; a set and itself, among all its rows."""
     low, error = threshold - ROUNDING, _error(first.rows)
@@ -142,7 +142,7 @@ def search_each_other(
         for other in range(start if first is second else 0, len(second.rows), TILE):
             b = slice(other, other + TILE)
             tile = product(first.rows[a], second.rows[b], device)
-            look(
+            update_top_k(
                 tile,
                 first.rows[a],
                 first.ids[a],
@@ -152,12 +152,12 @@ def search_each_other(
                 first.nearest.cosines[a],
                 error,
                 low,
-                joins.parents,
+                groups.parents,
             )
             if first is second and start == other:
                 continue
             # The same pairs from the other side; they are joined already.
-            look(
+            update_top_k(
                 transposed(tile),
                 second.rows[b],
                 second.ids[b],

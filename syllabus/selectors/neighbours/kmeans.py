@@ -11,7 +11,12 @@ from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import key_of
 from syllabus.selectors.numerics.distances import squared_norms
-from syllabus.selectors.numerics.fixed_order_sums import UNIT32, distance, dot, largest_difference
+from syllabus.selectors.numerics.fixed_order_sums import (
+    UNIT32,
+    dot,
+    largest_difference,
+    squared_distance_over_4,
+)
 from syllabus.selectors.validation import Seed, Vectors, as_rows, seed_words, whole_number
 
 _ITERATIONS = 25  # centroids of text embeddings hardly move after 20
@@ -98,7 +103,7 @@ def _closest(
         least = np.inf
         for c in range(centroids.shape[0]):
             if products[i, c] - half[c] >= reach:
-                value = distance(rows[i], centroids[c])
+                value = squared_distance_over_4(rows[i], centroids[c])
                 if value < least:
                     least = value
                     labels[i] = c

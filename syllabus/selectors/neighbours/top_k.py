@@ -4,7 +4,7 @@ import numpy as np
 
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import dot
-from syllabus.selectors.numerics.union_find import join
+from syllabus.selectors.numerics.union_find import union
 
 CHUNK = 64
 
@@ -19,7 +19,7 @@ def _reaching(line: np.ndarray, start: int, stop: int, least: np.float32) -> int
 
 
 @compiled
-def look(
+def update_top_k(
     products: np.ndarray,
     queries: np.ndarray,
     query_ids: np.ndarray,
@@ -52,7 +52,7 @@ def look(
                 if value < min(reach, low - error) or row_ids[j] == query_ids[i]:
                     continue
                 if value >= low - error and (value >= low + error or dot(queries[i], rows[j]) >= low):
-                    join(parents, query_ids[i], row_ids[j])
+                    union(parents, query_ids[i], row_ids[j])
                 if value < reach:
                     continue
                 near[held] = j

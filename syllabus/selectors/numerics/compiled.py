@@ -20,7 +20,7 @@ def compiled(function: Function) -> Function:
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
-def bounding(function: Function) -> Function:
+def compiled_reassociating(function: Function) -> Function:
     """Compile a loop whose sums only bound: the compiler may order and fuse them as is fastest."""
     fast = {"reassoc", "contract", "nsz"}  # infinities keep their meaning
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fast)(function))

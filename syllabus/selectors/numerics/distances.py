@@ -1,15 +1,16 @@
 """The exact distance of rows to the nearest of others, most of the work done by a float32 matrix product.
 
 A product G = A Bᵀ in float32, summed in any order, errs by at most ε = γ_d max‖a‖ max‖b‖ (d + a few units of
-2^-24). It rules out all pairs but those within 2ε of the best of their row; `exact.distance` decides these.
-The result is that of computing every pair exactly, whatever the shapes and threads of the product.
+2^-24). It rules out all pairs but those within 2ε of the best of their row; `squared_distance_over_4`
+decides these. The result is that of computing every pair exactly, whatever the shapes and threads of the
+product.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.numerics.compiled import compiled
-from syllabus.selectors.numerics.fixed_order_sums import distance, dot, largest_difference
+from syllabus.selectors.numerics.fixed_order_sums import dot, largest_difference, squared_distance_over_4
 
 _BLOCK = 1024
 
@@ -72,4 +73,4 @@ def lower_nearest(
             continue
         for p in range(product.shape[1]):
             if product[i, p] - half[p] >= reach:
-                nearest[i] = min(nearest[i], distance(rows[i], picks[p]))
+                nearest[i] = min(nearest[i], squared_distance_over_4(rows[i], picks[p]))

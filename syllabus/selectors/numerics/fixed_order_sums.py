@@ -147,7 +147,7 @@ def dot(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @compiled
-def distance(a: np.ndarray, b: np.ndarray) -> float:
+def squared_distance_over_4(a: np.ndarray, b: np.ndarray) -> float:
     """Return ‖a - b‖²/4, which is (1 - cos)/2 for unit rows and exactly 0 for equal ones."""
     return 0.25 * _squared_distance(a, b)  # type: ignore[no-any-return]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.distances import lower_nearest, squared_norms
-from syllabus.selectors.numerics.fixed_order_sums import UNIT32, distance
+from syllabus.selectors.numerics.fixed_order_sums import UNIT32, squared_distance_over_4
 
 if TYPE_CHECKING:
     import torch
@@ -163,5 +163,5 @@ def _fetched(tensor: "torch.Tensor") -> NDArray[np.float32]:
 def _lower_pairs(rows: np.ndarray, picked: np.ndarray, pairs: np.ndarray, nearest: np.ndarray) -> None:
     for pair in range(pairs.shape[0]):
         place = pairs[pair, 0]
-        apart = distance(rows[place], picked[pairs[pair, 1]])
-        nearest[place] = min(nearest[place], apart)
+        exact = squared_distance_over_4(rows[place], picked[pairs[pair, 1]])
+        nearest[place] = min(nearest[place], exact)

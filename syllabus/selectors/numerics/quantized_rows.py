@@ -11,12 +11,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.numerics.compiled import bounding, compiled
+from syllabus.selectors.numerics.compiled import compiled, compiled_reassociating
 from syllabus.selectors.numerics.fixed_order_sums import dot
 from syllabus.selectors.numerics.products import DeviceProducts
 
 
-class Sketch:
+class QuantizedRows:
     """The 8-bit copy of (n, d) float32 rows; n (d + 12) bytes."""
 
     def __init__(self, rows: NDArray[np.float32], error: float) -> None:
@@ -36,7 +36,7 @@ class Sketch:
         return best_of_rough(self.rows, self._rough, self.errors, self.error, query, terms, used)
 
 
-class Remote:
+class RemoteRows:
     """Rows on another device, whose products with a query come from there."""
 
     def __init__(self, products: DeviceProducts, error: float) -> None:
@@ -82,7 +82,7 @@ def _encode(rows: np.ndarray, codes: np.ndarray, scales: np.ndarray, errors: np.
         errors[i] = np.float32(np.sqrt(left) * (1.0 + 1e-6))
 
 
-@bounding
+@compiled_reassociating
 def _rough_products(codes: np.ndarray, scales: np.ndarray, query: np.ndarray, out: np.ndarray) -> None:
     for i in range(codes.shape[0]):
         total = np.float32(0.0)

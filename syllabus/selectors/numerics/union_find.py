@@ -6,26 +6,26 @@ from numpy.typing import NDArray
 from syllabus.selectors.numerics.compiled import compiled
 
 
-class Joins:
+class UnionFind:
     """Groups of ids below `count`, joined pair by pair and named by their smallest id."""
 
     def __init__(self, count: int) -> None:
         self.parents: NDArray[np.int64] = np.arange(count)
 
-    def join(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
+    def union(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
         """Join first[i] with second[i]; (m,) int64 each."""
-        _join_all(self.parents, first, second)
+        _union_all(self.parents, first, second)
 
-    def named(self) -> NDArray[np.int64]:
+    def roots(self) -> NDArray[np.int64]:
         """Return the smallest id of each id's group, (count,) int64."""
         _flatten(self.parents)
         return self.parents
 
     def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the ids that are not the smallest of their group, and the smallest."""
-        named = self.named()
-        others = np.flatnonzero(named != np.arange(len(named)))
-        return others, named[others]
+        roots = self.roots()
+        others = np.flatnonzero(roots != np.arange(len(roots)))
+        return others, roots[others]
 
 
 @compiled
@@ -37,17 +37,17 @@ def _root(parents: np.ndarray, name: int) -> int:
 
 
 @compiled
-def join(parents: np.ndarray, a: int, b: int) -> None:
-    """Join the groups of two ids; `parents` (count,) int64 is that of `Joins`."""
+def union(parents: np.ndarray, a: int, b: int) -> None:
+    """Join the groups of two ids; `parents` (count,) int64 is that of `UnionFind`."""
     a, b = _root(parents, a), _root(parents, b)
     # The smaller root stays one, so a root is the smallest id of its group.
     parents[max(a, b)] = min(a, b)
 
 
 @compiled
-def _join_all(parents: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
+def _union_all(parents: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
     for i in range(len(first)):
-        join(parents, first[i], second[i])
+        union(parents, first[i], second[i])
 
 
 @compiled

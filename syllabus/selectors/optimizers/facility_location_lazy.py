@@ -20,8 +20,8 @@ from syllabus.selectors.functions.facility_location import (
     FacilityLocation,
     FacilityLocationState,
     exact_gain,
+    raise_best_similarity,
     raise_kept,
-    raise_levels,
     upper_gain,
 )
 from syllabus.selectors.functions.kernel import BLOCK
@@ -105,8 +105,8 @@ def _greedy(
     while True:
         count, size, left, rest, done = _run(
             s.kind, s.rate, s.slope, s.offset, function.error, function.rows, cache, slots, bounds, keys,
-            stamps, heap, size, costs, weights, left, rest, least, state.levels, state.floors, picks, gains,
-            count,
+            stamps, heap, size, costs, weights, left, rest, least, state.best_similarity,
+            state.thresholds, picks, gains, count,
         )  # fmt: skip
         if done:
             return count, bounds, heap[:size]
@@ -171,8 +171,8 @@ def _run(
     left: float,
     rest: float,
     least: float,
-    levels: np.ndarray,
-    floors: np.ndarray,
+    best_similarity: np.ndarray,
+    thresholds: np.ndarray,
     picks: np.ndarray,
     gains: np.ndarray,
     count: int,
@@ -201,22 +201,33 @@ def _run(
             gains[count] = bounds[top]
             left, rest = spend(left, rest, costs[top])
             if kept == top:
-                raise_kept(slope, offset, error, places, raised, terms, levels, floors)
+                raise_kept(slope, offset, error, places, raised, terms, best_similarity, thresholds)
             else:
-                raise_levels(kind, rate, slope, offset, error, rows, top, cache[slots[top]], levels, floors)
+                raise_best_similarity(
+                    kind,
+                    rate,
+                    slope,
+                    offset,
+                    error,
+                    rows,
+                    top,
+                    cache[slots[top]],
+                    best_similarity,
+                    thresholds,
+                )
             count += 1
             size -= 1
             heap[0] = heap[size]
             heap[size] = top
         elif stamps[top] == 2 * count:
             bounds[top], terms = exact_gain(
-                kind, rate, rows, top, cache[slots[top]], levels, floors, places, raised
+                kind, rate, rows, top, cache[slots[top]], best_similarity, thresholds, places, raised
             )
             kept = top
             keys[top] = bounds[top] / weights[top]
             stamps[top] = 2 * count + 1
         else:
-            bounds[top] = min(bounds[top], upper_gain(cache[slots[top]], floors, slope))
+            bounds[top] = min(bounds[top], upper_gain(cache[slots[top]], thresholds, slope))
             keys[top] = bounds[top] / weights[top]
             stamps[top] = 2 * count
         sift_down(heap, size, keys)

@@ -17,10 +17,10 @@ from syllabus.selectors.functions.facility_location import (
     FacilityLocation,
     FacilityLocationState,
     exact_gain,
+    raise_best_similarity,
     raise_kept,
-    raise_levels,
 )
-from syllabus.selectors.numerics.compiled import bounding, compiled
+from syllabus.selectors.numerics.compiled import compiled, compiled_reassociating
 from syllabus.selectors.numerics.counter_rng import child
 from syllabus.selectors.numerics.fixed_order_sums import UNIT32
 from syllabus.selectors.optimizers import greedy, sampled_within
@@ -39,8 +39,9 @@ def stochastic(function: SetFunction, task: Task, key: np.uint64, epsilon: float
     size = sample_size(function.n, task.budget, epsilon, function.sampling)
     s, ones, left = function.similarity, np.ones(function.n), float(task.budget - len(task.first))
     _run(
-        s.kind, s.rate, s.slope, s.offset, function.error, function.rows, kernel, state.levels, state.floors,
-        function.alone, *_no_bounds(function.n), task.candidates.copy(), len(task.candidates), ones, ones,
+        s.kind, s.rate, s.slope, s.offset, function.error, function.rows, kernel, state.best_similarity,
+        state.thresholds, function.alone, *_no_bounds(function.n), task.candidates.copy(),
+        len(task.candidates), ones, ones,
         left, 0.0, -math.inf, size, key, picks, gains, len(task.first),
     )  # fmt: skip
     return picks, gains, state
@@ -59,9 +60,9 @@ def stochastic_within(function: SetFunction, purse: Purse, key: np.uint64, epsil
         state = walk.state
         assert isinstance(state, FacilityLocationState)
         walk.count, walk.remaining, walk.left, walk.rest = _run(
-            s.kind, s.rate, s.slope, s.offset, function.error, function.rows, kernel, state.levels,
-            state.floors, function.alone, keys, stamps, walk.pool, walk.remaining, purse.costs, purse.weights,
-            walk.left, walk.rest, 0.0, walk.size, key, walk.picks, walk.gains, walk.count,
+            s.kind, s.rate, s.slope, s.offset, function.error, function.rows, kernel, state.best_similarity,
+            state.thresholds, function.alone, keys, stamps, walk.pool, walk.remaining, purse.costs,
+            purse.weights, walk.left, walk.rest, 0.0, walk.size, key, walk.picks, walk.gains, walk.count,
         )  # fmt: skip
 
     return sampled_within.walked(function, purse, epsilon, pick)
@@ -81,8 +82,8 @@ def _run(
     error: float,
     rows: np.ndarray,
     kernel: np.ndarray,
-    levels: np.ndarray,
-    floors: np.ndarray,
+    best_similarity: np.ndarray,
+    thresholds: np.ndarray,
     alone: np.ndarray,
     keys: np.ndarray,
     stamps: np.ndarray,
@@ -125,7 +126,9 @@ def _run(
             index = pool[top]
             if stamps[index] != 2 * count:
                 _four_largest(pool, drawn, keys, stamps, 2 * count, best, four)
-                found = _excesses(kernel[four[0]], kernel[four[1]], kernel[four[2]], kernel[four[3]], floors)
+                found = _excesses(
+                    kernel[four[0]], kernel[four[1]], kernel[four[2]], kernel[four[3]], thresholds
+                )
                 for member in range(4):
                     index = four[member]
                     keys[index] = min(keys[index], found[member] * slope * stretch / weights[index])
@@ -135,7 +138,7 @@ def _run(
                 exact = alone[index]
             else:
                 exact, terms = exact_gain(
-                    kind, rate, rows, index, kernel[index], levels, floors, places, raised
+                    kind, rate, rows, index, kernel[index], best_similarity, thresholds, places, raised
                 )
                 kept = index
                 if count == 0:
@@ -155,9 +158,11 @@ def _run(
         count += 1
         left, rest = spend(left, rest, costs[pick])
         if kept == pick:
-            raise_kept(slope, offset, error, places, raised, terms, levels, floors)
+            raise_kept(slope, offset, error, places, raised, terms, best_similarity, thresholds)
         else:
-            raise_levels(kind, rate, slope, offset, error, rows, pick, kernel[pick], levels, floors)
+            raise_best_similarity(
+                kind, rate, slope, offset, error, rows, pick, kernel[pick], best_similarity, thresholds
+            )
         remaining -= 1
         pool[chosen], pool[remaining] = pool[remaining], pool[chosen]
     return count, remaining, left, rest
@@ -203,17 +208,17 @@ def _four_largest(
     four[found:] = four[0]
 
 
-@bounding
+@compiled_reassociating
 def _excesses(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, floors: np.ndarray
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, thresholds: np.ndarray
 ) -> tuple[float, float, float, float]:
     """Return Σ max(0, entry - floor) of four kernel rows in float32, some way summed."""
     zero = np.float32(0)
     sum_a, sum_b, sum_c, sum_d = zero, zero, zero, zero
-    for i in range(floors.shape[0]):
-        floor = floors[i]
-        sum_a += max(a[i] - floor, zero)
-        sum_b += max(b[i] - floor, zero)
-        sum_c += max(c[i] - floor, zero)
-        sum_d += max(d[i] - floor, zero)
+    for i in range(thresholds.shape[0]):
+        threshold = thresholds[i]
+        sum_a += max(a[i] - threshold, zero)
+        sum_b += max(b[i] - threshold, zero)
+        sum_c += max(c[i] - threshold, zero)
+        sum_d += max(d[i] - threshold, zero)
     return sum_a, sum_b, sum_c, sum_d  # type: ignore[return-value]  # floats where compiled

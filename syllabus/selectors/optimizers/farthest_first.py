@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from syllabus.selectors.functions.disparity_min import DisparityMin, DisparityMinState
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.distances import squared_norms
-from syllabus.selectors.numerics.fixed_order_sums import distance, dot
+from syllabus.selectors.numerics.fixed_order_sums import dot, squared_distance_over_4
 from syllabus.selectors.optimizers.greedy import begin
 from syllabus.selectors.task import Task
 
@@ -145,5 +145,5 @@ def _take(
         count += 1
         for i in range(block.shape[0]):
             if nearest[i] > 0.0:
-                nearest[i] = min(nearest[i], distance(rows[i], rows[place]))
+                nearest[i] = min(nearest[i], squared_distance_over_4(rows[i], rows[place]))
     return count

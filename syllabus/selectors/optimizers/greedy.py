@@ -12,6 +12,7 @@ from syllabus.selectors.task import Task
 Picked = tuple[NDArray[np.int64], NDArray[np.float64], State]
 
 _NARROWEST = 8  # candidates of the largest old gains that are scored first
+RELATIVE = 1e-14  # of a gain: what the rounding of a sum of parts may add to it
 _BLOCK = 16  # sampled rows scored together
 
 
@@ -39,7 +40,7 @@ def lazy(function: SetFunction, task: Task) -> Picked:
     then ever more at a time, so that where bounds rule out nothing a pick costs little more than `naive`'s.
     """
     picks, gains, state = begin(function, task)
-    slack = function.slack()
+    rounding_bound = function.increase_bound()
     candidates = task.candidates
     bounds = state.gains(state.scores(candidates))
     for t in range(len(task.first), task.budget):
@@ -55,7 +56,7 @@ def lazy(function: SetFunction, task: Task) -> Picked:
             bounds[block] = state.gains(scores)
             pick, best = better(pick, best, candidates[block], scores)
             best_gain = max(best_gain, float(bounds[block].max()))
-            stale = stale[bounds[stale] + slack >= best_gain]
+            stale = stale[bounds[stale] + rounding_bound >= best_gain - RELATIVE * abs(best_gain)]
             width *= 4
         picks[t] = pick
         gains[t] = state.add(pick, best)
@@ -103,7 +104,7 @@ def lazier(function: SetFunction, task: Task, key: np.uint64, epsilon: float) ->
     """
     picks, gains, state = begin(function, task)
     size = sample_size(function.n, task.budget, epsilon)
-    slack = function.slack()
+    rounding_bound = function.rounding_bound()
     bounds = np.full(function.n, math.inf)
     pool = task.candidates.copy()
     remaining = len(pool)
@@ -116,7 +117,7 @@ def lazier(function: SetFunction, task: Task, key: np.uint64, epsilon: float) ->
             rows = pool[at : at + drawn]
             at, draw = at + drawn, 2 * draw
             while patience > 0:
-                rows = rows[bounds[rows] + slack >= best_gain]
+                rows = rows[bounds[rows] + rounding_bound >= best_gain]
                 block, rows = rows[: min(_BLOCK, patience)], rows[min(_BLOCK, patience) :]
                 if not len(block):
                     break

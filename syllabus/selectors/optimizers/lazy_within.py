@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.constraint import Purse, room, spend
 from syllabus.selectors.functions.base import SetFunction, State, best_place
-from syllabus.selectors.optimizers.greedy import Picked
+from syllabus.selectors.optimizers.greedy import RELATIVE, Picked
 
 _NARROWEST = 8  # candidates of the largest old ratios that are scored first
 
@@ -17,7 +17,7 @@ def lazy_within(function: SetFunction, purse: Purse) -> Picked:
     that grow. It ends when nothing affordable has a positive gain.
     """
     picks, gains, state, (left, rest) = begin_within(function, purse)
-    count, slack = len(purse.first), function.slack()
+    count, rounding_bound = len(purse.first), function.increase_bound()
     candidates = purse.candidates[purse.costs[purse.candidates] <= room(left, rest)]
     scores = state.scores(candidates) if len(candidates) else np.empty(0)
     bounds = state.gains(scores)
@@ -25,7 +25,7 @@ def lazy_within(function: SetFunction, purse: Purse) -> Picked:
         weights = purse.weights[candidates]
         fresh = np.zeros(len(candidates), np.bool_)
         best, width = 0.0, _NARROWEST
-        stale = np.flatnonzero(bounds + slack > 0)
+        stale = np.flatnonzero(bounds + rounding_bound > 0)
         while len(stale):
             if width < len(stale):
                 order = np.argpartition(-bounds[stale] / weights[stale], width)
@@ -36,7 +36,7 @@ def lazy_within(function: SetFunction, purse: Purse) -> Picked:
             bounds[block] = state.gains(scores[block])
             fresh[block] = True
             best = max(best, float((bounds[block] / weights[block]).max()))
-            stale = stale[(bounds[stale] + slack) / weights[stale] >= best]
+            stale = stale[(bounds[stale] + rounding_bound) / weights[stale] >= best * (1 - RELATIVE)]
             width *= 4
         if best <= 0:
             break

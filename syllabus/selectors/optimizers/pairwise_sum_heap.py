@@ -8,7 +8,7 @@ better (`drifting.py`).
 import numpy as np
 
 from syllabus.selectors.constraint import Purse, room, spend
-from syllabus.selectors.functions.pairwise_sum import QueryFunction, QueryState, constants, move_query
+from syllabus.selectors.functions.pairwise_sum import PairwiseSum, PairwiseSumState, constants, move_query
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import dot
 from syllabus.selectors.numerics.heap import sift_down, sift_up
@@ -18,24 +18,24 @@ from syllabus.selectors.optimizers.lazy_within import begin_within
 from syllabus.selectors.optimizers.lazy_within import lazy_within as plain
 
 
-def lazy_within(function: QueryFunction, purse: Purse) -> Picked:
+def lazy_within(function: PairwiseSum, purse: Purse) -> Picked:
     """Return what `lazy_within.lazy_within` does. O(n d) for the first scores, of a submodular function."""
     if not function.linear:
         return plain(function, purse)
     if np.ptp(purse.weights) == 0:
         return drifting.lazy_within(function, purse)
     picks, gains, state, (left, rest) = begin_within(function, purse)
-    assert isinstance(state, QueryState)
-    slack = function.slack()
+    assert isinstance(state, PairwiseSumState)
+    rounding_bound = function.increase_bound()
     candidates = purse.candidates
     keys = np.full(function.n, -np.inf)
     if len(candidates):
-        keys[candidates] = state.gains(state.scores(candidates)) + slack
+        keys[candidates] = state.gains(state.scores(candidates)) + rounding_bound
     keys /= purse.weights
     heap = candidates[np.argsort(-keys[candidates], kind="stable")]  # a sorted array is a heap
     count = _run(
         function.rows, function.terms, function.step, constants(function, len(picks)), state.query, heap,
-        keys, purse.costs, purse.weights, left, rest, slack, picks, gains, len(purse.first),
+        keys, purse.costs, purse.weights, left, rest, rounding_bound, picks, gains, len(purse.first),
     )  # fmt: skip
     state.indices = picks[:count].tolist()
     return picks[:count].copy(), gains[:count].copy(), state
@@ -54,7 +54,7 @@ def _run(
     weights: np.ndarray,
     left: float,
     rest: float,
-    slack: float,
+    rounding_bound: float,
     picks: np.ndarray,
     gains: np.ndarray,
     count: int,
@@ -81,7 +81,7 @@ def _run(
             score = dot(rows[index], query) - terms[index]
             gain = constant[count] + score
             ratio = gain / weights[index]
-            keys[index] = (gain + slack) / weights[index]
+            keys[index] = (gain + rounding_bound) / weights[index]
             scored[length] = index
             length += 1
             # Of equal ratios the larger score: the constant has rounded what they differ by.

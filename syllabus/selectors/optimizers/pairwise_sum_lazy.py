@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.constraint import Purse, room, spend
-from syllabus.selectors.functions.pairwise_sum import QueryFunction, QueryState, constants, move_query
+from syllabus.selectors.functions.pairwise_sum import PairwiseSum, PairwiseSumState, constants, move_query
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.distances import squared_norms
-from syllabus.selectors.numerics.fixed_order_sums import UNIT, distance, dot
+from syllabus.selectors.numerics.fixed_order_sums import UNIT, dot, squared_distance_over_4
 from syllabus.selectors.numerics.products import DeviceProducts
-from syllabus.selectors.numerics.quantized_rows import Remote, Sketch
+from syllabus.selectors.numerics.quantized_rows import QuantizedRows, RemoteRows
 from syllabus.selectors.optimizers import greedy
 from syllabus.selectors.optimizers.greedy import Picked, begin
 from syllabus.selectors.optimizers.lazy_within import begin_within
@@ -36,30 +36,30 @@ _LASTED = 3  # picks from one list below which it was not worth sorting
 _PATIENCE = 128  # at most so many passes without a list before the next attempt
 
 
-def lazy(function: QueryFunction, task: Task) -> Picked:
+def lazy(function: PairwiseSum, task: Task) -> Picked:
     """Return the picks of greedy, their gains, and the state they end in."""
     if not function.linear:
         # No query to follow. Old gains of a submodular function bound new ones.
         return greedy.lazy(function, task) if function.submodular else greedy.naive(function, task)
     picks, gains, state = begin(function, task)
-    assert isinstance(state, QueryState)
+    assert isinstance(state, PairwiseSumState)
     first = len(task.first)
     left = (float(task.budget - first), 0.0)
     _greedy(function, state, task.candidates, np.ones(function.n), left, -math.inf, picks, gains, first)
     return picks, gains, state
 
 
-def lazy_within(function: QueryFunction, purse: Purse) -> Picked:
+def lazy_within(function: PairwiseSum, purse: Purse) -> Picked:
     """Return what `lazy_within.lazy_within` does where all weights are equal: costs do no more than limit."""
     picks, gains, state, left = begin_within(function, purse)
-    assert isinstance(state, QueryState)
+    assert isinstance(state, PairwiseSumState)
     count = _greedy(function, state, purse.candidates, purse.costs, left, 0.0, picks, gains, len(purse.first))
     return picks[:count].copy(), gains[:count].copy(), state
 
 
 def _greedy(
-    function: QueryFunction,
-    state: QueryState,
+    function: PairwiseSum,
+    state: PairwiseSumState,
     candidates: NDArray[np.int64],
     costs: NDArray[np.float64],
     unspent: tuple[float, float],
@@ -76,8 +76,8 @@ def _greedy(
     used[candidates] = False
     old = np.empty(function.n)
     constant = constants(function, len(picks))
-    there = Remote(function.products, error) if isinstance(function.products, DeviceProducts) else None
-    rough: Remote | Sketch | None = there
+    there = RemoteRows(function.products, error) if isinstance(function.products, DeviceProducts) else None
+    rough: RemoteRows | QuantizedRows | None = there
     left, rest = unspent
     skip, without = 0, 0
     while count < len(picks):
@@ -85,7 +85,7 @@ def _greedy(
         if used.all():
             break
         if skip:
-            rough = rough or Sketch(rows, error)
+            rough = rough or QuantizedRows(rows, error)
             pick, score = rough.best(state.query, terms, used)
         elif there:
             pick, score = there.best(state.query, terms, used)
@@ -179,8 +179,8 @@ def _pick_from_list(
     while count < picks.shape[0]:
         # Rounding of both scores, of the drift and of the bound itself; γ_d of a dot product is d·u.
         size = size_then + np.sqrt(dot(query, query))
-        slack = 8.0 * (d + 8) * UNIT * (longest * size + largest_term)
-        drift = np.sqrt(4.0 * distance(query, query_then)) * longest + slack
+        rounding_bound = 8.0 * (d + 8) * UNIT * (longest * size + largest_term)
+        drift = np.sqrt(4.0 * squared_distance_over_4(query, query_then)) * longest + rounding_bound
         most = room(left, rest)
         best = -np.inf
         pick = -1

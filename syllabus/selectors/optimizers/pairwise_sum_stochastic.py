@@ -10,7 +10,7 @@ import numpy as np
 
 from syllabus.selectors.constraint import Purse, affordable_to_front, room, spend
 from syllabus.selectors.functions.base import SetFunction
-from syllabus.selectors.functions.pairwise_sum import QueryFunction, QueryState, constants, move_query
+from syllabus.selectors.functions.pairwise_sum import PairwiseSum, PairwiseSumState, constants, move_query
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import child
 from syllabus.selectors.numerics.fixed_order_sums import dot
@@ -22,9 +22,9 @@ from syllabus.selectors.task import Task
 def stochastic(function: SetFunction, task: Task, key: np.uint64, epsilon: float) -> greedy.Picked:
     """Return what `greedy.stochastic` does. O(n d ln(1/ε))."""
     picks, gains, state = begin(function, task)
-    if not isinstance(state, QueryState):
+    if not isinstance(state, PairwiseSumState):
         return greedy.stochastic(function, task, key, epsilon)
-    assert isinstance(function, QueryFunction)
+    assert isinstance(function, PairwiseSum)
     size = sample_size(function.n, task.budget, epsilon, function.sampling)
     ones, left = np.ones(function.n), float(task.budget - len(task.first))
     _run(
@@ -38,13 +38,13 @@ def stochastic(function: SetFunction, task: Task, key: np.uint64, epsilon: float
 
 def stochastic_within(function: SetFunction, purse: Purse, key: np.uint64, epsilon: float) -> greedy.Picked:
     """Return what `sampled_within.stochastic` does. O(picks · n d ln(1/ε) / rows that the limit holds)."""
-    if not (isinstance(function, QueryFunction) and function.linear):
+    if not (isinstance(function, PairwiseSum) and function.linear):
         return sampled_within.stochastic(function, purse, key, epsilon)
     constant = constants(function, purse.rows)
 
     def pick(walk: sampled_within.Walk) -> None:
         state = walk.state
-        assert isinstance(state, QueryState)
+        assert isinstance(state, PairwiseSumState)
         walk.count, walk.remaining, walk.left, walk.rest = _run(
             function.rows, function.terms, function.step, constant, state.query, walk.pool, walk.remaining,
             purse.costs, purse.weights, walk.left, walk.rest, 0.0, walk.size, key,

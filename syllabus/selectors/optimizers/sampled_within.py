@@ -88,7 +88,7 @@ def _pick_of_all(function: SetFunction, purse: Purse, walk: Walk) -> bool:
     found = walk.pool[: walk.remaining]
     found = found[purse.costs[found] <= room(walk.left, walk.rest)]
     gains = walk.state.gains(walk.state.scores(found)) if len(found) else np.empty(0)
-    hopeful = found[gains + function.slack() > 0]  # the gains of the others only fall
+    hopeful = found[gains + function.rounding_bound() > 0]  # the gains of the others only fall
     walk.remaining = len(hopeful)
     walk.pool[: walk.remaining] = hopeful
     if not (gains > 0).any():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from syllabus.selectors.balancing.vectors import Rows
+from syllabus.selectors.balancing.vectors import DenseVectors
 from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
 
@@ -31,7 +31,7 @@ class CountSketch:
         self.width, self.seed = width, seed
         self._maps: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def __call__(self, pieces: Sequence[torch.Tensor]) -> Rows:
+    def __call__(self, pieces: Sequence[torch.Tensor]) -> DenseVectors:
         """Return the (B, width) sketch of rows in pieces, (B, d_i) each, always in the same order."""
         device = pieces[0].device
         if not self._maps:
@@ -46,7 +46,7 @@ class CountSketch:
             dealt = torch.zeros(len(piece), -(-len(places) // self.width) * self.width, device=device)
             dealt.index_copy_(1, places, piece.detach().float() * signs)
             total += dealt.view(len(piece), -1, self.width).sum(1)
-        return Rows(total)
+        return DenseVectors(total)
 
     def _map(self, place: int, size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         generator = torch.Generator().manual_seed(counter_rng.key(self.seed, "sketch", place)[0] >> 1)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.func import functional_call, grad_and_value, vmap
 
-from syllabus.selectors.balancing.vectors import Rows
+from syllabus.selectors.balancing.vectors import DenseVectors
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.gradients.count_sketch import CountSketch
 
@@ -61,9 +61,13 @@ class FullGradients:
         self._pieces = [gradient.flatten(1) for gradient in gradients.values()]
         return losses.detach()
 
-    def __call__(self) -> Rows:
+    def __call__(self) -> DenseVectors:
         """Return the features of the last `backward`, once: (B, d), one piece a parameter, or (B, width)."""
         if not self._pieces:
             raise TrainerError("FullGradients: no backward pass since the last call; call it after each")
         pieces, self._pieces = self._pieces, []
-        return Rows(*(piece.float() for piece in pieces)) if self._sketch is None else self._sketch(pieces)
+        return (
+            DenseVectors(*(piece.float() for piece in pieces))
+            if self._sketch is None
+            else self._sketch(pieces)
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from syllabus.selectors.balancing.vectors import Outer
+from syllabus.selectors.balancing.vectors import OuterProducts
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.gradients.loss_scale import WatchedLoss
 
@@ -40,7 +40,7 @@ class LastLayer:
         """Return `loss` itself, so that its scale is seen; `reduction` as in torch's loss modules."""
         return self._loss.watch(loss, reduction)
 
-    def __call__(self) -> Outer:
+    def __call__(self) -> OuterProducts:
         """Return the features of the last backward pass, once.
 
         Raises:
@@ -58,7 +58,7 @@ class LastLayer:
                 f"LastLayer: inputs have shape {tuple(inputs.shape)}; expected (B, {inputs.shape[-1]})"
             )
         undone = self._loss.undone(len(inputs))
-        return Outer(delta.double() * undone, inputs, self._bias)
+        return OuterProducts(delta.double() * undone, inputs, self._bias)
 
     def remove(self) -> None:
         """Leave the layer and the loss module as they were."""

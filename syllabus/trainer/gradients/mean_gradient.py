@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from syllabus.selectors.balancing.vectors import Rows
+from syllabus.selectors.balancing.vectors import DenseVectors
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.gradients.count_sketch import CountSketch
 from syllabus.trainer.gradients.loss_scale import WatchedLoss
@@ -46,7 +46,7 @@ class MeanGradient:
         """Return `loss` itself, so that its scale is seen; with reduction ``sum``, of how many examples."""
         return self._loss.watch(loss, reduction, examples)
 
-    def __call__(self) -> Rows:
+    def __call__(self) -> DenseVectors:
         """Return the (1, d) features of the last backward pass, once."""
         if not self._passed:
             raise TrainerError("MeanGradient: no backward pass since the last call; call it after each")
@@ -56,7 +56,7 @@ class MeanGradient:
             passed.get(place, torch.zeros_like(parameter)).detach().reshape(1, -1) * undone
             for place, parameter in enumerate(self._parameters)
         ]
-        return self._sketch(rows) if self._sketch is not None else Rows(torch.cat(rows, 1).float())
+        return self._sketch(rows) if self._sketch is not None else DenseVectors(torch.cat(rows, 1).float())
 
     def remove(self) -> None:
         """Leave the parameters and the loss module as they were."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from syllabus.selectors.balancing.vectors import Block, Outer, Rows, walk, walk_pairs
+from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, VectorBlock, walk, walk_pairs
 from syllabus.selectors.balancing.walks import Halving
 
 
@@ -43,7 +43,7 @@ class NextOrder:
 class Balancer(Protocol):
     """What places the units of a cycle in the order of the next."""
 
-    def step(self, block: Block, units: np.ndarray, following: NextOrder) -> bool:
+    def step(self, block: VectorBlock, units: np.ndarray, following: NextOrder) -> bool:
         """Take a block of (B,) `units`; False, nothing changed, if it is not finite."""
 
     def finished(self, following: NextOrder) -> np.ndarray:
@@ -71,9 +71,9 @@ class PairBalancer:
     def __init__(self, halving: Halving | None = None) -> None:
         self.halving = halving
         self._position: torch.Tensor | None = None
-        self._held: tuple[int, Block] | None = None
+        self._held: tuple[int, VectorBlock] | None = None
 
-    def step(self, block: Block, units: np.ndarray, following: NextOrder) -> bool:
+    def step(self, block: VectorBlock, units: np.ndarray, following: NextOrder) -> bool:
         """Walk over a block, (B,) `units`, and place them; False, nothing changed, if it is not finite."""
         position = self._position = _vector(self._position, block)
         waiting = self._held
@@ -113,7 +113,7 @@ class PairBalancer:
         self._held = None
         if state["held"] is not None:
             unit, *parts = state["held"]
-            self._held = (unit, (Rows if len(parts) == 1 else Outer)(*parts))
+            self._held = (unit, (DenseVectors if len(parts) == 1 else OuterProducts)(*parts))
         if self.halving is not None:
             self.halving.spread[0], self.halving.done = state["halving"]
 
@@ -130,7 +130,7 @@ class MeanBalancer:
         self._total: torch.Tensor | None = None
         self._count = 0
 
-    def step(self, block: Block, units: np.ndarray, following: NextOrder) -> bool:
+    def step(self, block: VectorBlock, units: np.ndarray, following: NextOrder) -> bool:
         """Walk over a block, (B,) `units`, and place them; False, nothing changed, if it is not finite."""
         self._position, self._mean = _vector(self._position, block), _vector(self._mean, block)
         self._total = _vector(self._total, block)
@@ -164,7 +164,7 @@ class MeanBalancer:
         self._total, self._count = _copied(state["total"]), state["count"]
 
 
-def _vector(vector: torch.Tensor | None, block: Block) -> torch.Tensor:
+def _vector(vector: torch.Tensor | None, block: VectorBlock) -> torch.Tensor:
     if vector is None:
         return torch.zeros(block.width, dtype=torch.float64, device=block.device)
     return vector.to(block.device)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from syllabus.selectors.balancing.vectors import Block, Rows
+from syllabus.selectors.balancing.vectors import DenseVectors, VectorBlock
 from syllabus.selectors.balancing.walks import Halving
 from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
@@ -76,7 +76,7 @@ class GraB:
         """What states call this order."""
         return f"grab-{self.balance}"
 
-    def step(self, gradients: torch.Tensor | Block, indices: Sequence[int] | None = None) -> None:
+    def step(self, gradients: torch.Tensor | VectorBlock, indices: Sequence[int] | None = None) -> None:
         """Take note of the gradients of the batch that was just used, before the next one is.
 
         Args:
@@ -265,7 +265,7 @@ class GraB:
         }
 
 
-def _block(gradients: torch.Tensor | Block) -> Block:
+def _block(gradients: torch.Tensor | VectorBlock) -> VectorBlock:
     if isinstance(gradients, torch.Tensor):
-        return Rows(torch.atleast_2d(gradients.detach()).float())
+        return DenseVectors(torch.atleast_2d(gradients.detach()).float())
     return gradients

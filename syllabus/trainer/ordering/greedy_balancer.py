@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from syllabus.selectors import herding
-from syllabus.selectors.balancing.vectors import Block
+from syllabus.selectors.balancing.vectors import VectorBlock
 from syllabus.selectors.balancing.walks import Halving
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering.balancers import NextOrder
@@ -27,7 +27,7 @@ class GreedyBalancer:
     def __init__(self) -> None:
         self._rows = torch.empty(0, 0)
 
-    def step(self, block: Block, units: np.ndarray, following: NextOrder) -> bool:
+    def step(self, block: VectorBlock, units: np.ndarray, following: NextOrder) -> bool:
         """Keep a block, (B,) `units`; False, nothing changed, if it is not finite."""
         rows = block.written()
         if not bool(torch.isfinite(rows).all()):

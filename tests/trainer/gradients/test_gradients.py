@@ -9,7 +9,7 @@ from small_network import close, data, manifest, network, own_gradients
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from syllabus.selectors.balancing.vectors import Rows
+from syllabus.selectors.balancing.vectors import DenseVectors
 from syllabus.trainer import (
     CountSketch,
     Curriculum,
@@ -73,7 +73,7 @@ def test_a_sketch_is_linear_seeded_and_keeps_inner_products_on_average():
     assert not torch.equal(found, CountSketch(64, seed=2)(pieces).rows)
     torch.testing.assert_close(sketch([2 * piece for piece in pieces]).rows, 2 * found)
     exact = rows @ rows.T
-    drawn = torch.stack([Rows.gram(CountSketch(64, seed=s)(pieces)).float() for s in range(200)])
+    drawn = torch.stack([DenseVectors.gram(CountSketch(64, seed=s)(pieces)).float() for s in range(200)])
     # Each estimate has deviation about ‖a‖‖b‖/√64; the mean of 200 is 14 times closer.
     assert (drawn.mean(0) - exact).abs().max() < 5 * 900 / 8 / 14
     with pytest.raises(TrainerError, match="pieces of widths"):

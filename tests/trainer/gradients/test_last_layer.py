@@ -8,11 +8,11 @@ from small_network import CLASSES, N, close, data, manifest, network, own_gradie
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from syllabus.selectors.balancing.vectors import Outer
+from syllabus.selectors.balancing.vectors import OuterProducts
 from syllabus.trainer import Curriculum, GraB, LastLayer, ManifestSampler, TrainerError
 
 
-def written(block: Outer) -> torch.Tensor:
+def written(block: OuterProducts) -> torch.Tensor:
     """The gradients of weights and bias side by side: (B, p, q + 1)."""
     products = torch.einsum("bp,bq->bpq", block.left, block.right.double())
     return torch.cat([products, block.left[:, :, None]], 2) if block.bias else products
@@ -29,7 +29,7 @@ class Way:
         self.scales = [65536.0, 1024.0, 3.0] if scaled else [1.0]
         self.step = 0
 
-    def __call__(self, x: torch.Tensor, y: torch.Tensor) -> Outer:
+    def __call__(self, x: torch.Tensor, y: torch.Tensor) -> OuterProducts:
         loss = self.criterion(self.model(x), y)
         if self.watched:
             loss = self.features.watch(loss, self.reduction)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from syllabus.selectors import herding
-from syllabus.selectors.balancing.vectors import Outer
+from syllabus.selectors.balancing.vectors import OuterProducts
 from syllabus.trainer import GraB, ManifestSampler, TrainerError
 
 
@@ -81,7 +81,7 @@ def test_factors_and_written_features_give_the_same_order():
         other.set_epoch(epoch)
         seen = []
         for rows in DataLoader(range(60), batch_size=5, sampler=other):
-            factored.step(Outer(left[rows], right[rows]))
+            factored.step(OuterProducts(left[rows], right[rows]))
             seen += rows.tolist()
         assert seen == expected
 

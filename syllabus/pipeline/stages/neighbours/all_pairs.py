@@ -10,8 +10,8 @@ import numpy as np
 
 from syllabus.pipeline.runtime.metrics import busy
 from syllabus.pipeline.stages.neighbours.vectors import Block, Wanted
-from syllabus.selectors.neighbours.blocked_search import Nearest, Searched, search_each_other
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.neighbours.blocked_search import Queries, TopK, search_each_other
+from syllabus.selectors.numerics.union_find import UnionFind
 
 BLOCK_ROWS = 8192
 PART_PAIRS = 12
@@ -55,17 +55,17 @@ class SearchPairs(beam.DoFn):
     def _search(self, key: str, part: Part, device: str) -> None:
         wanted = self.wanted
         cut = blocks(wanted)
-        held: dict[int, Searched] = {}
+        held: dict[int, Queries] = {}
         for number in sorted({number for pair in part for number in pair}):
             block = cut[number]
-            nearest = Nearest.empty(block.rows, wanted.k)
+            nearest = TopK.empty(block.rows, wanted.k)
             positions = np.arange(block.first, block.first + block.rows)
-            held[number] = Searched(wanted.vectors.read(block), positions, nearest)
-        joins = Joins(wanted.vectors.n)
+            held[number] = Queries(wanted.vectors.read(block), positions, nearest)
+        joins = UnionFind(wanted.vectors.n)
         for first, second in part:
             search_each_other(held[first], held[second], wanted.threshold, joins, device)
         found = list(held.values())
-        nearest = Nearest(
+        nearest = TopK(
             np.concatenate([each.nearest.ids for each in found]),
             np.concatenate([each.nearest.cosines for each in found]),
         )

@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 from syllabus.pipeline.stages.neighbours.vectors import Wanted
 from syllabus.pipeline.stages.transform import mix
 from syllabus.selectors import kmeans
-from syllabus.selectors.neighbours.blocked_search import Nearest, Searched, search
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.neighbours.blocked_search import Queries, TopK, search
+from syllabus.selectors.numerics.union_find import UnionFind
 
 SAMPLE = 65_536
 QUERIES = 1024
@@ -115,8 +115,8 @@ def _probes(k: int, sample: np.ndarray, centroids: np.ndarray) -> int:
     """
     count = min(512, len(sample))
     ids = np.arange(len(sample))
-    queries = Searched(sample[:count], ids[:count], Nearest.empty(count, min(k, len(sample) - 1)))
-    search(queries, sample, ids, np.inf, Joins(0))
+    queries = Queries(sample[:count], ids[:count], TopK.empty(count, min(k, len(sample) - 1)))
+    search(queries, sample, ids, np.inf, UnionFind(0))
     home = kmeans.assign(sample, centroids)
     scores = _scores(queries.rows, centroids)
     theirs = np.take_along_axis(scores, home[queries.nearest.ids], axis=1)

@@ -17,8 +17,8 @@ from syllabus.pipeline.stages.neighbours.vectors import Block, Vectors, Wanted, 
 from syllabus.pipeline.stages.plan import Plan, make_plan
 from syllabus.pipeline.stages.transform import Transform
 from syllabus.pipeline.work_directory import Work
-from syllabus.selectors.neighbours.blocked_search import ROUNDING, Nearest, Searched, search
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.neighbours.blocked_search import ROUNDING, Queries, TopK, search
+from syllabus.selectors.numerics.union_find import UnionFind
 
 BLOCK_ROWS = 65_536
 QUERY_ROWS = 8192
@@ -59,7 +59,7 @@ class Holdout:
 
     def section(self, index: np.ndarray) -> dict[str, Any]:
         """Return the section of manifest.json, from the shards of all blocks; `index` of each position."""
-        nearest = Nearest.empty(self.tested.n, 1)
+        nearest = TopK.empty(self.tested.n, 1)
         for block in self.blocks():
             nearest.merge(*self.wanted.read(self.key(block)))
         found = np.flatnonzero(nearest.cosines[:, 0] >= self.wanted.threshold - ROUNDING)
@@ -110,13 +110,13 @@ class CompareHoldout(beam.DoFn):
             with busy("holdout"):
                 rows = holdout.wanted.vectors.read(block)
                 positions = np.arange(block.first, block.first + block.rows)
-                nearest = Nearest.empty(holdout.tested.n, 1)
+                nearest = TopK.empty(holdout.tested.n, 1)
                 for tested in holdout.tested.blocks(QUERY_ROWS):
                     at = slice(tested.first, tested.first + tested.rows)
                     # Below 0: no test row is an example.
                     names = -1 - np.arange(at.start, at.stop)
-                    found = Nearest(nearest.ids[at], nearest.cosines[at])
-                    queries = Searched(holdout.tested.read(tested), names, found)
-                    search(queries, rows, positions, np.inf, Joins(0), device)
-                holdout.wanted.write(key, np.arange(holdout.tested.n), nearest, Joins(0))
+                    found = TopK(nearest.ids[at], nearest.cosines[at])
+                    queries = Queries(holdout.tested.read(tested), names, found)
+                    search(queries, rows, positions, np.inf, UnionFind(0), device)
+                holdout.wanted.write(key, np.arange(holdout.tested.n), nearest, UnionFind(0))
         yield from ()

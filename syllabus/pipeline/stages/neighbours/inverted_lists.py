@@ -21,8 +21,8 @@ from syllabus.pipeline.runtime.metrics import busy
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import Coarse
 from syllabus.pipeline.stages.neighbours.vectors import Block, Wanted
 from syllabus.pipeline.work_directory import Work, note_of, vectors_column, vectors_of
-from syllabus.selectors.neighbours.blocked_search import Nearest, Searched, search
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.neighbours.blocked_search import Queries, TopK, search
+from syllabus.selectors.numerics.union_find import UnionFind
 
 ROUTED_ROWS = 65_536
 BUNDLES = 16
@@ -83,11 +83,11 @@ class Route(beam.DoFn):
 
     def _measure(self, key: str, block: Block, vectors: np.ndarray, device: str) -> None:
         wanted, coarse = self.lists.wanted, self.lists.coarse
-        nearest = Nearest.empty(len(coarse.queries), wanted.k)
-        queries = Searched(coarse.query_vectors, coarse.queries, nearest)
+        nearest = TopK.empty(len(coarse.queries), wanted.k)
+        queries = Queries(coarse.query_vectors, coarse.queries, nearest)
         positions = np.arange(block.first, block.first + block.rows)
-        search(queries, vectors, positions, np.inf, Joins(0), device)
-        wanted.write(key, coarse.queries, nearest, Joins(0))
+        search(queries, vectors, positions, np.inf, UnionFind(0), device)
+        wanted.write(key, coarse.queries, nearest, UnionFind(0))
 
     def _write(self, key: str, block: Block, vectors: np.ndarray) -> None:
         ranked = self.lists.coarse.ranked(vectors)
@@ -136,17 +136,17 @@ class SearchBundle(beam.DoFn):
         with _Routed(wanted.vectors.work, routed) as files:
             own = [files.read(number) for number in range(*bundle)]
             positions, probes, vectors = (np.concatenate([part[place] for part in own]) for place in range(3))
-            nearest = Nearest.empty(len(positions), wanted.k)
-            joins = Joins(wanted.vectors.n)
+            nearest = TopK.empty(len(positions), wanted.k)
+            joins = UnionFind(wanted.vectors.n)
             for number in np.unique(probes):
                 ids, _, rows = files.read(int(number))
                 if not len(ids):
                     continue
                 # Taken out and put back: most lists are probed by few of the bundle's rows.
                 looking = np.flatnonzero((probes == number).any(axis=1))
-                found = Nearest(nearest.ids[looking], nearest.cosines[looking])
+                found = TopK(nearest.ids[looking], nearest.cosines[looking])
                 search(
-                    Searched(vectors[looking], positions[looking], found),
+                    Queries(vectors[looking], positions[looking], found),
                     rows,
                     ids,
                     wanted.threshold,

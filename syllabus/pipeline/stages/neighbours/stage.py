@@ -17,8 +17,8 @@ from syllabus.pipeline.stages.neighbours import inverted_lists as lists
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import fit_coarse
 from syllabus.pipeline.stages.neighbours.holdout import CompareHoldout, Holdout
 from syllabus.pipeline.stages.neighbours.vectors import Wanted
-from syllabus.selectors.neighbours.blocked_search import Nearest
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.neighbours.blocked_search import TopK
+from syllabus.selectors.numerics.union_find import UnionFind
 
 EXACT_ROWS = 100_000
 """Above it coarse lists: on a core all pairs of 100,000 × 384 take 72 s to their 38, of 200,000 290 to 50."""
@@ -66,29 +66,29 @@ class Search:
             | "Search bundles" >> beam.ParDo(lists.SearchBundle(self.lists), beam.pvalue.AsList(routed))
         )
 
-    def found(self) -> Iterator[tuple[np.ndarray, Nearest]]:
+    def found(self) -> Iterator[tuple[np.ndarray, TopK]]:
         """Yield (positions, their nearest), every position once."""
         if self.lists is not None:
             yield from map(self.wanted.read, self.keys())
             return
-        nearest = Nearest.empty(self.wanted.vectors.n, self.wanted.k)
+        nearest = TopK.empty(self.wanted.vectors.n, self.wanted.k)
         for key in self.keys():
             nearest.merge(*self.wanted.read(key))
         yield np.arange(self.wanted.vectors.n), nearest
 
     def groups(self) -> np.ndarray:
         """Return the first position of each position's duplicate group, (n,) int64."""
-        joins = Joins(self.wanted.vectors.n)
+        joins = UnionFind(self.wanted.vectors.n)
         for key in self.keys():
-            joins.join(*self.wanted.read_joins(key))
-        return joins.named()
+            joins.union(*self.wanted.read_joins(key))
+        return joins.roots()
 
     def recall(self) -> float:
         """Return the share of the true neighbours of the measured rows that were found."""
         if self.lists is None:
             return 1.0
         queries = self.lists.coarse.queries
-        truth = Nearest.empty(len(queries), self.wanted.k)
+        truth = TopK.empty(len(queries), self.wanted.k)
         for key in self.measuring_keys():
             truth.merge(np.arange(len(queries)), self.wanted.read(key)[1])
         shared = total = 0

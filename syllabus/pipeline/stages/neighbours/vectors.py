@@ -21,8 +21,8 @@ from syllabus.pipeline.stages.census import Census, read_rows
 from syllabus.pipeline.stages.plan import Plan, PlannedUnit
 from syllabus.pipeline.stages.transform import Transform
 from syllabus.pipeline.work_directory import Work, digest_of, key_of, vectors_of
-from syllabus.selectors.neighbours.blocked_search import Nearest
-from syllabus.selectors.numerics.union_find import Joins
+from syllabus.selectors.neighbours.blocked_search import TopK
+from syllabus.selectors.numerics.union_find import UnionFind
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Wanted:
         """Return the key of a part's shard."""
         return key_of(stage, vectors=self.vectors.digest, neighbours=self.k, threshold=self.threshold, **part)
 
-    def write(self, key: str, positions: np.ndarray, nearest: Nearest, joins: Joins) -> None:
+    def write(self, key: str, positions: np.ndarray, nearest: TopK, joins: UnionFind) -> None:
         """Write what one worker found: the nearest of some rows, and the groups that it joined."""
         ids, roots = joins.pairs()
         # The joins first: the other shard is what says that both are there.
@@ -134,11 +134,11 @@ class Wanted:
         )
         self.vectors.work.write("neighbours", key, table)
 
-    def read(self, key: str) -> tuple[np.ndarray, Nearest]:
+    def read(self, key: str) -> tuple[np.ndarray, TopK]:
         """Return the positions and the nearest of a shard."""
         rows = self.vectors.work.read("neighbours", key)
         ids, cosines = (_rows(rows.column(name), self.k) for name in ("neighbour", "cosine"))
-        return rows.column("position").to_numpy(), Nearest(ids, cosines)
+        return rows.column("position").to_numpy(), TopK(ids, cosines)
 
     def read_joins(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Return which positions a shard joined with which."""
