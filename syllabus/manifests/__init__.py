@@ -6,12 +6,10 @@ The contract between the job that draws it up and everybody who trains from it; 
 
 from syllabus.manifests.budgets import allocate, budget
 from syllabus.manifests.errors import ManifestError
-from syllabus.manifests.format import schema
-from syllabus.manifests.format.document import json_schema
-from syllabus.manifests.format.fingerprint import Fingerprint
+from syllabus.manifests.format import Fingerprint, json_schema, schema, sketches_table
 from syllabus.manifests.reading.export import export
 from syllabus.manifests.reading.manifest import Manifest
-from syllabus.manifests.reading.sketches import read_sketches, sketches_table
+from syllabus.manifests.reading.sketches import read_sketches
 from syllabus.manifests.storage import Store
 from syllabus.manifests.validation.validate import Report, validate
 from syllabus.manifests.writing.target import check_target

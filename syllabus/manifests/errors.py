@@ -1,5 +1,13 @@
-"""The one error of this room."""
+"""The error of this room, and the first line of another library's."""
 
 
 class ManifestError(ValueError):
     """A manifest that cannot be read or written as asked; the message names the file and what is wrong."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line that is not blank of an error's message; of an empty one the error's class name.
+
+    For errors of other libraries, which a message of ours quotes in one line.
+    """
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

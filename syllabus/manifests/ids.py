@@ -1,8 +1,8 @@
-"""Ids: finding them, comparing two sets of them, and finding repetitions without holding them all."""
+"""Ids of examples as Arrow strings: look-up, comparison of two sets, search for repetitions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.errors import ManifestError, first_line
 
 
 def as_strings(ids: Any) -> pa.ChunkedArray:
@@ -35,7 +35,7 @@ def as_arrow(ids: Any) -> pa.ChunkedArray:
         plain = _plain(ids)
         array = plain if isinstance(plain, (pa.Array, pa.ChunkedArray)) else pa.array(plain)
     except (pa.ArrowException, TypeError) as error:
-        raise ManifestError(f"ids: {str(error).splitlines()[0]}") from None
+        raise ManifestError(f"ids: {first_line(error)}") from None
     chunked = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
     if pa.types.is_dictionary(chunked.type):
         chunked = chunked.cast(chunked.type.value_type)
@@ -91,10 +91,10 @@ def check_ids(known: pa.ChunkedArray, ids: pa.ChunkedArray) -> None:
 
 
 class RepetitionCheck:
-    """Finds ids that occur twice among many, in one or two passes, at 8 bytes an id.
+    """A search for ids that occur twice among many, in one or two passes, at 8 bytes an id.
 
     The first pass keeps a 64-bit hash of each id. Ids whose hashes meet are few: the second pass compares
-    them as they are, so that the answer is exact.
+    them as they are, so that the answer is exact. It is made once: the hashes are dropped then.
     """
 
     def __init__(self) -> None:
@@ -106,19 +106,36 @@ class RepetitionCheck:
 
     def repeated(self, again: Iterable[pa.ChunkedArray]) -> list[str]:
         """Return the ids that occur more than once, sorted; `again` gives all of them a second time."""
+        return sorted({value for _, value in self._repetitions((range(len(ids)), ids) for ids in again)})
+
+    def repeated_rows(
+        self, again: Iterable[tuple[npt.NDArray[np.int64], pa.ChunkedArray]]
+    ) -> npt.NDArray[np.int64]:
+        """Return the rows whose id occurred before, int64 in the order given.
+
+        Args:
+          again: all ids a second time, in pieces: (rows,) int64 numbers of the caller's and their ids.
+        """
+        return np.array([row for row, _ in self._repetitions(again)], np.int64)
+
+    def _repetitions(
+        self, again: Iterable[tuple[Sequence[int] | npt.NDArray[np.int64], pa.ChunkedArray]]
+    ) -> Iterator[tuple[int, str]]:
+        """Yield row and id of each occurrence of an id but its first."""
         every = np.concatenate([np.empty(0, np.uint64), *self._hashes])
         self._hashes = []
         every.sort()
         suspects = np.unique(every[1:][every[1:] == every[:-1]])
         if not suspects.size:
-            return []
+            return
         seen: set[str] = set()
-        twice: set[str] = set()
-        for ids in again:
-            for chunk in ids.chunks:
-                for value in chunk.filter(pa.array(np.isin(hashes(chunk), suspects))).to_pylist():
-                    (twice if value in seen else seen).add(value)
-        return sorted(twice)
+        for rows, ids in again:
+            found = [np.isin(hashes(chunk), suspects) for chunk in ids.chunks]
+            for place in np.flatnonzero(np.concatenate([np.empty(0, np.bool_), *found])).tolist():
+                value = ids[place].as_py()
+                if value in seen:
+                    yield int(rows[place]), value
+                seen.add(value)
 
 
 def hashes(strings: pa.StringArray, seed: int = 0) -> npt.NDArray[np.uint64]:

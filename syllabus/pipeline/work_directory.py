@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import JobError
 
@@ -98,8 +99,9 @@ class Work:
             raise self._damaged(self.path(stage, key), error) from None
 
     def _damaged(self, path: str, error: Exception) -> JobError:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        return JobError(f"{self.store.url(path)}: cannot be read: {line}; delete it and run again")
+        return JobError(
+            f"{self.store.url(path)}: cannot be read: {first_line(error)}; delete it and run again"
+        )
 
     def write_json(self, stage: str, key: str, value: Any) -> None:
         """Write a small shard as JSON."""

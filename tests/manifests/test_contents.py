@@ -193,6 +193,11 @@ def test_repetitions_among_many_ids():
     for chunk in chunks:
         check.add(chunk)
     assert check.repeated(iter(chunks)) == ["7", "ä"]
+    check = RepetitionCheck()
+    for chunk in chunks:
+        check.add(chunk)
+    rows = [np.arange(len(chunks[0])) * 2, np.array([7, 5, 6])]
+    assert check.repeated_rows(zip(rows, chunks, strict=True)).tolist() == [5, 6]
     # Nothing is read again where no hashes meet; equal hashes of different ids are told apart.
     check = RepetitionCheck()
     check.add(chunks[0])
@@ -216,3 +221,5 @@ def test_meeting_hashes_are_no_repetition(monkeypatch):
     ids = pa.chunked_array([["a", "b", "cc", "dd", "dd"]])
     check.add(ids)
     assert check.repeated(iter([ids])) == ["dd"]
+    check.add(ids)
+    assert check.repeated_rows(iter([(np.arange(5), ids)])).tolist() == [4]

@@ -1,6 +1,8 @@
 """The JSON Schema against manifests that real jobs write: it knows every key, and the type of each."""
 
 import copy
+import json
+import re
 
 import jsonschema
 import numpy as np
@@ -11,6 +13,8 @@ from job_sources import document, write_embeddings
 from jobs import run
 
 from syllabus.manifests import json_schema
+from syllabus.manifests.format.json_schema import violations
+from syllabus.manifests.format.schema import PART
 from syllabus.pipeline.stages.neighbours import stage
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
@@ -46,6 +50,7 @@ def documents(tmp_path_factory):
 def test_the_manifests_are_valid(documents):
     for made in documents.values():
         VALIDATOR.validate(made)
+        assert violations(json.dumps(made).encode()) == []
     guided, clusters, weighted = (documents[name] for name in NAMES)
     assert guided["orders"]["herding"]["interleaved"] > 1
     assert all(subset["interleaved"] for subset in guided["subsets"][1:])
@@ -60,7 +65,10 @@ def described(schema, value, where=""):
     """The paths in `value` for which `schema` has nothing to say."""
     reference = schema.get("$ref", "").rpartition("/")[2]
     target = json_schema()["$defs"][reference] if reference else {}
-    known = {**target.get("properties", {}), **schema.get("properties", {})}
+    inherited = [json_schema()["$defs"][each["$ref"].rpartition("/")[2]] for each in schema.get("allOf", [])]
+    known = {}
+    for each in (target, *inherited, schema):
+        known.update(each.get("properties", {}))
     if where in OPEN:
         return
     if isinstance(value, dict):
@@ -89,6 +97,10 @@ def places(value, path=()):
             yield from places(inner, (*path, key))
 
 
+def shown(path):
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)[1:]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_wrong_type_anywhere_is_found(documents, name):
     checked = 0
@@ -100,5 +112,33 @@ def test_a_wrong_type_anywhere_is_found(documents, name):
         # No value is ever an object where another kind stands, or an array of one where an object does.
         holder[path[-1]] = [{}] if isinstance(holder[path[-1]], dict) else {}
         assert not VALIDATOR.is_valid(broken), path
+        lines = violations(json.dumps(broken).encode())
+        # Where null is allowed, an empty object lacks its keys.
+        key = re.escape(shown(path))
+        of_it = rf"{key} is (\{{\}}|\[\{{\}}\]); expected [^\n]+|the key {key}\.\w+ is missing"
+        assert lines
+        assert all(re.fullmatch(of_it, line) for line in lines), lines
         checked += 1
     assert checked > 80
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_key_anywhere_is_found(documents, name):
+    checked = 0
+    for path in places(documents[name]):
+        broken = copy.deepcopy(documents[name])
+        holder = broken
+        for key in path[:-1]:
+            holder = holder[key]
+        if isinstance(holder, dict):
+            del holder[path[-1]]
+            lines = violations(json.dumps(broken).encode())
+            assert (lines == []) == VALIDATOR.is_valid(broken), path
+            checked += len(lines)
+            assert lines in ([], [f"the key {shown(path)} is missing"])
+    assert checked > 30
+
+
+def test_names_of_parts_are_defined_alike():
+    (pattern,) = (json_schema()["properties"]["files"]["items"]["properties"]["path"]["pattern"],)
+    assert pattern == f"^{PART.pattern.replace('(?:', '(').replace('([0-9]{5,})', '[0-9]{5,}')}$"

@@ -75,10 +75,10 @@ def test_a_manifest_without_sketches_names_the_option(tmp_path):
     ("change", "problem"),
     [
         (lambda it: it.pop("sketches"), "files: sketches/ is described nowhere else"),
-        (lambda it: it["sketches"].update(step=0), "sketches: dimension 4 and step 0 must be above 0"),
+        (lambda it: it["sketches"].update(step=0), "sketches.step is 0; expected above 0"),
         (
             lambda it: it["sketches"].update(projection="lsa"),
-            "sketches.projection is 'lsa', none of none, pca",
+            "sketches.projection is 'lsa'; expected none or pca",
         ),
         (lambda it: it["sketches"].pop("step"), "the key sketches.step is missing"),
     ],

@@ -102,18 +102,40 @@ def test_an_unlisted_part_is_found(root):
 
 
 DOCUMENTS = {
+    "a whole float": (
+        lambda d: d["counts"].update(accepted=60.0),
+        r"counts\.accepted is 60\.0; exp.* integer",
+    ),
+    "infinitely many": (lambda d: d["subsets"][0].update(fraction=float("inf")), "is not JSON: Infinity"),
+    "not a number": (lambda d: d["sketches"].update(step=float("nan")), "is not JSON: NaN is no number"),
+    "far too large": (
+        lambda d: d["counts"].update(source_rows=10**30),
+        "source_rows is 10+; expected at most 9",
+    ),
+    "far too many": (
+        lambda d: d["subsets"][0].update(count=10**12),
+        "count is 10+; expected at most 2147483647",
+    ),
+    "a broken line": (lambda d: d["orders"].update({"a\nb": 3}), r"orders\.a\\nb is 3; expected object"),
+    "a rule that is none": (
+        lambda d: d["options"].update(budgets=[]),
+        r"options\.budgets is \[\]; exp.* string",
+    ),
     "a missing key": (lambda d: d.pop("counts"), "the key counts is missing"),
     "a wrong type": (
         lambda d: d["partitions"][1].update(examples="9"),
         r"partitions\[1\].examples is '9'; exp",
     ),
-    "true for 1": (lambda d: d["counts"].update(rejected=True), "counts.rejected is True; expected int"),
+    "true for 1": (lambda d: d["counts"].update(rejected=True), "counts.rejected is True; expected integer"),
     "a budget off": (
         lambda d: d["subsets"][0].update(budget=7),
         "fraction 0.1 of 60 is 6, the budget says 7",
     ),
     "a budget twice": (lambda d: d["subsets"].insert(1, d["subsets"][0]), "budget 6 follows 6; budgets are"),
-    "a fraction": (lambda d: d["subsets"][0].update(fraction=1.5), "fraction 1.5"),
+    "a fraction": (
+        lambda d: d["subsets"][0].update(fraction=1.5),
+        r"subsets\[0\]\.fraction is 1\.5; expected at most 1",
+    ),
     "partitions": (lambda d: d["partitions"].reverse(), r"partitions\[0\] is number 2"),
     "their sizes": (lambda d: d["partitions"][0].update(examples=1), "examples together, accepted are 60"),
     "reasons": (
@@ -122,20 +144,20 @@ DOCUMENTS = {
     ),
     "a count of a reason": (
         lambda d: d["counts"]["reasons"].update(x="1"),
-        "counts.reasons.x is '1'; expected int",
+        "counts.reasons.x is '1'; expected integer",
     ),
     "counts": (
         lambda d: d["counts"].update(source_rows=61),
-        "60 accepted .* do not fit into 61",
+        "60 accepted, 2 rejected and 0 excluded do not fit into 61",
     ),
     "the fingerprint": (lambda d: d["fingerprint"].update(sha256="1" * 64), "sha256 1{12}… is not that of"),
-    "its blocks": (lambda d: d["fingerprint"].update(blocks=["x"]), "'x' is not a sha256"),
+    "its blocks": (lambda d: d["fingerprint"].update(blocks=["x"]), r"blocks\[0\] is 'x'; expected a sha256"),
     "an order too many": (lambda d: d["orders"].update(more={}), "there is no part of orders/more/"),
     "an order too few": (lambda d: d["orders"].clear(), "files: orders/balance/ is described nowhere"),
     "rows": (lambda d: d["files"][0].update(rows=59), "files: examples/ has 59 rows, expected 60"),
     "a way out": (
         lambda d: d["files"][0].update(path="../part-00000.parquet"),
-        "'../part-00000.parquet' is no p",
+        r"files\[0\]\.path is '\.\./part-00000\.parquet'; expected a part of a table",
     ),
     "a part between": (
         lambda d: d["files"][0].update(path="examples/part-00001.parquet"),

@@ -1,12 +1,16 @@
-"""The tables of a manifest: their columns, their order, their files. Format version 1.
+"""The tables of a manifest, format version 1: columns, sort order, names of parts.
 
 ``docs/manifest-format.md`` is the specification; this module is its executable form.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 FORMAT = "syllabus-manifest"
@@ -14,6 +18,13 @@ FORMAT_VERSION = 1
 DOCUMENT = "manifest.json"
 ROW_GROUP_ROWS = 131_072
 PART_ROWS = 8 * ROW_GROUP_ROWS
+# A name of an importance or order is a plain word, never a way out of the directory.
+PART = re.compile(
+    r"(examples|subsets|sketches|rejects|preview|(?:importances|orders)/[A-Za-z0-9_][A-Za-z0-9_.-]*)"
+    r"/part-([0-9]{5,})\.parquet"
+)
+SKETCH_LEVELS = 127
+"""Values of sketches are whole steps from -127 to 127, so that a sketch and its negative are alike."""
 
 
 def _required(name: str, kind: pa.DataType) -> pa.Field:
@@ -118,3 +129,20 @@ def sketches(dimension: int) -> Table:
         pa.schema([_required("index", pa.int64()), _required("sketch", pa.binary(dimension))]),
         ("index",),
     )
+
+
+def sketches_table(index: npt.NDArray[np.int64], steps: npt.NDArray[np.int8]) -> pa.Table:
+    """Return rows of the table: (m,) ascending indices and their (m, D) int8 sketches, not copied."""
+    table = sketches(steps.shape[1])
+    steps = np.ascontiguousarray(steps)
+    column = pa.Array.from_buffers(table.schema.field("sketch").type, len(steps), [None, pa.py_buffer(steps)])
+    return pa.Table.from_arrays([pa.array(index, pa.int64()), column], schema=table.schema)
+
+
+def table_rows(document: dict[str, Any]) -> dict[str, int]:
+    """Return {directory: rows} of the tables listed in `document`, a parsed manifest.json."""
+    rows: dict[str, int] = {}
+    for entry in document["files"]:
+        directory = entry["path"].rpartition("/")[0]
+        rows[directory] = rows.get(directory, 0) + entry["rows"]
+    return rows

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from syllabus.manifests.budgets import allocate, budget, fill
 from syllabus.manifests.errors import ManifestError
-from syllabus.manifests.format import document, schema, weights
-from syllabus.manifests.format.schema import DOCUMENT, ROW_GROUP_ROWS, Table
+from syllabus.manifests.format import schema
+from syllabus.manifests.format.consistency import subset_rows, total
+from syllabus.manifests.format.schema import DOCUMENT, ROW_GROUP_ROWS, Table, table_rows
 from syllabus.manifests.ids import as_strings, check_ids, find_ids
 from syllabus.manifests.reading.opening import load
 from syllabus.manifests.reading.parquet_parts import Parts
@@ -52,10 +53,10 @@ class Manifest:
         self.orders = tuple(sorted(description["orders"]))
         self.weighted = "weight" in description
         self.unit = str(description["weight"]["column"]) if self.weighted else "examples"
-        self.total = weights.total(description)
+        self.total = total(description)
         self.partition_sizes = self._of_partitions("examples")
         self.partition_units = self._of_partitions("weight") if self.weighted else self.partition_sizes
-        self._rows = document.table_rows(description)
+        self._rows = table_rows(description)
 
     @classmethod
     def open(
@@ -169,7 +170,7 @@ class Manifest:
         place = self._place(fraction)
         entries = self.description["subsets"][: place + 1]
         # Sorted by (budget, subset, position), every subset complete: its rows need not be searched for.
-        *earlier, sizes = (weights.subset_rows(self.description, entry) for entry in entries)
+        *earlier, sizes = (subset_rows(self.description, entry) for entry in entries)
         if not 0 <= i < len(sizes):
             raise ManifestError(f"subset: {i} is outside [0, {len(sizes) - 1}] for fraction {fraction}")
         first, last = _slice(start, stop, sizes[i], f"subset {i} of fraction {fraction}")

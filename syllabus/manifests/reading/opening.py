@@ -7,17 +7,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from syllabus.manifests.errors import ManifestError
-from syllabus.manifests.format import document
+from syllabus.manifests.errors import ManifestError, first_line
+from syllabus.manifests.format.document import checked
 from syllabus.manifests.format.schema import DOCUMENT
 from syllabus.manifests.storage import Store
 
 
 def load(store: Store) -> dict[str, Any]:
     """Return the description of the manifest at `store`, checked in itself and against the listing."""
-    description = document.decode(read_document(store))
-    for problem in document.problems(description):
-        raise ManifestError(f"{DOCUMENT}: {problem}")
+    description = checked(read_document(store))
     sizes = store.files()
     for problem in size_problems(description, sizes):
         raise ManifestError(problem)
@@ -35,9 +33,7 @@ def read_document(store: Store) -> bytes:
             raise ManifestError(
                 f"{store.url()}: is a file; a manifest is a directory{_around(store)}"
             ) from None
-        raise ManifestError(
-            f"{DOCUMENT}: cannot be read from {store.url()}: {str(error).splitlines()[0]}"
-        ) from error
+        raise ManifestError(f"{DOCUMENT}: cannot be read from {store.url()}: {first_line(error)}") from error
 
 
 def _around(store: Store) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.errors import ManifestError, first_line
 from syllabus.manifests.storage import Store
 
 LOCAL_BUFFER, REMOTE_BUFFER = 1 << 20, 8 << 20
@@ -185,7 +185,7 @@ class Parts:
             ):
                 yield file
         except (pa.ArrowException, OSError) as error:
-            raise ManifestError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+            raise ManifestError(f"{path}: cannot be read: {first_line(error)}") from error
 
 
 def _decoded(

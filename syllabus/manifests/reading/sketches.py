@@ -1,4 +1,4 @@
-"""Sketches: the centred embeddings in 8 bits, and how those of some examples are read.
+"""Sketches, the centred embeddings in 8 bits, read for some examples.
 
 A sketch is what an epoch is ordered by when it is drawn: few bits cost next to nothing there (DESIGN: int8 as
 good as float32). It is stored as plain bytes, one a dimension and not compressed: as a list of numbers
@@ -12,21 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from syllabus.manifests.errors import ManifestError
-from syllabus.manifests.format import schema
 from syllabus.manifests.reading.manifest import Manifest
 
-LEVELS = 127
-"""Values are whole steps from -127 to 127, so that a sketch and its negative are alike."""
 BLOCK_BYTES = 4 << 20
-
-
-def sketches_table(index: npt.NDArray[np.int64], steps: npt.NDArray[np.int8]) -> pa.Table:
-    """Return rows of the table: (m,) ascending indices and their (m, D) int8 sketches, not copied."""
-    table = schema.sketches(steps.shape[1])
-    steps = np.ascontiguousarray(steps)
-    kind = table.schema.field("sketch").type
-    sketches = pa.Array.from_buffers(kind, len(steps), [None, pa.py_buffer(steps)])
-    return pa.Table.from_arrays([pa.array(index, pa.int64()), sketches], schema=table.schema)
 
 
 def read_sketches(manifest: Manifest, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:

@@ -1,4 +1,4 @@
-"""The accepted examples as far as other tables refer to them, and what both need to be checked by rows."""
+"""The accepted examples that other tables refer to, and checks that several tables share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold of the rows of the subsets: where they lie, what they refer to, what they weigh."""
+"""Checks of the rows of the subsets: where they lie, what they refer to, what they weigh."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from syllabus.manifests.budgets import RULES, allocate
-from syllabus.manifests.format import weights
+from syllabus.manifests.format.consistency import subset_rows
 from syllabus.manifests.reading.manifest import Manifest
 from syllabus.manifests.validation.examples import Examples, Indices, arrays, first, membership
 
@@ -20,7 +20,7 @@ def problems(manifest: Manifest, directory: str, examples: Examples) -> Iterator
     Memory: the largest subset and a row group.
     """
     entries = manifest.description["subsets"]
-    sizes = [weights.subset_rows(manifest.description, entry) for entry in entries]
+    sizes = [subset_rows(manifest.description, entry) for entry in entries]
     tables = manifest.parts(directory).cut(None, chain.from_iterable(sizes))
     rule = manifest.description["options"].get("budgets")
     for entry, counts in zip(entries, sizes, strict=True):

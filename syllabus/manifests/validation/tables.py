@@ -1,4 +1,4 @@
-"""What must hold between the rows of a manifest, checked table by table in a stream."""
+"""Checks of the rows of a manifest against each other and its document, table by table in a stream."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syllabus.manifests.errors import ManifestError
-from syllabus.manifests.format import hygiene, schema
+from syllabus.manifests.format import schema
 from syllabus.manifests.format.schema import ROW_GROUP_ROWS
 from syllabus.manifests.format.sorting import SortCheck
 from syllabus.manifests.ids import RepetitionCheck
@@ -113,12 +113,28 @@ def _weights(units: Indices, examples: Examples) -> Iterator[str]:
         yield f"partition {wrong} weighs {int(weights[wrong])}, manifest.json says {units[wrong]}"
 
 
-def _groups(section: dict[str, Any], index: Indices, groups: pa.ChunkedArray) -> Iterator[str]:
-    if groups.null_count:
-        row = int(np.flatnonzero(groups.is_null())[0])
+def _groups(section: dict[str, Any], index: Indices, column: pa.ChunkedArray) -> Iterator[str]:
+    """Yield what is wrong with the (n,) column duplicate_group; `section` is `neighbours` of the document."""
+    if column.null_count:
+        row = int(np.flatnonzero(column.is_null())[0])
         yield f"index {index[row]} has no duplicate_group, and neighbours were searched"
-    else:
-        yield from hygiene.group_problems(section, index, groups.to_numpy())
+        return
+    groups = column.to_numpy()
+    places = np.minimum(np.searchsorted(index, groups), len(index) - 1)
+    # The first of a group names it, so it is in the group that bears its own name.
+    wrong = np.flatnonzero((index[places] != groups) | (groups[places] != groups))
+    if len(wrong):
+        row = wrong[0]
+        yield f"index {index[row]} has duplicate_group {groups[row]}, which is not the first of that group"
+        return
+    _, sizes = np.unique(groups, return_counts=True)
+    found = {"groups": int((sizes > 1).sum()), "examples": int(sizes[sizes > 1].sum())}
+    for name, count in found.items():
+        if section["duplicates"][name] != count:
+            yield (
+                f"duplicate_group has {count} {name} in groups of two or more, manifest.json says"
+                f" {section['duplicates'][name]}"
+            )
 
 
 def _importance(manifest: Manifest, directory: str, examples: Examples) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Is a manifest whole and true to its specification? Every file is read once, in a stream."""
+"""Validation of a manifest against its specification: every file is read once, in a stream."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syllabus.manifests.errors import ManifestError
-from syllabus.manifests.format import document, schema
-from syllabus.manifests.format.schema import DOCUMENT, ROW_GROUP_ROWS
+from syllabus.manifests.errors import ManifestError, first_line
+from syllabus.manifests.format import schema
+from syllabus.manifests.format.consistency import contradictions
+from syllabus.manifests.format.document import decode
+from syllabus.manifests.format.json_schema import violations
+from syllabus.manifests.format.schema import DOCUMENT, PART, ROW_GROUP_ROWS
 from syllabus.manifests.reading.manifest import Manifest
 from syllabus.manifests.reading.opening import read_document, size_problems
 from syllabus.manifests.storage import Store, sha256_of
@@ -21,7 +24,7 @@ from syllabus.manifests.validation import tables as contents
 
 @dataclass(frozen=True)
 class Report:
-    """What `validate` found.
+    """The findings of `validate`.
 
     Attributes:
       location: the manifest's directory.
@@ -50,13 +53,14 @@ def validate(manifest_location: str | os.PathLike[str] | Store) -> Report:
     store = manifest_location if isinstance(manifest_location, Store) else Store(manifest_location)
     where = store.url()
     try:
-        description = document.decode(read_document(store))
+        content = read_document(store)
+        description = decode(content)
     except ManifestError as error:
         return Report(where, [str(error)], 1)
-    problems = [f"{DOCUMENT}: {problem}" for problem in document.shape_problems(description)]
+    problems = [f"{DOCUMENT}: {problem}" for problem in violations(content)]
     if problems:
         return Report(where, problems, 1)
-    problems += [f"{DOCUMENT}: {problem}" for problem in document.contradictions(description)]
+    problems += [f"{DOCUMENT}: {problem}" for problem in contradictions(description)]
     consistent = not problems
     damaged = set()
     for path, problem in _file_problems(store, description):
@@ -87,7 +91,7 @@ def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[
             yield path, problem
     # Whoever reads examples/*.parquet would read these too.
     for path in sorted(set(sizes) - set(entries)):
-        if document.PART.fullmatch(path):
+        if PART.fullmatch(path):
             yield path, "is not listed in manifest.json"
 
 
@@ -96,7 +100,7 @@ def _parquet_problems(store: Store, path: str, rows: int, table: schema.Table | 
         with store.open(path) as source, pq.ParquetFile(source) as file:
             metadata, found = file.metadata, file.schema_arrow
     except (pa.ArrowException, OSError) as error:
-        yield f"is no Parquet file: {str(error).splitlines()[0]}"
+        yield f"is no Parquet file: {first_line(error)}"
         return
     if metadata.num_rows != rows:
         yield f"has {metadata.num_rows} rows, manifest.json says {rows}"

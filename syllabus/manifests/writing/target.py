@@ -1,4 +1,4 @@
-"""What may be deleted before a manifest is written, and what may not."""
+"""The target of a writer: which of its files may be deleted before a manifest is written, and which not."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 
 import pyarrow as pa
 
-from syllabus.manifests.errors import ManifestError
-from syllabus.manifests.format.document import PART
-from syllabus.manifests.format.schema import DOCUMENT
+from syllabus.manifests.errors import ManifestError, first_line
+from syllabus.manifests.format.schema import DOCUMENT, PART
 from syllabus.manifests.storage import TEMPORARY, Store
 
 
@@ -36,7 +35,7 @@ def _checked(store: Store, overwrite: bool) -> set[str]:
     try:
         found = store.files()
     except (pa.ArrowException, OSError) as error:
-        raise ManifestError(f"{where}: cannot be written to: {str(error).splitlines()[0]}") from error
+        raise ManifestError(f"{where}: cannot be written to: {first_line(error)}") from error
     foreign = sorted(path for path in found if not _is_own(path))
     if foreign:
         names = ", ".join(foreign[:3]) + (", …" if len(foreign) > 3 else "")

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.errors import ManifestError, first_line
 from syllabus.manifests.format import document, schema
 from syllabus.manifests.format.schema import DOCUMENT, Table
 from syllabus.manifests.format.sorting import SortCheck
@@ -79,7 +79,7 @@ class ManifestWriter:
         """Return the writer of one table, always the same one for a table; several may be open at once."""
         writer = self._tables.get(table.directory)
         if writer is None:
-            if document.PART.fullmatch(f"{table.directory}/part-00000.parquet") is None:
+            if schema.PART.fullmatch(f"{table.directory}/part-00000.parquet") is None:
                 raise ManifestError(f"{table.directory}/: is no directory of a manifest")
             writer = self._tables[table.directory] = TableWriter(self.store, table)
         elif writer.table != table:
@@ -290,4 +290,4 @@ def _conform(rows: pa.Table, table: Table) -> pa.Table:
     try:
         return rows.cast(table.schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise ManifestError(f"{where}: {str(error).splitlines()[0]}") from None
+        raise ManifestError(f"{where}: {first_line(error)}") from None

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.encoders.quiet import quiet
 from syllabus.pipeline.errors import UserError
 
@@ -75,5 +76,4 @@ def _unusable(name: str, why: str) -> UserError:
 
 
 def _line(error: BaseException) -> str:
-    line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line.strip()[:200]
+    return first_line(error).strip()[:200]

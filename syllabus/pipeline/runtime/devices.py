@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
 
 
@@ -17,7 +18,7 @@ def pick_device(asked: str | None) -> str:
         try:
             kind = torch.device(asked).type
         except RuntimeError as error:
-            raise UserError(f"device={asked!r}: {str(error).splitlines()[0]}") from None
+            raise UserError(f"device={asked!r}: {first_line(error)}") from None
         if kind == "cuda" and not torch.cuda.is_available():
             raise UserError(f"device={asked!r}: torch sees no GPU here")
         return asked

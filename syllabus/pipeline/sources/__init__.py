@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.sources.base import Source, first_line
+from syllabus.pipeline.sources.base import Source
 from syllabus.pipeline.sources.delimited import CsvSource
 from syllabus.pipeline.sources.images import ImageFolderSource
 from syllabus.pipeline.sources.json_lines import JsonLinesSource

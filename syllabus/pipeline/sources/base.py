@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit
@@ -60,11 +61,6 @@ class Source(ABC):
                 yield handle
         except OSError as error:
             raise UserError(f"{self.store.url(file)}: cannot be read: {first_line(error)}") from None
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line that an exception of another library has to say."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def most_common_width(values: list[object]) -> int:

@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterator
 from typing import Any
 
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.sources.base import first_line
 from syllabus.pipeline.sources.text_lines import BOM, LineSource, Parsed, lines_of
 
 FEW_LABELS = 50

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import sha256_of
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.nearest import suggestion
-from syllabus.pipeline.sources.base import Source, first_line, most_common_width
+from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import read_keys, records_of, reject_not_finite
 from syllabus.pipeline.sources.labels import FLOAT_LABEL
 from syllabus.pipeline.sources.records import UNIT_ROWS, Columns, Records, Unit

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from syllabus.manifests.format.weights import LARGEST
+from syllabus.manifests.format import LARGEST_TOTAL
 from syllabus.pipeline.sources.labels import NotALabel, number_of
 
 
@@ -25,7 +25,7 @@ def weight_of(value: Any) -> int | None:
         return None
     shown = value.decode("ascii", "replace") if isinstance(value, bytes) else value
     number = value if type(value) is int else _exactly(value)
-    if not 1 <= number <= LARGEST:
+    if not 1 <= number <= LARGEST_TOTAL:
         raise NotAWeight(f"{shown} is outside [1, 2^53]")
     if number != int(number):
         raise NotAWeight(f"{shown} is not whole")

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syllabus.manifests import budget
-from syllabus.manifests.format.weights import LARGEST
+from syllabus.manifests.format import LARGEST_TOTAL
+from syllabus.manifests.ids import RepetitionCheck
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.sources import Columns
@@ -196,7 +197,7 @@ def check_census(census: Census, options: Options, plan: Plan) -> None:
             f" {options.max_reject_rate:.2%}): {', '.join(f'{reason} {count:,}' for reason, count in most)};"
             f" {_first_reject(plan, Work(options.work), census)}"
         )
-    if census.weight is not None and census.weight > LARGEST:
+    if census.weight is not None and census.weight > LARGEST_TOTAL:
         raise UserError(f"weight={options.weight!r}: the weights sum to {census.weight:,}, above 2^53")
     check_fractions(options, census.units_of_budgets)
     if census.cut is not None and census.cut.kind != "number":
@@ -226,28 +227,13 @@ def _first_reject(plan: Plan, work: Work, census: Census) -> str:
 
 def _duplicate_ids(plan: Plan, work: Work) -> np.ndarray:
     """Return the ascending indices of all but the first accepted row of each id."""
-    none = np.zeros(0, np.int64)
-    hashes = np.concatenate(
-        [_hashes(rows.ids.filter(pa.array(rows.accepted))) for rows in all_rows(plan, work, none)]
-    )
-    hashes.sort()
-    suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
-    if not len(suspects):
-        return none
-    # Equal hashes are looked at by name: two ids may share one.
-    seen: set[str] = set()
-    duplicates: list[int] = []
-    for rows in all_rows(plan, work, none):
-        index = rows.index[rows.accepted]
-        ids = rows.ids.filter(pa.array(rows.accepted))
-        for row in np.flatnonzero(np.isin(_hashes(ids), suspects)):
-            name = ids[int(row)].as_py()
-            if name in seen:
-                duplicates.append(int(index[row]))
-            seen.add(name)
-    return np.array(duplicates, np.int64)
 
+    def accepted() -> Iterator[tuple[np.ndarray, pa.ChunkedArray]]:
+        for rows in all_rows(plan, work, np.zeros(0, np.int64)):
+            ids = rows.ids.filter(pa.array(rows.accepted))
+            yield rows.index[rows.accepted], pa.chunked_array([ids])
 
-def _hashes(ids: pa.Array) -> np.ndarray:
-    digests = b"".join(hashlib.blake2b(value.encode(), digest_size=8).digest() for value in ids.to_pylist())
-    return np.frombuffer(digests, "<u8")
+    repetitions = RepetitionCheck()
+    for _, ids in accepted():
+        repetitions.add(ids)
+    return repetitions.repeated_rows(accepted())

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syllabus.manifests import Manifest
+from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import Store
 from syllabus.trainer.errors import TrainerError
 
@@ -83,7 +84,7 @@ class RowGroups:
             with self._store.open(name) as file, pq.ParquetFile(file) as parquet:
                 return parquet.read_row_group(int(self._number[which]), columns=self.columns)
         except (pa.ArrowException, OSError) as error:
-            raise TrainerError(f"{name}: cannot be read: {str(error).splitlines()[0]}") from error
+            raise TrainerError(f"{name}: cannot be read: {first_line(error)}") from error
 
     def _sizes(self, name: str) -> list[int]:
         try:
@@ -95,7 +96,7 @@ class RowGroups:
                 metadata = parquet.metadata
                 return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         except (pa.ArrowException, OSError) as error:
-            raise TrainerError(f"{name}: cannot be read: {str(error).splitlines()[0]}") from error
+            raise TrainerError(f"{name}: cannot be read: {first_line(error)}") from error
 
 
 def _files(manifest: Manifest) -> tuple[list[str], list[int], list[int]]:

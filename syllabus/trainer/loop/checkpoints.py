@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import Store
 from syllabus.trainer.errors import TrainerError
 
@@ -40,7 +41,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     try:
         content = torch.load(io.BytesIO(store.read(name)), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise TrainerError(f"checkpoint {path}: unreadable ({str(error).splitlines()[0]})") from None
+        raise TrainerError(f"checkpoint {path}: unreadable ({first_line(error)})") from None
     version = content.get("version") if isinstance(content, dict) else None
     if version != VERSION:
         raise TrainerError(f"checkpoint {path}: version is {version!r}; this code reads {VERSION}")

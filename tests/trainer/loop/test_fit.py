@@ -235,6 +235,9 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     (tmp_path / "broken").write_bytes((tmp_path / "run").read_bytes()[:200])
     with pytest.raises(TrainerError, match="broken: unreadable"):
         run(checkpoint=tmp_path / "broken")
+    (tmp_path / "empty").touch()
+    with pytest.raises(TrainerError, match=r"empty: unreadable \([^\n]+\)$"):
+        run(checkpoint=tmp_path / "empty")
 
 
 def test_nothing_but_the_checkpoint_is_left_behind(tmp_path):

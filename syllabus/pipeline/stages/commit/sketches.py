@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from syllabus.manifests import ManifestWriter, schema, sketches_table
-from syllabus.manifests.reading.sketches import LEVELS
+from syllabus.manifests.format import SKETCH_LEVELS
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.stages.regroup.buckets import read_references, references
@@ -44,7 +44,7 @@ def write_sketches(made: Made, writer: ManifestWriter, mean: np.ndarray) -> dict
         return {}
     projected = wanted is not None and wanted < len(mean)
     axes = _axes(made, mean, wanted) if projected else None
-    step = _largest(made, mean, axes) / LEVELS or 1.0
+    step = _largest(made, mean, axes) / SKETCH_LEVELS or 1.0
     dimension = len(mean) if axes is None else len(axes)
     table = writer.table(schema.sketches(dimension))
     for index, centred in _centred(made, mean, axes):
