@@ -94,6 +94,12 @@ class ManifestSampler(DistributedSampler):
         if self._online is not None:
             self._online.attach(self)
 
+    def __repr__(self) -> str:
+        return (
+            f"ManifestSampler({self.curriculum!r}, order={self.order!r}, rank={self.rank} of"
+            f" {self.num_replicas}, epoch={self.epoch})"
+        )
+
     @property
     def num_samples(self) -> int:
         """Examples of the epoch on each rank, those repeated included."""

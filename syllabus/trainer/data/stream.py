@@ -88,6 +88,12 @@ class ManifestStream(IterableDataset):
         self._loaded = self._ended = False
         self._here: int | None = None  # in a worker, the epoch of the state that was loaded there
 
+    def __repr__(self) -> str:
+        return (
+            f"ManifestStream({self.curriculum!r}, order={self.order!r}, window={self.window},"
+            f" rank={self.rank} of {self.num_replicas}, epoch={self.epoch})"
+        )
+
     @property
     def epoch(self) -> int:
         """The epoch of the next `iter`."""

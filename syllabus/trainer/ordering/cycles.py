@@ -1,4 +1,4 @@
-"""Which sets come again, and so can be put in order by what was learnt from them the time before.
+"""Cycles: the sets that come again, and so can be put in order by what was learnt the time before.
 
 All examples, where the fraction is 1 or the schedule is ``fresh``: a cycle is then a pass over all of them,
 and its epochs are the ⌊n/k⌋ whole slices of its order, unstratified. Else the set of each epoch, a cycle
@@ -17,10 +17,10 @@ STARTS = ("herding", "shuffle")
 
 
 class Cycles:
-    """The cycles of a curriculum's epochs, for orders of units of `unit` examples.
+    """The cycles of a curriculum's epochs, for orders of groups of `unit` examples.
 
     Raises:
-        TrainerError: slices that would cut a unit, or that cannot keep the curriculum's budgets.
+        TrainerError: slices that would cut a group, or that cannot keep the curriculum's budgets.
     """
 
     def __init__(self, curriculum: Curriculum, unit: int, start: str, seed: int) -> None:

@@ -15,15 +15,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from syllabus.selectors.balancing import Halving
 from syllabus.selectors.balancing.vectors import DenseVectors, VectorBlock
-from syllabus.selectors.balancing.walks import Halving
 from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.ordering.balancers import Balancer, MeanBalancer, NextOrder, PairBalancer
+from syllabus.trainer.ordering.balancers import (
+    Balancer,
+    GreedyBalancer,
+    MeanBalancer,
+    NextOrder,
+    PairBalancer,
+)
 from syllabus.trainer.ordering.base import EpochSource
 from syllabus.trainer.ordering.cycles import STARTS, Cycles
-from syllabus.trainer.ordering.gradient_cursor import Ledger
-from syllabus.trainer.ordering.greedy_balancer import GreedyBalancer
+from syllabus.trainer.ordering.gradient_cursor import GradientCursor
 
 BALANCES = ("greedy", "kernel-halving", "mean", "pair")
 STATE_VERSION = 1
@@ -44,7 +49,7 @@ class GraB:
         unit: examples that are ordered as one; with the mean gradient of a microbatch (`MeanGradient`) its
             size.
 
-    Memory: 2 int64 an example; of the features' width d 1 float64 vector and at times one unit's features
+    Memory: 2 int64 an example; of the features' width d 1 float64 vector and at times one group's features
     (``pair``, ``kernel-halving``), or 3 float64 vectors (``mean``). It does not grow with n · d, but for
     ``greedy``: n · d float32, and O(n² d) time a cycle.
 
@@ -68,8 +73,11 @@ class GraB:
         self._digest = ""  # of that order
         self._width: int | None = None
         self._cycle = -1
-        self._ledger = Ledger(unit)
+        self._cursor = GradientCursor(unit)
         self._opened = self._stepped = self._warned = False
+
+    def __repr__(self) -> str:
+        return f"GraB(balance={self.balance!r}, start={self.start!r}, unit={self.unit})"
 
     @property
     def name(self) -> str:
@@ -80,12 +88,12 @@ class GraB:
         """Take note of the gradients of the batch that was just used, before the next one is.
 
         Args:
-            gradients: (B, d) floats, or a block of factors as `LastLayer` gives; one row a unit, of each
+            gradients: (B, d) floats, or a block of factors as `LastLayer` gives; one row a group, of each
                 example's own unscaled loss. A vector (d,) is one row.
             indices: the rows of the data set that the batch was made of, in its order. By default what the
                 sampler gave out next: right for any loader that keeps the sampler's order.
 
-        Cost: one inner product and one addition of width d a unit. A block with NaN or infinity is passed
+        Cost: one inner product and one addition of width d a group. A block with NaN or infinity is passed
         over, as a GradScaler passes over its step.
 
         Raises:
@@ -99,18 +107,18 @@ class GraB:
             raise TrainerError(f"GraB.step: gradients have width {block.width}; before it was {self._width}")
         source, _ = self._served()
         if indices is None:
-            units = self._ledger.next(len(block), source.given_out)
+            groups = self._cursor.next(len(block), source.given_out)
         else:
-            units = self._ledger.named(indices, len(block), lambda: source.rows_of(self._slice()))
+            groups = self._cursor.named(indices, len(block), lambda: source.rows_of(self._slice()))
         self._stepped, self._width = True, block.width
-        new = (units >= 0) & ~self._following.seen[units]
+        new = (groups >= 0) & ~self._following.seen[groups]
         if not new.all():
             if not new.any():
                 return
             kept = torch.from_numpy(np.flatnonzero(new)).to(block.device)
-            block, units = block.take(kept), units[new]
-        if self._balancer.step(block, units, self._following):
-            self._following.seen[units] = True
+            block, groups = block.take(kept), groups[new]
+        if self._balancer.step(block, groups, self._following):
+            self._following.seen[groups] = True
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the order depends on from here on: tensors of O(n + d) and plain values.
@@ -120,9 +128,9 @@ class GraB:
         following = self._following
         return {
             **self._identity(),
-            "epoch": self._ledger.epoch,
+            "epoch": self._cursor.epoch,
             "cycle": self._cycle,
-            "place": self._ledger.place,
+            "place": self._cursor.place,
             "stepped": self._stepped,
             "width": self._width,
             "order": torch.from_numpy(self._order.copy()),
@@ -146,7 +154,7 @@ class GraB:
         self._stepped, self._opened = state["stepped"], False
         self._take(state["order"].numpy().copy())
         begin = self._served()[1].of(max(state["epoch"], 0))[1]
-        self._ledger.open(state["epoch"], begin, len(self._following.places), state["place"])
+        self._cursor.open(state["epoch"], begin, len(self._following.places), state["place"])
         self._balancer = self._new_balancer()
         self._balancer.load_state_dict(state["balancer"])
         places, self._following.front, self._following.back = state["following"]
@@ -167,15 +175,15 @@ class GraB:
 
     def leave(self, epoch: int) -> None:
         """Check, before `epoch` is entered, that the one before it was stepped through."""
-        if epoch != self._ledger.epoch and self._opened and not self._stepped:
+        if epoch != self._cursor.epoch and self._opened and not self._stepped:
             raise TrainerError(
-                f"GraB: epoch {self._ledger.epoch} got no gradients;"
+                f"GraB: epoch {self._cursor.epoch} got no gradients;"
                 " call grab.step(...) after each backward pass"
             )
 
     def visits(self, epoch: int, place: int) -> np.ndarray:
         """Enter `epoch` at `place` and return its example indices in the order of their visit."""
-        current = self._ledger.epoch
+        current = self._cursor.epoch
         if epoch < current:
             raise TrainerError(
                 f"GraB: epoch {epoch} comes after {current}; load the state of then to go back"
@@ -183,7 +191,7 @@ class GraB:
         self.leave(epoch)
         if epoch > current:
             self._enter(epoch)
-        self._ledger.place, self._opened = place, True
+        self._cursor.place, self._opened = place, True
         return self._slice()
 
     def order_id(self, epoch: int) -> str:
@@ -192,7 +200,7 @@ class GraB:
 
     def check(self, epoch: int, position: int, order_id: str) -> None:
         """Check that a sampler's state belongs to the state that this object is in."""
-        if (epoch or position) and (self._ledger.epoch < 0 or order_id != self.order_id(epoch)):
+        if (epoch or position) and (self._cursor.epoch < 0 or order_id != self.order_id(epoch)):
             raise TrainerError(
                 f"load_state_dict: the order of epoch {epoch} is {order_id[:12] or 'not begun'} in the state"
                 f" and {self.order_id(epoch)[:12] or 'not known'} here; load GraB's own state first"
@@ -211,9 +219,9 @@ class GraB:
         if cycle != self._cycle:
             self._cycle = cycle
             if len(self._order) and np.array_equal(np.sort(self._order), cycles.members(epoch)):
-                units = self._balancer.finished(self._following)
-                whole = len(units) * self.unit
-                turned = self._order[:whole].reshape(-1, self.unit)[units].ravel()
+                groups = self._balancer.finished(self._following)
+                whole = len(groups) * self.unit
+                turned = self._order[:whole].reshape(-1, self.unit)[groups].ravel()
                 self._take(np.concatenate([turned, self._order[whole:]]))
                 self._balancer.turn(self._halving())
             else:
@@ -221,7 +229,7 @@ class GraB:
                     self._warn(f"epoch {epoch} has another set than the one before")
                 self._take(cycles.first_order(epoch))
                 self._balancer = self._new_balancer()
-        self._ledger.open(epoch, begin, len(self._following.places))
+        self._cursor.open(epoch, begin, len(self._following.places))
         self._stepped = False
 
     def _warn(self, found: str) -> None:
@@ -250,7 +258,7 @@ class GraB:
         return Halving(pairs, cycles.count(), counter_rng.key(source.seed, "halving", self._cycle))
 
     def _slice(self) -> np.ndarray:
-        begin, count = self._ledger.begin, self._served()[1].curriculum.count(self._ledger.epoch)
+        begin, count = self._cursor.begin, self._served()[1].curriculum.count(self._cursor.epoch)
         return self._order[begin : begin + count]
 
     def _identity(self) -> dict[str, Any]:
