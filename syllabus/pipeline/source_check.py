@@ -17,7 +17,7 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
     Cost: one read of the source. Which rows were accepted is taken from the manifest.
     """
     manifest = Manifest.open(manifest_location)
-    options = manifest.description["options"]
+    options = manifest.options
     kind = next(name for name in ("text", "image", "embedding") if options[name] is not None)
     columns = Columns(
         kind,
@@ -41,15 +41,14 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
                 if weights is not None and not heavier:
                     heavier = _other_weight(manifest, records, accepted[begin:end], weights[begin:end], first)
             first += unit.rows
-    counted = manifest.description["counts"]["source_rows"]
+    counted = manifest.source_rows
     if first != counted:
         return [f"source {source_location}: has {first:,} rows; the manifest was made from {counted:,}"]
-    recorded = manifest.description["fingerprint"]
-    if fingerprint.hexdigest() == recorded["sha256"]:
+    if fingerprint.hexdigest() == manifest.fingerprint:
         return [f"source {source_location}: {heavier}"] if heavier else []
-    differing = [a != b for a, b in zip(fingerprint.blocks, recorded["blocks"], strict=False)]
+    differing = [a != b for a, b in zip(fingerprint.blocks, manifest.fingerprint_blocks, strict=False)]
     block = int(np.flatnonzero([*differing, True])[0])
-    begin, end = (bound * recorded["block_rows"] for bound in (block, block + 1))
+    begin, end = (bound * manifest.block_rows for bound in (block, block + 1))
     return [
         f"source {source_location}: is another data set: rows {begin:,} to {min(end, counted) - 1:,} are the"
         f" first that differ in id, label or content, from {_place(manifest, begin)} on"

@@ -1,4 +1,4 @@
-"""Reading a manifest: opening it costs one document and one listing, a slice the row groups it touches."""
+"""A manifest as its readers see it: opening costs one document and one listing, a slice its row groups."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pyarrow as pa
 from syllabus.manifests.budgets import allocate, budget, fill
 from syllabus.manifests.errors import ManifestError
 from syllabus.manifests.format import schema
-from syllabus.manifests.format.consistency import subset_rows, total
+from syllabus.manifests.format.consistency import total
 from syllabus.manifests.format.schema import DOCUMENT, ROW_GROUP_ROWS, Table, table_rows
 from syllabus.manifests.ids import as_strings, check_ids, find_ids
+from syllabus.manifests.reading import sections
 from syllabus.manifests.reading.opening import load
 from syllabus.manifests.reading.parquet_parts import Parts
 from syllabus.manifests.storage import Store
@@ -29,10 +30,16 @@ class Manifest:
 
     Attributes:
       location: the directory, as an absolute path or URL.
-      description: manifest.json, parsed.
+      description: manifest.json, parsed; what a reader needs of it are the other attributes.
       n: the number of accepted examples.
+      source_rows: the rows of the source; indices run below it.
       fractions: those for which there are subsets, ascending by budget.
       fingerprint: sha256 of the data set, hexadecimal.
+      fingerprint_blocks: those of blocks of `block_rows` source rows, blocks without an example left out.
+      options: those of the job, as far as they decide the content.
+      budget_rule: by which budgets were divided over the partitions, as `budgets.RULES` has them.
+      neighbours: what was found among nearest neighbours; None where they were not searched.
+      sketch_dimension: bytes of a sketch; None where there are no sketches.
       importances: the names of the importances, sorted.
       orders: the names of the orders, sorted.
       partition_sizes: (partitions,) int64, the examples of partition p at place p.
@@ -47,15 +54,24 @@ class Manifest:
         self.location = store.url()
         self.description = description
         self.n = int(description["counts"]["accepted"])
+        self.source_rows = int(description["counts"]["source_rows"])
         self.fractions = tuple(float(entry["fraction"]) for entry in description["subsets"])
         self.fingerprint = str(description["fingerprint"]["sha256"])
+        self.fingerprint_blocks = tuple(description["fingerprint"]["blocks"])
+        self.block_rows = int(description["fingerprint"]["block_rows"])
+        self.options: dict[str, Any] = description["options"]
+        self.budget_rule = str(self.options.get("budgets", "proportional"))
+        self.neighbours = sections.neighbours(description)
+        self.sketch_dimension: int | None = description.get("sketches", {}).get("dimension")
         self.importances = tuple(sorted(description["importances"]))
         self.orders = tuple(sorted(description["orders"]))
         self.weighted = "weight" in description
         self.unit = str(description["weight"]["column"]) if self.weighted else "examples"
         self.total = total(description)
-        self.partition_sizes = self._of_partitions("examples")
-        self.partition_units = self._of_partitions("weight") if self.weighted else self.partition_sizes
+        sizes = [(entry["examples"], entry.get("weight", 0)) for entry in description["partitions"]]
+        self.partition_sizes, weights = np.array(sizes, np.int64).T.copy()
+        self.partition_units: Indices = weights if self.weighted else self.partition_sizes
+        self._subsets = sections.stored_subsets(description)
         self._rows = table_rows(description)
 
     @classmethod
@@ -149,7 +165,22 @@ class Manifest:
 
     def subset_count(self, fraction: float) -> int:
         """Return how many subsets of this fraction there are; it is found by its budget."""
-        return int(self.description["subsets"][self._place(fraction)]["count"])
+        return len(self.subsets_of(fraction).sizes)
+
+    def subsets_of(self, fraction: float) -> sections.StoredSubsets:
+        """Return budget, sizes and likeness of the subsets of this fraction; it is found by its budget.
+
+        Raises:
+          ManifestError: if there are none.
+        """
+        size = budget(fraction, self.total)
+        if size not in self._subsets:
+            stored = ", ".join(f"{fraction:g}" for fraction in self.fractions) or "none"
+            of = f"{self.total} {self.unit}" if self.weighted else self.n
+            raise ManifestError(
+                f"fraction {fraction} (budget {size} of {of}) has no subsets here; stored fractions: {stored}"
+            )
+        return self._subsets[size]
 
     def subset(self, fraction: float, i: int, start: int = 0, stop: int | None = None) -> Indices:
         """Return subset `i` of this fraction in its herding order, (stop - start,) int64 indices.
@@ -167,14 +198,12 @@ class Manifest:
         self, fraction: float, i: int, start: int = 0, stop: int | None = None
     ) -> tuple[int, int]:
         """Return where `subset(fraction, i, start, stop)` lies in the table: first row and last + 1."""
-        place = self._place(fraction)
-        entries = self.description["subsets"][: place + 1]
+        found = self.subsets_of(fraction)
+        if not 0 <= i < len(found.sizes):
+            raise ManifestError(f"subset: {i} is outside [0, {len(found.sizes) - 1}] for fraction {fraction}")
+        first, last = _slice(start, stop, found.sizes[i], f"subset {i} of fraction {fraction}")
         # Sorted by (budget, subset, position), every subset complete: its rows need not be searched for.
-        *earlier, sizes = (subset_rows(self.description, entry) for entry in entries)
-        if not 0 <= i < len(sizes):
-            raise ManifestError(f"subset: {i} is outside [0, {len(sizes) - 1}] for fraction {fraction}")
-        first, last = _slice(start, stop, sizes[i], f"subset {i} of fraction {fraction}")
-        before = sum(map(sum, earlier)) + sum(sizes[:i])
+        before = found.first_row + sum(found.sizes[:i])
         return before + first, before + last
 
     def subset_size(self, fraction: float, i: int) -> int:
@@ -195,17 +224,22 @@ class Manifest:
         stops = np.cumsum(self.partition_sizes)
         starts = stops - self.partition_sizes
         if not self.weighted:
-            return _numpy(self.parts(table).read_ranges(starts, starts + share, ["index"]), "index")
+            rows = self.parts(table).read_ranges(starts, starts + share, ["index"])
+            return np.asarray(rows.column("index"))
         index = self.column(table, "index")
         units = self.column(schema.EXAMPLES, "weight")[np.searchsorted(self.examples(), index)]
         bounds = zip(starts.tolist(), stops.tolist(), share.tolist(), strict=True)
-        taken = np.concatenate([fill(units[first:last], limit) for first, last, limit in bounds])
-        chosen: Indices = index[taken]
-        return chosen
+        taken = [fill(units[first:last], limit) for first, last, limit in bounds]
+        return np.asarray(index[np.concatenate(taken)])
 
     def importance(self, name: str) -> pa.Table:
         """Return the table of an importance, sorted by (partition, rank), n rows."""
         return self.table(self._named("importance", name, self.importances))
+
+    def importance_entry(self, name: str) -> sections.ImportanceEntry:
+        """Return the effective sample sizes that the document has of an importance."""
+        self._named("importance", name, self.importances)
+        return sections.importance_entry(self.description["importances"][name])
 
     def order(self, name: str, start: int = 0, stop: int | None = None) -> Indices:
         """Return positions start … stop - 1 of an order, int64 indices."""
@@ -236,22 +270,14 @@ class Manifest:
         Cost: the row groups whose statistics admit one of the indices.
         """
         wanted, place = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
-        parts = self.parts(schema.EXAMPLES)
         names = list(schema.examples(self.weighted).schema.names if columns is None else columns)
-        pieces, found = [parts.read(0, 0, names)], np.zeros(len(wanted), np.bool_)
-        for start, stop in parts.find("index", wanted):
-            rows = parts.read(start, stop, ["index", *(name for name in names if name != "index")])
-            index = _numpy(rows, "index")
-            first, last = np.searchsorted(wanted, [index[0], index[-1] + 1])
-            rank = np.searchsorted(index, wanted[first:last])
-            found[first:last] = index[rank] == wanted[first:last]
-            pieces.append(rows.select(names).take(pa.array(rank[found[first:last]])))
+        rows, found = self.parts(schema.EXAMPLES).with_values("index", wanted, names)
         if not found.all():
             missing = wanted[~found]
             raise ManifestError(
                 f"records: {missing.size} of {wanted.size} indices are no accepted examples: {missing[0]}, …"
             )
-        return pa.concat_tables(pieces).take(pa.array(place))
+        return rows.take(pa.array(place))
 
     def parts(self, table: Table | str) -> Parts:
         """Return the parts of one table, for readers that need more than slices and batches."""
@@ -262,20 +288,6 @@ class Manifest:
             )
         files = self.description["files"]
         return Parts(self.store, [entry for entry in files if entry["path"].rpartition("/")[0] == directory])
-
-    def _place(self, fraction: float) -> int:
-        size = budget(fraction, self.total)
-        for place, entry in enumerate(self.description["subsets"]):
-            if entry["budget"] == size:
-                return place
-        stored = ", ".join(f"{fraction:g}" for fraction in self.fractions) or "none"
-        of = f"{self.total} {self.unit}" if self.weighted else self.n
-        raise ManifestError(
-            f"fraction {fraction} (budget {size} of {of}) has no subsets here; stored fractions: {stored}"
-        )
-
-    def _of_partitions(self, key: str) -> Indices:
-        return np.asarray([entry[key] for entry in self.description["partitions"]], dtype=np.int64)
 
     @staticmethod
     def _named(kind: str, name: str, known: tuple[str, ...]) -> str:
@@ -291,8 +303,3 @@ def _slice(start: int, stop: int | None, rows: int, name: str) -> tuple[int, int
     if not 0 <= start <= last <= rows:
         raise ManifestError(f"{name}: rows {start} to {last} are not within its {rows} rows")
     return start, last
-
-
-def _numpy(table: pa.Table, column: str) -> Indices:
-    indices: Indices = table.column(column).to_numpy()
-    return indices

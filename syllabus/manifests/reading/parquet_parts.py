@@ -1,4 +1,4 @@
-"""Reading rows of one table from its Parquet parts, no row group more than needed."""
+"""The Parquet parts of one table: rows are read from the row groups that hold them, and no others."""
 
 from __future__ import annotations
 
@@ -131,6 +131,23 @@ class Parts:
                     if last > first:
                         yield row, row + meta.num_rows
                     row += meta.num_rows
+
+    def with_values(
+        self, column: str, values: npt.NDArray[np.int64], columns: Sequence[str]
+    ) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
+        """Return the rows with one of the `values` in `column`, and which of the values there are.
+
+        Both ascend, without repetitions. Reads the row groups whose statistics admit one of the values.
+        """
+        pieces, found = [self.read(0, 0, columns)], np.zeros(len(values), np.bool_)
+        for start, stop in self.find(column, values):
+            rows = self.read(start, stop, [column, *(name for name in columns if name != column)])
+            held = rows.column(column).to_numpy()
+            first, last = np.searchsorted(values, [held[0], held[-1] + 1])
+            place = np.searchsorted(held, values[first:last])
+            found[first:last] = held[place] == values[first:last]
+            pieces.append(rows.select(columns).take(pa.array(place[found[first:last]])))
+        return pa.concat_tables(pieces), found
 
     def blocks(
         self, ranges: Iterable[tuple[int, int]], columns: Sequence[str] | None, rows: int

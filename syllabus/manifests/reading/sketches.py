@@ -30,12 +30,11 @@ def read_sketches(manifest: Manifest, indices: npt.NDArray[np.int64]) -> npt.NDA
     Cost: one pass over the row groups whose statistics admit one of the indices, 4 MB at a time; memory is
     the result, 24 m bytes and two such blocks.
     """
-    description = manifest.description.get("sketches")
-    if description is None:
+    width = manifest.sketch_dimension
+    if width is None:
         raise ManifestError(
             f"sketches/: the manifest at {manifest.location} holds none; it was prepared with sketch_dim=0"
         )
-    width = int(description["dimension"])
     wanted = np.asarray(indices, np.int64)
     place = np.argsort(wanted, kind="stable")
     wanted = wanted[place]

@@ -56,7 +56,6 @@ def _checks(manifest: Manifest) -> Iterator[tuple[str, Callable[[Manifest, str, 
 
 
 def _examples(manifest: Manifest, examples: Examples) -> Iterator[str]:
-    description = manifest.description
     index, sizes = examples.index, manifest.partition_sizes
     order = SortCheck(schema.EXAMPLES.sort_by)
     repetitions = RepetitionCheck()
@@ -74,15 +73,14 @@ def _examples(manifest: Manifest, examples: Examples) -> Iterator[str]:
                 f"index {rows.column('index')[row]} has duplicate_group "
                 f"{rows.column('duplicate_group')[row]}, which must not be above it"
             )
-    source_rows = description["counts"]["source_rows"]
-    if index[0] < 0 or index[-1] >= source_rows:
-        yield f"the indices run from {index[0]} to {index[-1]}, outside the {source_rows} source rows"
-    if "neighbours" in description:
-        yield from _groups(description["neighbours"], index, pa.chunked_array(groups))
-    block_rows = description["fingerprint"]["block_rows"]
-    blocks = 1 + int(np.count_nonzero(np.diff(index // block_rows)))
-    if blocks != len(description["fingerprint"]["blocks"]):
-        recorded = len(description["fingerprint"]["blocks"])
+    rows_of_source = manifest.source_rows
+    if index[0] < 0 or index[-1] >= rows_of_source:
+        yield f"the indices run from {index[0]} to {index[-1]}, outside the {rows_of_source} source rows"
+    if "neighbours" in manifest.description:
+        yield from _groups(manifest.description["neighbours"], index, pa.chunked_array(groups))
+    blocks = 1 + int(np.count_nonzero(np.diff(index // manifest.block_rows)))
+    recorded = len(manifest.fingerprint_blocks)
+    if blocks != recorded:
         yield f"the indices fall into {blocks} fingerprint blocks, manifest.json lists {recorded}"
     outside = first((examples.partition < 0) | (examples.partition >= len(sizes)))
     if outside is not None:

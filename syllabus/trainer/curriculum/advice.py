@@ -63,15 +63,14 @@ def recommended_filters(manifest: Manifest, size: int) -> tuple[tuple[str, ...],
     `size` is the examples of an epoch (where budgets count other units, about): where vectors hardly differ,
     one of each group may be fewer than that, and every epoch would be the same few.
     """
-    known = manifest.description.get("neighbours")
-    if not known:
+    known = manifest.neighbours
+    if known is None:
         return (), ["the manifest does not know its examples' neighbours"]
     chosen, reasons = [], []
-    agreement = known.get("agreement") or {}
-    if agreement.get("zero_share") is None:
+    if known.agreement is None or known.agreement.zero_share is None:
         reasons.append("no label that neighbours could agree with")
     else:
-        zero, median = agreement["zero_share"], agreement["median"]
+        zero, median = known.agreement.zero_share, known.agreement.median
         suspect = zero > SUSPECT_SHARE and median >= TRUSTED_MEDIAN
         if suspect:
             chosen.append("drop_suspects")
@@ -79,7 +78,7 @@ def recommended_filters(manifest: Manifest, size: int) -> tuple[tuple[str, ...],
             f"{zero:.1%} of the labels are shared by no neighbour, median agreement {median:.2f}:"
             f" {'above' if suspect else 'not above'} {SUSPECT_SHARE:.0%} with a median of {TRUSTED_MEDIAN}"
         )
-    share, groups = known["duplicates"]["share"], known["duplicates"].get("groups", 0)
+    share, groups = known.duplicate_share, known.duplicate_groups
     left = round(manifest.n * (1 - share)) + groups
     above = "above" if share > DUPLICATE_SHARE else "not above"
     why = f"{share:.1%} are near-duplicates: {above} {DUPLICATE_SHARE:.0%}"
@@ -136,14 +135,14 @@ def _of_weights(pool: Pool) -> list[str]:
 
 def _of_subsets(pool: Pool) -> list[str]:
     found, easy, fraction = [], pool.phases.first_epochs, f"fraction {pool.fraction:g}"
-    entry = next(e for e in pool.manifest.description["subsets"] if e["budget"] == pool.units.budget)
-    count, needed = entry["count"], -(-easy // pool.refresh_every)
+    subsets = pool.manifest.subsets_of(pool.fraction)
+    count, needed = len(subsets.sizes), -(-easy // pool.refresh_every)
     if count < needed:
         found.append(
             f"milo: {easy} easy epochs of {fraction} need {needed} subsets and the manifest holds {count}: "
             + (f"it is the same in all of them, and {FIXED}" if count == 1 else "they will come again")
         )
-    jaccard = entry.get("jaccard")
+    jaccard = subsets.jaccard
     if min(needed, count) > 1 and jaccard is not None and jaccard > ALIKE:
         found.append(
             f"milo: the subsets of {fraction} have a mean Jaccard index of {jaccard:.2f}, above {ALIKE}:"
@@ -160,13 +159,12 @@ def _of_subsets(pool: Pool) -> list[str]:
 def _of_draws(pool: Pool) -> list[str]:
     first, epochs, name = pool.phases.first_epochs, pool.phases.epochs, pool.importance
     weighted = first if first and not pool.stored else epochs - first
-    stored = pool.manifest.description["importances"][name].get("inclusion_ess", [])
+    stored = pool.manifest.importance_entry(name).inclusion_ess
     # The larger a draw, the more even: that of the next larger fraction is at least this one's.
-    known = [each for each in stored if each["fraction"] >= pool.fraction - 1e-9]
+    known = [each for each in stored if each[0] >= pool.fraction - 1e-9]
     if weighted <= pool.refresh_every or not known:
         return []
-    nearest = min(known, key=lambda each: each["fraction"])
-    fraction, ess = nearest["fraction"], nearest["mean"]
+    fraction, ess = min(known, key=lambda each: each[0])
     if ess >= CORE:
         return []
     # Two draws share the sum of squares of the probabilities to be in one: the fraction over its ESS.
@@ -180,11 +178,11 @@ def _of_draws(pool: Pool) -> list[str]:
 def _of_importance(pool: Pool) -> list[str]:
     examples = min(budget(pool.fraction, pool.manifest.n), pool.n)
     name, chosen = pool.importance, recommended_filters(pool.manifest, examples)[0]
-    ess = (pool.manifest.description["importances"][name].get("ess") or {}).get("mean")
+    ess = pool.manifest.importance_entry(name).ess
     hard = name == "radius" if ess is None else ess <= HARD
     if not hard or "drop_suspects" not in chosen or "drop_suspects" in pool.filters:
         return []
-    zero = pool.manifest.description["neighbours"]["agreement"]["zero_share"]
+    zero = pool.manifest.neighbours.agreement.zero_share
     size = "" if ess is None else f" (effective sample size {ess:.2f})"
     return [
         f"importance {name!r}{size} draws what is unlike the rest, and {zero:.1%} of the labels are suspect:"

@@ -98,7 +98,7 @@ class Curriculum:
             raise TrainerError(f"Curriculum: filters={filters!r} is a text; give a sequence of names")
         if isinstance(manifest, (str, os.PathLike)):
             manifest = Manifest.open(manifest)
-        rule = budgets or manifest.description.get("options", {}).get("budgets", "proportional")
+        rule = budgets or manifest.budget_rule
         if rule not in RULES:
             raise TrainerError(f"budgets {rule!r} is unknown; known: {', '.join(sorted(RULES))}")
         self.reason = ""

@@ -21,19 +21,19 @@ Filter = Callable[[Manifest, np.ndarray], np.ndarray]
 
 def drop_suspects(manifest: Manifest, kept: np.ndarray) -> np.ndarray:
     """Without the examples of zero neighbour agreement; those without a label stay."""
-    agreement = (manifest.description.get("neighbours") or {}).get("agreement")
+    agreement = manifest.neighbours and manifest.neighbours.agreement
     if agreement is None:
         raise TrainerError("filter 'drop_suspects': the manifest has no neighbour agreement")
-    if agreement["zero_share"] is None:
+    if agreement.zero_share is None:
         raise TrainerError(
-            f"filter 'drop_suspects': where labels are of kind {agreement['kind']!r} no agreement is suspect"
+            f"filter 'drop_suspects': where labels are of kind {agreement.kind!r} no agreement is suspect"
         )
     return kept & (_column(manifest, "neighbour_agreement", 1) != 0)
 
 
 def one_per_duplicate_group(manifest: Manifest, kept: np.ndarray) -> np.ndarray:
     """With the first of each duplicate group that is kept so far."""
-    if not manifest.description.get("neighbours"):
+    if manifest.neighbours is None:
         raise TrainerError("filter 'one_per_duplicate_group': the manifest has no duplicate groups")
     places = np.flatnonzero(kept)
     _, first = np.unique(_column(manifest, "duplicate_group", -1)[places], return_index=True)

@@ -47,7 +47,7 @@ class RowGroups:
         names, starts, lasts = _files(manifest)
         if store.is_file() and names != [only]:
             raise TrainerError(f"{only}: the manifest was made from {', '.join(names[:3])}")
-        ends = [*starts[1:], int(manifest.description["counts"]["source_rows"])]
+        ends = [*starts[1:], manifest.source_rows]
         groups: list[tuple[int, int, int]] = []
         for name, start, last, end in zip(names, starts, lasts, ends, strict=True):
             sizes = self._sizes(name)

@@ -82,7 +82,7 @@ class ManifestSampler(DistributedSampler):
             self._check_dropped(len(curriculum))
         if ids is None:
             self._rows: Rows | None = None
-            self._length = int(curriculum.manifest.description["counts"]["source_rows"])
+            self._length = curriculum.manifest.source_rows
         else:
             ids = ids if isinstance(ids, Sized) else list(ids)
             self._rows, self._length = Rows(curriculum.manifest, rows_of(curriculum.manifest, ids)), len(ids)

@@ -90,7 +90,7 @@ def check_order(name: str, curriculum: Curriculum) -> None:
     """Refuse an order that is unknown or whose data the manifest lacks; warn of a fixed one."""
     if name not in ORDERS:
         raise TrainerError(f"order {name!r} is unknown; known: {', '.join(sorted(ORDERS))}")
-    if name == "balance" and "sketches" not in curriculum.manifest.description:
+    if name == "balance" and curriculum.manifest.sketch_dimension is None:
         raise TrainerError(
             f"order 'balance': the manifest at {curriculum.manifest.location} has no sketches;"
             " prepare it without sketch_dim=0"

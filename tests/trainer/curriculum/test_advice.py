@@ -21,23 +21,23 @@ from syllabus.trainer.curriculum import advice
 
 def told(neighbours: dict | None = None, subsets: dict | None = None, ess: float | None = None) -> Manifest:
     """A manifest that says other things of itself than it measured."""
-    other = Manifest.open(manifest(240, 12, 6, neighbours=True).location)
-    other.description = copy.deepcopy(other.description)
-    other.description.pop("neighbours")
+    other = manifest(240, 12, 6, neighbours=True)
+    description = copy.deepcopy(other.description)
+    description.pop("neighbours")
     if neighbours:
-        other.description["neighbours"] = neighbours
-    for entry in other.description["subsets"]:
+        description["neighbours"] = neighbours
+    for entry in description["subsets"]:
         entry.update(subsets or {})
     if ess is not None:
-        other.description["importances"]["radius"]["ess"] = {"mean": ess}
-    return other
+        description["importances"]["radius"]["ess"] = {"mean": ess}
+    return Manifest(other.store, description)
 
 
 def neighbours(zero: float | None, median: float, share: float) -> dict:
     kind = "number" if zero is None else "class"
     return {
         "agreement": {"kind": kind, "median": median, "zero_share": zero},
-        "duplicates": {"share": share},
+        "duplicates": {"share": share, "groups": 0},
     }
 
 
@@ -58,7 +58,7 @@ NOISY, CLEAN = neighbours(0.2, 0.8, 0.0), neighbours(0.02, 0.9, 0.01)
         (neighbours(None, 0.9, 0.051), 0.1, "fresh", ("one_per_duplicate_group",)),
         (neighbours(0.2, 0.8, 0.3), 0.01, "coverage", ("drop_suspects", "one_per_duplicate_group")),
         ({"agreement": None, "duplicates": {"share": 0.99, "groups": 5}}, 0.1, "fresh", ()),
-        ({"agreement": None, "duplicates": {"share": 0.0}}, 0.1, "fresh", ()),
+        ({"agreement": None, "duplicates": {"share": 0.0, "groups": 0}}, 0.1, "fresh", ()),
     ],
 )
 def test_auto_follows_the_shares_in_the_manifest(known, fraction, schedule, filters):

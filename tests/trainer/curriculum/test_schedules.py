@@ -111,8 +111,9 @@ def test_drawn_epochs_have_exact_budgets_in_every_partition_and_differ(schedule,
 
 def test_the_budget_rule_is_the_manifests_unless_given():
     assert Curriculum(manifest(), 0.3, 1, "redraw", seed=0).budgets == "proportional"
-    altered = Manifest.open(manifest().location)
-    altered.description["options"]["budgets"] = "equal"
+    description = manifest().description
+    options = {**description["options"], "budgets": "equal"}
+    altered = Manifest(manifest().store, {**description, "options": options})
     assert Curriculum(altered, 0.3, 1, "redraw", seed=0).budgets == "equal"
 
 
