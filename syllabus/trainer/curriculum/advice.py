@@ -34,7 +34,7 @@ FIXED = "a fixed subset costs 4.6 to 17.6 points"
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen: a schedule's name, the names of filters, and the `reason`, one line."""
+    """A choice: a schedule's name, the names of filters, and the `reason`, one line."""
 
     schedule: str
     filters: tuple[str, ...]

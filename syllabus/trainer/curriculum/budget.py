@@ -15,7 +15,7 @@ SPARSE = 4  # rows of the source an example, from which on a table of the rows i
 
 @dataclass(frozen=True)
 class Units:
-    """What a curriculum's epochs may hold, and what the examples count for.
+    """The budget of a curriculum's epochs, and the weights that count towards it.
 
     Attributes:
         name: of a unit: ``examples``, or that of the manifest's column.

@@ -26,12 +26,7 @@ class CustomSchedule:
         self._told = False
 
     def __call__(self, curriculum: Any, pool: Pool, epoch: int) -> np.ndarray:
-        """Return the epoch's int64 indices, ascending.
-
-        Args:
-            curriculum: what the user's function is given.
-            pool: of that curriculum.
-            epoch: asked for.
+        """Return the epoch's int64 indices, ascending, of a curriculum of this pool.
 
         Raises:
             TrainerError: they are no integers, of another number or weight than the budget, repeated, or no

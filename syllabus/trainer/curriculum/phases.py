@@ -14,7 +14,7 @@ REDUCTION = 3  # Hyperband's usual η
 
 
 class Phases:
-    """Which phase an epoch is in, and how many epochs of that phase came before it.
+    """The phase of each epoch, and the number of epochs of that phase before it.
 
     The first phase is the first ⌈share·length⌉ epochs of each span: of all epochs, or of each rung.
 

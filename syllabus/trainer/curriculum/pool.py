@@ -22,7 +22,7 @@ from syllabus.trainer.curriculum.strata import (
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """What a schedule may ask for; it keeps caches only, no state.
+    """The examples and settings that epochs are drawn from; it keeps caches only, no state.
 
     Attributes:
         manifest: of all examples.
@@ -53,7 +53,7 @@ class Pool:
 
     @cached_property
     def n(self) -> int:
-        """How many examples may be drawn."""
+        """The number of examples that may be drawn."""
         return self.manifest.n if self.kept is None else int(self.kept.sum())
 
     @cached_property

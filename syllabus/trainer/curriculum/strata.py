@@ -24,10 +24,10 @@ Key = tuple[int, int]
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, eq=False)
 class _Strata:
     members: np.ndarray
     starts: np.ndarray
-    sizes: np.ndarray
 
     def smallest(self, keys: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """Return the members of smallest key of each partition c that make ``shares[c]`` steps, in no order.
@@ -65,8 +65,6 @@ class CountedStrata(_Strata):
         starts: (C+1,) int64; partition c is ``members[starts[c]:starts[c + 1]]``.
     """
 
-    members: np.ndarray
-    starts: np.ndarray
     # The cycle that a partition's members are in the order of.
     _cycles: dict[int, Key] = field(default_factory=dict, init=False, repr=False)
 
@@ -118,8 +116,6 @@ class WeightedStrata(_Strata):
     The cycles that were asked for last are kept: 16 bytes an example; while that of all is made, 56.
     """
 
-    members: np.ndarray
-    starts: np.ndarray
     weights: np.ndarray
     # By partition, that of all under None.
     _cycles: dict[int | None, tuple[Key, WeightedCycle]] = field(default_factory=dict, init=False, repr=False)
@@ -149,7 +145,7 @@ class WeightedStrata(_Strata):
         """Return of each partition c the ``numbers[c]``-th slice of ``shares[c]`` steps of its own cycle."""
 
         def of(part: int) -> np.ndarray:
-            cycle = self._cycle(part, keys[part], lambda: WeightedCycle.of(*self._permuted(part, keys[part])))
+            cycle = self._cycle(part, keys[part], lambda: WeightedCycle(*self._permuted(part, keys[part])))
             return cycle.slice(int(numbers[part]), int(shares[part]))
 
         return np.concatenate(self._of_each(shares, of))

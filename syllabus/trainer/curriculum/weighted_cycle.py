@@ -7,29 +7,15 @@ one of b units weighs b, give or take half an example at either end. With weight
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 
-@dataclass(frozen=True)
 class WeightedCycle:
-    """Examples one after another.
+    """Examples one after another: (m,) int64 `members` of (m,) int64 `weights`."""
 
-    Attributes:
-        members: (m,) int64 indices.
-        midpoints: (m,) int64, twice the midpoint of each, so that it is whole.
-        length: of all of them together.
-    """
-
-    members: np.ndarray
-    midpoints: np.ndarray
-    length: int
-
-    @classmethod
-    def of(cls, members: np.ndarray, weights: np.ndarray) -> WeightedCycle:
-        """Lay (m,) `members` of (m,) `weights` out in their order."""
-        return cls(members, midpoints(weights), int(weights.sum()))
+    def __init__(self, members: np.ndarray, weights: np.ndarray) -> None:
+        self._members, self._midpoints, self._length = members, midpoints(weights), int(weights.sum())
 
     @classmethod
     def merged(cls, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> WeightedCycle:
@@ -40,15 +26,14 @@ class WeightedCycle:
         """
         shares = np.concatenate([midpoints(weights) / (2 * int(weights.sum())) for _, weights in parts])
         order = np.argsort(shares, kind="stable")
-        members, weights = (np.concatenate(column)[order] for column in zip(*parts, strict=True))
-        return cls.of(members, weights)
+        return cls(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
 
     def slice(self, number: int, size: int) -> np.ndarray:
         """Return the members of the `number`-th slice of `size` units; the last one goes on in front."""
         start, stop = number * size, (number + 1) * size
-        again = max(stop - self.length, 0)
-        first, last, wrapped = np.searchsorted(self.midpoints, [2 * start, 2 * stop, 2 * again])
-        return np.concatenate([self.members[first:last], self.members[:wrapped]])
+        again = max(stop - self._length, 0)
+        first, last, wrapped = np.searchsorted(self._midpoints, [2 * start, 2 * stop, 2 * again])
+        return np.concatenate([self._members[first:last], self._members[:wrapped]])
 
 
 def midpoints(weights: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ CHUNK = 65_536
 
 @dataclass(frozen=True)
 class RankShare:
-    """What an iterator needs of its sampler.
+    """One rank's share of every epoch, as an iterator is given it by a sampler.
 
     Attributes:
         order: (epoch, start) -> the epoch's int64 indices in the order in which all ranks visit them.

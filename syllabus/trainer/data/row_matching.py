@@ -1,4 +1,4 @@
-"""From the manifest's examples to the rows of a data set that was shuffled, filtered or tokenised since."""
+"""Matching of the manifest's examples to rows of a data set that was shuffled, filtered or tokenised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PIECE, SEARCHED = 1 << 16, 1 << 19  # ids hashed at once, and looked up at once
 THREADS = 2
 
 
-def rows_of(manifest: Manifest, ids: Iterable[Any]) -> np.ndarray:
+def match_rows(manifest: Manifest, ids: Iterable[Any]) -> np.ndarray:
     """Return (n,) integers: the data set's row that holds each example of the manifest, in index order.
 
     Args:
@@ -130,8 +130,8 @@ def _compared(manifest: Manifest, given: pa.ChunkedArray) -> np.ndarray:
     return aligned
 
 
-class Rows:
-    """Where a data set has each example: ``rows[indices]`` are its int64 rows.
+class RowMap:
+    """Map from examples to rows of a data set: ``rows[indices]`` are its int64 rows.
 
     Args:
         manifest: of n examples.
@@ -153,7 +153,7 @@ class Rows:
         return self._rows[places].astype(np.int64, copy=False)
 
 
-def check_labels(manifest: Manifest, labels: Any, rows: Rows | None, seed: int) -> None:
+def check_labels(manifest: Manifest, labels: Any, rows: RowMap | None, seed: int) -> None:
     """Raise a TrainerError unless 1,000 of the data set's labels mean what the manifest's say.
 
     The two may be written differently ("cat" and 3): it is asked that examples of one label have one there,

@@ -1,4 +1,4 @@
-"""The rows of each epoch, in order, for any data loader: alone or over ranks, resumable at every example."""
+"""The sampler: each epoch's rows in order, alone or over ranks, resumable at every example."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils.data import DistributedSampler
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.data.epoch_iterator import EpochIterator, RankShare
 from syllabus.trainer.data.loader_states import differences, sampler_state
-from syllabus.trainer.data.row_matching import Rows, check_labels, rows_of
+from syllabus.trainer.data.row_matching import RowMap, check_labels, match_rows
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering import ORDERS
 from syllabus.trainer.ordering.base import OnlineOrder
@@ -81,11 +81,14 @@ class ManifestSampler(DistributedSampler):
         if curriculum.units.weights is None:
             self._check_dropped(len(curriculum))
         if ids is None:
-            self._rows: Rows | None = None
+            self._rows: RowMap | None = None
             self._length = curriculum.manifest.source_rows
         else:
             ids = ids if isinstance(ids, Sized) else list(ids)
-            self._rows, self._length = Rows(curriculum.manifest, rows_of(curriculum.manifest, ids)), len(ids)
+            self._rows, self._length = (
+                RowMap(curriculum.manifest, match_rows(curriculum.manifest, ids)),
+                len(ids),
+            )
         if labels is not None:
             self.check(labels)
             check_labels(curriculum.manifest, labels, self._rows, curriculum.seed)

@@ -1,4 +1,4 @@
-"""An epoch's examples read from the source's Parquet files by row group: for data that is not map-style."""
+"""The stream: an epoch's examples read by row group from Parquet files, for data that is not map-style."""
 
 from __future__ import annotations
 

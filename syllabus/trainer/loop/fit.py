@@ -1,4 +1,4 @@
-"""One training loop, flat, to be read from top to bottom and to be copied where it does not fit."""
+"""The training loop: flat, to be read from top to bottom and to be copied where it does not fit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from syllabus.trainer.ordering import GraB
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch was: mean training `loss` over its `examples` (of this rank), and its `seconds`."""
+    """Record of one epoch: mean training `loss` over its `examples` (of this rank), and its `seconds`."""
 
     epoch: int
     loss: float

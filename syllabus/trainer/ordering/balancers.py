@@ -6,7 +6,6 @@ place in the order of the cycle, so a finished cycle gives a permutation of plac
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -45,31 +44,7 @@ class NextOrder:
         return np.concatenate([self.places[: self.front], np.flatnonzero(~placed), self.places[self.back :]])
 
 
-class Balancer(ABC):
-    """What places the groups of a cycle in the order of the next."""
-
-    @abstractmethod
-    def step(self, block: VectorBlock, groups: np.ndarray, following: NextOrder) -> bool:
-        """Take a block of (B,) `groups`; False, nothing changed, if it is not finite."""
-
-    def finished(self, following: NextOrder) -> np.ndarray:
-        """Return the (groups,) int64 order of the next cycle, now that this one is over."""
-        return following.closed()
-
-    @abstractmethod
-    def turn(self, halving: Halving | None) -> None:
-        """Begin a new cycle over the same groups."""
-
-    @abstractmethod
-    def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values that `load_state_dict` takes."""
-
-    @abstractmethod
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-
-
-class PairBalancer(Balancer):
+class PairBalancer:
     """Pair balance (CD-GraB, arXiv 2302.00845): walks over differences of groups that follow one another.
 
     State: one float64 vector of the features' width and, while a group waits for its partner, its features.
@@ -101,11 +76,12 @@ class PairBalancer(Balancer):
         self._held = None if odd is None else (int(groups[-1]), odd)
         return True
 
-    def turn(self, halving: Halving | None) -> None:
-        """Begin a new cycle over the same groups."""
+    def turn(self, following: NextOrder, halving: Halving | None) -> np.ndarray:
+        """Return the (groups,) int64 order of the next cycle over the same groups, and begin it."""
         self.halving, self._held = halving, None
         if self._running_sum is not None:
             self._running_sum.zero_()
+        return following.closed()
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values that `load_state_dict` takes."""
@@ -124,7 +100,7 @@ class PairBalancer(Balancer):
             self.halving.spread[0], self.halving.done = state["halving"]
 
 
-class MeanBalancer(Balancer):
+class MeanBalancer:
     """Mean balance (GraB, arXiv 2205.10733): walks over groups less the mean of the cycle before.
 
     In the first cycle that mean is zero. State: three float64 vectors of the features' width.
@@ -148,12 +124,13 @@ class MeanBalancer(Balancer):
         following.put(groups[signs > 0], groups[signs <= 0])
         return True
 
-    def turn(self, _halving: Halving | None) -> None:
-        """Begin a new cycle over the same groups."""
+    def turn(self, following: NextOrder, _halving: Halving | None) -> np.ndarray:
+        """Return the (groups,) int64 order of the next cycle over the same groups, and begin it."""
         if self._running_sum is not None and self._total is not None and self._count:
             self._mean, self._total = self._total / self._count, self._total.zero_()
             self._running_sum.zero_()
             self._count = 0
+        return following.closed()
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values that `load_state_dict` takes."""
@@ -166,7 +143,7 @@ class MeanBalancer(Balancer):
         self._total, self._count = _copied(state["total"]), state["count"]
 
 
-class GreedyBalancer(Balancer):
+class GreedyBalancer:
     """Greedy herding of the features of a whole cycle, which are all kept: the baseline of GraB.
 
     Lu, Meng, De Sa, "A general analysis of example-selection for stochastic gradient descent", ICLR 2022.
@@ -193,15 +170,12 @@ class GreedyBalancer(Balancer):
         self._rows[torch.from_numpy(groups)] = rows.float().cpu()
         return True
 
-    def finished(self, following: NextOrder) -> np.ndarray:
-        """Return the (groups,) int64 order of the next cycle."""
+    def turn(self, following: NextOrder, _halving: Halving | None) -> np.ndarray:
+        """Return the (groups,) int64 order of the next cycle over the same groups, and begin it."""
         seen = np.flatnonzero(following.seen)
         if len(seen):
             following.put(seen[herding.greedy(self._rows.numpy()[seen])], seen[:0])
         return following.closed()
-
-    def turn(self, _halving: Halving | None) -> None:
-        """Begin a new cycle over the same groups."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values that `load_state_dict` takes."""
@@ -210,6 +184,9 @@ class GreedyBalancer(Balancer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         self._rows = state["rows"].clone()
+
+
+Balancer = PairBalancer | MeanBalancer | GreedyBalancer
 
 
 def _vector(vector: torch.Tensor | None, block: VectorBlock) -> torch.Tensor:

@@ -31,7 +31,7 @@ class OnlineOrder(Protocol):
 
     @property
     def name(self) -> str:
-        """What states call this order."""
+        """The name of this order in states."""
 
     def attach(self, source: EpochSource) -> None:
         """Serve `source`; called once, by its constructor."""

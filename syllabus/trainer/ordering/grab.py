@@ -81,7 +81,7 @@ class GraB:
 
     @property
     def name(self) -> str:
-        """What states call this order."""
+        """The name of this order in states."""
         return f"grab-{self.balance}"
 
     def step(self, gradients: torch.Tensor | VectorBlock, indices: Sequence[int] | None = None) -> None:
@@ -219,11 +219,10 @@ class GraB:
         if cycle != self._cycle:
             self._cycle = cycle
             if len(self._order) and np.array_equal(np.sort(self._order), cycles.members(epoch)):
-                groups = self._balancer.finished(self._following)
+                groups = self._balancer.turn(self._following, self._halving())
                 whole = len(groups) * self.unit
                 turned = self._order[:whole].reshape(-1, self.unit)[groups].ravel()
                 self._take(np.concatenate([turned, self._order[whole:]]))
-                self._balancer.turn(self._halving())
             else:
                 if len(self._order):
                     self._warn(f"epoch {epoch} has another set than the one before")

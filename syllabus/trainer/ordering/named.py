@@ -1,4 +1,4 @@
-"""In which order an epoch's examples are visited, by name.
+"""Named orders: how an epoch's examples are arranged, by name.
 
 An order is a function (curriculum, epoch, seed) -> the epoch's int64 indices, rearranged.
 """
