@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from syllabus.selectors.balancing import Halving
 from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, VectorBlock, walk, walk_pairs
-from syllabus.selectors.balancing.walks import Halving
 
 
 class NextOrder:

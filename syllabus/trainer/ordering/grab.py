@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from syllabus.selectors.balancing import Halving
 from syllabus.selectors.balancing.vectors import DenseVectors, VectorBlock
-from syllabus.selectors.balancing.walks import Halving
 from syllabus.trainer import counter_rng as noise
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering.balancers import Balancer, MeanBalancer, NextOrder, PairBalancer

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from syllabus.selectors import herding
+from syllabus.selectors.balancing import Halving
 from syllabus.selectors.balancing.vectors import VectorBlock
-from syllabus.selectors.balancing.walks import Halving
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering.balancers import NextOrder
 
