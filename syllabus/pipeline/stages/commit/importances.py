@@ -13,7 +13,7 @@ from syllabus.pipeline.stages.regroup.buckets import Bucket
 from syllabus.pipeline.stages.select.sample_sizes import check_scores, partition_name, score_of
 from syllabus.pipeline.stages.select.subsets import partition_budgets
 from syllabus.selectors import inclusion_probabilities
-from syllabus.selectors.importances.probabilities import (
+from syllabus.selectors.importances import (
     effective_sample_size,
     published_probabilities,
     tempered_probabilities,

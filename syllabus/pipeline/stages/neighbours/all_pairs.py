@@ -10,7 +10,7 @@ import numpy as np
 
 from syllabus.pipeline.runtime.metrics import busy
 from syllabus.pipeline.stages.neighbours.vectors import Block, Wanted
-from syllabus.selectors.neighbours.blocked_search import Queries, TopK, search_each_other
+from syllabus.selectors.neighbours import Queries, TopK, search_each_other
 from syllabus.selectors.numerics.union_find import UnionFind
 
 BLOCK_ROWS = 8192

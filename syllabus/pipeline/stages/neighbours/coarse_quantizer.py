@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from syllabus.pipeline.stages.neighbours.vectors import Wanted
 from syllabus.pipeline.stages.transform import mix
 from syllabus.selectors import kmeans
-from syllabus.selectors.neighbours.blocked_search import Queries, TopK, search
+from syllabus.selectors.neighbours import Queries, TopK, search
 from syllabus.selectors.numerics.union_find import UnionFind
 
 SAMPLE = 65_536

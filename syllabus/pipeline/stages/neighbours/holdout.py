@@ -17,7 +17,7 @@ from syllabus.pipeline.stages.neighbours.vectors import Block, Vectors, Wanted, 
 from syllabus.pipeline.stages.plan import Plan, make_plan
 from syllabus.pipeline.stages.transform import Transform
 from syllabus.pipeline.work_directory import Work
-from syllabus.selectors.neighbours.blocked_search import ROUNDING, Queries, TopK, search
+from syllabus.selectors.neighbours import ROUNDING, Queries, TopK, search
 from syllabus.selectors.numerics.union_find import UnionFind
 
 BLOCK_ROWS = 65_536

@@ -21,7 +21,7 @@ from syllabus.pipeline.runtime.metrics import busy
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import Coarse
 from syllabus.pipeline.stages.neighbours.vectors import Block, Wanted
 from syllabus.pipeline.work_directory import Work, note_of, vectors_column, vectors_of
-from syllabus.selectors.neighbours.blocked_search import Queries, TopK, search
+from syllabus.selectors.neighbours import Queries, TopK, search
 from syllabus.selectors.numerics.union_find import UnionFind
 
 ROUTED_ROWS = 65_536

@@ -17,7 +17,7 @@ from syllabus.pipeline.stages.neighbours import inverted_lists as lists
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import fit_coarse
 from syllabus.pipeline.stages.neighbours.holdout import CompareHoldout, Holdout
 from syllabus.pipeline.stages.neighbours.vectors import Wanted
-from syllabus.selectors.neighbours.blocked_search import TopK
+from syllabus.selectors.neighbours import TopK
 from syllabus.selectors.numerics.union_find import UnionFind
 
 EXACT_ROWS = 100_000

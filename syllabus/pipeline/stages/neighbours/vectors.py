@@ -21,7 +21,7 @@ from syllabus.pipeline.stages.census import Census, read_rows
 from syllabus.pipeline.stages.plan import Plan, PlannedUnit
 from syllabus.pipeline.stages.transform import Transform
 from syllabus.pipeline.work_directory import Work, digest_of, key_of, vectors_of
-from syllabus.selectors.neighbours.blocked_search import TopK
+from syllabus.selectors.neighbours import TopK
 from syllabus.selectors.numerics.union_find import UnionFind
 
 
