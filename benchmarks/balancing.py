@@ -177,7 +177,7 @@ def bare_manifest(location: Path, n: int, width: int) -> Manifest:
         writer.commit(
             {
                 "code_version": "0",
-                "fingerprint": fingerprint.described(),
+                "fingerprint": fingerprint.as_section(),
                 "encoder": {
                     "kind": "embedding",
                     "name": "vector",

@@ -168,7 +168,7 @@ def write(location: Path, n: int, tokens: bool = False) -> Manifest:
         writer.commit(
             {
                 "code_version": "0",
-                "fingerprint": fingerprint.described(),
+                "fingerprint": fingerprint.as_section(),
                 "encoder": {
                     "kind": "none", "name": "none", "weights_sha256": None, "dtype": "float32", "dimension": 1
                 },

@@ -1,12 +1,15 @@
-"""The manifest: what is studied, and in which order, as Parquet files and one JSON document.
+"""The manifest, the contract between the job that draws it up and everybody who trains from it.
 
-The contract between the job that draws it up and everybody who trains from it; the specification is
-``docs/manifest-format.md``. Imports numpy and pyarrow only.
+Parquet files and one JSON document say what is studied, and in which order; ``docs/manifest-format.md`` is
+the specification. `format` has the tables and the document, `writing`, `reading` and `validation` what is
+done with them, beside `budgets`, `ids` and `storage`. Imports numpy and pyarrow only; the checker of JSON
+Schemas when a document is read.
 """
 
 from syllabus.manifests.budgets import allocate, budget
 from syllabus.manifests.errors import ManifestError
-from syllabus.manifests.format import Fingerprint, json_schema, schema, sketches_table
+from syllabus.manifests.format import Fingerprint, schema, sketches_table
+from syllabus.manifests.format.json_schema import json_schema
 from syllabus.manifests.reading.export import export
 from syllabus.manifests.reading.manifest import Manifest
 from syllabus.manifests.reading.sketches import read_sketches

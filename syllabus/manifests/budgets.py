@@ -1,4 +1,4 @@
-"""What budget a fraction stands for, how it is divided over parts, and what of given weights fits into it.
+"""Budgets: that of a fraction, its division over parts, and the rows of given weights that fit into it.
 
 Everything here is exact: integers only, so that any other program can arrive at the same numbers.
 """

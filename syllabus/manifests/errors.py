@@ -1,4 +1,4 @@
-"""The error of this room, and the first line of another library's."""
+"""The error class of manifests, and the first line of another library's error."""
 
 
 class ManifestError(ValueError):

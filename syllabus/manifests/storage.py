@@ -1,4 +1,4 @@
-"""Directories on any filesystem that pyarrow reaches: a local path, ``s3://``, ``gs://``, ``hdfs://``.
+"""Directories with atomic writes on any filesystem of pyarrow: local, ``s3://``, ``gs://``, ``hdfs://``.
 
 A file written here appears whole or not at all. Locally: a temporary name beside it, fsync, rename.
 Elsewhere the content is collected first and sent by one write, because closing a half-written stream
@@ -83,12 +83,12 @@ class Store:
         return self._opened
 
     def exists(self, relative: str = "") -> bool:
-        """Whether a file or directory of that name is there."""
+        """Return whether a file or directory of that name is there."""
         info = self.filesystem.get_file_info(self.path(relative))
         return bool(info.type != pafs.FileType.NotFound)
 
     def is_file(self, relative: str = "") -> bool:
-        """Whether a file, not a directory, of that name is there."""
+        """Return whether a file, not a directory, of that name is there."""
         info = self.filesystem.get_file_info(self.path(relative))
         return bool(info.type == pafs.FileType.File)
 
@@ -156,11 +156,11 @@ class Store:
             raise
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the directory, made where it is not there, against others that do the same.
+    def locked(self) -> Iterator[None]:
+        """Lock the directory, made where it is not there, against others that do the same.
 
-        BlockingIOError if another process holds it; one that dies lets go. Only local filesystems have locks:
-        elsewhere nothing is held.
+        BlockingIOError if another process has the lock; one that dies lets go. Only local filesystems have
+        locks: elsewhere there is none.
         """
         if not self.is_local or fcntl is None:
             yield

@@ -107,7 +107,7 @@ def write_small_manifest(
         writer.commit(
             {
                 "code_version": "0",
-                "fingerprint": fingerprint.described(),
+                "fingerprint": fingerprint.as_section(),
                 "encoder": {
                     "kind": "embedding",
                     "name": "vector",

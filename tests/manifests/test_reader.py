@@ -272,7 +272,32 @@ def test_a_copy_reads_the_same(pieces, tmp_path):
 
 
 def test_importing_the_room_loads_nothing_heavy():
-    heavy = "{'torch', 'pandas', 'jsonschema', 'duckdb'}"
+    heavy = "{'torch', 'pandas', 'jsonschema', 'fastjsonschema', 'duckdb'}"
     code = f"import syllabus.manifests, sys; print(sorted({heavy} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_sections_of_the_document_are_attributes(tmp_path):
+    manifest = write_small_manifest(tmp_path / "m", n=60, neighbours=True, fractions=(0.1, 0.3))
+    description = manifest.description
+    assert manifest.source_rows == 62
+    assert manifest.options is description["options"]
+    assert manifest.budget_rule == "proportional"
+    assert manifest.sketch_dimension == 4
+    assert list(manifest.fingerprint_blocks) == description["fingerprint"]["blocks"]
+    assert manifest.block_rows == description["fingerprint"]["block_rows"]
+    stored = manifest.subsets_of(0.3)
+    assert (stored.fraction, stored.budget, stored.sizes, stored.first_row) == (0.3, 18, (18,) * 4, 24)
+    assert stored.jaccard is None
+    found, section = manifest.neighbours, description["neighbours"]
+    assert vars(found.agreement) == section["agreement"]
+    assert found.duplicate_groups == section["duplicates"]["groups"]
+    assert found.duplicate_share == section["duplicates"]["share"]
+    entry = manifest.importance_entry("radius")
+    assert (entry.ess, entry.inclusion_ess) == (None, ())
+    with pytest.raises(ManifestError, match="importance 'nosuch' is not in the manifest"):
+        manifest.importance_entry("nosuch")
+    assert repr(manifest) == f"Manifest({str(tmp_path / 'm')!r}, n=60, fractions=(0.1, 0.3))"
+    bare = write_small_manifest(tmp_path / "bare", sketch_dim=0)
+    assert (bare.neighbours, bare.sketch_dimension) == (None, None)

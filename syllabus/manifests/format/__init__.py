@@ -3,7 +3,6 @@
 from syllabus.manifests.format import schema
 from syllabus.manifests.format.consistency import LARGEST_TOTAL
 from syllabus.manifests.format.fingerprint import Fingerprint
-from syllabus.manifests.format.json_schema import json_schema
 from syllabus.manifests.format.schema import SKETCH_LEVELS, sketches_table
 
-__all__ = ["LARGEST_TOTAL", "SKETCH_LEVELS", "Fingerprint", "json_schema", "schema", "sketches_table"]
+__all__ = ["LARGEST_TOTAL", "SKETCH_LEVELS", "Fingerprint", "schema", "sketches_table"]

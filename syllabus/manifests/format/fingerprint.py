@@ -23,7 +23,7 @@ DIGEST_BYTES = 32
 
 
 class Fingerprint:
-    """Collects rows in index order, in pieces of any size, and digests them block by block.
+    """A digest of rows given in index order, in pieces of any size, taken block by block.
 
     Memory: the rows of one block. Cost: one pass of sha256 over ids, labels and 57 bytes a row.
 
@@ -101,7 +101,7 @@ class Fingerprint:
         """Return the hexadecimal fingerprint of the rows so far."""
         return combine(self.blocks)
 
-    def described(self) -> dict[str, Any]:
+    def as_section(self) -> dict[str, Any]:
         """Return the section ``fingerprint`` of ``manifest.json``."""
         return {"sha256": self.hexdigest(), "block_rows": self.block_rows, "blocks": self.blocks}
 

@@ -36,11 +36,12 @@ def violations(content: bytes) -> list[str]:
     document = json.loads(content, parse_float=_Real)
     try:
         _validator(detailed=False)(document)
-    except fastjsonschema.JsonSchemaException:
+    except fastjsonschema.JsonSchemaException as first:
         try:
             _validator(detailed=True)(document)
         except fastjsonschema.JsonSchemaValuesException as found:
             return list(dict.fromkeys(line for error in found.errors for line in _lines(error)))
+        return [str(first)]
     return []
 
 

@@ -1,4 +1,4 @@
-"""The sort order of a table, checked in a stream."""
+"""A check of the sort order of a table, in a stream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 
 class SortCheck:
-    """Says whether rows handed over in pieces are strictly ascending by integer columns."""
+    """A check that rows handed over in pieces are strictly ascending by integer columns."""
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self.columns = columns

@@ -1,1 +1,1 @@
-"""Reading a manifest as a stream."""
+"""Readers of manifests: slices and streams of tables, never a whole one unasked."""

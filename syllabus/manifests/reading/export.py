@@ -1,4 +1,4 @@
-"""A subset as a plain file, for programs that read no manifest."""
+"""Export of a subset as a plain file, for programs that read no manifest."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def export(
 
 
 def _target(output: str | os.PathLike[str], overwrite: bool) -> tuple[Store, str]:
-    """Where a file is to be written, before anything is read for it."""
+    """Return where a file is to be written, before anything is read for it."""
     directory, _, name = _absolute(output).rpartition("/")
     store = Store(directory or "/")
     if store.exists(name) and not store.is_file(name):

@@ -1,4 +1,4 @@
-"""Opening a manifest: its document, and whether the files are there that it lists."""
+"""The document of a manifest, read and checked in itself and against the files that are there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_document(store: Store) -> bytes:
 
 
 def _around(store: Store) -> str:
-    """Which directory was meant, where the file is the manifest's own document."""
+    """Return which directory was meant, where the file is the manifest's own document."""
     directory, _, name = store.url().rpartition("/")
     return f", here {directory}" if name == DOCUMENT else ""
 

@@ -10,64 +10,39 @@ from syllabus.manifests.format.consistency import subset_rows
 
 @dataclass(frozen=True)
 class StoredSubsets:
-    """The subsets of one fraction.
-
-    Attributes:
-      fraction: a share of the total.
-      budget: what the fraction stands for, in examples or units of weight.
-      sizes: the rows of each subset.
-      first_row: where the first of them begins in the table ``subsets``.
-      jaccard: mean Jaccard index of two of them; None where there is one, or where it was not computed.
-    """
+    """The subsets of one fraction."""
 
     fraction: float
-    budget: int
-    sizes: tuple[int, ...]
-    first_row: int
-    jaccard: float | None
+    budget: int  # in examples or units of weight
+    sizes: tuple[int, ...]  # rows of each subset
+    first_row: int  # of the first of them in the table ``subsets``
+    jaccard: float | None  # mean index of two of them; None where there is one, or it was not computed
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """The agreement of labels among neighbours.
+    """The agreement of labels among neighbours."""
 
-    Attributes:
-      kind: that of the labels: ``class``, ``number`` or ``list``.
-      median: over the examples.
-      zero_share: the share of examples with no neighbour of their label; None where the kind knows no such.
-    """
-
-    kind: str
-    median: float
-    zero_share: float | None
+    kind: str  # of the labels: class, number or list
+    median: float  # over the examples
+    zero_share: float | None  # of examples with no neighbour of their label; None where kinds know no such
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The findings among the nearest neighbours of every example.
+    """The findings among the nearest neighbours of every example."""
 
-    Attributes:
-      agreement: None where there are no labels.
-      duplicate_groups: groups of two or more near-duplicates.
-      duplicate_share: the share of examples that are in one.
-    """
-
-    agreement: Agreement | None
-    duplicate_groups: int
-    duplicate_share: float
+    agreement: Agreement | None  # None where there are no labels
+    duplicate_groups: int  # of two or more near-duplicates
+    duplicate_share: float  # of examples in one of them
 
 
 @dataclass(frozen=True)
 class ImportanceEntry:
-    """The effective sample sizes of an importance, as shares of the examples, means over the partitions.
+    """The effective sample sizes of an importance: shares of the examples, means over the partitions."""
 
-    Attributes:
-      ess: of the probabilities; None where it was not computed.
-      inclusion_ess: of draws, as (fraction, effective sample size).
-    """
-
-    ess: float | None
-    inclusion_ess: tuple[tuple[float, float], ...]
+    ess: float | None  # of the probabilities; None where it was not computed
+    inclusion_ess: tuple[tuple[float, float], ...]  # of draws: (fraction, effective sample size)
 
 
 def stored_subsets(description: dict[str, Any]) -> dict[int, StoredSubsets]:

@@ -1,1 +1,1 @@
-"""Checking a manifest: every hash, order and budget."""
+"""Validation of manifests: every digest, sort order and budget."""

@@ -18,7 +18,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Examples:
-    """Of each accepted example its index, partition and weight (None where budgets count examples)."""
+    """The index, partition and weight (None where budgets count examples) of each accepted example."""
 
     index: Indices
     partition: npt.NDArray[np.int32]

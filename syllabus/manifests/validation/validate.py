@@ -38,7 +38,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """True where nothing was found."""
         return not self.problems
 
 

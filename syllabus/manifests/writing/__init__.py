@@ -1,1 +1,1 @@
-"""Writing a manifest, whole or not at all."""
+"""Writers of manifests: whole or not at all."""

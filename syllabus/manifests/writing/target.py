@@ -48,7 +48,7 @@ def _checked(store: Store, overwrite: bool) -> set[str]:
 
 
 def _is_own(path: str) -> bool:
-    """Whether `path` is the name of a part, of manifest.json, or of either while it is written."""
+    """Return whether `path` is the name of a part, of manifest.json, or of either while it is written."""
     directory, _, name = path.rpartition("/")
     if name.startswith(".") and name.endswith(TEMPORARY):
         name = name[1:].removesuffix(TEMPORARY).rpartition(".")[0]

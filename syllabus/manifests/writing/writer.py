@@ -1,4 +1,4 @@
-"""Writing a manifest: parts as the rows come, manifest.json last.
+"""The writer of a manifest: parts as the rows come, manifest.json last.
 
 The bytes depend on the rows alone: not on how they were handed over, nor on time, host or path.
 """
@@ -41,7 +41,7 @@ ZSTD_LEVEL = 3
 
 
 class ManifestWriter:
-    """Writes one manifest into a directory; a context manager.
+    """A writer of one manifest into a directory; a context manager.
 
     Entering clears what an interrupted writer left there. Leaving without `commit` removes the parts
     written: a directory without manifest.json is no manifest.
@@ -60,19 +60,19 @@ class ManifestWriter:
         self.overwrite = overwrite
         self._tables: dict[str, TableWriter] = {}
         self._parts_stay = False
-        self._held = ExitStack()
+        self._lock = ExitStack()
 
     def __enter__(self) -> ManifestWriter:
         check_target(self.store, self.overwrite)
         with ExitStack() as stack:
             try:
-                stack.enter_context(self.store.held())
+                stack.enter_context(self.store.locked())
             except BlockingIOError:
                 raise ManifestError(
                     f"{self.store.url()}: another job is writing a manifest there; nothing was touched"
                 ) from None
             clear(self.store, self.overwrite)
-            self._held = stack.pop_all()
+            self._lock = stack.pop_all()
         return self
 
     def table(self, table: Table) -> TableWriter:
@@ -120,7 +120,7 @@ class ManifestWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._held:
+        with self._lock:
             if self._parts_stay:
                 return
             for writer in self._tables.values():
@@ -130,7 +130,7 @@ class ManifestWriter:
 
 
 class TableWriter:
-    """Writes the parts of one table. Holds at most one row group, whatever the size of the pieces given.
+    """A writer of the parts of one table. It holds at most one row group, whatever the size of the pieces.
 
     `files` lists the finished parts as manifest.json does.
     """
@@ -243,7 +243,7 @@ class _Part:
 
     def discard(self) -> None:
         # The footer has nowhere to go any more, and a disk that is full must not hide the first error.
-        self._sink.deaf = True
+        self._sink.discarding = True
         with suppress(pa.ArrowException, OSError):
             self._parquet.close()
         # An exception makes the store drop what it was given.
@@ -251,17 +251,17 @@ class _Part:
 
 
 class _CountingSink:
-    """Passes bytes on, counting and digesting them: a file is never read back to be listed."""
+    """A sink that passes bytes on, counted and digested: a file is never read back to be listed."""
 
     def __init__(self, sink: Any) -> None:
         self.digest = hashlib.sha256()
         self.bytes = 0
         self.closed = False
-        self.deaf = False
+        self.discarding = False
         self._sink = sink
 
     def write(self, data: bytes) -> int:
-        if self.deaf:
+        if self.discarding:
             return len(data)
         self.digest.update(data)
         self.bytes += len(data)

@@ -85,7 +85,7 @@ def commit(made: Made) -> dict[str, Any]:
         }
         description = {
             "code_version": syllabus.__version__,
-            "fingerprint": fingerprint.described(),
+            "fingerprint": fingerprint.as_section(),
             "encoder": {
                 **made.plan.identity.described(),
                 "mean_cosine": _mean_cosine(total, n),
