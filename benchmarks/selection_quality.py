@@ -39,7 +39,7 @@ from syllabus.selectors import (
     maximize,
     random_value,
 )
-from syllabus.selectors.optimizers.greedy import sample_size
+from syllabus.selectors.optimizers.stochastic import sample_size
 
 SUBSETS = 4
 

@@ -1,4 +1,4 @@
-"""Which examples, and in which order: arrays in, row numbers and gains out. No files, no Beam, no logging.
+"""Selection and ordering of examples: arrays in, row numbers and gains out; no files, Beam or logging.
 
 Set functions (one class each, `Mixture` of them) × optimisers (`maximize`), subsets for the easy phase
 (`explore`), probabilities for the hard one (`importances`), orders (`herding`), partitions (`kmeans`).
@@ -6,6 +6,7 @@ Set functions (one class each, `Mixture` of them) × optimisers (`maximize`), su
 
 from syllabus.selectors import balancing, herding, importances
 from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.functions import FUNCTIONS
 from syllabus.selectors.functions.base import SetFunction
 from syllabus.selectors.functions.conditional_gain import FacilityLocationConditionalGain
 from syllabus.selectors.functions.disparity_min import DisparityMin
@@ -16,23 +17,16 @@ from syllabus.selectors.functions.graph_cut import GraphCut
 from syllabus.selectors.functions.log_determinant import LogDeterminant
 from syllabus.selectors.functions.mixture import Mixture
 from syllabus.selectors.functions.mutual_information import FacilityLocationMutualInformation
-from syllabus.selectors.functions.probabilistic_set_cover import ProbabilisticSetCover
 from syllabus.selectors.functions.saturated_coverage import SaturatedCoverage
-from syllabus.selectors.functions.set_cover import SetCover
+from syllabus.selectors.functions.set_cover import ProbabilisticSetCover, SetCover
 from syllabus.selectors.functions.similarity import Rbf
 from syllabus.selectors.functions.sparse_facility_location import SparseFacilityLocation
 from syllabus.selectors.importances.inclusion import inclusion_probabilities
 from syllabus.selectors.neighbours import kmeans
+from syllabus.selectors.optimizers.baseline import random_value, random_value_within
+from syllabus.selectors.optimizers.dispatch import OPTIMIZERS, valid_optimizers
 from syllabus.selectors.optimizers.explore import explore, explore_within
-from syllabus.selectors.optimizers.knapsack import maximize_within
-from syllabus.selectors.optimizers.maximize import (
-    FUNCTIONS,
-    OPTIMIZERS,
-    maximize,
-    random_value,
-    random_value_within,
-    valid_optimizers,
-)
+from syllabus.selectors.optimizers.maximize import maximize, maximize_within
 from syllabus.selectors.optimizers.sieve_streaming import sieve
 from syllabus.selectors.selection import Selection
 

@@ -1,8 +1,9 @@
-"""Rows that cost: what a set may cost together, what is left of it, and which rows that still buys."""
+"""Cardinality and knapsack constraints: which sets of rows are allowed, and exact sums of what they cost."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,46 +11,130 @@ from numpy.typing import NDArray
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import below
-from syllabus.selectors.validation import real_number
+from syllabus.selectors.validation import indices_of, real_number
 
 _RANGE = (1e-300, 1e300)  # of costs: gains per cost beyond the range of float64 would all tie
 
 
+class Purchase(NamedTuple):
+    """The costs and divisors of a `Constraint`, (n,) float64 each, for compiled loops."""
+
+    costs: NDArray[np.float64]
+    divisors: NDArray[np.float64]
+
+
 @dataclass(frozen=True, eq=False)
-class Purse:
-    """A limit on costs and the rows it may be spent on; what `Task` is to a number of rows.
+class Constraint:
+    """Costs within a limit, some rows in from the beginning, some ruled out.
+
+    A budget of k rows is costs of 1 and a limit of k.
 
     Attributes:
-      limit: what the rows of a set may cost together, those of `first` included.
-      costs: (n,) float64, finite, > 0.
-      weights: (n,) float64, costs ** power; candidates are compared by gain per weight.
-      first: (f,) int64, rows that are in from the beginning.
+      limit: what the rows of a set may cost together, those of `included` too.
+      costs: (n,) float64, finite, > 0; all 1 for a budget of rows.
+      divisors: (n,) float64, costs ** power; candidates are compared by gain / divisor.
+      included: (f,) int64, rows that are in from the beginning, in the order in which they are added.
       candidates: (c,) int64, ascending, the rows to pick from.
+      least_gain: a pick must gain more: -inf for a budget of rows, which is spent in full, 0 with costs.
     """
 
     limit: float
     costs: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    first: NDArray[np.int64]
+    divisors: NDArray[np.float64]
+    included: NDArray[np.int64]
     candidates: NDArray[np.int64]
+    least_gain: float
+
+    @classmethod
+    def of_rows(
+        cls, n: int, budget: int, include: Any = (), exclude: Any = (), caller: str = "maximize"
+    ) -> "Constraint":
+        """Return the constraint to exactly `budget` of n rows, 1 <= budget <= n.
+
+        Raises:
+          SelectionError: a row outside [0, n), twice, or in both lists; a budget that they rule out.
+        """
+        included, candidates = _open_rows(include, exclude, n, caller)
+        first, most = len(included), len(included) + len(candidates)
+        if not first <= budget <= most:
+            raise SelectionError(
+                f"{caller}: budget={budget} is outside [{first}, {most}], what "
+                f"{first} included and {n - most} excluded rows leave"
+            )
+        ones = np.ones(n)
+        return cls(float(budget), ones, ones, included, candidates, -math.inf)
+
+    @classmethod
+    def of_costs(
+        cls,
+        n: int,
+        costs: Any,
+        limit: Any,
+        power: Any = 0,
+        include: Any = (),
+        exclude: Any = (),
+        caller: str = "maximize_within",
+    ) -> "Constraint":
+        """Return the constraint to rows whose costs sum to at most `limit`.
+
+        Raises:
+          SelectionError: costs that are not n numbers within [1e-300, 1e300], a limit or a power out of
+            range, costs to that power out of the same range, included rows above the limit, rows as above.
+        """
+        included, candidates = _open_rows(include, exclude, n, caller)
+        prices = _costs_of(costs, n, caller)
+        accepted = isinstance(limit, (int, float, np.integer)) and bool(0 < limit < math.inf)
+        limit = real_number(limit, "limit", accepted, "(0, inf)", caller)
+        accepted = isinstance(power, (int, float)) and 0 <= power < math.inf
+        power = real_number(power, "power", accepted, "[0, inf)", caller)
+        with np.errstate(over="ignore", under="ignore"):
+            divisors = prices**power
+        if not ((divisors >= _RANGE[0]) & (divisors <= _RANGE[1])).all():
+            raise SelectionError(f"{caller}: power={power:g} takes a cost out of [1e-300, 1e300]")
+        paid = math.fsum(prices[included])
+        if paid > limit:
+            raise SelectionError(f"{caller}: included rows cost {paid:g}, above limit={limit:g}")
+        return cls(limit, prices, divisors, included, candidates, 0.0)
+
+    def by_gain(self) -> "Constraint":
+        """Return the same constraint under which candidates are compared by their gains alone."""
+        return replace(self, divisors=np.ones(len(self.costs)))
 
     @property
-    def average(self) -> float:
+    def counts_rows(self) -> bool:
+        """Whether this is a budget of rows."""
+        return self.least_gain == -math.inf
+
+    @property
+    def purchase(self) -> Purchase:
+        """The costs and divisors, for compiled loops."""
+        return Purchase(self.costs, self.divisors)
+
+    @cached_property
+    def unequal_divisors(self) -> NDArray[np.float64] | None:
+        """The divisors, or None where all are 1: then scores, which round less than gains, compare."""
+        return None if (self.divisors == 1).all() else self.divisors
+
+    @cached_property
+    def average_rows(self) -> float:
         """How many rows the limit holds on average, 1 to n."""
         n = len(self.costs)
         return max(1.0, min(float(n), self.limit / (math.fsum(self.costs) / n)))
 
-    @property
-    def rows(self) -> int:
+    @cached_property
+    def most_rows(self) -> int:
         """The most rows that a set within the limit can have."""
         costs = np.sort(self.costs[self.candidates])
-        return len(self.first) + int((np.cumsum(costs) <= self._free() * (1 + 1e-9)).sum())
+        return len(self.included) + int((np.cumsum(costs) <= self._free() * (1 + 1e-9)).sum())
 
-    def most(self, gains: NDArray[np.float64]) -> float:
-        """Return what the candidates can add at most if their (n,) gains, >= 0, simply summed.
+    def largest_sum(self, gains: NDArray[np.float64]) -> float:
+        """Return what a set can add at most if (n,) gains, >= 0, simply summed.
 
-        The fractional knapsack: the best gains per cost, the last of them in part.
+        Of a budget the k largest; of costs the fractional knapsack of the candidates: the best gains per
+        cost, the last of them in part.
         """
+        if self.counts_rows:
+            return math.fsum(np.sort(gains)[len(gains) - int(self.limit) :])
         free = self._free()
         rows = self.candidates[self.costs[self.candidates] <= free]
         gains, costs = gains[rows], self.costs[rows]
@@ -61,37 +146,22 @@ class Purse:
         return math.fsum(gains[order] * share)
 
     def _free(self) -> float:
-        return self.limit - math.fsum(self.costs[self.first])
+        return self.limit - math.fsum(self.costs[self.included])
 
 
-def purse_of(
-    costs: Any,
-    limit: Any,
-    power: Any,
-    first: NDArray[np.int64],
-    candidates: NDArray[np.int64],
-    n: int,
-    caller: str,
-) -> Purse:
-    """Return a checked purse.
-
-    Raises:
-      SelectionError: costs that are not n numbers within [1e-300, 1e300], a limit or a power out of range,
-        costs to that power out of the same range, rows of `first` above the limit.
-    """
-    prices = _costs_of(costs, n, caller)
-    accepted = isinstance(limit, (int, float, np.integer)) and bool(0 < limit < math.inf)
-    limit = real_number(limit, "limit", accepted, "(0, inf)", caller)
-    accepted = isinstance(power, (int, float)) and 0 <= power < math.inf
-    power = real_number(power, "power", accepted, "[0, inf)", caller)
-    with np.errstate(over="ignore", under="ignore"):
-        weights = prices**power
-    if not ((weights >= _RANGE[0]) & (weights <= _RANGE[1])).all():
-        raise SelectionError(f"{caller}: power={power:g} takes a cost out of [1e-300, 1e300]")
-    paid = math.fsum(prices[first])
-    if paid > limit:
-        raise SelectionError(f"{caller}: included rows cost {paid:g}, above limit={limit:g}")
-    return Purse(limit, prices, weights, first, candidates)
+def _open_rows(
+    include: Any, exclude: Any, n: int, caller: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows that are set, in their order, and those to pick from, ascending."""
+    included = indices_of(include, n, f"{caller}: include")
+    excluded = indices_of(exclude, n, f"{caller}: exclude")
+    both = np.intersect1d(included, excluded)
+    if both.size:
+        raise SelectionError(f"{caller}: index {both[0]} is in include and in exclude")
+    candidates = np.ones(n, np.bool_)
+    candidates[included] = False
+    candidates[excluded] = False
+    return included, np.flatnonzero(candidates)
 
 
 def _costs_of(costs: Any, n: int, caller: str) -> NDArray[np.float64]:
@@ -111,39 +181,39 @@ def _costs_of(costs: Any, n: int, caller: str) -> NDArray[np.float64]:
 
 
 @compiled
-def spend(left: float, rest: float, cost: float) -> tuple[float, float]:
-    """Return left + rest - cost as (left, rest), rest at most half a unit of left.
+def subtract_cost(remaining: float, correction: float, cost: float) -> tuple[float, float]:
+    """Return remaining + correction - cost as such a pair, its correction at most half a unit.
 
     In twice the precision of float64 (Dekker, 1971), so that no sum of costs creeps over a limit.
     """
-    difference = left - cost
-    back = difference - left
-    rest += (left - (difference - back)) - (cost + back)
-    total = difference + rest
-    return total, rest - (total - difference)
+    difference = remaining - cost
+    back = difference - remaining
+    correction += (remaining - (difference - back)) - (cost + back)
+    total = difference + correction
+    return total, correction - (total - difference)
 
 
 @compiled
-def room(left: float, rest: float) -> float:
+def affordable(remaining: float, correction: float) -> float:
     """Return the largest cost that is still affordable."""
-    return left if rest >= 0 else float(np.nextafter(left, -np.inf))
+    return remaining if correction >= 0 else float(np.nextafter(remaining, -np.inf))
 
 
 @compiled
 def affordable_to_front(
-    pool: np.ndarray, remaining: int, size: int, key: np.uint64, costs: np.ndarray, most: float
+    pool: np.ndarray, pool_size: int, size: int, key: np.uint64, costs: np.ndarray, most: float
 ) -> tuple[int, int]:
     """Move a uniform sample of the rows of `pool` that cost at most `most` to its front.
 
     As `sample_to_front`, whose sample it is where all are affordable; a row drawn that is not leaves the
-    first `remaining` entries for good, since what is left only shrinks. Returns how many were drawn, `size`
-    or all there are, and how many remain.
+    first `pool_size` entries for good, since what remains only shrinks. Returns how many were drawn, `size`
+    or all there are, and the size of the pool.
     """
     counter = 0
     drawn = 0
-    while drawn < size and drawn < remaining:
-        drawn, remaining, counter = _draw(pool, drawn, remaining, key, counter, costs, most)
-    return drawn, remaining
+    while drawn < size and drawn < pool_size:
+        drawn, pool_size, counter = _draw(pool, drawn, pool_size, key, counter, costs, most)
+    return drawn, pool_size
 
 
 @compiled
@@ -151,13 +221,14 @@ def fill(pool: np.ndarray, key: np.uint64, costs: np.ndarray, limit: float) -> i
     """Move rows to the front of `pool`, each drawn evenly from those still affordable; return how many."""
     counter = 0
     drawn = 0
-    remaining = pool.shape[0]
-    left, rest = limit, 0.0
-    while drawn < remaining:
+    pool_size = pool.shape[0]
+    remaining, correction = limit, 0.0
+    while drawn < pool_size:
         before = drawn
-        drawn, remaining, counter = _draw(pool, drawn, remaining, key, counter, costs, room(left, rest))
+        most = affordable(remaining, correction)
+        drawn, pool_size, counter = _draw(pool, drawn, pool_size, key, counter, costs, most)
         if drawn > before:
-            left, rest = spend(left, rest, costs[pool[before]])
+            remaining, correction = subtract_cost(remaining, correction, costs[pool[before]])
     return drawn
 
 
@@ -165,21 +236,21 @@ def fill(pool: np.ndarray, key: np.uint64, costs: np.ndarray, limit: float) -> i
 def _draw(
     pool: np.ndarray,
     drawn: int,
-    remaining: int,
+    pool_size: int,
     key: np.uint64,
     counter: int,
     costs: np.ndarray,
     most: float,
 ) -> tuple[int, int, int]:
-    """Draw one row; return how many are drawn, how many remain, and the next counter."""
-    jump, counter = below(key, counter, remaining - drawn)
+    """Draw one row; return how many are drawn, the size of the pool, and the next counter."""
+    jump, counter = below(key, counter, pool_size - drawn)
     place = drawn + jump
     index = pool[place]
     if costs[index] <= most:
         pool[place] = pool[drawn]
         pool[drawn] = index
-        return drawn + 1, remaining, counter
-    remaining -= 1
-    pool[place] = pool[remaining]
-    pool[remaining] = index
-    return drawn, remaining, counter
+        return drawn + 1, pool_size, counter
+    pool_size -= 1
+    pool[place] = pool[pool_size]
+    pool[pool_size] = index
+    return drawn, pool_size, counter

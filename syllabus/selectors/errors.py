@@ -1,4 +1,4 @@
-"""The one error of this room."""
+"""`SelectionError`, the one error of this room."""
 
 
 class SelectionError(ValueError):

@@ -1,6 +1,6 @@
-"""Orders whose every prefix is close to the mean, and the measure of how close.
+"""Herding: orders whose every prefix is close to the mean, and their discrepancy.
 
-Herding: choose σ so that max_k ‖Σ_{t<=k} (z_σ(t) - mean)‖ is small (GraB, arXiv 2205.10733; Welling 2009).
+They choose σ so that max_k ‖Σ_{t<=k} (z_σ(t) - mean)‖ is small (GraB, arXiv 2205.10733; Welling 2009).
 All functions take rows as they are and centre them on the way with the mean of all rows, summed in
 float64; rows that are centred already give the same result up to that mean's rounding.
 """
@@ -58,7 +58,8 @@ def balance(
 
     Args:
       vectors: (n, d) float32, finite, any norm; or int8, steps of one common scale; not copied. A tensor on
-        another device is walked there, in blocks (`blocks.py`); only a near tie can then fall otherwise.
+        another device is walked there, in blocks (`balancing.vectors`); only a near tie can then fall
+        otherwise.
       passes: at least 1.
       start: (n,) the order of the first pass, a permutation; by default 0, 1, ..., n - 1.
 

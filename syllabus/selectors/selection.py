@@ -1,4 +1,4 @@
-"""What every optimiser returns."""
+"""Selections: what optimisers return."""
 
 from dataclasses import dataclass
 
@@ -22,3 +22,7 @@ class Selection:
     gains: NDArray[np.float64]
     objective: float
     upper_bound: float | None
+
+    def __repr__(self) -> str:
+        bound = "none" if self.upper_bound is None else f"{self.upper_bound:.6g}"
+        return f"Selection({len(self.indices)} rows, objective={self.objective:.6g}, upper_bound={bound})"

@@ -1,4 +1,4 @@
-"""What every public function of this room checks first, in one place and in the same words.
+"""Checks of the arguments of this room's public functions, in one place and in the same words.
 
 Vectors are (n, d) float32: a numpy array or a torch tensor. Contiguous ones in main memory are used where
 they lie, without a copy; a tensor on another device is copied to main memory, where the sums that decide are
@@ -110,31 +110,6 @@ def indices_of(values: Any, n: int, caller: str, distinct: bool = True) -> NDArr
         raise SelectionError(f"{caller}: index {values_[counts > 1][0]} occurs more than once")
     array = np.ascontiguousarray(array, dtype=np.int64)
     return array if array.flags.writeable else array.copy()
-
-
-def constraints_of(
-    include: Any, exclude: Any, n: int, budget: int, caller: str
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows that are set, in their order, and those to pick from, ascending.
-
-    Raises:
-      SelectionError: a row outside [0, n), twice, or in both lists; a budget that cannot be met with them.
-    """
-    first = indices_of(include, n, f"{caller}: include")
-    banned = indices_of(exclude, n, f"{caller}: exclude")
-    both = np.intersect1d(first, banned)
-    if both.size:
-        raise SelectionError(f"{caller}: index {both[0]} is in include and in exclude")
-    open_to_pick = np.ones(n, np.bool_)
-    open_to_pick[first] = False
-    open_to_pick[banned] = False
-    candidates = np.flatnonzero(open_to_pick)
-    if not len(first) <= budget <= len(first) + len(candidates):
-        raise SelectionError(
-            f"{caller}: budget={budget} is outside [{len(first)}, {len(first) + len(candidates)}], what "
-            f"{len(first)} included and {len(banned)} excluded rows leave"
-        )
-    return first, candidates
 
 
 def seed_words(seed: Any, caller: str) -> tuple[int, ...]:

@@ -3,15 +3,12 @@
 This room needs torch, numpy and rich, and of the others only manifests and selectors.
 """
 
-from syllabus.trainer.curriculum.curriculum import Curriculum
-from syllabus.trainer.curriculum.schedules import SCHEDULES
-from syllabus.trainer.data.sampler import ManifestSampler
-from syllabus.trainer.data.stream import ManifestStream
+from syllabus.trainer.curriculum import SCHEDULES, Curriculum
+from syllabus.trainer.data import ManifestSampler, ManifestStream
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.gradients import CountSketch, FullGradients, LastLayer, MeanGradient
 from syllabus.trainer.loop.fit import EpochRecord, fit
-from syllabus.trainer.ordering.grab import GraB
-from syllabus.trainer.ordering.named import ORDERS
+from syllabus.trainer.ordering import ORDERS, GraB
 
 __all__ = [
     "ORDERS",

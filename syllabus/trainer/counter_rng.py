@@ -1,9 +1,9 @@
-"""Random numbers that are functions: of a key and a counter, with no state between calls.
+"""Counter-based random numbers: functions of a key and a counter, with no state between calls.
 
 An epoch's draw must not depend on which epochs were drawn before, on the number of ranks, or on the
 release of a library whose streams may change. So each number is a hash: SplitMix64's mixer (Steele,
 Lea, Flood, "Fast splittable pseudorandom number generators", 2014), twice, under two halves of one key.
-The mixer is a bijection of 64-bit words: different counters never collide, so sorting by these numbers
+The mixer is a bijection of 64-bit numbers: different counters never collide, so sorting by these numbers
 is a permutation without ties.
 """
 
@@ -24,11 +24,11 @@ def key(*parts: int | str) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
 
 
-def words(key: tuple[int, int], counters: np.ndarray) -> np.ndarray:
-    """Return (m,) uint64 random words, one for each of the (m,) int64 `counters`. O(m)."""
+def random_uint64(key: tuple[int, int], counters: np.ndarray) -> np.ndarray:
+    """Return (m,) uint64 random numbers, one for each of the (m,) int64 `counters`. O(m)."""
     out = np.empty(len(counters), np.uint64)
     for first in range(0, len(out), CHUNK):
-        out[first : first + CHUNK] = _words(key, counters[first : first + CHUNK])
+        out[first : first + CHUNK] = _random_uint64(key, counters[first : first + CHUNK])
     return out
 
 
@@ -37,23 +37,23 @@ def gumbel(key: tuple[int, int], counters: np.ndarray) -> np.ndarray:
     out = np.empty(len(counters))
     for first in range(0, len(out), CHUNK):
         # 52 bits and a half: with 53 the largest value would round to 1, whose Gumbel is infinite.
-        bits = (_words(key, counters[first : first + CHUNK]) >> np.uint64(12)).astype(np.float64)
+        bits = (_random_uint64(key, counters[first : first + CHUNK]) >> np.uint64(12)).astype(np.float64)
         out[first : first + CHUNK] = -np.log(-np.log((bits + 0.5) * 2.0**-52))
     return out
 
 
 def permutation(key: tuple[int, int], n: int) -> np.ndarray:
-    """Return a (n,) int64 permutation of 0…n-1: the numbers by their words. O(n log n), 8 n bytes."""
+    """Return a (n,) int64 permutation of 0…n-1: sorted by their random numbers. O(n log n), 8 n bytes."""
     return _places(key, n, None)
 
 
 def permuted(key: tuple[int, int], counters: np.ndarray) -> np.ndarray:
-    """Return the (m,) int64 `counters`, no two of them equal, by their words. O(m log m), 8 m bytes."""
+    """Return the (m,) int64 `counters`, no two equal, by their random numbers. O(m log m), 8 m bytes."""
     return taken(counters, order(key, counters))
 
 
 def order(key: tuple[int, int], counters: np.ndarray) -> np.ndarray:
-    """Return the (m,) int64 places of `counters`, no two of them equal, by their words."""
+    """Return the (m,) int64 places of `counters`, no two equal, sorted by their random numbers."""
     return _places(key, len(counters), counters)
 
 
@@ -66,13 +66,13 @@ def taken(values: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def _places(key: tuple[int, int], n: int, counters: np.ndarray | None) -> np.ndarray:
-    """Return what ``argsort`` of the words of `counters`, or of 0…n-1, returns."""
+    """Return what ``argsort`` of the random numbers of `counters`, or of 0…n-1, returns."""
 
     def drawn(places: np.ndarray) -> np.ndarray:
-        return _words(key, places if counters is None else counters[places])
+        return _random_uint64(key, places if counters is None else counters[places])
 
-    # Sorting values is some times faster than finding an order. So each value has the front of the word and,
-    # in its last bits, the place. Fronts that meet are rare; the whole words then decide.
+    # Sorting values is some times faster than finding an order. So each value has the number's front and,
+    # in its last bits, the place. Fronts that meet are rare; the whole numbers then decide.
     low = np.uint64((1 << max(n - 1, 1).bit_length()) - 1)
     packed = np.empty(n, np.uint64)
     for first in range(0, n, CHUNK):
@@ -91,7 +91,7 @@ def _places(key: tuple[int, int], n: int, counters: np.ndarray | None) -> np.nda
     return packed.view(np.int64)
 
 
-def _words(key: tuple[int, int], counters: np.ndarray) -> np.ndarray:
+def _random_uint64(key: tuple[int, int], counters: np.ndarray) -> np.ndarray:
     first, second = (np.uint64(half) for half in key)
     return _mix(_mix(counters.astype(np.uint64) * _GOLDEN + first) ^ second)
 

@@ -1,4 +1,4 @@
-"""How many ranks train together, and which one this is.
+"""Ranks: the number of processes that train together, and which one this is.
 
 Two mistakes repeat or lose data without a word: asking before `torch.distributed` has started (each rank then
 trains on everything), and dealing out what the host deals out again (each rank then sees 1/W of its share).

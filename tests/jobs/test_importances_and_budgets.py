@@ -16,7 +16,7 @@ from syllabus.manifests import Manifest, allocate, budget, validate
 from syllabus.pipeline import Options, UserError, job
 from syllabus.pipeline.reporting.describe import print_description
 from syllabus.selectors import FacilityLocation, GraphCut, inclusion_probabilities, maximize
-from syllabus.selectors.importances.probabilities import (
+from syllabus.selectors.importances import (
     effective_sample_size,
     published_probabilities,
     tempered_probabilities,

@@ -18,7 +18,7 @@ from syllabus.pipeline import Options, UserError, prepare
 from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.stages.neighbours import all_pairs as exact
 from syllabus.pipeline.stages.neighbours import stage
-from syllabus.selectors.neighbours.blocked_search import neighbours
+from syllabus.selectors.neighbours import neighbours
 
 CLASSES = 4
 

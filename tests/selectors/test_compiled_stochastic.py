@@ -6,13 +6,13 @@ import pytest
 from set_functions import made
 
 from syllabus.selectors import FacilityLocation, GraphCut, SelectionError, explore, maximize
+from syllabus.selectors.constraint import Constraint
 from syllabus.selectors.numerics import counter_rng as randomness
-from syllabus.selectors.optimizers import greedy
-from syllabus.selectors.optimizers.maximize import _SOLVERS
-from syllabus.selectors.task import Task
+from syllabus.selectors.optimizers import stochastic
+from syllabus.selectors.optimizers.dispatch import SOLVERS
 
 COMPILED = sorted(
-    {kind.name for (kind, _), solver in _SOLVERS.items() if solver.__module__.endswith("_stochastic")}
+    {kind.name for (kind, _), solver in SOLVERS.items() if solver.__module__.endswith("_stochastic")}
 )
 
 
@@ -25,18 +25,17 @@ def test_these_are_compiled():
 @pytest.mark.parametrize("epsilon", [0.9, 0.2, 1e-300])
 def test_the_picks_gains_and_state_are_those_of_the_plain_loop(name, kind, epsilon):
     function = made(name, oracles.planted(kind, 150, 12, seed=5))
-    first = np.array([7, 3])
-    for task in (
-        Task.free(150, 40),
-        Task(30, first, np.setdiff1d(np.arange(100), first)),
-        Task.free(150, 150),
+    for constraint in (
+        Constraint.of_rows(150, 40),
+        Constraint.of_rows(150, 30, [7, 3], np.arange(100, 150)),
+        Constraint.of_rows(150, 150),
     ):
         key = randomness.stream(randomness.key_of((1, 2), 1), 4)
-        picks, gains, state = _SOLVERS[type(function), "stochastic"](function, task, key, epsilon)
-        expected = greedy.stochastic(function, task, key, epsilon)
-        assert picks.tolist() == expected[0].tolist()
-        assert gains.tolist() == expected[1].tolist()
-        assert state.value() == expected[2].value()
+        found = SOLVERS[type(function), "stochastic"](function, constraint, key, epsilon)
+        expected = stochastic.stochastic(function, constraint, key, epsilon)
+        assert found.picks.tolist() == expected.picks.tolist()
+        assert found.gains.tolist() == expected.gains.tolist()
+        assert found.state.value() == expected.state.value()
 
 
 def test_without_room_for_the_kernel_the_picks_are_the_same():
@@ -48,8 +47,8 @@ def test_without_room_for_the_kernel_the_picks_are_the_same():
 
 
 def test_facility_location_looks_at_larger_samples():
-    assert greedy.sample_size(3000, 300, 0.01, GraphCut.sampling) == 46
-    assert greedy.sample_size(3000, 300, 0.01, FacilityLocation.sampling) == 69
+    assert stochastic.sample_size(3000, 300, 0.01, GraphCut.sampling) == 46
+    assert stochastic.sample_size(3000, 300, 0.01, FacilityLocation.sampling) == 69
 
 
 @pytest.mark.parametrize("name", ["graph_cut", "facility_location"])

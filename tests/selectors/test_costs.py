@@ -20,13 +20,17 @@ from syllabus.selectors import (
     random_value,
     random_value_within,
 )
-from syllabus.selectors.constraint import affordable_to_front, fill, purse_of, room, spend
+from syllabus.selectors.constraint import (
+    Constraint,
+    affordable,
+    affordable_to_front,
+    fill,
+    subtract_cost,
+)
 from syllabus.selectors.numerics import counter_rng as randomness
-from syllabus.selectors.optimizers import sampled_within
-from syllabus.selectors.optimizers.explore import _WITHIN
-from syllabus.selectors.optimizers.knapsack import _LAZY
-from syllabus.selectors.optimizers.lazy_within import lazy_within
-from syllabus.selectors.optimizers.maximize import random_rows
+from syllabus.selectors.optimizers import greedy, stochastic
+from syllabus.selectors.optimizers.baseline import random_rows
+from syllabus.selectors.optimizers.dispatch import SOLVERS
 
 FEW = oracles.planted("normal", 3, 2, seed=0)
 SUBMODULAR = [name for name in NAMES if made(name, FEW).submodular]
@@ -36,17 +40,26 @@ OFFERED = [
     "facility_location_conditional_gain",
     "facility_location_mutual_information",
 ]
-COMPILED = sorted(kind.name for kind in _WITHIN)
+PLAIN = {"lazy": greedy.lazy, "stochastic": stochastic.stochastic}
+
+
+def compiled(optimizer):
+    """Return the names of the submodular functions with a solver of their own."""
+    return sorted(
+        kind.name
+        for (kind, name), solver in SOLVERS.items()
+        if name == optimizer and solver is not PLAIN[optimizer] and kind.name in SUBMODULAR
+    )
+
+
+def test_these_are_compiled():
+    expected = {"facility_location", "facility_location_conditional_gain", "graph_cut"}
+    assert expected == set(compiled("lazy")) == set(compiled("stochastic"))
 
 
 def tokens(n, seed):
     """Return (n,) costs like the lengths of texts."""
     return np.ceil(20 * np.random.default_rng(seed).lognormal(0, 1, n))
-
-
-def purse(costs, limit, power=1.0):
-    n = len(costs)
-    return purse_of(costs, limit, power, np.empty(0, np.int64), np.arange(n), n, "test")
 
 
 @pytest.mark.parametrize("kind", oracles.KINDS)
@@ -66,19 +79,37 @@ def test_costs_of_one_give_the_subsets_without_costs(name, kind, power):
 
 
 @pytest.mark.parametrize("kind", oracles.KINDS)
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("name", compiled("stochastic"))
 @pytest.mark.parametrize("power", [0.0, 0.7, 1.0])
 def test_the_compiled_loops_are_the_plain_one(name, kind, power):
     function = made(name, oracles.planted(kind, 150, 12, seed=6))
     costs = tokens(150, 1)
     for epsilon, share in itertools.product((0.9, 0.2, 1e-300), (0.05, 0.4, 1.1)):
         key = randomness.stream(randomness.key_of((1, 2), 1), 4)
-        held = purse(costs, share * costs.sum(), power)
-        picks, gains, state = _WITHIN[type(function)](function, held, key, epsilon)
-        expected = sampled_within.stochastic(function, held, key, epsilon)
-        assert picks.tolist() == expected[0].tolist()
-        assert gains.tolist() == expected[1].tolist()
-        assert state.value() == expected[2].value()
+        constraint = Constraint.of_costs(150, costs, share * costs.sum(), power)
+        assert_same(
+            SOLVERS[type(function), "stochastic"](function, constraint, key, epsilon),
+            stochastic.stochastic(function, constraint, key, epsilon),
+        )
+
+
+def assert_same(one, other):
+    assert one.picks.tolist() == other.picks.tolist()
+    assert one.gains.tolist() == other.gains.tolist()
+    assert one.state.value() == other.state.value()
+
+
+@pytest.mark.parametrize("kind", oracles.KINDS)
+@pytest.mark.parametrize("name", SUBMODULAR)
+@pytest.mark.parametrize("power", [0.0, 0.7, 1.0])
+def test_the_plain_solvers_are_naive_greedy_under_costs(name, kind, power):
+    function, costs = made(name, oracles.planted(kind, 60, 8, seed=2)), tokens(60, 3)
+    constraint = Constraint.of_costs(60, costs, 0.3 * costs.sum(), power, include=[7, 2], exclude=[4])
+    expected = greedy.naive(function, constraint)
+    assert_same(greedy.lazy(function, constraint), expected)
+    everything = randomness.key_of((1,), 1), 1e-300
+    assert_same(stochastic.stochastic(function, constraint, *everything), expected)
+    assert_same(stochastic.lazier(function, constraint, *everything), expected)
 
 
 def complete(f, n, costs, limit, indices):
@@ -215,10 +246,10 @@ def test_what_is_left_is_exact(costs):
     for at, cost in enumerate(costs):
         before = limit - math.fsum(costs[:at])
         assert left + rest == pytest.approx(before, rel=1e-15, abs=1e-12)
-        left, rest = spend(left, rest, cost)
+        left, rest = subtract_cost(left, rest, cost)
     exact = math.fsum([limit, *(-cost for cost in costs)])
     assert left == exact
-    assert room(left, rest) <= exact
+    assert affordable(left, rest) <= exact
 
 
 @pytest.mark.parametrize("name", ["graph_cut", "facility_location"])
@@ -274,7 +305,7 @@ def test_refusals():
         random_value_within(function, np.ones(5), -1, 1, 0)
 
 
-@pytest.mark.parametrize("name", sorted(kind.name for kind in _LAZY))
+@pytest.mark.parametrize("name", compiled("lazy"))
 @given(
     kind=st.sampled_from(oracles.KINDS),
     n=st.integers(2, 120),
@@ -288,12 +319,9 @@ def test_the_compiled_lazy_runs_are_the_plain_one(name, kind, n, seed, share, po
     function, costs = made(name, oracles.planted(kind, n, 12, seed)), tokens(n, seed)
     order = np.random.default_rng(seed).permutation(n)
     few = int(set_aside * n)
-    first, candidates = order[:few], np.sort(order[2 * few :])
+    first, banned = order[:few], order[few : 2 * few]
     limit = costs[first].sum() + share * costs.sum()
-    held = purse_of(costs, limit, power, first, candidates, n, "test")
-    picks, gains, state, *bound = _LAZY[type(function)](function, held)
-    expected = lazy_within(function, held)
-    assert picks.tolist() == expected[0].tolist()
-    assert gains.tolist() == expected[1].tolist()
-    assert state.value() == expected[2].value()
-    assert not bound or bound[0] >= state.value()
+    constraint = Constraint.of_costs(n, costs, limit, power, first, banned)
+    found = SOLVERS[type(function), "lazy"](function, constraint)
+    assert_same(found, greedy.lazy(function, constraint))
+    assert found.bound is None or found.bound >= found.state.value()

@@ -15,9 +15,9 @@ from syllabus.selectors import (
     maximize,
     valid_optimizers,
 )
+from syllabus.selectors.constraint import Constraint
 from syllabus.selectors.numerics import distances as nearest
 from syllabus.selectors.optimizers import farthest_first, greedy
-from syllabus.selectors.task import Task
 
 LAZY = having("lazy")
 WIDTHS = (1, 2, 3, 8, 16, 17, 33, 48)
@@ -75,11 +75,11 @@ def test_farthest_first_is_naive_whatever_the_block(case, share, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(farthest_first, "_BLOCK", block)
         patch.setattr(farthest_first, "_CHUNK", 3 * block)
-        picks, gains, state = farthest_first.farthest_first(function, Task.free(len(rows), budget))
-    expected, expected_gains, expected_state = greedy.naive(function, Task.free(len(rows), budget))
-    assert picks.tolist() == expected.tolist()
-    assert gains.tolist() == expected_gains.tolist()
-    assert state.value() == expected_state.value()
+        found = farthest_first.farthest_first(function, Constraint.of_rows(len(rows), budget))
+    expected = greedy.naive(function, Constraint.of_rows(len(rows), budget))
+    assert found.picks.tolist() == expected.picks.tolist()
+    assert found.gains.tolist() == expected.gains.tolist()
+    assert found.state.value() == expected.state.value()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from set_functions import NAMES, brute, having, made
 
 from syllabus.selectors import GraphCut, explore, maximize, random_value
+from syllabus.selectors.constraint import Constraint
 from syllabus.selectors.numerics import counter_rng as randomness
-from syllabus.selectors.optimizers import greedy
-from syllabus.selectors.task import Task
+from syllabus.selectors.optimizers import greedy, stochastic
 
 CHANCE = [(name, optimizer) for optimizer in ("lazier", "stochastic") for name in having(optimizer)]
 
@@ -62,10 +62,10 @@ def test_no_row_twice_and_the_gains_are_those_of_the_definition(name, optimizer,
 @pytest.mark.parametrize(("name", "optimizer"), CHANCE)
 def test_a_sample_of_everything_is_naive_greedy(name, optimizer, kind):
     function = made(name, oracles.planted(kind, 120, 8, seed=2))
-    picks, gains, _ = greedy.naive(function, Task.free(120, 40))
+    expected = greedy.naive(function, Constraint.of_rows(120, 40))
     selection = maximize(function, 40, optimizer, seed=0, epsilon=1e-300)
-    assert selection.indices.tolist() == picks.tolist()
-    assert selection.gains.tolist() == gains.tolist()
+    assert selection.indices.tolist() == expected.picks.tolist()
+    assert selection.gains.tolist() == expected.gains.tolist()
 
 
 def test_each_pick_is_the_best_of_a_sample_of_the_stated_size():
@@ -74,26 +74,23 @@ def test_each_pick_is_the_best_of_a_sample_of_the_stated_size():
             state = super().state()
             best = state.best
 
-            def watch(candidates):
+            def watch(candidates, divisors):
                 seen.append(candidates.copy())
-                return best(candidates)
+                return best(candidates, divisors)
 
             state.best = watch
             return state
 
     seen: list[np.ndarray] = []
-    picks, _, _ = greedy.stochastic(
-        Watched(oracles.planted("normal", 100, 8, seed=3)),
-        Task.free(100, 20),
-        randomness.key_of((0,), 1),
-        0.1,
-    )
+    function = Watched(oracles.planted("normal", 100, 8, seed=3))
+    constraint = Constraint.of_rows(100, 20)
+    picks = stochastic.stochastic(function, constraint, randomness.key_of((0,), 1), 0.1).picks
     size = int(100 / 20 * np.log(10))
     for t, sample in enumerate(seen):
         assert len(set(sample.tolist())) == len(sample) == min(size, 100 - t)
         assert not set(sample.tolist()) & set(picks[:t].tolist())
         assert picks[t] in sample
-    assert greedy.sample_size(100, 100, 0.9) == 1
+    assert stochastic.sample_size(100, 100, 0.9) == 1
 
 
 def test_samples_are_uniform():
@@ -144,14 +141,15 @@ def test_lazier_passes_over_only_what_cannot_win(name):
 
     state.scores = watch
     function.state = lambda: state
-    picks, _, _ = greedy.lazier(function, Task.free(150, 30), randomness.key_of((1,), 1), 0.1)
+    constraint = Constraint.of_rows(150, 30)
+    picks = stochastic.lazier(function, constraint, randomness.key_of((1,), 1), 0.1).picks
     assert len(set(picks.tolist())) == 30
     seen = np.concatenate(scored)
     assert len(seen) >= 30
     del function.state
     fresh = function.state()
     assert picks[0] in seen
-    size = greedy.sample_size(150, 30, 0.1)
+    size = stochastic.sample_size(150, 30, 0.1)
     first = seen[:size]
     assert fresh.scores(picks[:1])[0] >= fresh.scores(first).max()
 

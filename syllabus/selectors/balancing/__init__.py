@@ -1,4 +1,4 @@
-"""Balancing: signed walks of vectors, and the orders they give. Tensors: `balancing.vectors`."""
+"""Vector balancing by signed walks, and the orders they give; over tensors in `balancing.vectors`."""
 
 from syllabus.selectors.balancing.walks import (
     NO_DRAWS,

@@ -1,4 +1,4 @@
-"""Pair walk over rows that lie in pieces, one array for each parameter of a model, say.
+"""Pair balance of rows that lie in pieces, one array for each parameter of a model, say.
 
 Rows of millions of numbers are larger than the caches, so what a walk costs is how often they are fetched.
 The step of one pair is made together with the inner product of the next, in tiles of columns that stay in

@@ -1,4 +1,4 @@
-"""Walks over blocks of vectors that are torch tensors, on any device, or that exist only as two factors.
+"""Vector balancing of torch tensors on any device, and of outer products, block by block.
 
 The signs of a block follow from its inner products with where the walk stands and from its Gram matrix
 (`products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once.

@@ -1,4 +1,4 @@
-"""The signed walks that balance vectors: the core of the offline orders and of GraB (arXiv 2205.10733).
+"""Signed walks that balance vectors: the core of the offline orders and of GraB (arXiv 2205.10733).
 
 At each vector z a walk steps to s + z if <s, z> <= 0, else to s - z (the shorter of the two): with signs so
 chosen ‖Σ ± z‖ stays small. Sign + means "to the front". Vectors are float32 (or int8 sketches, for mean

@@ -1,1 +1,5 @@
-"""Set functions: what makes a set good. One a file."""
+"""Set functions, one a file: what makes a set good."""
+
+from syllabus.selectors.functions.registry import FUNCTIONS
+
+__all__ = ["FUNCTIONS"]

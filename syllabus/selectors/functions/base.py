@@ -1,20 +1,19 @@
-"""What an optimiser needs to know of a set function.
+"""Set functions and their states, as optimisers see them.
 
 A set function holds the vectors and the definition; its state holds one set that grows. Optimisers ask a
 state for *scores*: numbers that order the candidates as their gains do, but are compared before a large
 common term is added, which would round near-ties into ties. Scores come from the routines of
-`exact.py`, so that equal rows have equal scores in every optimiser; equal scores go to the smallest index.
+`fixed_order_sums.py`, so that equal rows have equal scores in every optimiser; equal scores go to the
+smallest index.
 """
 
-import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.constraint import Purse
-from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.constraint import Constraint
 from syllabus.selectors.validation import indices_of
 
 
@@ -29,15 +28,15 @@ class State(ABC):
         """Return one score for each candidate, all outside S."""
 
     def best(
-        self, candidates: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+        self, candidates: NDArray[np.int64], divisors: NDArray[np.float64] | None = None
     ) -> tuple[int, float]:
         """Return the candidate of the largest score, the smallest index among equals, and the score.
 
-        With weights, (n,) > 0, that of the largest gain per weight.
+        With divisors, (n,) > 0, that of the largest gain per divisor.
         """
         scores = self.scores(candidates)
-        gains = scores if weights is None else self.gains(scores)
-        place = best_place(candidates, scores, gains, None if weights is None else weights[candidates])
+        gains = scores if divisors is None else self.gains(scores)
+        place = best_place(candidates, scores, gains, divisors)
         return int(candidates[place]), float(scores[place])
 
     def gains(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -93,17 +92,17 @@ class SetFunction(ABC):
         return self.rounding_bound()
 
     def upper_bound(
-        self, indices: NDArray[np.int64], objective: float, purse: Purse | None = None
+        self, indices: NDArray[np.int64], objective: float, constraint: Constraint
     ) -> float | None:
-        """Return a number that f of no set of k rows exceeds, from a selection of k rows, or None.
+        """Return a number that f of no allowed set exceeds, from a selection, or None.
 
-        For monotone submodular functions f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S), at most the k largest gains
-        given S. One gain of every row.
+        For monotone submodular functions f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S), at most what the gains given
+        S sum to within the constraint. One gain of every row.
 
         Args:
           indices: (k,) int64, a finished selection; greedy's where `bound_needs_greedy`.
           objective: its f.
-          purse: if given, OPT is the best set within its limit, whatever its number of rows.
+          constraint: which sets are allowed.
         """
         if not (self.submodular and self.monotone):
             return None
@@ -111,36 +110,29 @@ class SetFunction(ABC):
         state.reserve(len(indices))
         for index in indices:
             state.add(int(index), float(state.scores(np.array([index]))[0]))
+        return objective + constraint.largest_sum(self.gain_bounds(state, indices))
+
+    def gain_bounds(self, state: State, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return numbers >= 0 that no gain given `state`, the set of `indices`, exceeds; (n,) float64."""
         outside = np.delete(np.arange(self.n), indices)
         gains = np.zeros(self.n)
         gains[outside] = np.maximum(state.gains(state.scores(outside)), 0.0) + self.rounding_bound()
-        return objective + most(gains, len(indices), purse)
-
-
-def most(gains: NDArray[np.float64], rows: int, purse: Purse | None = None) -> float:
-    """Return what a set could add at most if (n,) gains, >= 0, simply summed: `rows` rows, or a purse's."""
-    return math.fsum(np.sort(gains)[len(gains) - rows :]) if purse is None else purse.most(gains)
+        return gains
 
 
 def best_place(
     candidates: NDArray[np.int64],
     scores: NDArray[np.float64],
     gains: NDArray[np.float64],
-    weights: NDArray[np.float64] | None = None,
+    divisors: NDArray[np.float64] | None = None,
 ) -> int:
-    """Return the place of the largest gain, or gain per weight; the smallest candidate of equals."""
-    ratios = gains if weights is None else gains / weights
+    """Return the place of the largest score, or gain per divisor; the smallest candidate of equals."""
+    if divisors is None:
+        top = np.flatnonzero(scores == scores.max())
+        return int(top[candidates[top].argmin()])
+    ratios = gains / divisors[candidates]
     top = np.flatnonzero(ratios == ratios.max())
     if not np.array_equal(gains[top], scores[top]):
         # The gains were rounded when a common term was added to the scores: these say more.
         top = top[scores[top] == scores[top].max()]
     return int(top[candidates[top].argmin()])
-
-
-def check_submodular(function: Any, caller: str) -> None:
-    """Refuse anything but a submodular set function."""
-    if not isinstance(function, SetFunction) or not function.submodular:
-        name = getattr(function, "name", type(function).__name__)
-        raise SelectionError(
-            f"{caller}: {name} is not submodular; costs need a function whose old gains bound"
-        )

@@ -1,4 +1,4 @@
-"""Facility location given what is there already: represent the rest, avoid what the private rows cover.
+"""Facility-location conditional gain: represent the rest, avoid what the private rows cover.
 
 f(S | P) = Σ_{i∈V} max(0, max_{j∈S} s_ij - ν max_{p∈P} s_ip), s a similarity. Monotone and submodular,
 whatever its signs ("FLCG" of Kothawade et al., "PRISM", 2022).
@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from syllabus.selectors.functions.facility_location import FacilityLocation
-from syllabus.selectors.functions.kernel import GIBIBYTE
 from syllabus.selectors.functions.similarity import SimilarityName, reference_rows
+from syllabus.selectors.functions.similarity_function import GIBIBYTE
 from syllabus.selectors.validation import Vectors, real_number
 
 

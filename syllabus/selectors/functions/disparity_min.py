@@ -1,4 +1,4 @@
-"""Disparity-min: pick rows far from one another. The hard phase of MILO (arXiv 2301.13287).
+"""Disparity-min: rows far from one another. The hard phase of MILO (arXiv 2301.13287).
 
 f(S) = min over pairs of S of d(x, y) = (s(x, x) + s(y, y))/2 - s(x, y); 0 for fewer than two rows. For
 cosine d is ‖x - y‖²/4 = (1 - cos)/2, for dot ‖x - y‖²/2, for RBF 1 - s: the picks are those of ‖x - y‖.
@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.constraint import Purse
+from syllabus.selectors.constraint import Constraint
 from syllabus.selectors.functions.base import State
 from syllabus.selectors.functions.similarity import SimilarityName, distance_from
 from syllabus.selectors.functions.similarity_function import SimilarityFunction
@@ -55,7 +55,7 @@ class DisparityMin(SimilarityFunction):
         self,
         indices: NDArray[np.int64],  # noqa: ARG002
         objective: float,
-        purse: Purse | None = None,  # noqa: ARG002
+        constraint: Constraint,  # noqa: ARG002
     ) -> float | None:
         """Return 4 f(S_k) for the set of k rows that greedy picked.
 

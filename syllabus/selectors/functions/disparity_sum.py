@@ -11,8 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.functions.pair_totals import PairTotals, pair_total
-from syllabus.selectors.functions.pairwise_sum import PairwiseSum, sum_of_rows
+from syllabus.selectors.functions.pairwise_sum import PairTotals, PairwiseSum, pair_total, sum_of_rows
 from syllabus.selectors.functions.similarity import COSINE, SimilarityName
 from syllabus.selectors.numerics.distances import squared_norms
 from syllabus.selectors.numerics.fixed_order_sums import dot

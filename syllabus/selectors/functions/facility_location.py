@@ -5,18 +5,25 @@ whatever its signs (Cornuéjols, Fisher, Nemhauser, "Location of bank accounts t
 """
 
 import math
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.constraint import Purse
-from syllabus.selectors.functions.base import State, most
-from syllabus.selectors.functions.kernel import GIBIBYTE, KernelFunction
+from syllabus.selectors.constraint import Constraint
+from syllabus.selectors.functions.base import State
 from syllabus.selectors.functions.similarity import Similarity, SimilarityName, similar
+from syllabus.selectors.functions.similarity_function import GIBIBYTE, KernelFunction
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import excess
 from syllabus.selectors.validation import Vectors
+
+
+class Coverage(NamedTuple):
+    """The arrays of a `FacilityLocationState`, (n,) float64 and float32, for compiled loops."""
+
+    best_similarity: NDArray[np.float64]
+    thresholds: NDArray[np.float32]
 
 
 class FacilityLocation(KernelFunction):
@@ -57,9 +64,9 @@ class FacilityLocation(KernelFunction):
         return state.value()
 
     def upper_bound(
-        self, indices: NDArray[np.int64], objective: float, purse: Purse | None = None
+        self, indices: NDArray[np.int64], objective: float, constraint: Constraint
     ) -> float | None:
-        """Return f(S) + the k largest gains given S, for S the selection of k rows, or + what a purse allows.
+        """Return f(S) + what the gains given S, the selection, sum to at most within the constraint.
 
         f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S). Needs the dense kernel (O(n²)); without it None, since it
         would cost as much as the kernel. (The lazy optimiser has bounds on all gains at hand, so its
@@ -74,7 +81,7 @@ class FacilityLocation(KernelFunction):
         gains = np.empty(self.n)
         _upper_gains(kernel, state.thresholds, self.similarity.slope, gains)
         gains[indices] = 0.0
-        return objective + most(gains, len(indices), purse)
+        return objective + constraint.largest_sum(gains)
 
 
 class FacilityLocationState(State):
@@ -89,6 +96,7 @@ class FacilityLocationState(State):
         self.best_similarity = function.baseline.copy()
         self.thresholds = np.empty(function.n, np.float32)
         set_thresholds(self.best_similarity, function.similarity, function.error, self.thresholds)
+        self.coverage = Coverage(self.best_similarity, self.thresholds)
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the gain of each candidate."""
@@ -101,19 +109,19 @@ class FacilityLocationState(State):
         return out
 
     def best(
-        self, candidates: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+        self, candidates: NDArray[np.int64], divisors: NDArray[np.float64] | None = None
     ) -> tuple[int, float]:
         """As in `State`; exact gains are computed only where a bound reaches the best so far."""
-        divisors = np.ones(len(candidates)) if weights is None else weights[candidates]
+        own = np.ones(len(candidates)) if divisors is None else divisors[candidates]
         pick, score, ratio = -1, -1.0, -1.0
         for part, entries in self.function.blocks(candidates):
             bounds = np.empty(len(entries))
             _upper_gains(entries, self.thresholds, self.similarity.slope, bounds)
-            bounds /= divisors[part]
+            bounds /= own[part]
             order = np.argsort(-bounds)
             pick, score, ratio = _best_gain(
                 self.similarity.kind, self.similarity.rate, self.function.rows, candidates[part], entries,
-                self.best_similarity, self.thresholds, bounds, order, divisors[part], pick, score, ratio,
+                self.best_similarity, self.thresholds, bounds, order, own[part], pick, score, ratio,
             )  # fmt: skip
         return pick, score
 
@@ -241,16 +249,9 @@ def _exact_gains(
     raised = np.empty(rows.shape[0])
     for position in range(candidates.shape[0]):
         out[position], _ = exact_gain(
-            kind,
-            rate,
-            rows,
-            candidates[position],
-            entries[position],
-            best_similarity,
-            thresholds,
-            places,
+            kind, rate, rows, candidates[position], entries[position], best_similarity, thresholds, places,
             raised,
-        )
+        )  # fmt: skip
 
 
 @compiled
@@ -276,16 +277,9 @@ def _best_gain(
         if bounds[position] < ratio:
             break
         gain, _ = exact_gain(
-            kind,
-            rate,
-            rows,
-            candidates[position],
-            entries[position],
-            best_similarity,
-            thresholds,
-            places,
+            kind, rate, rows, candidates[position], entries[position], best_similarity, thresholds, places,
             raised,
-        )
+        )  # fmt: skip
         quotient = gain / divisors[position]
         if quotient > ratio or (quotient == ratio and candidates[position] < pick):
             score = gain

@@ -1,4 +1,4 @@
-"""Feature-based: cover every feature, with diminishing returns in each.
+"""Feature-based functions: cover every feature, with diminishing returns in each.
 
 f(S) = Σ_j w_j φ(Σ_{i∈S} x_ij) for x >= 0 and a concave φ with φ(0) = 0: the square root, log(1 + t), or t^p.
 Monotone and submodular; no similarities, so n may be large (Kirchhoff, Bilmes, "Submodularity for data

@@ -10,10 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.constraint import Purse
-from syllabus.selectors.functions.base import most
-from syllabus.selectors.functions.pair_totals import PairTotals, pair_total
-from syllabus.selectors.functions.pairwise_sum import PairwiseSum, sum_of_rows
+from syllabus.selectors.constraint import Constraint
+from syllabus.selectors.functions.pairwise_sum import PairTotals, PairwiseSum, pair_total, sum_of_rows
 from syllabus.selectors.functions.similarity import COSINE, SimilarityName
 from syllabus.selectors.numerics.distances import squared_norms
 from syllabus.selectors.numerics.fixed_order_sums import column_sums, dot
@@ -96,9 +94,9 @@ class GraphCut(PairwiseSum):
         return self.similarity.offset * (self.n - self.trade_off * (2 * size + 1))
 
     def upper_bound(
-        self, indices: NDArray[np.int64], objective: float, purse: Purse | None = None
+        self, indices: NDArray[np.int64], objective: float, constraint: Constraint
     ) -> float | None:
-        """Return min over S in {∅, the selection of k rows} of f(S) + the k largest gains given S.
+        """Return min over S in {∅, the selection} of f(S) + what the gains given S sum to at most.
 
         f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S) holds for every S if f is monotone and submodular: λ <= 1/2,
         no s negative. Two passes over the vectors. The empty set gives the tighter bound as a rule: the
@@ -108,16 +106,14 @@ class GraphCut(PairwiseSum):
             return None
         # Both properties need s >= 0. Where s = -δ at the least, pairs inside OPT may add λ k² δ, and growing
         # from OPT to OPT ∪ S may lose k n δ.
-        budget = len(indices) if purse is None else purse.rows
+        budget = constraint.most_rows
         allowance = budget * self._below_zero() * (self.trade_off * budget + self.n)
         bounds = []
-        start = indices[:0] if purse is None else purse.first  # OPT holds these too
+        # Under costs OPT holds the included rows too, and they are paid; of k rows all may be others.
+        start = indices[:0] if constraint.counts_rows else constraint.included
         for chosen, value in ((start, self._value(start)), (indices, objective)):
             state = self.state()
             for index in chosen:
                 state.add(int(index), 0.0)
-            outside = np.delete(np.arange(self.n), chosen)
-            gains = np.zeros(self.n)
-            gains[outside] = np.maximum(state.gains(state.scores(outside)), 0.0) + self.rounding_bound()
-            bounds.append(value + most(gains, budget, purse))
+            bounds.append(value + constraint.largest_sum(self.gain_bounds(state, chosen)))
         return min(bounds) + allowance

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.functions.base import State
-from syllabus.selectors.functions.kernel import GIBIBYTE
 from syllabus.selectors.functions.similarity import SimilarityName, similar
-from syllabus.selectors.functions.similarity_function import SimilarityFunction
+from syllabus.selectors.functions.similarity_function import GIBIBYTE, SimilarityFunction
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import dot
 from syllabus.selectors.validation import Vectors, bytes_of, real_number

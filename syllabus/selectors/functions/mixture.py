@@ -1,4 +1,4 @@
-"""Weighted mixtures: f(S) = Σ_m w_m f_m(S) over the same rows, w_m > 0.
+"""Weighted mixtures of set functions: f(S) = Σ_m w_m f_m(S) over the same rows, w_m > 0.
 
 Submodular or monotone if all parts are. Values of different functions differ by orders of magnitude (graph
 cut grows as n k, disparity-min stays below 1): weights of 1/f_m(its own selection) make parts comparable.

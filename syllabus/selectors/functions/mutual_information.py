@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.functions.base import State
-from syllabus.selectors.functions.kernel import GIBIBYTE
 from syllabus.selectors.functions.similarity import SimilarityName, reference_rows
-from syllabus.selectors.functions.similarity_function import SimilarityFunction
+from syllabus.selectors.functions.similarity_function import GIBIBYTE, SimilarityFunction
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.validation import Vectors, bytes_of, real_number
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.functions.base import State
-from syllabus.selectors.functions.kernel import GIBIBYTE, KernelFunction
 from syllabus.selectors.functions.similarity import SimilarityName, similar
+from syllabus.selectors.functions.similarity_function import GIBIBYTE, KernelFunction
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.validation import Vectors, real_number
 

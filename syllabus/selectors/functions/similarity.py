@@ -1,4 +1,4 @@
-"""How alike two rows are: one definition for every set function that compares rows.
+"""Similarity of two rows: one definition for every set function that compares rows.
 
 | name | s(x, y) | rows |
 |---|---|---|
@@ -13,7 +13,7 @@ loses there its class says; it is taken to be negative somewhere if any componen
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +56,23 @@ class Rbf:
 SimilarityName: TypeAlias = str | Rbf
 
 
+class SimilarityParameters(NamedTuple):
+    """A `Similarity` and the error of an entry, for compiled loops."""
+
+    kind: int
+    rate: float
+    slope: float
+    offset: float
+    error: float
+
+
 @dataclass(frozen=True, eq=False)
 class Similarity:
     """A similarity over rows that were checked for it; loops take `kind` and `rate`.
 
     Attributes:
       rate: of RBF, 2/σ²: s = exp(-rate · ‖x - y‖²/4).
-      slope, offset: s = offset + slope · c, with c what float32 blocks hold (`kernel.py`).
+      slope, offset: s = offset + slope · c, with c what float32 blocks hold (`similarity_function.py`).
       longest: no row is longer.
       nonnegative: s >= 0 for all pairs (cosine: up to the tolerance of norms).
       measured: the width of RBF is the median distance of these very rows.

@@ -1,4 +1,4 @@
-"""Facility location over nearest neighbours: what there is for n where n² similarities are too many.
+"""Facility location over nearest neighbours, for n where n² similarities are too many.
 
 f(S) = Σ_{i∈V} max(0, max_{j∈S∩N(i)} s_ij), N(i) = the most similar rows of i, i itself among them. Monotone
 and submodular. It sees no similarity beyond the neighbourhoods, so a small budget leaves most rows at 0: use
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.functions.base import State
-from syllabus.selectors.functions.kernel import GIBIBYTE
 from syllabus.selectors.functions.similarity import SimilarityName, similar
-from syllabus.selectors.functions.similarity_function import SimilarityFunction
+from syllabus.selectors.functions.similarity_function import GIBIBYTE, SimilarityFunction
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.products import DeviceProducts
 from syllabus.selectors.validation import Vectors, bytes_of, whole_number

@@ -1,4 +1,4 @@
-"""Rows of which few entries differ from zero: scipy's CSR matrices as they lie, arrays by their entries."""
+"""Sparse rows: scipy's CSR matrices as they lie, arrays by their entries above 0."""
 
 from dataclasses import dataclass
 from typing import Any

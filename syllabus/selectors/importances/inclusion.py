@@ -1,4 +1,4 @@
-"""How likely each row is to be in a draw of k rows without replacement.
+"""Inclusion probabilities of weighted draws of k rows without replacement.
 
 Rows are drawn one after another, each with its probability among those left, which is also what the k largest
 of log p + Gumbel noise are. As k grows, likely rows are all but certain, and the draw is flatter than p.

@@ -1,25 +1,12 @@
-"""k-nearest-neighbour search by cosine, and k-means partitions."""
+"""k-nearest-neighbour search by cosine, and k-means partitions (`kmeans`)."""
 
 from syllabus.selectors.neighbours.blocked_search import (
     ROUNDING,
-    TILE,
     Queries,
-    TopK,
     neighbours,
-    product,
-    product_on_device,
     search,
     search_each_other,
 )
+from syllabus.selectors.neighbours.top_k import TopK
 
-__all__ = [
-    "ROUNDING",
-    "TILE",
-    "Queries",
-    "TopK",
-    "neighbours",
-    "product",
-    "product_on_device",
-    "search",
-    "search_each_other",
-]
+__all__ = ["ROUNDING", "Queries", "TopK", "neighbours", "search", "search_each_other"]

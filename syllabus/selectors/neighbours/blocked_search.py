@@ -1,7 +1,7 @@
-"""The nearest other rows by cosine, and the pairs above a threshold: found by products, decided exactly.
+"""Exact k-nearest-neighbour search by cosine, in blocks, and the pairs above a threshold.
 
 A product G = Q Xᵀ of unit rows in float32, summed in any order, errs by at most ε = (d + 16) 2^-24. It rules
-out all but a few pairs; `exact.dot` (float64, in one order) decides the rest, equal ones by the smaller id.
+out all but a few pairs; `dot` (float64, in one order) decides the rest, equal ones by the smaller id.
 So the result is that of computing every pair exactly, whatever the blocks, the threads or the device of the
 product: parts of the data may be searched anywhere, in any order, and their results merged.
 """
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
-from syllabus.selectors.neighbours.top_k import merge, transposed, update_top_k
-from syllabus.selectors.numerics.fixed_order_sums import UNIT32
+from syllabus.selectors.neighbours.top_k import TopK, transposed, update_top_k
+from syllabus.selectors.numerics.products import product, relative_error
 from syllabus.selectors.numerics.union_find import UnionFind
 from syllabus.selectors.validation import Vectors, unit_rows, whole_number
 
@@ -21,28 +21,6 @@ from syllabus.selectors.validation import Vectors, unit_rows, whole_number
 TILE = 2000
 ROUNDING = 1e-6
 """What a threshold allows below itself: norms are 1 to about 1e-7, so copies have a cosine of 1 - 1e-7."""
-
-
-@dataclass(frozen=True)
-class TopK:
-    """The k nearest found so far of m rows.
-
-    Attributes:
-      ids: (m, k) int64, the nearest first; -1 where fewer were found.
-      cosines: (m, k) float64, descending; -inf where fewer were found.
-    """
-
-    ids: NDArray[np.int64]
-    cosines: NDArray[np.float64]
-
-    @staticmethod
-    def empty(rows: int, k: int) -> "TopK":
-        """Return the nearest of `rows` rows before anything was searched."""
-        return TopK(np.full((rows, k), -1, np.int64), np.full((rows, k), -np.inf))
-
-    def merge(self, places: NDArray[np.int64], other: "TopK") -> None:
-        """Take over what `other`, of the rows at `places`, has found among rows not searched here before."""
-        merge(self.ids, self.cosines, places, other.ids, other.cosines)
 
 
 @dataclass(frozen=True)
@@ -88,12 +66,10 @@ def neighbours(
     k = whole_number(k, "k", 1, n - 1, f"[1, n - 1={n - 1}]", "neighbours")
     if not 0 < threshold <= 1:
         raise SelectionError(f"neighbours: threshold={threshold} is outside (0, 1]")
-    groups = UnionFind(n)
-    blocks = [
-        Queries(rows[first : first + TILE], np.arange(first, min(first + TILE, n)), TopK.empty(0, k))
-        for first in range(0, n, TILE)
-    ]
-    blocks = [Queries(block.rows, block.ids, TopK.empty(len(block.ids), k)) for block in blocks]
+    groups, blocks = UnionFind(n), []
+    for first in range(0, n, TILE):
+        ids = np.arange(first, min(first + TILE, n))
+        blocks.append(Queries(rows[ids[0] : ids[-1] + 1], ids, TopK.empty(len(ids), k)))
     for number, block in enumerate(blocks):
         for other in blocks[number:]:
             search_each_other(block, other, threshold, groups)
@@ -111,31 +87,23 @@ def search(
     device: str = "cpu",
 ) -> None:
     """Let `queries` look among (r, d) `rows` named `ids`, none of which they have looked at before."""
-    low, error = threshold - ROUNDING, _error(rows)
+    low, error = threshold - ROUNDING, _error(rows, device)
     for start in range(0, len(queries.rows), TILE):
         at = slice(start, start + TILE)
         mine = (queries.rows[at], queries.ids[at], queries.nearest.ids[at], queries.nearest.cosines[at])
         for other in range(0, len(rows), TILE):
             theirs = rows[other : other + TILE]
             update_top_k(
-                product(mine[0], theirs, device),
-                mine[0],
-                mine[1],
-                theirs,
-                ids[other : other + TILE],
-                mine[2],
-                mine[3],
-                error,
-                low,
-                groups.parents,
-            )
+                product(mine[0], theirs, device), mine[0], mine[1], theirs, ids[other : other + TILE],
+                mine[2], mine[3], error, low, groups.parents,
+            )  # fmt: skip
 
 
 def search_each_other(
     first: Queries, second: Queries, threshold: float, groups: UnionFind, device: str = "cpu"
 ) -> None:
     """Let two sets of rows look among each other; a set and itself, among all its rows."""
-    low, error = threshold - ROUNDING, _error(first.rows)
+    low, error = threshold - ROUNDING, _error(first.rows, device)
     none = np.empty(0, np.int64)
     for start in range(0, len(first.rows), TILE):
         a = slice(start, start + TILE)
@@ -143,57 +111,17 @@ def search_each_other(
             b = slice(other, other + TILE)
             tile = product(first.rows[a], second.rows[b], device)
             update_top_k(
-                tile,
-                first.rows[a],
-                first.ids[a],
-                second.rows[b],
-                second.ids[b],
-                first.nearest.ids[a],
-                first.nearest.cosines[a],
-                error,
-                low,
-                groups.parents,
-            )
+                tile, first.rows[a], first.ids[a], second.rows[b], second.ids[b], first.nearest.ids[a],
+                first.nearest.cosines[a], error, low, groups.parents,
+            )  # fmt: skip
             if first is second and start == other:
                 continue
             # The same pairs from the other side; they are joined already.
             update_top_k(
-                transposed(tile),
-                second.rows[b],
-                second.ids[b],
-                first.rows[a],
-                first.ids[a],
-                second.nearest.ids[b],
-                second.nearest.cosines[b],
-                error,
-                np.inf,
-                none,
-            )
+                transposed(tile), second.rows[b], second.ids[b], first.rows[a], first.ids[a],
+                second.nearest.ids[b], second.nearest.cosines[b], error, np.inf, none,
+            )  # fmt: skip
 
 
-def product(queries: NDArray[np.float32], rows: NDArray[np.float32], device: str) -> NDArray[np.float32]:
-    """Return queries @ rows.T, (m, r) float32, computed in full float32 precision on `device`."""
-    if device == "cpu":
-        return np.asarray(queries @ rows.T)
-    return product_on_device(queries, rows, device)
-
-
-def product_on_device(
-    queries: NDArray[np.float32], rows: NDArray[np.float32], device: str
-) -> NDArray[np.float32]:
-    """As `product`, by torch."""
-    import torch
-
-    # An encoder may have allowed TF32, whose ten bits are no bound of this room.
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        made = torch.as_tensor(queries).to(device) @ torch.as_tensor(rows).to(device).T
-        return np.asarray(made.cpu().numpy())
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def _error(rows: NDArray[np.float32]) -> float:
-    # Norms are within 1e-4 of 1; sixteen more units cover the rounding around the product.
-    return float((rows.shape[1] + 16) * UNIT32 * 1.0003)
+def _error(rows: NDArray[np.float32], device: str) -> float:
+    return relative_error(rows.shape[1], device) * 1.0003  # norms are within 1e-4 of 1

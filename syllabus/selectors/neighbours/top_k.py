@@ -1,12 +1,37 @@
-"""The inner loops of `neighbours.py`: the k nearest of a row, kept in order as products are read."""
+"""Top-k lists: the k nearest of each row, kept in order as products are read."""
+
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import dot
 from syllabus.selectors.numerics.union_find import union
 
 CHUNK = 64
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The k nearest found so far of m rows.
+
+    Attributes:
+      ids: (m, k) int64, the nearest first; -1 where fewer were found.
+      cosines: (m, k) float64, descending; -inf where fewer were found.
+    """
+
+    ids: NDArray[np.int64]
+    cosines: NDArray[np.float64]
+
+    @staticmethod
+    def empty(rows: int, k: int) -> "TopK":
+        """Return the nearest of `rows` rows before anything was searched."""
+        return TopK(np.full((rows, k), -1, np.int64), np.full((rows, k), -np.inf))
+
+    def merge(self, places: NDArray[np.int64], other: "TopK") -> None:
+        """Take over what `other`, of the rows at `places`, has found among rows not searched here before."""
+        _merge(self.ids, self.cosines, places, other.ids, other.cosines)
 
 
 @compiled
@@ -31,7 +56,7 @@ def update_top_k(
     low: float,
     parents: np.ndarray,
 ) -> None:
-    """Offer each row to each query, and join the pairs with a cosine of at least `low`."""
+    """Offer each row to each query, and unite the groups of pairs with a cosine of at least `low`."""
     width = products.shape[1]
     k = ids.shape[1]
     near = np.empty(width, np.int64)
@@ -105,7 +130,7 @@ def _insert(ids: np.ndarray, cosines: np.ndarray, new: int, cosine: float) -> No
 
 
 @compiled
-def merge(
+def _merge(
     ids: np.ndarray, cosines: np.ndarray, places: np.ndarray, more_ids: np.ndarray, more: np.ndarray
 ) -> None:
     """Put the lists `more` into those at `places`; an id below 0 ends a list."""

@@ -1,4 +1,4 @@
-"""Random numbers as a pure function of (seed words, stream numbers, counter), for use inside compiled loops.
+"""Counter-based random numbers: a function of (seed words, stream numbers, counter), compiled.
 
 splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014): the i-th number of
 a key is mix(key + i · γ). A draw never depends on which other draws were made, so subset j is the same

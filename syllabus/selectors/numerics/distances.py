@@ -1,4 +1,4 @@
-"""The exact distance of rows to the nearest of others, most of the work done by a float32 matrix product.
+"""Exact distances of rows to the nearest of others, found by a float32 matrix product.
 
 A product G = A Bᵀ in float32, summed in any order, errs by at most ε = γ_d max‖a‖ max‖b‖ (d + a few units of
 2^-24). It rules out all pairs but those within 2ε of the best of their row; `squared_distance_over_4`

@@ -1,4 +1,4 @@
-"""The sums that decide: float64, and the same bits for equal rows wherever they lie.
+"""Sums of float64 in a fixed order: the same bits for equal rows wherever they lie.
 
 A product from BLAS differs in its last bits between block shapes, thread counts and machines, even in
 float64, so it cannot say whether two candidates tie. These routines can: sixteen partial sums, added up in

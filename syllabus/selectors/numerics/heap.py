@@ -1,4 +1,4 @@
-"""A heap of rows: the largest key on top, the smallest index among equals."""
+"""Binary heap of rows: the largest key on top, the smallest index among equals."""
 
 import numpy as np
 

@@ -1,8 +1,9 @@
 """Float32 products of rows, computed where the vectors lie: by BLAS in main memory, else by torch.
 
-Products only bound: exact sums of values in main memory decide (`exact.py`), so where a product was computed
-shows in no result. Of vectors on another device a second copy is therefore in main memory; what comes from
-the device at each step is the products asked for, or only the pairs that they leave open.
+Products only bound: exact sums of values in main memory decide (`fixed_order_sums.py`), so where a product
+was computed shows in no result, nor does the precision that torch was set to: it widens the bound. Of vectors
+on another device a second copy is therefore in main memory; what comes from the device at each step is the
+products asked for, or only the pairs that they leave open.
 """
 
 import sys
@@ -25,16 +26,34 @@ _PAIRS = 2**26  # products made at once to find neighbours
 _COARSE = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-7}
 
 
-class Products:
-    """Products of rows in main memory.
+def relative_error(width: int, device: str = "cpu") -> float:
+    """Return a bound on |fl(<x, y>) - <x, y>| / (‖x‖ ‖y‖) of float32 rows, whatever the order of the sum.
 
-    `relative` bounds |fl(<x, y>) - <x, y>| / (‖x‖ ‖y‖), whatever the order of the sum: γ_d, and sixteen units
-    for what is computed around it.
+    γ_d, sixteen units for what is computed around it, and on a device what torch may round factors to.
     """
+    return (width + 16) * UNIT32 + (0.0 if device == "cpu" else _coarseness())
+
+
+def product(queries: NDArray[np.float32], rows: NDArray[np.float32], device: str) -> NDArray[np.float32]:
+    """Return queries @ rows.T, (m, r) float32, computed on `device` within `relative_error`."""
+    return np.asarray(queries @ rows.T) if device == "cpu" else device_product(queries, rows, device)
+
+
+def device_product(
+    queries: NDArray[np.float32], rows: NDArray[np.float32], device: str
+) -> NDArray[np.float32]:
+    """As `product`, by torch."""
+    import torch
+
+    return _fetched(torch.as_tensor(queries).to(device) @ torch.as_tensor(rows).to(device).T)
+
+
+class Products:
+    """Products of rows in main memory; `relative` is their `relative_error`."""
 
     def __init__(self, rows: NDArray[np.float32]) -> None:
         self.rows = rows
-        self.relative = (rows.shape[1] + 16) * UNIT32
+        self.relative = relative_error(rows.shape[1])
 
     def rows_of(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return <x_i, x_v> for the rows i of `indices`, (b, n) float32."""
@@ -68,7 +87,7 @@ class DeviceProducts(Products):
     def __init__(self, rows: NDArray[np.float32], tensor: "torch.Tensor") -> None:
         super().__init__(rows)
         self.tensor = tensor.detach()
-        self.relative += _coarseness()
+        self.relative = relative_error(rows.shape[1], self.tensor.device.type)
 
     def rows_of(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return <x_i, x_v> for the rows i of `indices`, (b, n) float32."""

@@ -1,4 +1,4 @@
-"""Rough products with a query say which few rows can have the largest inner product.
+"""Quantised rows: rough products with a query leave few candidates for the largest.
 
 Of rows in main memory they come from 8 bits, a quarter of the bytes; of others in float32 from their device.
 A row x is kept as codes c of one byte and a scale a; e = ‖x - a c‖ is known, so |<x, q> - a <c, q>| <= e ‖q‖.

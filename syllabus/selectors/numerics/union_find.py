@@ -1,4 +1,4 @@
-"""Groups made by joining pairs: disjoint sets in which every root is the smallest id of its group."""
+"""Union-find: disjoint sets in which every root is the smallest id of its group."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,13 +7,13 @@ from syllabus.selectors.numerics.compiled import compiled
 
 
 class UnionFind:
-    """Groups of ids below `count`, joined pair by pair and named by their smallest id."""
+    """Disjoint sets of the ids below `count`, united pair by pair; the root of each is its smallest id."""
 
     def __init__(self, count: int) -> None:
         self.parents: NDArray[np.int64] = np.arange(count)
 
     def union(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
-        """Join first[i] with second[i]; (m,) int64 each."""
+        """Unite the groups of first[i] and second[i]; (m,) int64 each."""
         _union_all(self.parents, first, second)
 
     def roots(self) -> NDArray[np.int64]:
@@ -38,7 +38,7 @@ def _root(parents: np.ndarray, name: int) -> int:
 
 @compiled
 def union(parents: np.ndarray, a: int, b: int) -> None:
-    """Join the groups of two ids; `parents` (count,) int64 is that of `UnionFind`."""
+    """Unite the groups of two ids; `parents` (count,) int64 is that of `UnionFind`."""
     a, b = _root(parents, a), _root(parents, b)
     # The smaller root stays one, so a root is the smallest id of its group.
     parents[max(a, b)] = min(a, b)

@@ -1,1 +1,1 @@
-"""Optimizers: how a good set is found."""
+"""Optimisers: how a good set is found."""

@@ -1,34 +1,17 @@
 """SGE, stochastic-greedy exploration: many different subsets of near-optimal value (arXiv 2301.13287)."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.constraint import purse_of
-from syllabus.selectors.functions.base import SetFunction, check_submodular
-from syllabus.selectors.functions.conditional_gain import FacilityLocationConditionalGain
-from syllabus.selectors.functions.facility_location import FacilityLocation
-from syllabus.selectors.functions.graph_cut import GraphCut
-from syllabus.selectors.optimizers import (
-    facility_location_stochastic as facility_location_sampled,
-)
-from syllabus.selectors.optimizers import (
-    pairwise_sum_stochastic as sampled_query,
-)
-from syllabus.selectors.optimizers import (
-    sampled_within,
-)
-from syllabus.selectors.optimizers.maximize import chance_of, explore_subsets, subsets_of
+from syllabus.selectors.constraint import Constraint
+from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.functions.base import SetFunction
+from syllabus.selectors.numerics.counter_rng import key_of, stream
+from syllabus.selectors.optimizers.dispatch import STOCHASTIC, Solver, solver_of, solver_within
 from syllabus.selectors.selection import Selection
-from syllabus.selectors.validation import Seed, whole_number
+from syllabus.selectors.validation import Seed, budget_of, real_number, seed_words, whole_number
 
-# The same as `sampled_within.stochastic`, compiled.
-_WITHIN: dict[type[SetFunction], Any] = {
-    FacilityLocation: facility_location_sampled.stochastic_within,
-    FacilityLocationConditionalGain: facility_location_sampled.stochastic_within,
-    GraphCut: sampled_query.stochastic_within,
-}
+_PURPOSE = 1  # of the random keys
 
 
 def explore(
@@ -55,7 +38,14 @@ def explore(
       optimizer: "stochastic", or "lazier": closer to greedy, and more alike.
     """
     subsets = whole_number(subsets, "subsets", 1, 2**31, "[1, 2^31]", "explore")
-    return explore_subsets(function, budget, optimizer, range(subsets), seed, epsilon)
+    solver = solver_of(function, optimizer)
+    if optimizer not in STOCHASTIC:
+        raise SelectionError(
+            f"explore: optimizer {optimizer!r} uses no chance; valid: {', '.join(STOCHASTIC)}"
+        )
+    constraint = Constraint.of_rows(function.n, budget_of(budget, function.n, function.name))
+    caller = f"{optimizer} greedy"
+    return subsets_of(function, constraint, solver, range(subsets), seed, epsilon, caller)
 
 
 def explore_within(
@@ -93,10 +83,33 @@ def explore_within(
       SelectionError: a function that is not submodular, a bad cost, limit, power, number or seed.
     """
     caller = "explore_within"
-    check_submodular(function, caller)
-    everything = np.arange(function.n)
-    purse = purse_of(costs, limit, power, everything[:0], everything, function.n, caller)
+    solver = solver_within(function, "stochastic", caller)
+    constraint = Constraint.of_costs(function.n, costs, limit, power, caller=caller)
     subsets = whole_number(subsets, "subsets", 1, 2**31, "[1, 2^31]", caller)
-    key, epsilon = chance_of(seed, epsilon, caller)
-    solver = _WITHIN.get(type(function), sampled_within.stochastic)
-    return subsets_of(function, range(subsets), key, lambda own: solver(function, purse, own, epsilon), purse)
+    return subsets_of(function, constraint, solver, range(subsets), seed, epsilon, caller)
+
+
+def subsets_of(
+    function: SetFunction,
+    constraint: Constraint,
+    solver: Solver,
+    numbers: range,
+    seed: Seed | None,
+    epsilon: float,
+    caller: str,
+) -> list[Selection]:
+    """Return the subsets of the given numbers, each picked by a stochastic solver under its own key."""
+    key = key_of(seed_words(seed, caller), _PURPOSE)
+    accepted = isinstance(epsilon, (int, float)) and 0 < epsilon < 1
+    epsilon = real_number(epsilon, "epsilon", accepted, "(0, 1)", caller)
+    selections: list[Selection] = []
+    upper: float | None = None
+    for number in numbers:
+        indices, gains, state, _ = solver(function, constraint, stream(key, number), epsilon)
+        objective = state.value()
+        del state  # the bound may need one of its own
+        # That no other set has a larger f is no fact about the subset: the first one's serves all.
+        if not (selections or function.bound_needs_greedy):
+            upper = function.upper_bound(indices, objective, constraint)
+        selections.append(Selection(indices, gains, objective, upper))
+    return selections

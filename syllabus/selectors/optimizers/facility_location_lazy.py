@@ -1,22 +1,23 @@
 """Exact lazy greedy facility location (Minoux, "Accelerated greedy algorithms", 1978).
 
-A heap holds an upper bound on the gain of every row, or on its gain per weight where rows cost. The top is
-refined until it is exact: first a bound from its kernel row (O(n), no vector touched), then the exact sum,
-which needs a dot product only where the row comes closer than the set does. An exact top is the pick. (Bound
-descending, index ascending) is the order of the heap, so a row that might tie with a smaller index is refined
-before the pick is made. A top that is no longer affordable leaves the heap.
+A heap holds an upper bound on the gain per divisor of every row. The top is refined until it is exact: first
+a bound from its kernel row (O(n), no vector touched), then the exact sum, which needs a dot product only
+where the row comes closer than the set does. An exact top is the pick. (Bound descending, index ascending) is
+the order of the heap, so a row that might tie with a smaller index is refined before the pick is made. A top
+that is no longer affordable leaves the heap.
 
 Kernel rows lie in slots: all of them if they fit the memory budget, else blocks of those with the largest
 bounds, the oldest given up first.
 """
 
-import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.constraint import Purse, room, spend
+from syllabus.selectors.constraint import Constraint, Purchase, affordable, subtract_cost
 from syllabus.selectors.functions.facility_location import (
+    Coverage,
     FacilityLocation,
     FacilityLocationState,
     exact_gain,
@@ -24,99 +25,62 @@ from syllabus.selectors.functions.facility_location import (
     raise_kept,
     upper_gain,
 )
-from syllabus.selectors.functions.kernel import BLOCK
-from syllabus.selectors.functions.similarity import COSINE, Similarity
+from syllabus.selectors.functions.similarity import COSINE, Similarity, SimilarityParameters
+from syllabus.selectors.functions.similarity_function import BLOCK
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.heap import sift_down
-from syllabus.selectors.optimizers.greedy import begin
-from syllabus.selectors.optimizers.lazy_within import begin_within
-from syllabus.selectors.task import Task
+from syllabus.selectors.optimizers.greedy import PartialSelection, Picks, Solution
 
 _CHUNK = 4096  # rows widened to float64 at once
 
 
-def lazy(
-    function: FacilityLocation, task: Task
-) -> tuple[NDArray[np.int64], NDArray[np.float64], FacilityLocationState, float]:
-    """Return the picks of greedy, their gains, the state they end in, and an upper bound on f(OPT)."""
-    budget, first = task.budget, len(task.first)
-    picks, gains, state = begin(function, task)
+class GainBounds(NamedTuple):
+    """What is known of gains, (n,) each, for compiled loops.
+
+    Attributes:
+      gains: float64, bounds, or exact ones.
+      keys: float64, bounds on gains per divisor.
+      stamps: int64, of the keys: -1 from earlier, 2t a bound of pick t, 2t + 1 exact then.
+    """
+
+    gains: NDArray[np.float64]
+    keys: NDArray[np.float64]
+    stamps: NDArray[np.int64]
+
+
+def lazy(function: FacilityLocation, constraint: Constraint, *_: object) -> Solution:
+    """Return what `greedy.lazy` does, and an upper bound on f of all sets that the constraint allows."""
+    run, n = PartialSelection(function, constraint), function.n
+    state, candidates = run.state, constraint.candidates
     assert isinstance(state, FacilityLocationState)
-    ones = np.ones(function.n)
-    bounds, left = _greedy(
-        function,
-        state,
-        task.candidates,
-        ones,
-        ones,
-        (float(budget - first), 0.0),
-        -math.inf,
-        picks,
-        gains,
-        first,
-    )[1:]
-    # The bounds left in the heap are at least the gains given S_k: f(OPT) <= f(S_k) + the k largest.
-    return picks, gains, state, state.value() + math.fsum(np.sort(bounds[left])[-budget:])
-
-
-def lazy_within(
-    function: FacilityLocation, purse: Purse
-) -> tuple[NDArray[np.int64], NDArray[np.float64], FacilityLocationState, float]:
-    """Return what `lazy_within.lazy_within` does, and an upper bound on f of all sets within the limit."""
-    first = len(purse.first)
-    picks, gains, state, paid = begin_within(function, purse)
-    assert isinstance(state, FacilityLocationState)
-    count, bounds, _ = _greedy(
-        function, state, purse.candidates, purse.costs, purse.weights, paid, 0.0, picks, gains, first
-    )
-    picks, gains = picks[:count].copy(), gains[:count].copy()
-    bounds[picks] = 0.0
-    return picks, gains, state, state.value() + purse.most(bounds)
-
-
-def _greedy(
-    function: FacilityLocation,
-    state: FacilityLocationState,
-    candidates: NDArray[np.int64],
-    costs: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    paid: tuple[float, float],
-    least: float,
-    picks: NDArray[np.int64],
-    gains: NDArray[np.float64],
-    first: int,
-) -> tuple[int, NDArray[np.float64], NDArray[np.int64]]:
-    """Return the number of picks, upper bounds on all gains, and the rows left in the heap."""
-    n = function.n
-    bounds = _first_bounds(function.rows, function.similarity)
-    keys = bounds / weights
-    s = function.similarity
-    # -1: bound from earlier; 2t: upper bound at pick t; 2t + 1: exact at pick t.
-    stamps = np.full(n, -1, np.int64)
-    heap = candidates[np.argsort(-keys[candidates], kind="stable")]  # a sorted array is a heap
+    first = _first_bounds(function.rows, function.similarity)
+    bounds = GainBounds(first, first / constraint.divisors, np.full(n, -1, np.int64))
+    heap = candidates[np.argsort(-bounds.keys[candidates], kind="stable")]  # a sorted array is a heap
     kernel = function.kernel()
     if kernel is not None:
         cache, slots = kernel, np.arange(n)
     else:
         cache, slots = np.empty((function.capacity, n), np.float32), np.full(n, -1, np.int64)
     owners = np.full(len(cache), -1, np.int64)
-    count, size, next_slot = first, len(heap), 0
-    left, rest = paid
-    while True:
-        count, size, left, rest, done = _run(
-            s.kind, s.rate, s.slope, s.offset, function.error, function.rows, cache, slots, bounds, keys,
-            stamps, heap, size, costs, weights, left, rest, least, state.best_similarity,
-            state.thresholds, picks, gains, count,
+    size, next_slot, done = len(heap), 0, False
+    while not done:
+        run.count, size, run.remaining, run.correction, done = _run(
+            function.parameters, function.rows, cache, slots, bounds, heap, size, constraint.purchase,
+            run.remaining, run.correction, constraint.least_gain, state.coverage, run.room, run.count,
         )  # fmt: skip
-        if done:
-            return count, bounds, heap[:size]
-        wanted = _without_slot(heap[:size], keys, slots)
-        places = (next_slot + np.arange(len(wanted))) % len(cache)
-        slots[owners[places][owners[places] >= 0]] = -1
-        cache[places] = function.entries(wanted)
-        owners[places] = wanted
-        slots[wanted] = places
-        next_slot = int(places[-1] + 1) % len(cache)
+        if not done:
+            wanted = _without_slot(heap[:size], bounds.keys, slots)
+            places = (next_slot + np.arange(len(wanted))) % len(cache)
+            slots[owners[places][owners[places] >= 0]] = -1
+            cache[places] = function.entries(wanted)
+            owners[places] = wanted
+            slots[wanted] = places
+            next_slot = int(places[-1] + 1) % len(cache)
+    # The bounds are at least the gains given S: f(OPT) <= f(S) + what they allow to add.
+    left = np.zeros(n)
+    left[candidates] = bounds.gains[candidates]
+    left[run.picks[: run.count]] = 0.0
+    return run.solution(state.value() + constraint.largest_sum(left))
 
 
 def _first_bounds(rows: NDArray[np.float32], similarity: Similarity) -> NDArray[np.float64]:
@@ -153,82 +117,68 @@ def _without_slot(
 
 @compiled
 def _run(
-    kind: int,
-    rate: float,
-    slope: float,
-    offset: float,
-    error: float,
+    similarity: SimilarityParameters,
     rows: np.ndarray,
     cache: np.ndarray,
     slots: np.ndarray,
-    bounds: np.ndarray,
-    keys: np.ndarray,
-    stamps: np.ndarray,
+    bounds: GainBounds,
     heap: np.ndarray,
     size: int,
-    costs: np.ndarray,
-    weights: np.ndarray,
-    left: float,
-    rest: float,
+    purchase: Purchase,
+    remaining: float,
+    correction: float,
     least: float,
-    best_similarity: np.ndarray,
-    thresholds: np.ndarray,
-    picks: np.ndarray,
-    gains: np.ndarray,
+    coverage: Coverage,
+    room: Picks,
     count: int,
 ) -> tuple[int, int, float, float, bool]:
     """Pick until done or until the top of the heap has no kernel row.
 
     Done: no room for a pick, no row left, or no gain above `least`. Returns the number of picks, the size of
-    the heap, what is left of the limit, and whether it is done.
+    the heap, what remains of the limit, and whether it is done.
     """
+    kind, rate, slope, offset, error = similarity
+    best_similarity, thresholds = coverage
+    gains, keys, stamps = bounds
     places = np.empty(rows.shape[0], np.int64)
     raised = np.empty(rows.shape[0])
     kept = -1  # the row whose terms are in `places` and `raised`
     terms = 0
-    while count < picks.shape[0] and size > 0:
+    while count < room.picks.shape[0] and size > 0:
         top = heap[0]
-        if costs[top] > room(left, rest):
+        if purchase.costs[top] > affordable(remaining, correction):
             size -= 1
             heap[0] = heap[size]
             heap[size] = top
         elif slots[top] < 0:
-            return count, size, left, rest, False
+            return count, size, remaining, correction, False
         elif stamps[top] == 2 * count + 1:
-            if not bounds[top] > least:
+            if not gains[top] > least:
                 break
-            picks[count] = top
-            gains[count] = bounds[top]
-            left, rest = spend(left, rest, costs[top])
+            room.picks[count] = top
+            room.gains[count] = gains[top]
+            remaining, correction = subtract_cost(remaining, correction, purchase.costs[top])
             if kept == top:
                 raise_kept(slope, offset, error, places, raised, terms, best_similarity, thresholds)
             else:
                 raise_best_similarity(
-                    kind,
-                    rate,
-                    slope,
-                    offset,
-                    error,
-                    rows,
-                    top,
-                    cache[slots[top]],
-                    best_similarity,
+                    kind, rate, slope, offset, error, rows, top, cache[slots[top]], best_similarity,
                     thresholds,
-                )
+                )  # fmt: skip
             count += 1
             size -= 1
             heap[0] = heap[size]
             heap[size] = top
         elif stamps[top] == 2 * count:
-            bounds[top], terms = exact_gain(
+            gains[top], terms = exact_gain(
                 kind, rate, rows, top, cache[slots[top]], best_similarity, thresholds, places, raised
             )
             kept = top
-            keys[top] = bounds[top] / weights[top]
+            keys[top] = gains[top] / purchase.divisors[top]
             stamps[top] = 2 * count + 1
         else:
-            bounds[top] = min(bounds[top], upper_gain(cache[slots[top]], thresholds, slope))
-            keys[top] = bounds[top] / weights[top]
+            gains[top] = min(gains[top], upper_gain(cache[slots[top]], thresholds, slope))
+            keys[top] = gains[top] / purchase.divisors[top]
             stamps[top] = 2 * count
         sift_down(heap, size, keys)
-    return count, size, left, rest, True
+    return count, size, remaining, correction, True

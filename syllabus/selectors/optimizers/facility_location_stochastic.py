@@ -1,119 +1,94 @@
-"""Stochastic greedy for facility location over a dense kernel: the plain loops, compiled, with old gains.
+"""Compiled stochastic greedy for facility location over a dense kernel: the plain loop, with old gains.
 
 A row is sampled several times before a selection is complete, and its gain only falls: one whose old gain is
 below the best of the sample cannot be the pick and is passed over. What is left is bounded from its kernel
 row in float32, O(n), the largest old gains first and four rows at a time, since a kernel row is read from
 far away; exact sums are taken where bounds reach the best, mostly once a pick. The picks and gains are those
-of `greedy.stochastic` and `sampled_within.stochastic` to the last bit.
+of `stochastic.stochastic` to the last bit.
 """
-
-import math
 
 import numpy as np
 
-from syllabus.selectors.constraint import Purse, affordable_to_front, room, spend
-from syllabus.selectors.functions.base import SetFunction
+from syllabus.selectors.constraint import (
+    Constraint,
+    Purchase,
+    affordable,
+    affordable_to_front,
+    subtract_cost,
+)
 from syllabus.selectors.functions.facility_location import (
+    Coverage,
     FacilityLocation,
     FacilityLocationState,
     exact_gain,
     raise_best_similarity,
     raise_kept,
 )
+from syllabus.selectors.functions.similarity import SimilarityParameters
 from syllabus.selectors.numerics.compiled import compiled, compiled_reassociating
 from syllabus.selectors.numerics.counter_rng import child
 from syllabus.selectors.numerics.fixed_order_sums import UNIT32
-from syllabus.selectors.optimizers import greedy, sampled_within
-from syllabus.selectors.optimizers.greedy import begin, sample_size
-from syllabus.selectors.task import Task
+from syllabus.selectors.optimizers import stochastic as plain
+from syllabus.selectors.optimizers.facility_location_lazy import GainBounds
+from syllabus.selectors.optimizers.greedy import Picks, Solution
+from syllabus.selectors.optimizers.stochastic import SampledSelection, picked_by, sample_size
 
 
-def stochastic(function: SetFunction, task: Task, key: np.uint64, epsilon: float) -> greedy.Picked:
-    """Return what `greedy.stochastic` does. O(n² ln(1/ε)) at most, given the kernel; without it, as there."""
-    assert isinstance(function, FacilityLocation)
+def stochastic(
+    function: FacilityLocation, constraint: Constraint, key: np.uint64, epsilon: float
+) -> Solution:
+    """Return what `stochastic.stochastic` does. O(n² ln(1/ε)) at most, given the kernel; else as there."""
     kernel = function.kernel()
     if kernel is None:
-        return greedy.stochastic(function, task, key, epsilon)
-    picks, gains, state = begin(function, task)
-    assert isinstance(state, FacilityLocationState)
-    size = sample_size(function.n, task.budget, epsilon, function.sampling)
-    s, ones, left = function.similarity, np.ones(function.n), float(task.budget - len(task.first))
-    _run(
-        s.kind, s.rate, s.slope, s.offset, function.error, function.rows, kernel, state.best_similarity,
-        state.thresholds, function.alone, *_no_bounds(function.n), task.candidates.copy(),
-        len(task.candidates), ones, ones,
-        left, 0.0, -math.inf, size, key, picks, gains, len(task.first),
-    )  # fmt: skip
-    return picks, gains, state
+        return plain.stochastic(function, constraint, key, epsilon)
+    size = sample_size(function.n, constraint.average_rows, epsilon, function.sampling)
+    # Nothing is known of gains yet but those of the empty set.
+    bounds = GainBounds(function.alone, np.full(function.n, np.inf), np.full(function.n, -1))
 
-
-def stochastic_within(function: SetFunction, purse: Purse, key: np.uint64, epsilon: float) -> greedy.Picked:
-    """Return what `sampled_within.stochastic` does."""
-    assert isinstance(function, FacilityLocation)
-    kernel = function.kernel()
-    if kernel is None:
-        return sampled_within.stochastic(function, purse, key, epsilon)
-    s = function.similarity
-    keys, stamps = _no_bounds(function.n)
-
-    def pick(walk: sampled_within.Walk) -> None:
-        state = walk.state
-        assert isinstance(state, FacilityLocationState)
-        walk.count, walk.remaining, walk.left, walk.rest = _run(
-            s.kind, s.rate, s.slope, s.offset, function.error, function.rows, kernel, state.best_similarity,
-            state.thresholds, function.alone, keys, stamps, walk.pool, walk.remaining, purse.costs,
-            purse.weights, walk.left, walk.rest, 0.0, walk.size, key, walk.picks, walk.gains, walk.count,
+    def pick(run: SampledSelection) -> None:
+        assert isinstance(run.state, FacilityLocationState)
+        run.count, run.pool_size, run.remaining, run.correction = _run(
+            function.parameters, function.rows, kernel, run.state.coverage, bounds, run.pool, run.pool_size,
+            constraint.purchase, run.remaining, run.correction, constraint.least_gain, size, key, run.room,
+            run.count,
         )  # fmt: skip
 
-    return sampled_within.walked(function, purse, epsilon, pick)
-
-
-def _no_bounds(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the keys and stamps of n rows of which nothing is known."""
-    return np.full(n, np.inf), np.full(n, -1)
+    return picked_by(pick, function, constraint)
 
 
 @compiled
 def _run(
-    kind: int,
-    rate: float,
-    slope: float,
-    offset: float,
-    error: float,
+    similarity: SimilarityParameters,
     rows: np.ndarray,
     kernel: np.ndarray,
-    best_similarity: np.ndarray,
-    thresholds: np.ndarray,
-    alone: np.ndarray,
-    keys: np.ndarray,
-    stamps: np.ndarray,
+    coverage: Coverage,
+    bounds: GainBounds,
     pool: np.ndarray,
-    remaining: int,
-    costs: np.ndarray,
-    weights: np.ndarray,
-    left: float,
-    rest: float,
+    pool_size: int,
+    purchase: Purchase,
+    remaining: float,
+    correction: float,
     least: float,
     size: int,
     key: np.uint64,
-    picks: np.ndarray,
-    gains: np.ndarray,
+    room: Picks,
     count: int,
 ) -> tuple[int, int, float, float]:
     """Pick while rows are affordable and the best gain of the sample is above `least`.
 
-    keys: bounds on gains per weight. stamps: -1 a bound from earlier, 2t one of pick t, 2t + 1 exact then.
-    alone: exact gains of the empty set, NaN where not known yet.
+    bounds: the exact gains of the empty set, NaN where not known yet, and the keys of the set.
     """
+    kind, rate, slope, offset, error = similarity
+    best_similarity, thresholds = coverage
+    alone, keys, stamps = bounds
     n = rows.shape[0]
     stretch = 1.0 + 2.0 * UNIT32 * (n + 2)  # a sum of n positive float32 terms, each rounded, in any order
     places = np.empty(n, np.int64)
     raised = np.empty(n)
     four = np.empty(4, np.int64)
-    while count < picks.shape[0]:
-        drawn, remaining = affordable_to_front(
-            pool, remaining, size, child(key, count), costs, room(left, rest)
-        )
+    while count < room.picks.shape[0]:
+        most = affordable(remaining, correction)
+        drawn, pool_size = affordable_to_front(pool, pool_size, size, child(key, count), purchase.costs, most)
         chosen = -1
         best = -np.inf
         gain = -np.inf
@@ -131,7 +106,8 @@ def _run(
                 )
                 for member in range(4):
                     index = four[member]
-                    keys[index] = min(keys[index], found[member] * slope * stretch / weights[index])
+                    upper = found[member] * slope * stretch / purchase.divisors[index]
+                    keys[index] = min(keys[index], upper)
                     stamps[index] = 2 * count
                 continue
             if count == 0 and not np.isnan(alone[index]):
@@ -143,7 +119,7 @@ def _run(
                 kept = index
                 if count == 0:
                     alone[index] = exact
-            ratio = exact / weights[index]
+            ratio = exact / purchase.divisors[index]
             keys[index] = ratio
             stamps[index] = 2 * count + 1
             if ratio > best or (ratio == best and index < pool[chosen]):
@@ -153,19 +129,19 @@ def _run(
         if chosen < 0 or not gain > least:
             break
         pick = pool[chosen]
-        picks[count] = pick
-        gains[count] = gain
+        room.picks[count] = pick
+        room.gains[count] = gain
         count += 1
-        left, rest = spend(left, rest, costs[pick])
+        remaining, correction = subtract_cost(remaining, correction, purchase.costs[pick])
         if kept == pick:
             raise_kept(slope, offset, error, places, raised, terms, best_similarity, thresholds)
         else:
             raise_best_similarity(
                 kind, rate, slope, offset, error, rows, pick, kernel[pick], best_similarity, thresholds
             )
-        remaining -= 1
-        pool[chosen], pool[remaining] = pool[remaining], pool[chosen]
-    return count, remaining, left, rest
+        pool_size -= 1
+        pool[chosen], pool[pool_size] = pool[pool_size], pool[chosen]
+    return count, pool_size, remaining, correction
 
 
 @compiled

@@ -2,7 +2,7 @@
 
 Each row keeps its exact distance to the picks it has been compared with: an upper bound on its distance to
 all of them. The rows with the largest bounds form a block, are compared with the picks they have not seen
-by float32 products (`nearest.py` keeps the result exact), and picks are taken from the block for as long as
+by float32 products (`distances.py` keeps the result exact), and picks are taken from the block for as long as
 its best comes before every bound outside, in the order (distance descending, index ascending). So the picks
 are those of computing every distance exactly, ties included.
 
@@ -13,32 +13,28 @@ for a full ranking. Memory: the picked rows (k d floats), 24 n bytes and a block
 import numpy as np
 from numpy.typing import NDArray
 
+from syllabus.selectors.constraint import Constraint
 from syllabus.selectors.functions.disparity_min import DisparityMin, DisparityMinState
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.distances import squared_norms
 from syllabus.selectors.numerics.fixed_order_sums import dot, squared_distance_over_4
-from syllabus.selectors.optimizers.greedy import begin
-from syllabus.selectors.task import Task
+from syllabus.selectors.optimizers.greedy import PartialSelection, Solution
 
 _BLOCK = 256  # rows brought up to date together: wide enough for the product, small enough to be picked from
 _BLOCK_SHARE = 128  # at least n / 128 rows: finding a block costs a pass over n bounds
 _CHUNK = 512  # picks compared at once
 
 
-def farthest_first(
-    function: DisparityMin, task: Task
-) -> tuple[NDArray[np.int64], NDArray[np.float64], DisparityMinState]:
-    """Return the picks of greedy, their gains, and the state they end in."""
-    rows, budget = function.rows, task.budget
-    picks, gains, state = begin(function, task)
+def farthest_first(function: DisparityMin, constraint: Constraint, *_: object) -> Solution:
+    """Return what `greedy.naive` does within a budget of rows."""
+    run, rows, candidates = PartialSelection(function, constraint), function.rows, constraint.candidates
+    state, picks, budget = run.state, run.picks, len(run.picks)
     assert isinstance(state, DisparityMinState)
-    count = len(task.first)
-    if count == 0:
-        # All first gains are equal: the smallest index.
-        picks[0], gains[0] = task.candidates[0], state.add(int(task.candidates[0]), 0.0)
-        count = 1
+    if run.count == 0:
+        run.add(int(candidates[0]), 0.0)  # all first gains are equal: the smallest index
+    count = run.count
     nearest, seen = state.nearest, state.seen
-    nearest[np.setdiff1d(np.arange(function.n), task.candidates, assume_unique=True)] = -1.0
+    nearest[np.setdiff1d(np.arange(function.n), candidates, assume_unique=True)] = -1.0
     nearest[picks[:count]] = -1.0
     seen[:] = 0
     picked = np.empty((budget, rows.shape[1]), np.float32)
@@ -46,10 +42,9 @@ def farthest_first(
     norms = np.empty(budget)
     norms[:count] = squared_norms(picked[:count])
     distances = np.empty(budget)
-    start = count
     size = max(_BLOCK, function.n // _BLOCK_SHARE)
     while count < budget:
-        left = len(task.candidates) - (count - len(task.first))
+        left = len(candidates) - (count - len(constraint.included))
         block, bound, bound_index = _largest(nearest, min(size, left))
         block = _by_seen(block, seen)
         block_rows = rows[block]
@@ -63,9 +58,9 @@ def farthest_first(
         )
         nearest[block] = block_nearest
         seen[block] = count
-    for t in range(start, budget):
-        gains[t] = state.add(int(picks[t]), float(distances[t]))
-    return picks, gains, state
+    while run.count < budget:
+        run.add(int(picks[run.count]), float(distances[run.count]))
+    return run.solution()
 
 
 def _largest(nearest: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], float, int]:

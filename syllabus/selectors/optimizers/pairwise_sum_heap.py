@@ -1,74 +1,67 @@
-"""Lazy greedy by gain per weight for functions whose gains are inner products with a query, compiled.
+"""Compiled lazy greedy by gain per divisor for pairwise sums whose gains are inner products with a query.
 
 Costs spread ratios much wider than a pick moves gains, so old ratios in a heap rule out nearly all rows: a
-pick scores a few dozen, O(d) each. Where weights are equal that is not so, and the query's drift bounds
-better (`drifting.py`).
+pick scores a few dozen, O(d) each. Where divisors are equal that is not so, and the query's drift bounds
+better (`pairwise_sum_lazy.py`).
 """
 
 import numpy as np
 
-from syllabus.selectors.constraint import Purse, room, spend
-from syllabus.selectors.functions.pairwise_sum import PairwiseSum, PairwiseSumState, constants, move_query
+from syllabus.selectors.constraint import Constraint, Purchase, affordable, subtract_cost
+from syllabus.selectors.functions.pairwise_sum import (
+    LinearTerms,
+    PairwiseSum,
+    PairwiseSumState,
+    move_query,
+)
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import dot
 from syllabus.selectors.numerics.heap import sift_down, sift_up
-from syllabus.selectors.optimizers import pairwise_sum_lazy as drifting
-from syllabus.selectors.optimizers.greedy import Picked
-from syllabus.selectors.optimizers.lazy_within import begin_within
-from syllabus.selectors.optimizers.lazy_within import lazy_within as plain
+from syllabus.selectors.optimizers.greedy import PartialSelection, Picks, Solution
 
 
-def lazy_within(function: PairwiseSum, purse: Purse) -> Picked:
-    """Return what `lazy_within.lazy_within` does. O(n d) for the first scores, of a submodular function."""
-    if not function.linear:
-        return plain(function, purse)
-    if np.ptp(purse.weights) == 0:
-        return drifting.lazy_within(function, purse)
-    picks, gains, state, (left, rest) = begin_within(function, purse)
-    assert isinstance(state, PairwiseSumState)
-    rounding_bound = function.increase_bound()
-    candidates = purse.candidates
+def lazy(function: PairwiseSum, constraint: Constraint) -> Solution:
+    """Return what `greedy.lazy` does, of a submodular function. O(n d) for the first scores."""
+    run, candidates = PartialSelection(function, constraint), constraint.candidates
+    assert isinstance(run.state, PairwiseSumState)
+    increase = function.increase_bound()
     keys = np.full(function.n, -np.inf)
     if len(candidates):
-        keys[candidates] = state.gains(state.scores(candidates)) + rounding_bound
-    keys /= purse.weights
+        keys[candidates] = run.state.gains(run.state.scores(candidates)) + increase
+    keys /= constraint.divisors
     heap = candidates[np.argsort(-keys[candidates], kind="stable")]  # a sorted array is a heap
-    count = _run(
-        function.rows, function.terms, function.step, constants(function, len(picks)), state.query, heap,
-        keys, purse.costs, purse.weights, left, rest, rounding_bound, picks, gains, len(purse.first),
+    run.count = _run(
+        function.linear_terms(len(run.picks)), run.state.query, heap, keys, constraint.purchase,
+        run.remaining, run.correction, constraint.least_gain, increase, run.room, run.count,
     )  # fmt: skip
-    state.indices = picks[:count].tolist()
-    return picks[:count].copy(), gains[:count].copy(), state
+    run.state.indices = run.picks[: run.count].tolist()
+    return run.solution()
 
 
 @compiled
 def _run(
-    rows: np.ndarray,
-    terms: np.ndarray,
-    step: float,
-    constant: np.ndarray,
+    terms: LinearTerms,
     query: np.ndarray,
     heap: np.ndarray,
     keys: np.ndarray,
-    costs: np.ndarray,
-    weights: np.ndarray,
-    left: float,
-    rest: float,
-    rounding_bound: float,
-    picks: np.ndarray,
-    gains: np.ndarray,
+    purchase: Purchase,
+    remaining: float,
+    correction: float,
+    least: float,
+    increase: float,
+    room: Picks,
     count: int,
 ) -> int:
-    """Pick while rows are affordable and have positive gains; return the count.
+    """Pick while rows are affordable and gains above `least`; return the count.
 
     keys: upper bounds on the ratios from now on.
     """
     size = heap.shape[0]
     scored = np.empty(size, np.int64)
-    while count < picks.shape[0]:
-        most = room(left, rest)
+    while count < room.picks.shape[0]:
+        most = affordable(remaining, correction)
         pick = -1
-        best = 0.0
+        best = least
         best_score = -np.inf
         length = 0
         while size > 0 and keys[heap[0]] >= best:
@@ -76,12 +69,12 @@ def _run(
             size -= 1
             heap[0] = heap[size]
             sift_down(heap, size, keys)
-            if costs[index] > most:
+            if purchase.costs[index] > most:
                 continue  # never affordable again
-            score = dot(rows[index], query) - terms[index]
-            gain = constant[count] + score
-            ratio = gain / weights[index]
-            keys[index] = (gain + rounding_bound) / weights[index]
+            score = dot(terms.rows[index], query) - terms.offsets[index]
+            gain = terms.constants[count] + score
+            ratio = gain / purchase.divisors[index]
+            keys[index] = (gain + increase) / purchase.divisors[index]
             scored[length] = index
             length += 1
             # Of equal ratios the larger score: the constant has rounded what they differ by.
@@ -98,9 +91,9 @@ def _run(
                 heap[size] = scored[place]
                 size += 1
                 sift_up(heap, size, keys)
-        picks[count] = pick
-        gains[count] = constant[count] + best_score
+        room.picks[count] = pick
+        room.gains[count] = terms.constants[count] + best_score
         count += 1
-        left, rest = spend(left, rest, costs[pick])
-        move_query(rows[pick], query, step)
+        remaining, correction = subtract_cost(remaining, correction, purchase.costs[pick])
+        move_query(terms.rows[pick], query, terms.step)
     return count

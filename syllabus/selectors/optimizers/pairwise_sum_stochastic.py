@@ -1,92 +1,76 @@
-"""Stochastic greedy for functions whose gains are inner products with a query: the plain loops, compiled.
+"""Compiled stochastic greedy for pairwise sums whose gains are inner products with a query.
 
-The same samples, scores and ties, so the same bits as `greedy.stochastic` and `sampled_within.stochastic`;
-without a call into Python at each pick, which costs more than the scores of the forty-odd rows of a sample.
+The same samples, scores and ties as `stochastic.stochastic`, so the same bits; without a call into Python at
+each pick, which costs more than the scores of the forty-odd rows of a sample.
 """
-
-import math
 
 import numpy as np
 
-from syllabus.selectors.constraint import Purse, affordable_to_front, room, spend
-from syllabus.selectors.functions.base import SetFunction
-from syllabus.selectors.functions.pairwise_sum import PairwiseSum, PairwiseSumState, constants, move_query
+from syllabus.selectors.constraint import (
+    Constraint,
+    Purchase,
+    affordable,
+    affordable_to_front,
+    subtract_cost,
+)
+from syllabus.selectors.functions.pairwise_sum import (
+    LinearTerms,
+    PairwiseSum,
+    PairwiseSumState,
+    move_query,
+)
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import child
 from syllabus.selectors.numerics.fixed_order_sums import dot
-from syllabus.selectors.optimizers import greedy, sampled_within
-from syllabus.selectors.optimizers.greedy import begin, sample_size
-from syllabus.selectors.task import Task
+from syllabus.selectors.optimizers import stochastic as plain
+from syllabus.selectors.optimizers.greedy import Picks, Solution
+from syllabus.selectors.optimizers.stochastic import SampledSelection, picked_by, sample_size
 
 
-def stochastic(function: SetFunction, task: Task, key: np.uint64, epsilon: float) -> greedy.Picked:
-    """Return what `greedy.stochastic` does. O(n d ln(1/ε))."""
-    picks, gains, state = begin(function, task)
-    if not isinstance(state, PairwiseSumState):
-        return greedy.stochastic(function, task, key, epsilon)
-    assert isinstance(function, PairwiseSum)
-    size = sample_size(function.n, task.budget, epsilon, function.sampling)
-    ones, left = np.ones(function.n), float(task.budget - len(task.first))
-    _run(
-        function.rows, function.terms, function.step, constants(function, task.budget), state.query,
-        task.candidates.copy(), len(task.candidates), ones, ones, left, 0.0, -math.inf, size, key,
-        picks, gains, len(task.first),
-    )  # fmt: skip
-    state.indices = picks.tolist()
-    return picks, gains, state
+def stochastic(function: PairwiseSum, constraint: Constraint, key: np.uint64, epsilon: float) -> Solution:
+    """Return what `stochastic.stochastic` does. O(picks · n d ln(1/ε) / rows that the limit holds)."""
+    if not function.linear:
+        return plain.stochastic(function, constraint, key, epsilon)
+    terms = function.linear_terms(constraint.most_rows)
+    size = sample_size(function.n, constraint.average_rows, epsilon, function.sampling)
 
-
-def stochastic_within(function: SetFunction, purse: Purse, key: np.uint64, epsilon: float) -> greedy.Picked:
-    """Return what `sampled_within.stochastic` does. O(picks · n d ln(1/ε) / rows that the limit holds)."""
-    if not (isinstance(function, PairwiseSum) and function.linear):
-        return sampled_within.stochastic(function, purse, key, epsilon)
-    constant = constants(function, purse.rows)
-
-    def pick(walk: sampled_within.Walk) -> None:
-        state = walk.state
-        assert isinstance(state, PairwiseSumState)
-        walk.count, walk.remaining, walk.left, walk.rest = _run(
-            function.rows, function.terms, function.step, constant, state.query, walk.pool, walk.remaining,
-            purse.costs, purse.weights, walk.left, walk.rest, 0.0, walk.size, key,
-            walk.picks, walk.gains, walk.count,
+    def pick(run: SampledSelection) -> None:
+        assert isinstance(run.state, PairwiseSumState)
+        run.count, run.pool_size, run.remaining, run.correction = _run(
+            terms, run.state.query, run.pool, run.pool_size, constraint.purchase, run.remaining,
+            run.correction, constraint.least_gain, size, key, run.room, run.count,
         )  # fmt: skip
-        state.indices = walk.picks[: walk.count].tolist()
+        run.state.indices = run.picks[: run.count].tolist()
 
-    return sampled_within.walked(function, purse, epsilon, pick)
+    return picked_by(pick, function, constraint)
 
 
 @compiled
 def _run(
-    rows: np.ndarray,
-    terms: np.ndarray,
-    step: float,
-    constant: np.ndarray,
+    terms: LinearTerms,
     query: np.ndarray,
     pool: np.ndarray,
-    remaining: int,
-    costs: np.ndarray,
-    weights: np.ndarray,
-    left: float,
-    rest: float,
+    pool_size: int,
+    purchase: Purchase,
+    remaining: float,
+    correction: float,
     least: float,
     size: int,
     key: np.uint64,
-    picks: np.ndarray,
-    gains: np.ndarray,
+    room: Picks,
     count: int,
 ) -> tuple[int, int, float, float]:
     """Pick while rows are affordable and the best gain of the sample is above `least`."""
-    while count < picks.shape[0]:
-        drawn, remaining = affordable_to_front(
-            pool, remaining, size, child(key, count), costs, room(left, rest)
-        )
+    while count < room.picks.shape[0]:
+        most = affordable(remaining, correction)
+        drawn, pool_size = affordable_to_front(pool, pool_size, size, child(key, count), purchase.costs, most)
         place = -1
         best = -np.inf
         best_score = -np.inf
         for position in range(drawn):
             index = pool[position]
-            score = dot(rows[index], query) - terms[index]
-            ratio = (constant[count] + score) / weights[index]
+            score = dot(terms.rows[index], query) - terms.offsets[index]
+            ratio = (terms.constants[count] + score) / purchase.divisors[index]
             if ratio < best:
                 continue
             # Of equal ratios the larger score: the constant has rounded what they differ by.
@@ -94,14 +78,14 @@ def _run(
                 best = ratio
                 best_score = score
                 place = position
-        if place < 0 or not constant[count] + best_score > least:
+        if place < 0 or not terms.constants[count] + best_score > least:
             break
         pick = pool[place]
-        picks[count] = pick
-        gains[count] = constant[count] + best_score
+        room.picks[count] = pick
+        room.gains[count] = terms.constants[count] + best_score
         count += 1
-        left, rest = spend(left, rest, costs[pick])
-        move_query(rows[pick], query, step)
-        remaining -= 1
-        pool[place], pool[remaining] = pool[remaining], pool[place]
-    return count, remaining, left, rest
+        remaining, correction = subtract_cost(remaining, correction, purchase.costs[pick])
+        move_query(terms.rows[pick], query, terms.step)
+        pool_size -= 1
+        pool[place], pool[pool_size] = pool[pool_size], pool[place]
+    return count, pool_size, remaining, correction

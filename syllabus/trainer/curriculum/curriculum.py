@@ -1,27 +1,22 @@
-"""Which subset each epoch trains on: a pure function of (manifest, options, epoch)."""
+"""The curriculum: which examples each epoch has, a pure function of (manifest, options, epoch)."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 
 from syllabus.manifests import Manifest
 from syllabus.manifests.budgets import RULES
-from syllabus.trainer import counter_rng as noise
-from syllabus.trainer.curriculum import advice as auto
-from syllabus.trainer.curriculum import cautions
+from syllabus.trainer.curriculum import advice
 from syllabus.trainer.curriculum.budget import Units
-from syllabus.trainer.curriculum.custom import OwnSchedule
+from syllabus.trainer.curriculum.custom import CustomFunction, CustomSchedule
 from syllabus.trainer.curriculum.filters import filtered
 from syllabus.trainer.curriculum.phases import Phases, rungs_of
-from syllabus.trainer.curriculum.schedules import DRAWS_BY, FIRST_PHASE, SCHEDULES, Schedule, may_be_empty
-from syllabus.trainer.curriculum.strata import Strata, starts_of
-from syllabus.trainer.curriculum.walk import subset_at
-from syllabus.trainer.curriculum.weighted_cycle import Lines
+from syllabus.trainer.curriculum.pool import Pool
+from syllabus.trainer.curriculum.schedules import DRAWS_BY, FIRST_PHASE, SCHEDULES, may_be_empty
+from syllabus.trainer.curriculum.strata import Strata
 from syllabus.trainer.errors import TrainerError
 
 
@@ -32,7 +27,7 @@ class Curriculum:
     `indices(6)` was asked for. At fraction 1 every schedule gives the full data.
 
     Args:
-        manifest: an opened manifest of n examples.
+        manifest: of n examples; an opened one, or its path or URL.
         fraction: share of the data in an epoch, in (0, 1]. The budget is ⌊fraction·total + ½⌋ units, of all
             data whatever is filtered out, so that an epoch costs the same with and without, or what is left
             if that is less. Units are examples, and an epoch has k, `len(curriculum)`; or those of a column
@@ -61,6 +56,7 @@ class Curriculum:
         budget: of an epoch, in units.
         full: whether an epoch is all that may be drawn.
         units: what it may hold, and what the examples count for (`syllabus.trainer.curriculum.budget`).
+        pool: what the schedule draws from (`syllabus.trainer.curriculum.pool`).
         schedule: the schedule's name; what ``auto`` chose.
         reason: why ``auto`` chose it, one line; else empty.
         left_out: how many examples each filter left out.
@@ -72,15 +68,15 @@ class Curriculum:
     Raises:
         TrainerError: an option outside its bounds, an unknown schedule or filter, a manifest without the
             importance or the neighbours that are asked for, an epoch that would have no example.
-        ManifestError: a manifest without subsets of the fraction that the schedule needs.
+        ManifestError: no manifest at the path; one without subsets of the fraction that the schedule needs.
     """
 
     def __init__(
         self,
-        manifest: Manifest,
+        manifest: Manifest | str | os.PathLike[str],
         fraction: float,
         epochs: int,
-        schedule: str | Schedule = "auto",
+        schedule: str | CustomFunction = "auto",
         *,
         seed: int,
         easy_fraction: float = 1 / 6,
@@ -100,27 +96,27 @@ class Curriculum:
             raise TrainerError(f"Curriculum: refresh_every={refresh_every} is below 1")
         if isinstance(filters, str):
             raise TrainerError(f"Curriculum: filters={filters!r} is a text; give a sequence of names")
+        if isinstance(manifest, (str, os.PathLike)):
+            manifest = Manifest.open(manifest)
         rule = budgets or manifest.budget_rule
         if rule not in RULES:
             raise TrainerError(f"budgets {rule!r} is unknown; known: {', '.join(sorted(RULES))}")
         self.reason = ""
         if schedule == "auto":
-            choice = auto.choose(manifest, fraction, filters)
+            choice = advice.choose(manifest, fraction, filters)
             schedule, filters, self.reason = choice.schedule, choice.filters, choice.reason
         elif not callable(schedule) and schedule not in SCHEDULES:
             known = ", ".join(sorted(["auto", *SCHEDULES]))
             raise TrainerError(f"schedule {schedule!r} is unknown; known: {known}")
         self.manifest, self.fraction, self.epochs, self.seed = manifest, fraction, epochs, seed
         self.refresh_every, self.budgets = refresh_every, rule
-        self.schedule = schedule if isinstance(schedule, str) else getattr(schedule, "__name__", "custom")
-        self._schedule = OwnSchedule(schedule) if callable(schedule) else SCHEDULES[schedule]
-        self._custom = callable(schedule)
+        self._custom = CustomSchedule(schedule) if callable(schedule) else None
+        self.schedule = self._custom.name if self._custom else schedule
         self.filters = tuple(filters or ())
-        self._kept, self.left_out = filtered(manifest, self.filters) if self.filters else (None, {})
-        self.n = manifest.n if self._kept is None else int(self._kept.sum())
-        if not self.n:
+        kept, self.left_out = filtered(manifest, self.filters) if self.filters else (None, {})
+        if kept is not None and not kept.any():
             raise TrainerError(f"Curriculum: filters={self.filters} leave none of n={manifest.n} examples")
-        self.units = Units.of(manifest, fraction, self._kept)
+        self.units = Units.of(manifest, fraction, kept)
         self.unit, self.budget, self.full = self.units.name, self.units.budget, self.units.full
         drawn = not self._custom and not self.full
         shares = {**FIRST_PHASE, "milo": easy_fraction} if drawn else {}
@@ -129,23 +125,29 @@ class Curriculum:
             raise TrainerError(
                 f"Curriculum: per_rung: schedule {self.schedule!r} has no phases to begin anew"
             )
-        self.phases = Phases(epochs, shares.get(self.schedule, 0.0), self.rungs)
-        self.easy_epochs = self.phases.first_epochs
-        self._by_subset = drawn and self.schedule == "milo" and self.easy_epochs > 0
-        weighted = drawn and not (self._by_subset and self.easy_epochs == epochs)
+        phases = Phases(epochs, shares.get(self.schedule, 0.0), self.rungs)
+        self.easy_epochs = phases.first_epochs
+        stored = drawn and self.schedule == "milo" and self.easy_epochs > 0
+        weighted = drawn and not (stored and self.easy_epochs == epochs)
         self.importance = {**DRAWS_BY, "milo": importance}.get(self.schedule, "") if weighted else ""
-        # The cycle of ``fresh`` that a partition's members are in the order of.
-        self._cycles: dict[int, int] = {}
-        self._weights: dict[str, tuple[Strata, np.ndarray]] = {}
+        settings = (manifest, fraction, seed, refresh_every, rule, self.filters, kept, self.units, phases)
+        self.pool = Pool(*settings, importance=self.importance, stored=stored)
+        self.n = self.pool.n
         self._last: tuple[int, np.ndarray] | None = None
         self._counts: dict[int, int] = {}
         self._check_stored()
-        if drawn and may_be_empty(self):
+        if drawn and may_be_empty(self.pool):
             for epoch in range(epochs):
                 self.count(epoch)  # raises where there is none: better here than in mid-training
-        cautions.warn(self)
+        advice.warn(self.pool)
         if self.reason:
-            auto.say(self.reason)
+            advice.print_once(self.reason)
+
+    def __repr__(self) -> str:
+        return (
+            f"Curriculum({self.manifest.location!r}, schedule={self.schedule!r}, fraction={self.fraction:g},"
+            f" epochs={self.epochs}, budget={self.budget} {self.unit}, seed={self.seed})"
+        )
 
     def __len__(self) -> int:
         """Examples in each epoch.
@@ -158,7 +160,7 @@ class Curriculum:
                 f"len(curriculum): epochs of a budget in {self.unit!r} have different numbers of examples;"
                 " ask count(epoch), or len(sampler) after set_epoch"
             )
-        return self.units.seats
+        return self.units.budget_steps
 
     def count(self, epoch: int) -> int:
         """Return how many examples the epoch has.
@@ -169,7 +171,7 @@ class Curriculum:
         if self.full:
             return self.n
         if self.units.weights is None:
-            return self.units.seats
+            return self.units.budget_steps
         if epoch not in self._counts:
             subset = self.subset_of(epoch)
             if subset is None:
@@ -189,7 +191,10 @@ class Curriculum:
             return self.examples.copy()
         if self._last and self._last[0] == epoch:
             return self._last[1].copy()
-        chosen = self._schedule(self, epoch)  # made for this call
+        if self._custom:
+            chosen = self._custom(self, self.pool, epoch)
+        else:
+            chosen = SCHEDULES[self.schedule](self.pool, epoch)  # made for this call
         chosen.sort()
         if self.units.weights is None:
             return chosen
@@ -207,11 +212,7 @@ class Curriculum:
         The subsets are walked in a seeded shuffle, each once, before any comes again.
         """
         self._check(epoch, "subset_of")
-        easy, number = self.phases.of(epoch)
-        if not (easy and self._by_subset):
-            return None
-        count = self.manifest.subset_count(self.fraction)
-        return subset_at(number // self.refresh_every, count, self.seed)
+        return self.pool.stored_subset(epoch)
 
     def identity(self) -> dict[str, str | int | float]:
         """Return what decides the epochs' indices, in plain values: two that are equal draw the same."""
@@ -228,59 +229,15 @@ class Curriculum:
             **({} if self.units.weights is None else {"unit": self.unit, "total": self.manifest.total}),
         }
 
-    @cached_property
+    @property
     def examples(self) -> np.ndarray:
         """(n,) int64 ascending indices of the examples that may be drawn."""
-        return self._every()
+        return self.pool.examples
 
-    @cached_property
+    @property
     def strata(self) -> Strata:
         """The examples that may be drawn, by partition; their order inside one is not fixed."""
-        partitions = self.manifest.partitions()
-        if self._kept is not None:
-            partitions = partitions[self._kept]
-        # Not `examples`: that would be kept, and most schedules never ask for it.
-        examples = self._every()
-        strata = Strata.of(examples, partitions, len(self.manifest.partition_sizes))
-        return replace(strata, units=self.units.of_members(strata.members, examples))
-
-    @cached_property
-    def lines(self) -> Lines:
-        """The lines that ``fresh`` cuts, where the unit is not an example."""
-        return Lines(self.strata, self.seed)
-
-    def weights(self, importance: str) -> tuple[Strata, np.ndarray]:
-        """Return the examples that may be drawn, by partition and rank, and (n,) float64, log p of each."""
-        if importance not in self._weights:
-            table = f"importances/{importance}"
-            with ThreadPoolExecutor(2) as pool:  # decoding leaves Python's lock alone
-                index, p = pool.map(lambda name: self.manifest.column(table, name), ("index", "probability"))
-            starts = starts_of(self.manifest.partition_sizes)
-            if self._kept is not None:
-                known = np.zeros(int(index.max()) + 1, np.bool_)
-                known[self.examples] = True
-                mask = known[index]
-                index, p, starts = index[mask], p[mask], starts_of(mask)[starts]
-            # What underflowed to 0 stays behind everything else, but can still fill a budget.
-            np.log(np.maximum(p, 1e-300, out=p), out=p)
-            # Without weights nothing is looked up, nor `examples` kept.
-            counts = None if self.units.weights is None else self.units.of_members(index, self.examples)
-            self._weights[importance] = Strata(index, starts, counts), p
-        return self._weights[importance]
-
-    def permuted(self, partition: int, cycle: int) -> np.ndarray:
-        """Return the partition's members, int64, in the order of a cycle of ``fresh``: a view."""
-        members = self.strata.members[self.strata.starts[partition] : self.strata.starts[partition + 1]]
-        if self._cycles.get(partition) != cycle:
-            # In place, which saves the memory of a second array: the order by words does not depend on the
-            # order before, and no other draw on the order at all.
-            members[:] = noise.permuted(noise.key(self.seed, "fresh", cycle), members)
-            self._cycles[partition] = cycle
-        return members
-
-    def _every(self) -> np.ndarray:
-        examples = self.manifest.examples()
-        return examples if self._kept is None else examples[self._kept]
+        return self.pool.strata
 
     def _check(self, epoch: int, call: str) -> None:
         if not 0 <= epoch < self.epochs:
@@ -288,7 +245,7 @@ class Curriculum:
 
     def _check_stored(self) -> None:
         """Check that the manifest has what a schedule takes from it."""
-        if self._by_subset and self.filters:
+        if self.pool.stored and self.filters:
             raise TrainerError(
                 f"Curriculum: filters={self.filters}: milo's stored subsets were chosen without; give"
                 " easy_fraction=0 or another schedule"
@@ -296,5 +253,5 @@ class Curriculum:
         if self.importance and self.importance not in self.manifest.importances:
             known = ", ".join(self.manifest.importances) or "none"
             raise TrainerError(f"importance {self.importance!r} is not in the manifest; stored: {known}")
-        if self._by_subset:
+        if self.pool.stored:
             self.manifest.subset_count(self.fraction)

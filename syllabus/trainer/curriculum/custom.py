@@ -1,46 +1,51 @@
-"""A user's own function as a schedule: what it returns is checked on every call."""
+"""A custom schedule: a user's own function, whose every answer is checked."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from syllabus.trainer.curriculum import cautions
-from syllabus.trainer.curriculum.schedules import Schedule
+from syllabus.trainer.curriculum.advice import FIXED
+from syllabus.trainer.curriculum.pool import Pool
 from syllabus.trainer.errors import TrainerError
 
-if TYPE_CHECKING:
-    from syllabus.trainer.curriculum.curriculum import Curriculum
+# The first argument is the Curriculum, which this file is below.
+CustomFunction = Callable[[Any, int], np.ndarray]
 
 
-class OwnSchedule:
-    """A schedule that checks another; it warns once where two epochs in turn have one set."""
+class CustomSchedule:
+    """A schedule that checks a user's; it warns once where two epochs in turn have one set."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self._schedule = schedule
+    def __init__(self, function: CustomFunction) -> None:
+        self.name = getattr(function, "__name__", "custom")
+        self._function = function
         self._before: tuple[int, np.ndarray] | None = None
         self._told = False
 
-    def __call__(self, curriculum: Curriculum, epoch: int) -> np.ndarray:
-        """Return the epoch's int64 indices, ascending.
+    def __call__(self, curriculum: Any, pool: Pool, epoch: int) -> np.ndarray:
+        """Return the epoch's int64 indices, ascending, of a curriculum of this pool.
 
         Raises:
             TrainerError: they are no integers, of another number or weight than the budget, repeated, or no
                 examples that may be drawn.
         """
-        chosen = np.sort(np.asarray(self._schedule(curriculum, epoch)))
-        _check(chosen, curriculum, f"schedule {curriculum.schedule!r}: epoch {epoch}")
+        chosen = np.sort(np.asarray(self._function(curriculum, epoch)))
+        _check(chosen, pool, f"schedule {self.name!r}: epoch {epoch}")
         before, self._before = self._before, (epoch, chosen)
         if before and not self._told and before[0] != epoch and np.array_equal(before[1], chosen):
             self._told = True
-            cautions.warn_fixed(curriculum.schedule, (before[0], epoch))
+            first, second = sorted((before[0], epoch))
+            message = f"schedule {self.name!r}: epochs {first} and {second} have one set: {FIXED}"
+            warnings.warn(message, stacklevel=3)
         return chosen.copy()  # the last one is kept, to be compared with the next
 
 
-def _check(chosen: np.ndarray, curriculum: Curriculum, where: str) -> None:
-    units = curriculum.units
-    count = len(curriculum) if units.weights is None else max(chosen.size, 1)
+def _check(chosen: np.ndarray, pool: Pool, where: str) -> None:
+    units, examples = pool.units, pool.examples
+    count = units.budget_steps if units.weights is None else max(chosen.size, 1)
     if chosen.dtype.kind not in "iu" or chosen.shape != (count,):
         raise TrainerError(
             f"{where} gave {chosen.dtype} of shape {chosen.shape}; expected integers ({count},)"
@@ -48,13 +53,13 @@ def _check(chosen: np.ndarray, curriculum: Curriculum, where: str) -> None:
     repeated = chosen[1:][chosen[1:] == chosen[:-1]]
     if len(repeated):
         raise TrainerError(f"{where} gave index {repeated[0]} more than once")
-    place = np.minimum(np.searchsorted(curriculum.examples, chosen), curriculum.n - 1)
-    strange = chosen[curriculum.examples[place] != chosen]
+    place = np.minimum(np.searchsorted(examples, chosen), len(examples) - 1)
+    strange = chosen[examples[place] != chosen]
     if len(strange):
         raise TrainerError(f"{where} gave index {strange[0]}, which is no example of the manifest")
     if units.weights is not None:
         weight = int(units.weights[place].sum()) * units.scale
-        spare = int(curriculum.strata.heaviest.sum()) * units.scale  # what draws by partition may be above
+        spare = int(pool.strata.heaviest.sum()) * units.scale  # what draws by partition may be above
         if weight > units.budget + spare:
             raise TrainerError(
                 f"{where} gave {weight} {units.name}, above the budget of {units.budget} and the heaviest"

@@ -1,4 +1,4 @@
-"""Which examples are kept out of every draw, by name, from what the manifest knows of their neighbours.
+"""Filters: examples kept out of every draw, by what the manifest knows of their neighbours.
 
 A filter is a function (manifest, kept) -> kept: two (n,) boolean arrays over the examples in index order.
 

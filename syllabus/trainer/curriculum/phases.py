@@ -1,4 +1,4 @@
-"""The two phases of a schedule: easy and hard for ``milo``, coverage and then all for ``coverage``."""
+"""The two phases of a schedule, and the walk through stored subsets in the first one of ``milo``."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
 
 REDUCTION = 3  # Hyperband's usual η
 
 
 class Phases:
-    """Which phase an epoch is in, and how many epochs of that phase came before it.
+    """The phase of each epoch, and the number of epochs of that phase before it.
 
     The first phase is the first ⌈share·length⌉ epochs of each span: of all epochs, or of each rung.
 
     Attributes:
+        epochs: of both phases.
         first_epochs: epochs of the first phase, over all spans.
     """
 
     def __init__(self, epochs: int, share: float, rungs: Sequence[int] = ()) -> None:
+        self.epochs = epochs
         ends = np.array([*rungs, epochs])
         self._starts = np.concatenate([[0], ends[:-1]])
         # The guard keeps ⌈share·length⌉ right where the product should be whole and rounds up.
@@ -54,3 +57,18 @@ def rungs_of(per_rung: bool | Sequence[int], epochs: int) -> tuple[int, ...]:
     ):
         raise TrainerError(f"Curriculum: per_rung={rungs} does not ascend within [1, epochs={epochs}]")
     return tuple(rung for rung in rungs if rung < epochs)
+
+
+def subset_of_step(step: int, count: int, seed: int) -> int:
+    """Return the `step`-th of `count` subsets: in shuffled cycles, never one twice running. O(count)."""
+    cycle, place = divmod(step, count)
+    walk = _cycle(cycle, count, seed)
+    if cycle and count > 2 and walk[0] == _cycle(cycle - 1, count, seed)[-1]:
+        # A swap at the front leaves the cycle's last subset alone: no cycle depends on one before the last.
+        walk[[0, 1]] = walk[[1, 0]]
+    return int(walk[place])
+
+
+def _cycle(cycle: int, count: int, seed: int) -> np.ndarray:
+    # Of two subsets, only one alternation has no equal neighbours, so every cycle is the first.
+    return counter_rng.permutation(counter_rng.key(seed, "subsets", cycle if count > 2 else 0), count)

@@ -1,21 +1,42 @@
-"""One epoch's rows on one rank, at the speed of an iterator written in C."""
+"""The iterator of one epoch's rows on one rank, at the speed of one written in C."""
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from operator import length_hint
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from syllabus.trainer.errors import TrainerError
 
-if TYPE_CHECKING:
-    from syllabus.trainer.data.sampler import ManifestSampler
-
 CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class RankShare:
+    """One rank's share of every epoch, as an iterator is given it by a sampler.
+
+    Attributes:
+        order: (epoch, start) -> the epoch's int64 indices in the order in which all ranks visit them.
+        rows_of: indices -> the int64 rows of the data set that hold them.
+        num_replicas: W.
+        rank: r, which takes positions r, r+W, ….
+        drop_last: leave out what does not divide by W.
+        state: (epoch, position) -> the sampler's state there.
+        checked: a state -> its epoch and position; raises where it is of something else.
+    """
+
+    order: Callable[[int, int], np.ndarray]
+    rows_of: Callable[[np.ndarray], np.ndarray]
+    num_replicas: int
+    rank: int
+    drop_last: bool
+    state: Callable[[int, int], dict[str, Any]]
+    checked: Callable[[dict[str, Any]], tuple[int, int]]
 
 
 class EpochIterator(itertools.chain):
@@ -28,8 +49,8 @@ class EpochIterator(itertools.chain):
     many numbers it still has, and the position follows from that when it is asked for.
     """
 
-    def __new__(cls, sampler: ManifestSampler, epoch: int, start: int) -> EpochIterator:  # noqa: D102
-        chunks = _Chunks(sampler, epoch, start)
+    def __new__(cls, share: RankShare, epoch: int, start: int) -> EpochIterator:  # noqa: D102
+        chunks = _Chunks(share, epoch, start)
         self = super().from_iterable(chunks)
         self._chunks = chunks
         return self
@@ -40,13 +61,18 @@ class EpochIterator(itertools.chain):
         return self._chunks.epoch
 
     @property
+    def started(self) -> bool:
+        """Whether a first row was asked for."""
+        return self._chunks.started
+
+    @property
     def position(self) -> int:
         """Examples of the epoch that all ranks have been given together, those before a resume included."""
         return self._chunks.position
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position after what was yielded, in O(1), as a fresh dict."""
-        return self._chunks.sampler._state(self.epoch, self.position)
+        return self._chunks.share.state(self.epoch, self.position)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`, which may be of another epoch.
@@ -56,14 +82,14 @@ class EpochIterator(itertools.chain):
         """
         if self._chunks.ended:
             raise TrainerError("load_state_dict: the iterator has ended; load the state into a new one")
-        self._chunks.begin(*self._chunks.sampler._checked(state))
+        self._chunks.begin(*self._chunks.share.checked(state))
 
 
 class _Chunks(Iterator[Iterator[int]]):
     """The rows in lists: a list of all would take five times the memory of the array."""
 
-    def __init__(self, sampler: ManifestSampler, epoch: int, start: int) -> None:
-        self.sampler, self.ended = sampler, False
+    def __init__(self, share: RankShare, epoch: int, start: int) -> None:
+        self.share, self.started, self.ended = share, False, False
         self._now: Iterator[int] = iter(())
         self.begin(epoch, start)
 
@@ -75,25 +101,22 @@ class _Chunks(Iterator[Iterator[int]]):
         self._left = 0
 
     def __next__(self) -> Iterator[int]:
-        sampler = self.sampler
+        share, world = self.share, self.share.num_replicas
         if self._order is None:
-            if sampler._current is not None and sampler._current._chunks is self:
-                sampler._resume = None  # a loaded position is used once, and from here on it is
-            self._order = sampler._order(self.epoch, self._end)
+            self.started = True
+            self._order = share.order(self.epoch, self._end)
             left = len(self._order) - self._end
-            self._left = (
-                left if sampler.drop_last else left + sampler.num_replicas - 1
-            ) // sampler.num_replicas
+            self._left = (left if share.drop_last else left + world - 1) // world
         count = min(self._left, CHUNK)
         if not count:
             self.ended, self._order = True, None
             raise StopIteration
         # Past the end the positions wrap around: the padding is the epoch's first examples.
-        places = np.arange(count) * sampler.num_replicas + (self._end + sampler.rank)
-        self._now = iter(sampler.rows_of(self._order.take(places, mode="wrap")).tolist())
-        self._end, self._left = self._end + count * sampler.num_replicas, self._left - count
+        places = np.arange(count) * world + (self._end + share.rank)
+        self._now = iter(share.rows_of(self._order.take(places, mode="wrap")).tolist())
+        self._end, self._left = self._end + count * world, self._left - count
         return self._now
 
     @property
     def position(self) -> int:
-        return self._end - length_hint(self._now) * self.sampler.num_replicas
+        return self._end - length_hint(self._now) * self.share.num_replicas

@@ -1,4 +1,4 @@
-"""Cutting one sequence of positions into equal shares, and again what was left of them.
+"""Intervals of positions, cut into equal shares, and what was left of these cut again.
 
 Positions are given as intervals [(start, stop), …]; their concatenation is what is cut.
 """

@@ -1,4 +1,4 @@
-"""From the manifest's examples to the rows of a data set that was shuffled, filtered or tokenised since."""
+"""Matching of the manifest's examples to rows of a data set that was shuffled, filtered or tokenised."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from syllabus.manifests import Manifest
 from syllabus.manifests.ids import as_arrow, hashes
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
 
 CHECKED = 1_000  # rows whose labels are compared
@@ -22,7 +22,7 @@ PIECE, SEARCHED = 1 << 16, 1 << 19  # ids hashed at once, and looked up at once
 THREADS = 2
 
 
-def rows_of(manifest: Manifest, ids: Iterable[Any]) -> np.ndarray:
+def match_rows(manifest: Manifest, ids: Iterable[Any]) -> np.ndarray:
     """Return (n,) integers: the data set's row that holds each example of the manifest, in index order.
 
     Args:
@@ -130,8 +130,8 @@ def _compared(manifest: Manifest, given: pa.ChunkedArray) -> np.ndarray:
     return aligned
 
 
-class Rows:
-    """Where a data set has each example: ``rows[indices]`` are its int64 rows.
+class RowMap:
+    """Map from examples to rows of a data set: ``rows[indices]`` are its int64 rows.
 
     Args:
         manifest: of n examples.
@@ -153,7 +153,7 @@ class Rows:
         return self._rows[places].astype(np.int64, copy=False)
 
 
-def check_labels(manifest: Manifest, labels: Any, rows: Rows | None, seed: int) -> None:
+def check_labels(manifest: Manifest, labels: Any, rows: RowMap | None, seed: int) -> None:
     """Raise a TrainerError unless 1,000 of the data set's labels mean what the manifest's say.
 
     The two may be written differently ("cat" and 3): it is asked that examples of one label have one there,
@@ -168,7 +168,10 @@ def check_labels(manifest: Manifest, labels: Any, rows: Rows | None, seed: int) 
     Cost: reads the columns index and label once.
     """
     examples = manifest.examples()
-    sample = np.unique(noise.words(noise.key(seed, "labels"), np.arange(CHECKED)) % np.uint64(len(examples)))
+    sample = np.unique(
+        counter_rng.random_uint64(counter_rng.key(seed, "labels"), np.arange(CHECKED))
+        % np.uint64(len(examples))
+    )
     indices = examples[sample.astype(np.int64)]
     places = indices if rows is None else rows[indices]
     known = manifest.records(indices, ["label"])["label"].to_pylist()

@@ -1,4 +1,4 @@
-"""The rows of each epoch, in order, for any data loader: alone or over ranks, resumable at every example."""
+"""The sampler: each epoch's rows in order, alone or over ranks, resumable at every example."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DistributedSampler
 
-from syllabus.trainer.curriculum.curriculum import Curriculum
-from syllabus.trainer.data.epoch_iterator import EpochIterator
+from syllabus.trainer.curriculum import Curriculum
+from syllabus.trainer.data.epoch_iterator import EpochIterator, RankShare
 from syllabus.trainer.data.loader_states import differences, sampler_state
-from syllabus.trainer.data.row_matching import Rows, check_labels, rows_of
+from syllabus.trainer.data.row_matching import RowMap, check_labels, match_rows
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.ordering.grab import GraB
-from syllabus.trainer.ordering.named import ORDERS, check_order
+from syllabus.trainer.ordering import ORDERS
+from syllabus.trainer.ordering.base import OnlineOrder
+from syllabus.trainer.ordering.named import check_order
 from syllabus.trainer.ranks import check_ranks, find_ranks
 
 STATE_VERSION = 1
@@ -58,7 +59,7 @@ class ManifestSampler(DistributedSampler):
     def __init__(
         self,
         curriculum: Curriculum,
-        order: str | GraB = "shuffle",
+        order: str | OnlineOrder = "shuffle",
         ids: Iterable[Any] | None = None,
         *,
         labels: Any = None,
@@ -67,7 +68,8 @@ class ManifestSampler(DistributedSampler):
         drop_last: bool = False,
         seed: int | None = None,
     ) -> None:
-        if not isinstance(order, GraB):
+        self._online = order if isinstance(order, OnlineOrder) else None
+        if self._online is None:
             check_order(order, curriculum)
         self._found = num_replicas is None
         num_replicas, rank = find_ranks(num_replicas, rank)
@@ -79,19 +81,27 @@ class ManifestSampler(DistributedSampler):
         if curriculum.units.weights is None:
             self._check_dropped(len(curriculum))
         if ids is None:
-            self._rows: Rows | None = None
+            self._rows: RowMap | None = None
             self._length = curriculum.manifest.source_rows
         else:
             ids = ids if isinstance(ids, Sized) else list(ids)
-            self._rows, self._length = Rows(curriculum.manifest, rows_of(curriculum.manifest, ids)), len(ids)
+            self._rows, self._length = (
+                RowMap(curriculum.manifest, match_rows(curriculum.manifest, ids)),
+                len(ids),
+            )
         if labels is not None:
             self.check(labels)
             check_labels(curriculum.manifest, labels, self._rows, curriculum.seed)
-        self._resume: tuple[int, int] | None = None
+        self._loaded: tuple[int, int] | None = None
         self._current: EpochIterator | None = None
-        self._grab = order if isinstance(order, GraB) else None
-        if self._grab is not None:
-            self._grab.attach(self)
+        if self._online is not None:
+            self._online.attach(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"ManifestSampler({self.curriculum!r}, order={self.order!r}, rank={self.rank} of"
+            f" {self.num_replicas}, epoch={self.epoch})"
+        )
 
     @property
     def num_samples(self) -> int:
@@ -132,25 +142,26 @@ class ManifestSampler(DistributedSampler):
         """Choose the epoch of the next `iter`; naming the one that a state was loaded for keeps it."""
         if epoch < 0:
             raise TrainerError(f"ManifestSampler.set_epoch: epoch={epoch} is below 0")
-        if self._grab is not None:
-            self._grab.leave(epoch)
-        if self._resume:
-            if self._resume[0] == epoch:
+        if self._online is not None:
+            self._online.leave(epoch)
+        if resume := self._resume():
+            if resume[0] == epoch:
                 return  # Lightning says so after the iterator was made
-            if self._resume[1]:
+            if resume[1]:
                 warnings.warn(
-                    f"set_epoch({epoch}) drops the position loaded: epoch {self._resume[0]}, "
-                    f"{self._resume[1]} examples in",
+                    f"set_epoch({epoch}) drops the position loaded: epoch {resume[0]}, "
+                    f"{resume[1]} examples in",
                     stacklevel=2,
                 )
-            self._resume = None
-        self.epoch, self._current = epoch, None
+        self.epoch, self._loaded, self._current = epoch, None, None
 
     def __iter__(self) -> EpochIterator:
         if self._found:
             check_ranks(self.num_replicas)
-        # The position is kept until a row is drawn: torchdata makes two iterators and uses the second.
-        self._current = EpochIterator(self, self.epoch, self._resume[1] if self._resume else 0)
+        resume = self._resume()
+        ranks = self.num_replicas, self.rank, self.drop_last
+        share = RankShare(self._order, self.rows_of, *ranks, self._state, self._checked)
+        self._current = EpochIterator(share, self.epoch, resume[1] if resume else 0)
         return self._current
 
     def state_dict(self, global_examples: int | None = None) -> dict[str, Any]:
@@ -161,8 +172,9 @@ class ManifestSampler(DistributedSampler):
                 included. By default what the current iterator gave, times W: with a loader that fetches
                 ahead that is too far, so a loop that prefetches says what it has used.
         """
-        epoch, position = self.epoch, self._resume[1] if self._resume else 0
-        if self._current is not None and not self._resume:
+        resume = self._resume()
+        epoch, position = self.epoch, resume[1] if resume else 0
+        if self._current is not None and not resume:
             epoch, position = self._current.epoch, self._current.position
         return self._state(epoch, position if global_examples is None else global_examples)
 
@@ -177,7 +189,7 @@ class ManifestSampler(DistributedSampler):
             TrainerError: the state is of another version, manifest, curriculum, order or seed.
         """
         self.epoch, position = self._checked(sampler_state(state))
-        self._resume, self._current = (self.epoch, position), None
+        self._loaded, self._current = (self.epoch, position), None
 
     @property
     def given_out(self) -> int:
@@ -190,13 +202,20 @@ class ManifestSampler(DistributedSampler):
         """Return the int64 rows of the data set that hold the examples `indices`."""
         return indices if self._rows is None else self._rows[indices]
 
+    def _resume(self) -> tuple[int, int] | None:
+        """Return the epoch and position that were loaded, until the iterator made last gives a row."""
+        # torchdata makes two iterators and uses the second.
+        if self._current is not None and self._current.started:
+            self._loaded = None
+        return self._loaded
+
     def _state(self, epoch: int, position: int) -> dict[str, Any]:
         k = self._count(epoch)
         if position >= k or (self.drop_last and k - position < self.num_replicas):
             epoch, position = epoch + 1, 0
         state = {**self._identity(), "epoch": epoch, "global_examples": position}
-        if self._grab is not None:
-            state["order_id"] = self._grab.order_id(epoch)
+        if self._online is not None:
+            state["order_id"] = self._online.order_id(epoch)
         return state
 
     def _identity(self) -> dict[str, Any]:
@@ -205,7 +224,7 @@ class ManifestSampler(DistributedSampler):
             "manifest": self.curriculum.manifest.fingerprint,
             "n": self.curriculum.manifest.n,
             **self.curriculum.identity(),
-            "order": self.order.name if isinstance(self.order, GraB) else self.order,
+            "order": self.order if self._online is None else self._online.name,
             "order_seed": self.seed,
             "drop_last": self.drop_last,
         }
@@ -226,8 +245,8 @@ class ManifestSampler(DistributedSampler):
         k = self._count(epoch)
         if not 0 <= position < k:
             raise TrainerError(f"load_state_dict: global_examples={position} is outside [0, {k})")
-        if self._grab is not None:
-            self._grab.check(epoch, position, state.get("order_id", ""))
+        if self._online is not None:
+            self._online.check(epoch, position, state.get("order_id", ""))
         return epoch, position
 
     def _samples(self, epoch: int) -> int:
@@ -247,6 +266,6 @@ class ManifestSampler(DistributedSampler):
 
     def _order(self, epoch: int, start: int) -> np.ndarray:
         """Return the epoch's int64 indices in the order in which all ranks together visit them."""
-        if isinstance(self.order, GraB):
-            return self.order.visits(epoch, start)
+        if self._online is not None:
+            return self._online.visits(epoch, start)
         return ORDERS[self.order](self.curriculum, epoch, self.seed)

@@ -1,4 +1,4 @@
-"""An epoch's examples read from the source's Parquet files by row group: for data that is not map-style."""
+"""The stream: an epoch's examples read by row group from Parquet files, for data that is not map-style."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from syllabus.trainer import counter_rng as noise
-from syllabus.trainer.curriculum.curriculum import Curriculum
+from syllabus.trainer import counter_rng
+from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.data.intervals import left, share
 from syllabus.trainer.data.loader_states import differences, stream_states
 from syllabus.trainer.data.row_groups import RowGroups
@@ -87,6 +87,12 @@ class ManifestStream(IterableDataset):
         self._resume: tuple[int, int] | None = None  # ranks and workers of a state of one of several workers
         self._loaded = self._ended = False
         self._here: int | None = None  # in a worker, the epoch of the state that was loaded there
+
+    def __repr__(self) -> str:
+        return (
+            f"ManifestStream({self.curriculum!r}, order={self.order!r}, window={self.window},"
+            f" rank={self.rank} of {self.num_replicas}, epoch={self.epoch})"
+        )
 
     @property
     def epoch(self) -> int:
@@ -201,7 +207,7 @@ class ManifestStream(IterableDataset):
         stops = np.append(starts[1:], len(indices))
         order = np.arange(len(starts))
         if self.order == "shuffle":
-            order = noise.permutation(noise.key(self.seed, "row groups", epoch), len(starts))
+            order = counter_rng.permutation(counter_rng.key(self.seed, "row groups", epoch), len(starts))
         begin = 0
         for number, first in enumerate(range(0, len(order), self.window)):
             chosen = np.sort(order[first : first + self.window])
@@ -211,8 +217,8 @@ class ManifestStream(IterableDataset):
             wanted = [(start, stop) for start, stop in cut if start < stop]
             if wanted:
                 if self.order == "shuffle":
-                    key = noise.key(self.seed, "window", epoch, number)
-                    rows = noise.taken(rows, noise.permutation(key, len(rows)))
+                    key = counter_rng.key(self.seed, "window", epoch, number)
+                    rows = counter_rng.taken(rows, counter_rng.permutation(key, len(rows)))
                 yield self._groups.read(np.concatenate([rows[start:stop] for start, stop in wanted]))
             begin = end
 

@@ -1,4 +1,4 @@
-"""What GraB is told of each example: gradients of its own loss, whole, in part, or as a sketch.
+"""Gradient features: gradients of each example's own loss for GraB, whole, in part, or as a sketch.
 
 | features        | unit       | cost of a step beside training              | memory beside training  |
 |-----------------|------------|---------------------------------------------|-------------------------|

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from syllabus.selectors.balancing.vectors import DenseVectors
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
 
 
@@ -49,7 +49,7 @@ class CountSketch:
         return DenseVectors(total)
 
     def _map(self, place: int, size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        generator = torch.Generator().manual_seed(noise.key(self.seed, "sketch", place)[0] >> 1)
+        generator = torch.Generator().manual_seed(counter_rng.key(self.seed, "sketch", place)[0] >> 1)
         # Distinct places in rows of `width`, the last of which need not be full.
         places = torch.randperm(-(-size // self.width) * self.width, generator=generator)[:size]
         signs = torch.randint(0, 2, (size,), generator=generator).float() * 2 - 1

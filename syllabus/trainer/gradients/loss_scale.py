@@ -1,4 +1,4 @@
-"""What multiplies each example's own loss on its way to backward, so that it can be undone.
+"""Loss scale: what multiplies each example's own loss on its way to backward, so that it can be undone.
 
 The gradient that arrives at the loss says it: 1 over the number of accumulated microbatches, a GradScaler's
 scale, weights. The 1/B of a mean is inside the loss, so its reduction must be known: a loss module states

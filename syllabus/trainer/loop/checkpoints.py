@@ -1,4 +1,4 @@
-"""Saving and restoring a run: everything that the next step depends on, in one file.
+"""Checkpoints: everything that the next step of a run depends on, in one file.
 
 The file is torch's, read with `weights_only=True`: it holds tensors and plain values and cannot run code.
 """

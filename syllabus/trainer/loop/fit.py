@@ -1,4 +1,4 @@
-"""One training loop, flat, to be read from top to bottom and to be copied where it does not fit."""
+"""The training loop: flat, to be read from top to bottom and to be copied where it does not fit."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from syllabus.trainer import counter_rng as noise
-from syllabus.trainer.data.sampler import ManifestSampler
+from syllabus.trainer import counter_rng
+from syllabus.trainer.data import ManifestSampler
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.loop import checkpoints
 from syllabus.trainer.loop.progress import TrainingProgress
-from syllabus.trainer.ordering.grab import GraB
+from syllabus.trainer.ordering import GraB
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch was: mean training `loss` over its `examples` (of this rank), and its `seconds`."""
+    """Record of one epoch: mean training `loss` over its `examples` (of this rank), and its `seconds`."""
 
     epoch: int
     loss: float
@@ -166,7 +166,7 @@ def fit(
             # Not sampler.steps(): where epochs differ in length it would draw all of them before the first.
             left = -(-(len(sampler) - position // sampler.num_replicas) // batch_size)
             shown.expect(step + left + (epochs - epoch - 1) * -(-len(sampler) // batch_size))
-            generator.manual_seed(noise.key(sampler.seed, "workers", epoch)[0] >> 1)
+            generator.manual_seed(counter_rng.key(sampler.seed, "workers", epoch)[0] >> 1)
             model.train()
             for inputs, targets in loader:
                 # From pinned memory these copies do not wait for the device.

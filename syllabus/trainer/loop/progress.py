@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, one line per tenth anywhere else."""
+"""Progress of a run: a bar on a terminal, one line per tenth anywhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sets come again, and so can be put in order by what was learnt from them the time before.
+"""Cycles: the sets that come again, and so can be put in order by what was learnt the time before.
 
 All examples, where the fraction is 1 or the schedule is ``fresh``: a cycle is then a pass over all of them,
 and its epochs are the ⌊n/k⌋ whole slices of its order, unstratified. Else the set of each epoch, a cycle
@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from syllabus.trainer import counter_rng as noise
-from syllabus.trainer.curriculum.curriculum import Curriculum
-from syllabus.trainer.curriculum.schedules import SCHEDULES
+from syllabus.trainer import counter_rng
+from syllabus.trainer.curriculum import SCHEDULES, Curriculum
 from syllabus.trainer.errors import TrainerError
 
 STARTS = ("herding", "shuffle")
 
 
 class Cycles:
-    """The cycles of a curriculum's epochs, for orders of units of `unit` examples.
+    """The cycles of a curriculum's epochs, for orders of groups of `unit` examples.
 
     Raises:
-        TrainerError: slices that would cut a unit, or that cannot keep the curriculum's budgets.
+        TrainerError: slices that would cut a group, or that cannot keep the curriculum's budgets.
     """
 
     def __init__(self, curriculum: Curriculum, unit: int, start: str, seed: int) -> None:
@@ -75,7 +74,9 @@ class Cycles:
         members, manifest = self.members(epoch), self.curriculum.manifest
         if self._start == "shuffle":
             # The permutation that order "shuffle" has at fraction 1, so that the two begin alike.
-            return members[noise.permutation(noise.key(self._seed, "shuffle", epoch), len(members))]
+            return members[
+                counter_rng.permutation(counter_rng.key(self._seed, "shuffle", epoch), len(members))
+            ]
         subset = None if self.whole else self.curriculum.subset_of(epoch)
         if subset is not None:
             return manifest.subset(self.curriculum.fraction, subset)

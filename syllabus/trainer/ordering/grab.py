@@ -10,22 +10,25 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from syllabus.selectors.balancing import Halving
 from syllabus.selectors.balancing.vectors import DenseVectors, VectorBlock
-from syllabus.selectors.balancing.walks import Halving
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.ordering.balancers import Balancer, MeanBalancer, NextOrder, PairBalancer
+from syllabus.trainer.ordering.balancers import (
+    Balancer,
+    GreedyBalancer,
+    MeanBalancer,
+    NextOrder,
+    PairBalancer,
+)
+from syllabus.trainer.ordering.base import EpochSource
 from syllabus.trainer.ordering.cycles import STARTS, Cycles
-from syllabus.trainer.ordering.gradient_cursor import Ledger
-from syllabus.trainer.ordering.greedy_balancer import GreedyBalancer
-
-if TYPE_CHECKING:
-    from syllabus.trainer.data.sampler import ManifestSampler
+from syllabus.trainer.ordering.gradient_cursor import GradientCursor
 
 BALANCES = ("greedy", "kernel-halving", "mean", "pair")
 STATE_VERSION = 1
@@ -46,7 +49,7 @@ class GraB:
         unit: examples that are ordered as one; with the mean gradient of a microbatch (`MeanGradient`) its
             size.
 
-    Memory: 2 int64 an example; of the features' width d 1 float64 vector and at times one unit's features
+    Memory: 2 int64 an example; of the features' width d 1 float64 vector and at times one group's features
     (``pair``, ``kernel-halving``), or 3 float64 vectors (``mean``). It does not grow with n · d, but for
     ``greedy``: n · d float32, and O(n² d) time a cycle.
 
@@ -62,7 +65,7 @@ class GraB:
         if unit < 1:
             raise TrainerError(f"GraB: unit={unit} is below 1")
         self.balance, self.start, self.unit = balance, start, unit
-        self._sampler: ManifestSampler | None = None
+        self._source: EpochSource | None = None
         self._balancer: Balancer = MeanBalancer()
         self._following = NextOrder(0)
         self._cycles: Cycles | None = None
@@ -70,24 +73,27 @@ class GraB:
         self._digest = ""  # of that order
         self._width: int | None = None
         self._cycle = -1
-        self._ledger = Ledger(unit)
+        self._cursor = GradientCursor(unit)
         self._opened = self._stepped = self._warned = False
+
+    def __repr__(self) -> str:
+        return f"GraB(balance={self.balance!r}, start={self.start!r}, unit={self.unit})"
 
     @property
     def name(self) -> str:
-        """What states call this order."""
+        """The name of this order in states."""
         return f"grab-{self.balance}"
 
     def step(self, gradients: torch.Tensor | VectorBlock, indices: Sequence[int] | None = None) -> None:
         """Take note of the gradients of the batch that was just used, before the next one is.
 
         Args:
-            gradients: (B, d) floats, or a block of factors as `LastLayer` gives; one row a unit, of each
+            gradients: (B, d) floats, or a block of factors as `LastLayer` gives; one row a group, of each
                 example's own unscaled loss. A vector (d,) is one row.
             indices: the rows of the data set that the batch was made of, in its order. By default what the
                 sampler gave out next: right for any loader that keeps the sampler's order.
 
-        Cost: one inner product and one addition of width d a unit. A block with NaN or infinity is passed
+        Cost: one inner product and one addition of width d a group. A block with NaN or infinity is passed
         over, as a GradScaler passes over its step.
 
         Raises:
@@ -99,20 +105,20 @@ class GraB:
         block = _block(gradients)
         if self._width not in (None, block.width):
             raise TrainerError(f"GraB.step: gradients have width {block.width}; before it was {self._width}")
-        sampler, _ = self._served()
+        source, _ = self._served()
         if indices is None:
-            units = self._ledger.next(len(block), sampler.given_out)
+            groups = self._cursor.next(len(block), source.given_out)
         else:
-            units = self._ledger.named(indices, len(block), lambda: sampler.rows_of(self._slice()))
+            groups = self._cursor.named(indices, len(block), lambda: source.rows_of(self._slice()))
         self._stepped, self._width = True, block.width
-        new = (units >= 0) & ~self._following.seen[units]
+        new = (groups >= 0) & ~self._following.seen[groups]
         if not new.all():
             if not new.any():
                 return
             kept = torch.from_numpy(np.flatnonzero(new)).to(block.device)
-            block, units = block.take(kept), units[new]
-        if self._balancer.step(block, units, self._following):
-            self._following.seen[units] = True
+            block, groups = block.take(kept), groups[new]
+        if self._balancer.step(block, groups, self._following):
+            self._following.seen[groups] = True
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the order depends on from here on: tensors of O(n + d) and plain values.
@@ -122,9 +128,9 @@ class GraB:
         following = self._following
         return {
             **self._identity(),
-            "epoch": self._ledger.epoch,
+            "epoch": self._cursor.epoch,
             "cycle": self._cycle,
-            "place": self._ledger.place,
+            "place": self._cursor.place,
             "stepped": self._stepped,
             "width": self._width,
             "order": torch.from_numpy(self._order.copy()),
@@ -148,7 +154,7 @@ class GraB:
         self._stepped, self._opened = state["stepped"], False
         self._take(state["order"].numpy().copy())
         begin = self._served()[1].of(max(state["epoch"], 0))[1]
-        self._ledger.open(state["epoch"], begin, len(self._following.places), state["place"])
+        self._cursor.open(state["epoch"], begin, len(self._following.places), state["place"])
         self._balancer = self._new_balancer()
         self._balancer.load_state_dict(state["balancer"])
         places, self._following.front, self._following.back = state["following"]
@@ -156,28 +162,28 @@ class GraB:
 
     # What the sampler calls.
 
-    def attach(self, sampler: ManifestSampler) -> None:
-        """Serve `sampler`; called by its constructor."""
-        if self._sampler is not None:
+    def attach(self, source: EpochSource) -> None:
+        """Serve `source`; called by its constructor."""
+        if self._source is not None:
             raise TrainerError("GraB: already the order of another sampler; make one for each")
-        if sampler.num_replicas != 1:
-            raise TrainerError(f"GraB: num_replicas={sampler.num_replicas}; it orders one process's epochs")
-        self._cycles = Cycles(sampler.curriculum, self.unit, self.start, sampler.seed)
-        self._sampler = sampler
+        if source.num_replicas != 1:
+            raise TrainerError(f"GraB: num_replicas={source.num_replicas}; it orders one process's epochs")
+        self._cycles = Cycles(source.curriculum, self.unit, self.start, source.seed)
+        self._source = source
         if not self._cycles.come_again():
-            self._warn(f"schedule {sampler.curriculum.schedule!r} draws another set for every epoch")
+            self._warn(f"schedule {source.curriculum.schedule!r} draws another set for every epoch")
 
     def leave(self, epoch: int) -> None:
         """Check, before `epoch` is entered, that the one before it was stepped through."""
-        if epoch != self._ledger.epoch and self._opened and not self._stepped:
+        if epoch != self._cursor.epoch and self._opened and not self._stepped:
             raise TrainerError(
-                f"GraB: epoch {self._ledger.epoch} got no gradients;"
+                f"GraB: epoch {self._cursor.epoch} got no gradients;"
                 " call grab.step(...) after each backward pass"
             )
 
     def visits(self, epoch: int, place: int) -> np.ndarray:
         """Enter `epoch` at `place` and return its example indices in the order of their visit."""
-        current = self._ledger.epoch
+        current = self._cursor.epoch
         if epoch < current:
             raise TrainerError(
                 f"GraB: epoch {epoch} comes after {current}; load the state of then to go back"
@@ -185,7 +191,7 @@ class GraB:
         self.leave(epoch)
         if epoch > current:
             self._enter(epoch)
-        self._ledger.place, self._opened = place, True
+        self._cursor.place, self._opened = place, True
         return self._slice()
 
     def order_id(self, epoch: int) -> str:
@@ -194,7 +200,7 @@ class GraB:
 
     def check(self, epoch: int, position: int, order_id: str) -> None:
         """Check that a sampler's state belongs to the state that this object is in."""
-        if (epoch or position) and (self._ledger.epoch < 0 or order_id != self.order_id(epoch)):
+        if (epoch or position) and (self._cursor.epoch < 0 or order_id != self.order_id(epoch)):
             raise TrainerError(
                 f"load_state_dict: the order of epoch {epoch} is {order_id[:12] or 'not begun'} in the state"
                 f" and {self.order_id(epoch)[:12] or 'not known'} here; load GraB's own state first"
@@ -202,10 +208,10 @@ class GraB:
 
     # Private.
 
-    def _served(self) -> tuple[ManifestSampler, Cycles]:
-        if self._sampler is None or self._cycles is None:
+    def _served(self) -> tuple[EpochSource, Cycles]:
+        if self._source is None or self._cycles is None:
             raise TrainerError("GraB: not the order of a sampler yet; make ManifestSampler(..., order=grab)")
-        return self._sampler, self._cycles
+        return self._source, self._cycles
 
     def _enter(self, epoch: int) -> None:
         _, cycles = self._served()
@@ -213,17 +219,16 @@ class GraB:
         if cycle != self._cycle:
             self._cycle = cycle
             if len(self._order) and np.array_equal(np.sort(self._order), cycles.members(epoch)):
-                units = self._balancer.finished(self._following)
-                whole = len(units) * self.unit
-                turned = self._order[:whole].reshape(-1, self.unit)[units].ravel()
+                groups = self._balancer.turn(self._following, self._halving())
+                whole = len(groups) * self.unit
+                turned = self._order[:whole].reshape(-1, self.unit)[groups].ravel()
                 self._take(np.concatenate([turned, self._order[whole:]]))
-                self._balancer.turn(self._halving())
             else:
                 if len(self._order):
                     self._warn(f"epoch {epoch} has another set than the one before")
                 self._take(cycles.first_order(epoch))
                 self._balancer = self._new_balancer()
-        self._ledger.open(epoch, begin, len(self._following.places))
+        self._cursor.open(epoch, begin, len(self._following.places))
         self._stepped = False
 
     def _warn(self, found: str) -> None:
@@ -245,25 +250,25 @@ class GraB:
         return MeanBalancer() if self.balance == "mean" else PairBalancer(self._halving())
 
     def _halving(self) -> Halving | None:
-        sampler, cycles = self._served()
+        source, cycles = self._served()
         pairs = len(self._following.places) // 2
         if self.balance != "kernel-halving" or not pairs:
             return None
-        return Halving(pairs, cycles.count(), noise.key(sampler.seed, "halving", self._cycle))
+        return Halving(pairs, cycles.count(), counter_rng.key(source.seed, "halving", self._cycle))
 
     def _slice(self) -> np.ndarray:
-        begin, count = self._ledger.begin, self._served()[1].curriculum.count(self._ledger.epoch)
+        begin, count = self._cursor.begin, self._served()[1].curriculum.count(self._cursor.epoch)
         return self._order[begin : begin + count]
 
     def _identity(self) -> dict[str, Any]:
-        sampler, _ = self._served()
+        source, _ = self._served()
         return {
             "version": STATE_VERSION,
             "name": self.name,
             "unit": self.unit,
-            "manifest": sampler.curriculum.manifest.fingerprint,
-            "seed": sampler.seed,
-            "curriculum": sampler.curriculum.identity(),
+            "manifest": source.curriculum.manifest.fingerprint,
+            "seed": source.seed,
+            "curriculum": source.curriculum.identity(),
         }
 
 

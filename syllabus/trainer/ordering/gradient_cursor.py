@@ -1,4 +1,4 @@
-"""Which units of a cycle's order the gradients of a step belong to, and how far an epoch has come."""
+"""The gradient cursor: how far an epoch has come, and which groups the gradients of a step belong to."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from syllabus.trainer.errors import TrainerError
 
 
-class Ledger:
-    """The place in an epoch that gradients have come to, for units of `unit` examples.
+class GradientCursor:
+    """The place in an epoch that gradients have come to, for groups of `unit` examples.
 
-    Units are named by their place in the cycle's order; -1 stands for a tail that is no whole unit.
+    Groups are named by their place in the cycle's order; -1 stands for a tail that is no whole group.
 
     Attributes:
         epoch: the one that is open, -1 before the first.
@@ -23,16 +23,16 @@ class Ledger:
     def __init__(self, unit: int) -> None:
         self.unit = unit
         self.epoch, self.begin, self.place = -1, 0, 0
-        self._units = 0
+        self._groups = 0
         self._found: tuple[np.ndarray, np.ndarray] | None = None  # the epoch's rows sorted, and their places
 
-    def open(self, epoch: int, begin: int, units: int, place: int = 0) -> None:
-        """Open `epoch`, which begins at `begin` of a cycle of `units` whole units."""
+    def open(self, epoch: int, begin: int, groups: int, place: int = 0) -> None:
+        """Open `epoch`, which begins at `begin` of a cycle of `groups` whole groups."""
         self.epoch, self.begin, self.place = epoch, begin, place
-        self._units, self._found = units, None
+        self._groups, self._found = groups, None
 
     def next(self, count: int, given: int) -> np.ndarray:
-        """Return the (count,) units of the next gradients, and move on.
+        """Return the (count,) groups of the next gradients, and move on.
 
         Args:
             count: of gradients.
@@ -46,15 +46,15 @@ class Ledger:
             )
         first = (self.begin + self.place) // self.unit
         self.place = min(self.place + count * self.unit, given)
-        units = np.arange(first, first + count)
-        units[units >= self._units] = -1
-        return units
+        groups = np.arange(first, first + count)
+        groups[groups >= self._groups] = -1
+        return groups
 
     def named(self, indices: Sequence[int], count: int, rows: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the (count,) units of gradients by the rows that they are of, and move on.
+        """Return the (count,) groups of gradients by the rows that they are of, and move on.
 
         Args:
-            indices: rows of the data set, those of a unit in their order.
+            indices: rows of the data set, those of a group in their order.
             count: of gradients.
             rows: gives the int64 rows of the whole epoch.
         """
@@ -75,10 +75,10 @@ class Ledger:
             raise TrainerError(f"GraB.step: row {strange[0]} is not in epoch {self.epoch}")
         if len(np.unique(named)) < len(named):
             raise TrainerError("GraB.step: a row occurs more than once among the indices of one step")
-        units = (self.begin + places[at]) // self.unit
-        units[units >= self._units] = -1
+        groups = (self.begin + places[at]) // self.unit
+        groups[groups >= self._groups] = -1
         self.place = min(self.place + len(named), len(known))
-        heads = units[:: self.unit]
-        if (np.repeat(heads, self.unit)[: len(units)] != units).any():
+        heads = groups[:: self.unit]
+        if (np.repeat(heads, self.unit)[: len(groups)] != groups).any():
             raise TrainerError(f"GraB.step: the indices of a gradient are not one unit of {self.unit}")
         return heads

@@ -1,4 +1,4 @@
-"""In which order an epoch's examples are visited, by name.
+"""Named orders: how an epoch's examples are arranged, by name.
 
 An order is a function (curriculum, epoch, seed) -> the epoch's int64 indices, rearranged.
 """
@@ -12,8 +12,8 @@ import numpy as np
 
 from syllabus.manifests import read_sketches
 from syllabus.selectors import herding as offline
-from syllabus.trainer import counter_rng as noise
-from syllabus.trainer.curriculum.curriculum import Curriculum
+from syllabus.trainer import counter_rng
+from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
 
 Order = Callable[[Curriculum, int, int], np.ndarray]
@@ -23,7 +23,7 @@ PASSES = 5
 def shuffle(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
     """A permutation keyed by (seed, epoch): random reshuffling."""
     indices = curriculum.indices(epoch)
-    return noise.taken(indices, _shuffled(epoch, seed, len(indices)))
+    return counter_rng.taken(indices, _shuffled(epoch, seed, len(indices)))
 
 
 def balance(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
@@ -42,7 +42,7 @@ def balance(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
 
 def shuffle_once(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
     """One permutation of all examples for all epochs: a baseline, mostly worse than ``shuffle``."""
-    return _ranked(curriculum.indices(epoch), noise.key(seed, "shuffle_once"))
+    return _ranked(curriculum.indices(epoch), counter_rng.key(seed, "shuffle_once"))
 
 
 def flip_flop(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
@@ -50,7 +50,7 @@ def flip_flop(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
 
     Where two epochs have different sets, each only has the rank that the permutation of both gives it.
     """
-    order = _ranked(curriculum.indices(epoch), noise.key(seed, "flip_flop", epoch // 2))
+    order = _ranked(curriculum.indices(epoch), counter_rng.key(seed, "flip_flop", epoch // 2))
     return order[::-1] if epoch % 2 else order
 
 
@@ -104,9 +104,9 @@ def check_order(name: str, curriculum: Curriculum) -> None:
 
 
 def _shuffled(epoch: int, seed: int, count: int) -> np.ndarray:
-    return noise.permutation(noise.key(seed, "shuffle", epoch), count)
+    return counter_rng.permutation(counter_rng.key(seed, "shuffle", epoch), count)
 
 
 def _ranked(indices: np.ndarray, key: tuple[int, int]) -> np.ndarray:
     """Sort by random numbers of the examples themselves: the same in every set that they are in."""
-    return noise.permuted(key, indices)
+    return counter_rng.permuted(key, indices)

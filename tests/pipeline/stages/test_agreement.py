@@ -10,7 +10,7 @@ from job_sources import document, table
 from jobs import run
 
 from syllabus.manifests import validate
-from syllabus.selectors.neighbours.blocked_search import neighbours
+from syllabus.selectors.neighbours import neighbours
 
 QUICK = {"subsets": 1, "importance": (), "order": "none", "sketch_dim": 0}
 

@@ -16,7 +16,7 @@ from curricula import EPOCHS, manifest, quiet
 from syllabus.manifests import Manifest, allocate
 from syllabus.selectors import importances, inclusion_probabilities
 from syllabus.trainer import Curriculum, ManifestSampler, TrainerError
-from syllabus.trainer.curriculum import advice as auto
+from syllabus.trainer.curriculum import advice
 
 
 def told(neighbours: dict | None = None, subsets: dict | None = None, ess: float | None = None) -> Manifest:
@@ -62,29 +62,29 @@ NOISY, CLEAN = neighbours(0.2, 0.8, 0.0), neighbours(0.02, 0.9, 0.01)
     ],
 )
 def test_auto_follows_the_shares_in_the_manifest(known, fraction, schedule, filters):
-    choice = auto.choose(told(known), fraction, None)
+    choice = advice.choose(told(known), fraction, None)
     assert (choice.schedule, choice.filters) == (schedule, filters)
     assert choice.reason.startswith(f"auto: {schedule} (")
     assert "\n" not in choice.reason
 
 
 def test_auto_says_the_figures_it_went_by_and_what_it_does_not_know():
-    reason = auto.choose(told(neighbours(0.166, 0.8, 0.012)), 0.1, None).reason
+    reason = advice.choose(told(neighbours(0.166, 0.8, 0.012)), 0.1, None).reason
     assert reason == (
         "auto: fresh (fraction 0.1 is above 0.02), drop_suspects (16.6% of the labels are shared by no"
         " neighbour, median agreement 0.80: above 5% with a median of 0.7;"
         " 1.2% are near-duplicates: not above 5%)"
     )
-    assert "does not know its examples' neighbours" in auto.choose(told(), 0.1, None).reason
+    assert "does not know its examples' neighbours" in advice.choose(told(), 0.1, None).reason
     bare = told()
     bare.importances = ("radius",)
-    choice = auto.choose(bare, 0.01, ())
+    choice = advice.choose(bare, 0.01, ())
     assert choice.schedule == "fresh"
     assert "no importance 'facility_location' for 'coverage'), filters as given" in choice.reason
 
 
 def test_auto_is_the_default_and_is_printed_once_by_the_first_rank(capsys):
-    auto.say.cache_clear()
+    advice.print_once.cache_clear()
     first = Curriculum(manifest(), 0.3, EPOCHS, seed=0)
     same = Curriculum(manifest(), 0.3, EPOCHS, "auto", seed=1)
     assert capsys.readouterr().err == f"{first.reason}\n"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syllabus.trainer import counter_rng as noise
-from syllabus.trainer.curriculum.strata import Strata, apportion
+from syllabus.trainer import counter_rng
+from syllabus.trainer.curriculum.strata import CountedStrata, apportion, by_partition
 
 relations = settings(deadline=None, max_examples=60, derandomize=True)
 
@@ -25,10 +25,10 @@ def test_inclusion_in_weighted_draws_equals_brute_force():
             left -= p[pick]
         expected[list(picks)] += chance
     members = np.arange(5)
-    strata = Strata.of(members, np.zeros(5, np.int64), 1)
+    strata = CountedStrata(*by_partition(members, np.zeros(5, np.int64), 1))
     times = np.zeros(5)
     for draw in range(draws):
-        noisy = np.log(p) + noise.gumbel(noise.key(0, "weighted", draw), members)
+        noisy = np.log(p) + counter_rng.gumbel(counter_rng.key(0, "weighted", draw), members)
         times[strata.smallest(-noisy, np.array([k]))] += 1
     assert np.abs(times / draws - expected).max() < 4 * np.sqrt(0.25 / draws)
 
@@ -63,17 +63,19 @@ def test_apportion_where_many_small_parts_round_together(seats):
 @relations
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), unique=True, max_size=50), st.integers(0, 2**70))
 def test_different_counters_never_collide(counters, seed):
-    words = noise.words(noise.key(seed, "test"), np.array(counters, np.int64))
+    words = counter_rng.random_uint64(counter_rng.key(seed, "test"), np.array(counters, np.int64))
     assert len(np.unique(words)) == len(counters)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 1000, 70_000])
 def test_permutations_are_the_order_of_the_words(n):
-    key, counters = noise.key(1, "p"), np.random.default_rng(0).permutation(3 * n)[:n]
-    np.testing.assert_array_equal(noise.permutation(key, n), np.argsort(noise.words(key, np.arange(n))))
-    sorted_by_word = counters[np.argsort(noise.words(key, counters))]
-    np.testing.assert_array_equal(noise.permuted(key, counters), sorted_by_word)
-    assert noise.permuted(key, counters).dtype == np.int64
+    key, counters = counter_rng.key(1, "p"), np.random.default_rng(0).permutation(3 * n)[:n]
+    np.testing.assert_array_equal(
+        counter_rng.permutation(key, n), np.argsort(counter_rng.random_uint64(key, np.arange(n)))
+    )
+    sorted_by_word = counters[np.argsort(counter_rng.random_uint64(key, counters))]
+    np.testing.assert_array_equal(counter_rng.permuted(key, counters), sorted_by_word)
+    assert counter_rng.permuted(key, counters).dtype == np.int64
 
 
 def test_words_whose_fronts_meet_are_told_apart_by_the_rest(monkeypatch):
@@ -81,15 +83,15 @@ def test_words_whose_fronts_meet_are_told_apart_by_the_rest(monkeypatch):
     def crowded(key, counters):
         return hashed(key, counters) & np.uint64(0xC000000000000FFF)
 
-    hashed = noise._words
-    monkeypatch.setattr(noise, "_words", crowded)
-    monkeypatch.setattr(noise, "CHUNK", 64)
+    hashed = counter_rng._random_uint64
+    monkeypatch.setattr(counter_rng, "_random_uint64", crowded)
+    monkeypatch.setattr(counter_rng, "CHUNK", 64)
     for seed in range(20):
-        key = noise.key(seed, "ties")
+        key = counter_rng.key(seed, "ties")
         counters = np.random.default_rng(seed).permutation(5000)[:40]
-        words = noise.words(key, counters)
+        words = counter_rng.random_uint64(key, counters)
         if len(np.unique(words)) == len(words):
-            np.testing.assert_array_equal(noise.permuted(key, counters), counters[np.argsort(words)])
+            np.testing.assert_array_equal(counter_rng.permuted(key, counters), counters[np.argsort(words)])
 
 
 @relations
@@ -99,7 +101,7 @@ def test_strata_hold_every_example_by_partition_in_ascending_order(partitions):
     examples = np.arange(len(owner)) * 3 + 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("syllabus.trainer.curriculum.strata.CHUNK", 16)
-        strata = Strata.of(examples, owner, 10)
+        strata = CountedStrata(*by_partition(examples, owner, 10))
     order = np.argsort(owner, kind="stable")
     np.testing.assert_array_equal(strata.members, examples[order])
     np.testing.assert_array_equal(strata.sizes, np.bincount(owner, minlength=10))
@@ -108,12 +110,12 @@ def test_strata_hold_every_example_by_partition_in_ascending_order(partitions):
 
 def test_noise_depends_on_every_part_of_its_key_and_is_uniform():
     counters = np.arange(100_000)
-    base = noise.words(noise.key(1, "a", 2), counters)
+    base = counter_rng.random_uint64(counter_rng.key(1, "a", 2), counters)
     for other in [(1, "a", 3), (2, "a", 2), (1, "b", 2), (1, "a2"), ("1", "a", 2)]:
-        assert not (noise.words(noise.key(*other), counters) == base).any()
+        assert not (counter_rng.random_uint64(counter_rng.key(*other), counters) == base).any()
     observed = np.bincount((base >> np.uint64(56)).astype(int), minlength=256)
     expected = len(counters) / 256
     assert ((observed - expected) ** 2 / expected).sum() < 330  # 255 degrees of freedom, p = .001
-    gumbel = noise.gumbel(noise.key(1, "a", 2), counters)
+    gumbel = counter_rng.gumbel(counter_rng.key(1, "a", 2), counters)
     assert np.isfinite(gumbel).all()
     assert abs(gumbel.mean() - np.euler_gamma) < 0.02

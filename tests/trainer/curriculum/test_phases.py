@@ -6,18 +6,18 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from syllabus.selectors import DisparityMin, GraphCut, explore, importances, inclusion_probabilities, maximize
-from syllabus.trainer import counter_rng as noise
-from syllabus.trainer.curriculum.strata import Strata
+from syllabus.trainer import counter_rng
+from syllabus.trainer.curriculum.strata import CountedStrata, by_partition
 
 
 def drawn(p, k, draws):
     """Return who is in each of many draws of the trainer's, (draws, n) bool, and each draw's first pick."""
     members = np.arange(len(p))
-    strata = Strata.of(members, np.zeros(len(p), np.int64), 1)
+    strata = CountedStrata(*by_partition(members, np.zeros(len(p), np.int64), 1))
     taken = np.zeros((draws, len(p)), np.bool_)
     firsts = np.empty(draws, np.int64)
     for draw in range(draws):
-        noisy = np.log(p) + noise.gumbel(noise.key(3, "weighted", draw), members)
+        noisy = np.log(p) + counter_rng.gumbel(counter_rng.key(3, "weighted", draw), members)
         taken[draw, strata.smallest(-noisy, np.array([k]))] = True
         firsts[draw] = noisy.argmax()
     return taken, firsts

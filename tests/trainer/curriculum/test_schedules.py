@@ -87,7 +87,7 @@ def test_fresh_with_other_budgets_repeats_nothing_inside_a_partition_until_it_wa
 
 def test_threads_draw_the_same(monkeypatch):
     plain = [Curriculum(manifest(), 0.3, 8, "fresh", seed=0).indices(epoch) for epoch in range(8)]
-    monkeypatch.setattr("syllabus.trainer.curriculum.schedules.THREADED", 0)
+    monkeypatch.setattr("syllabus.trainer.curriculum.strata.THREADED", 0)
     threaded = Curriculum(manifest(), 0.3, 8, "fresh", seed=0)
     for epoch in (7, 0, 3, 1, 2, 6, 5, 4):
         np.testing.assert_array_equal(threaded.indices(epoch), plain[epoch])

@@ -10,7 +10,7 @@ import pytest
 from small_manifest import write_small_manifest
 
 from syllabus.trainer.curriculum.budget import Units
-from syllabus.trainer.curriculum.strata import Strata, starts_of
+from syllabus.trainer.curriculum.strata import WeightedStrata, starts_of
 
 
 @pytest.mark.parametrize("weighs", ["anything", "less in front", "more in front", "one"])
@@ -24,7 +24,7 @@ def test_those_of_smallest_key_make_the_share(weighs, share):
             weighs, 1 + (1000 * (1 - keys) ** 3).astype(int)
         )
     starts = starts_of(np.array(sizes))
-    strata = Strata(10 * np.arange(3701), starts, units)
+    strata = WeightedStrata(10 * np.arange(3701), starts, units)
     assert strata.sizes.tolist() == [int(units[a:b].sum()) for a, b in pairwise(starts)]
     shares = (share * strata.sizes).astype(np.int64)
     expected = set()
@@ -43,7 +43,7 @@ def test_those_of_smallest_key_make_the_share(weighs, share):
 def test_shares_near_the_largest_weights_are_drawn_too():
     rng = np.random.default_rng(3)
     units = rng.integers(1 << 40, 1 << 41, 4000)
-    keys, strata = rng.random(4000), Strata(np.arange(4000), starts_of(np.array([4000])), units)
+    keys, strata = rng.random(4000), WeightedStrata(np.arange(4000), starts_of(np.array([4000])), units)
     share = int(strata.sizes[0]) * 9 // 10
     assert 4000 * share > np.iinfo(np.int64).max
     order = np.argsort(keys)

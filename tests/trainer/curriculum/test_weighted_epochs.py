@@ -12,8 +12,7 @@ from small_manifest import write_small_manifest
 from weighted import FRACTIONS, by_partition, even, heaviest, quiet, weighted, weights_of
 
 from syllabus.manifests import allocate, budget
-from syllabus.trainer import SCHEDULES, Curriculum, TrainerError
-from syllabus.trainer import counter_rng as noise
+from syllabus.trainer import SCHEDULES, Curriculum, TrainerError, counter_rng
 
 EPOCHS = 12
 RULES = ["equal", "proportional", "sqrt"]
@@ -108,7 +107,7 @@ def test_fresh_is_its_definition(seed):
     index, part, weight = made.examples(), made.partitions(), made.weights()
     slots = -(-made.total // curriculum.budget)
     for cycle in range(2):
-        words = noise.words(noise.key(seed, "fresh", cycle), index)
+        words = counter_rng.random_uint64(counter_rng.key(seed, "fresh", cycle), index)
         entries = []
         for number, units in enumerate(made.partition_units.tolist()):
             begin = 0
@@ -148,7 +147,7 @@ def test_fresh_with_other_budgets_repeats_nothing_inside_a_partition_until_it_wa
 
 def test_threads_draw_the_same(monkeypatch):
     plain = [Curriculum(weighted(), 0.3, 8, "fresh", seed=0).indices(epoch) for epoch in range(8)]
-    monkeypatch.setattr("syllabus.trainer.curriculum.schedules.THREADED", 0)
+    monkeypatch.setattr("syllabus.trainer.curriculum.strata.THREADED", 0)
     threaded = Curriculum(weighted(), 0.3, 8, "fresh", seed=0)
     for epoch in (7, 0, 3, 1, 2, 6, 5, 4):
         np.testing.assert_array_equal(threaded.indices(epoch), plain[epoch])

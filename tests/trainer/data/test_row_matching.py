@@ -12,8 +12,8 @@ from small_manifest import write_small_manifest
 from syllabus.manifests import ManifestError
 from syllabus.manifests import ids as identity
 from syllabus.trainer import Curriculum, TrainerError
-from syllabus.trainer.data import row_matching as alignment
-from syllabus.trainer.data.row_matching import Rows, rows_of
+from syllabus.trainer.data import row_matching
+from syllabus.trainer.data.row_matching import RowMap, match_rows
 
 # A data set that has changed
 
@@ -42,9 +42,9 @@ def test_text_of_digits_and_dictionaries_of_texts_are_texts(tmp_path):
     small = write_small_manifest(tmp_path, n=61, ids=names)
     mixed = np.random.default_rng(0).permutation(61)
     coded = pa.array(names).take(pa.array(mixed)).dictionary_encode()
-    np.testing.assert_array_equal(mixed[rows_of(small, coded)], np.arange(61))
+    np.testing.assert_array_equal(mixed[match_rows(small, coded)], np.arange(61))
     with pytest.raises(TrainerError, match="61 in no row: '000', '001', '002'"):
-        rows_of(small, mixed)
+        match_rows(small, mixed)
     with pytest.raises(ManifestError, match="1 of 2 are null"):
         small.lookup(pa.DictionaryArray.from_arrays([0, 1], ["007", None]))
 
@@ -60,19 +60,19 @@ def test_what_has_no_rows_is_not_taken_for_ids(ids):
 @pytest.mark.parametrize("known_hashes", [1, 7, 2**63])
 @pytest.mark.parametrize("piece", [5, 1_000])
 def test_ids_whose_hashes_meet_and_ids_in_many_pieces_are_found_too(known_hashes, piece, monkeypatch):
-    found = alignment.hashes
+    found = row_matching.hashes
     monkeypatch.setattr(
-        alignment, "hashes", lambda ids, seed: found(ids, seed) % np.uint64(1 if seed else known_hashes)
+        row_matching, "hashes", lambda ids, seed: found(ids, seed) % np.uint64(1 if seed else known_hashes)
     )
-    monkeypatch.setattr(alignment, "PIECE", piece)
-    monkeypatch.setattr(alignment, "SEARCHED", piece)
+    monkeypatch.setattr(row_matching, "PIECE", piece)
+    monkeypatch.setattr(row_matching, "SEARCHED", piece)
     there = changed(3)
     chunks = pa.chunked_array([there[:11], [], there[11:50], there[50:]], pa.large_string())
     ids = manifest().table("examples", ["id"])["id"].to_pylist()
-    np.testing.assert_array_equal(rows_of(manifest(), chunks), [there.index(one) for one in ids])
+    np.testing.assert_array_equal(match_rows(manifest(), chunks), [there.index(one) for one in ids])
     # Two rows that the manifest does not know may be the same.
     twice = [*there, "stranger-1", "stranger-1"]
-    np.testing.assert_array_equal(rows_of(manifest(), twice), [twice.index(one) for one in ids])
+    np.testing.assert_array_equal(match_rows(manifest(), twice), [twice.index(one) for one in ids])
 
 
 @pytest.mark.parametrize("alike", [1, 2])
@@ -84,26 +84,26 @@ def test_ids_are_found_without_a_hash_table_where_at_most_two_hashes_meet(alike,
         place = np.array([places[one] for one in strings.to_pylist()], np.uint64)
         return place if seed else place // np.uint64(alike) << np.uint64(50)
 
-    monkeypatch.setattr(alignment, "hashes", meeting)
-    monkeypatch.setattr(alignment, "_compared", None)
+    monkeypatch.setattr(row_matching, "hashes", meeting)
+    monkeypatch.setattr(row_matching, "_compared", None)
     ids = manifest().table("examples", ["id"])["id"].to_pylist()
-    np.testing.assert_array_equal(rows_of(manifest(), there), [there.index(one) for one in ids])
+    np.testing.assert_array_equal(match_rows(manifest(), there), [there.index(one) for one in ids])
 
 
 def test_an_id_whose_hash_another_row_has_is_missing_all_the_same(monkeypatch):
     ids = manifest().table("examples", ["id"])["id"].to_pylist()
     there = ["stranger", *reversed(ids[1:])]
-    found = alignment.hashes(pa.array([ids[0]]))
+    found = row_matching.hashes(pa.array([ids[0]]))
 
     def meeting(strings: pa.StringArray, seed: int) -> np.ndarray:
         strange = np.array([one == "stranger" and seed == 0 for one in strings.to_pylist()])
         return np.where(strange, found, identity.hashes(strings, seed))
 
-    monkeypatch.setattr(alignment, "hashes", meeting)
+    monkeypatch.setattr(row_matching, "hashes", meeting)
     with pytest.raises(
         TrainerError, match="of 62 in the manifest, 1 in no row: 'example-00000'; the data set"
     ):
-        rows_of(manifest(), there)
+        match_rows(manifest(), there)
 
 
 def test_ids_that_do_not_fit_are_one_error_with_counts_and_three_of_each():
@@ -136,15 +136,15 @@ def test_the_length_of_the_data_set_is_checked():
 def test_the_rows_of_a_source_that_is_mostly_left_out_are_found_too(tmp_path):
     small = write_small_manifest(tmp_path, n=40)
     examples, aligned = small.examples(), np.arange(40) * 3
-    np.testing.assert_array_equal(Rows(small, aligned)[examples[::-1]], aligned[::-1])
+    np.testing.assert_array_equal(RowMap(small, aligned)[examples[::-1]], aligned[::-1])
     small.examples = lambda: examples * 5  # as if four fifths of the source had been filtered out
-    np.testing.assert_array_equal(Rows(small, aligned)[examples[[8, 7]] * 5], [24, 21])
+    np.testing.assert_array_equal(RowMap(small, aligned)[examples[[8, 7]] * 5], [24, 21])
 
 
 def test_ids_in_the_manifests_order_are_found_without_a_hash_table(monkeypatch):
     ids = manifest().table("examples", ["id"])["id"].to_pylist()
     monkeypatch.setattr("syllabus.trainer.data.row_matching.pc.index_in", None)
-    np.testing.assert_array_equal(rows_of(manifest(), ids), np.arange(62))
+    np.testing.assert_array_equal(match_rows(manifest(), ids), np.arange(62))
 
 
 # Labels

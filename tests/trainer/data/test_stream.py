@@ -136,6 +136,11 @@ def test_only_row_groups_with_wanted_rows_are_read_and_each_once(monkeypatch):
     assert len(needed) <= len(rows) == 2
 
 
+def test_a_streams_repr_is_one_line():
+    expected = f"ManifestStream({curriculum()!r}, order='shuffle', window=3, rank=1 of 2, epoch=0)"
+    assert repr(stream(num_replicas=2, rank=1)) == expected
+
+
 def test_columns_are_those_asked_for():
     assert next(iter(stream(["text"]))).keys() == {"text"}
     row = next(iter(stream()))

@@ -10,7 +10,7 @@ import torch
 from grab_runs import BALANCES, Run, features, make, visit
 from torch.utils.data import DataLoader
 
-from syllabus.trainer import GraB, TrainerError
+from syllabus.trainer import Curriculum, GraB, ManifestSampler, TrainerError
 
 
 def stored(grab: GraB) -> dict:
@@ -63,12 +63,15 @@ def test_a_state_of_something_else_is_refused():
 
 
 def size(value) -> int:
-    """Bytes of all arrays in it."""
+    """Bytes of all arrays in it, without those of the sampler and its curriculum."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return value.nbytes
     if isinstance(value, dict):
         return sum(map(size, value.values()))
     if isinstance(value, (list, tuple)):
         return sum(map(size, value))
-    return value.nbytes if isinstance(value, (torch.Tensor, np.ndarray)) else 0
+    inside = type(value).__module__.startswith("syllabus.")
+    return size(vars(value)) if inside and not isinstance(value, (ManifestSampler, Curriculum)) else 0
 
 
 @pytest.mark.parametrize(
@@ -82,10 +85,10 @@ def test_memory_is_a_few_vectors_and_two_numbers_an_example(balance, vectors):
     sampler.set_epoch(2)
     iterator = iter(sampler)
     grab.step(features(7, width), [next(iterator) for _ in range(7)])  # odd: one waits for its partner
-    held = {**vars(grab), **vars(grab._balancer), **vars(grab._following), **vars(grab._ledger)}
-    held["_held"] = [block.state() for _, block in [held["_held"]]] if held.get("_held") else []
     if vectors is None:  # what is counted would show if all gradients were kept
-        assert min(size(grab.state_dict()), size(held)) >= 4 * width * n
+        assert min(size(grab.state_dict()), size(grab)) >= 4 * width * n
     else:
         assert size(grab.state_dict()) <= 8 * width * vectors + 17 * n
-        assert size(held) <= 8 * width * vectors + 33 * n  # the rows of an epoch that was named, too
+        assert (
+            size(grab) <= 8 * width * vectors + 33 * n + 8
+        )  # the rows of an epoch that was named, a threshold
