@@ -6,7 +6,7 @@ optimum in general, 1/2 where the distance is a metric (Ravi, Rosenkrantz, Tayi,
 diversity it may pick near copies at opposite ends; `DisparityMin` does not.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,8 @@ class DisparitySum(PairwiseSum):
         self.first_query = np.zeros(self.rows.shape[1])
         self.terms = np.zeros(self.n)
 
-    def constant(self, size: int) -> float:
-        """Return what gain and score of a candidate differ by when `size` rows are in the set."""
+    def constant(self, size: Any) -> Any:
+        """Return what gain and score differ by when `size` rows, or each of an array, are in the set."""
         return size / 2
 
     def totals(self) -> PairTotals:

@@ -5,7 +5,7 @@ negative: submodular for λ >= 0, monotone for λ <= 1/2. Else neither, and gree
 """
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +89,8 @@ class GraphCut(PairwiseSum):
         similar_inside = offset * size * size + slope * dot(picked, picked)
         return float(similar_to_all - self.trade_off * similar_inside)
 
-    def constant(self, size: int) -> float:
-        """Return what gain and score of a candidate differ by when `size` rows are in the set."""
+    def constant(self, size: Any) -> Any:
+        """Return what gain and score differ by when `size` rows, or each of an array, are in the set."""
         return self.similarity.offset * (self.n - self.trade_off * (2 * size + 1))
 
     def upper_bound(

@@ -8,7 +8,7 @@ needed. Elsewhere totals are kept pair by pair (`PairTotals`).
 
 import math
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +53,12 @@ class PairwiseSum(SimilarityFunction):
         """Return the empty set where there is no query."""
 
     @abstractmethod
-    def constant(self, size: int) -> float:
-        """Return what gain and score of a candidate differ by when `size` rows are in the set."""
+    def constant(self, size: Any) -> Any:
+        """Return what gain and score differ by when `size` rows, or each of an array, are in the set."""
 
     def linear_terms(self, picks: int) -> LinearTerms:
         """Return what compiled loops of so many picks need where there is a query."""
-        constants = np.array([self.constant(size) for size in range(picks)], np.float64)
-        return LinearTerms(self.rows, self.terms, constants, self.step)
+        return LinearTerms(self.rows, self.terms, self.constant(np.arange(picks, dtype=float)), self.step)
 
 
 class PairwiseSumState(State):
@@ -78,11 +77,11 @@ class PairwiseSumState(State):
 
     def gains(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the gains of candidates with these scores."""
-        return scores + self.function.constant(len(self.indices))
+        return np.asarray(scores + self.function.constant(len(self.indices)))
 
     def add(self, index: int, score: float) -> float:
         """Put a row into the set and return its gain."""
-        gain = self.function.constant(len(self.indices)) + score
+        gain: float = self.function.constant(len(self.indices)) + score
         move_query(self.function.rows[index], self.query, self.function.step)
         self.indices.append(index)
         return gain

@@ -1,8 +1,8 @@
 """Compilation of loops with numba, typed so that mypy strict sees plain functions.
 
 The machine code is cached beside the source. Numba's cache looks at the file of the compiled function
-only: after an edit of a file whose functions others call (`fixed_order_sums.py`, `counter_rng.py`), clear the
-room's `__pycache__`.
+only: after an edit of a file whose functions others call (`fixed_order_sums.py`, `counter_rng.py`), or a move
+of a class of named arguments, clear the room's `__pycache__`.
 """
 
 from collections.abc import Callable
