@@ -13,7 +13,7 @@ from jobs import run
 from rich.console import Console
 
 from syllabus.manifests import Manifest, allocate, budget, validate
-from syllabus.pipeline import Options, UserError, job
+from syllabus.pipeline import Options, UserError, prepare
 from syllabus.pipeline.reporting.describe import print_description
 from syllabus.selectors import FacilityLocation, GraphCut, inclusion_probabilities, maximize
 from syllabus.selectors.importances import (
@@ -136,7 +136,7 @@ def test_what_the_subsets_take_is_said_before_the_work(source: Path, tmp_path: P
         source=str(source), output=str(tmp_path / "m"), embedding="vector", label="label",
         fraction=(0.1, 0.5), subsets=3,
     )  # fmt: skip
-    job.prepare(options, Console(file=shown, width=200))
+    prepare(options, Console(file=shown, width=200))
     (line,) = [line for line in shown.getvalue().splitlines() if line.startswith("subsets: ")]
     assert line.startswith(
         "subsets: 3 of 50, 250 rows each, 900 rows in all, under 0.1 MB, if no row is rejected"
