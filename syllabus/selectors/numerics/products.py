@@ -26,12 +26,12 @@ _PAIRS = 2**26  # products made at once to find neighbours
 _COARSE = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-7}
 
 
-def relative_error(width: int, device: str = "cpu") -> float:
+def relative_error(width: int, by_torch: bool = False) -> float:
     """Return a bound on |fl(<x, y>) - <x, y>| / (‖x‖ ‖y‖) of float32 rows, whatever the order of the sum.
 
-    γ_d, sixteen units for what is computed around it, and on a device what torch may round factors to.
+    γ_d, sixteen units for what is computed around it, and by torch what it may round factors to.
     """
-    return (width + 16) * UNIT32 + (0.0 if device == "cpu" else _coarseness())
+    return (width + 16) * UNIT32 + (_coarseness() if by_torch else 0.0)
 
 
 def product(queries: NDArray[np.float32], rows: NDArray[np.float32], device: str) -> NDArray[np.float32]:
@@ -42,7 +42,7 @@ def product(queries: NDArray[np.float32], rows: NDArray[np.float32], device: str
 def device_product(
     queries: NDArray[np.float32], rows: NDArray[np.float32], device: str
 ) -> NDArray[np.float32]:
-    """As `product`, by torch."""
+    """As `product`, by torch; on the processor too."""
     import torch
 
     return _fetched(torch.as_tensor(queries).to(device) @ torch.as_tensor(rows).to(device).T)
@@ -87,7 +87,7 @@ class DeviceProducts(Products):
     def __init__(self, rows: NDArray[np.float32], tensor: "torch.Tensor") -> None:
         super().__init__(rows)
         self.tensor = tensor.detach()
-        self.relative = relative_error(rows.shape[1], self.tensor.device.type)
+        self.relative = relative_error(rows.shape[1], by_torch=True)
 
     def rows_of(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return <x_i, x_v> for the rows i of `indices`, (b, n) float32."""
