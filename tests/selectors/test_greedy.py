@@ -245,3 +245,11 @@ def test_certificates_are_not_void():
             selection = maximize(made(name, rows), 20, optimizer)
             assert selection.objective <= selection.upper_bound <= most * selection.objective * (1 + 1e-12)
     assert maximize(GraphCut(rows, trade_off=0.6), 20).upper_bound is None
+
+
+def test_a_selection_says_what_it_is_in_one_line():
+    rows = np.eye(3, dtype=np.float32)
+    assert repr(maximize(FacilityLocation(rows), 2)) == "Selection(2 rows, objective=2.5, upper_bound=3)"
+    free = repr(maximize(GraphCut(rows, trade_off=1.0), 2))
+    assert free.startswith("Selection(2 rows")
+    assert free.endswith("upper_bound=none)")
