@@ -4,8 +4,6 @@ The rows of one block, those whose index divided by `block_rows` is the same, ha
 fingerprint is the digest of the blocks' digests. ``docs/manifest-format.md`` gives the bytes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import struct
 from collections.abc import Iterable, Sequence

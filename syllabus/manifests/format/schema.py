@@ -3,8 +3,6 @@
 ``docs/manifest-format.md`` is the specification; this module is its executable form.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Any

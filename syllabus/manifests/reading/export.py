@@ -1,7 +1,5 @@
 """Export of a subset as a plain file, for programs that read no manifest."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The document of a manifest, read and checked in itself and against the files that are there."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The pool: what the epochs of a curriculum are drawn from, and by which settings."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property

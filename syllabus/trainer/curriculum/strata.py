@@ -4,8 +4,6 @@ A draw takes the members of smallest key; ``fresh`` takes slices of a cycle, a k
 partition. Where every example is one step of the budget they are counted, else their weights are summed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field

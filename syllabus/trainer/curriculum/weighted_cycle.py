@@ -4,8 +4,6 @@ A slice has the examples whose midpoint lies in it: slices that cover the cycle 
 one of b units weighs b, give or take half an example at either end. With weights of 1 that is counting.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +16,7 @@ class WeightedCycle:
         self._members, self._midpoints, self._length = members, midpoints(weights), int(weights.sum())
 
     @classmethod
-    def merged(cls, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> WeightedCycle:
+    def merged(cls, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> "WeightedCycle":
         """Lay out the members of several (members, weights), each by its midpoint as a share of its own part.
 
         So a slice has of each part in proportion to what the part weighs. Equal shares come in the order

@@ -5,8 +5,6 @@ and its epochs are the ⌊n/k⌋ whole slices of its order, unstratified. Else t
 of its own.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from syllabus.trainer import counter_rng

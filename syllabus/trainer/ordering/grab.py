@@ -5,8 +5,6 @@ A cycle is one pass over a set that comes again: all examples where the fraction
 `Curriculum.indices` gives); else the epoch's own set, which is refined for as long as it stays the same.
 """
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 from collections.abc import Sequence

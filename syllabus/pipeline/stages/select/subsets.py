@@ -4,8 +4,6 @@ A budget counts examples or, where each has a weight, what they weigh: then a bu
 share, and subsets of one fraction differ in their number of rows.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
