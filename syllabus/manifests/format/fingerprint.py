@@ -7,7 +7,7 @@ fingerprint is the digest of the blocks' digests. ``docs/manifest-format.md`` gi
 import hashlib
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -80,15 +80,8 @@ class Fingerprint:
             if int(blocks[start]) != self._block:
                 self._close()
                 self._block = int(blocks[start])
-            length = stop - start
-            self._pieces.append(
-                _Piece(
-                    rows[start:stop],
-                    names.slice(start, length),
-                    kinds.slice(start, length),
-                    digests[start:stop],
-                )
-            )
+            texts = [column.slice(start, stop - start) for column in (names, kinds)]
+            self._pieces.append(_Piece(rows[start:stop], *texts, digests[start:stop]))
 
     @property
     def blocks(self) -> list[str]:
@@ -123,20 +116,13 @@ def combine(blocks: Iterable[str]) -> str:
     return hashlib.sha256(b"".join(bytes.fromhex(block) for block in blocks)).hexdigest()
 
 
-class _Piece:
+class _Piece(NamedTuple):
     """The rows of one block that came in one update."""
 
-    def __init__(
-        self,
-        index: npt.NDArray[np.int64],
-        ids: pa.StringArray,
-        labels: pa.StringArray,
-        content: npt.NDArray[np.uint8],
-    ) -> None:
-        self.index = index
-        self.ids = ids
-        self.labels = labels
-        self.content = content
+    index: npt.NDArray[np.int64]
+    ids: pa.StringArray
+    labels: pa.StringArray
+    content: npt.NDArray[np.uint8]
 
     def columns(self) -> Sequence[Any]:
         """The columns as buffers, in the order in which they are digested."""
