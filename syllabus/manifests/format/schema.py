@@ -104,20 +104,12 @@ def importance(name: str) -> Table:
 
 def order(name: str) -> Table:
     """The table of the order `name`: a permutation of the accepted examples."""
-    return Table(
-        f"orders/{name}",
-        _schema(position=pa.int64(), index=pa.int64()),
-        ("position",),
-    )
+    return Table(f"orders/{name}", _schema(position=pa.int64(), index=pa.int64()), ("position",))
 
 
 def sketches(dimension: int) -> Table:
     """The table of sketches of the centred embeddings: `dimension` steps each, a signed byte a step."""
-    return Table(
-        "sketches",
-        _schema(index=pa.int64(), sketch=pa.binary(dimension)),
-        ("index",),
-    )
+    return Table("sketches", _schema(index=pa.int64(), sketch=pa.binary(dimension)), ("index",))
 
 
 def sketches_table(index: npt.NDArray[np.int64], steps: npt.NDArray[np.int8]) -> pa.Table:

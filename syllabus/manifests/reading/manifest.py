@@ -74,10 +74,7 @@ class Manifest:
 
     @classmethod
     def open(
-        cls,
-        path: str | os.PathLike[str] | Store,
-        fingerprint: str | None = None,
-        ids: Any = None,
+        cls, path: str | os.PathLike[str] | Store, fingerprint: str | None = None, ids: Any = None
     ) -> "Manifest":
         """Open a manifest; reads manifest.json and lists the directory, no table.
 

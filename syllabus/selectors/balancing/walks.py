@@ -168,11 +168,7 @@ def reorder_pairs(order: NDArray[np.int64], signs: NDArray[np.int8]) -> NDArray[
 
 @compiled
 def _pair_walk(
-    rows: np.ndarray,
-    order: np.ndarray,
-    running_sum: np.ndarray,
-    signs: np.ndarray,
-    thresholds: Thresholds,
+    rows: np.ndarray, order: np.ndarray, running_sum: np.ndarray, signs: np.ndarray, thresholds: Thresholds
 ) -> None:
     draws, penalties, spread = thresholds
     for pair in range(signs.shape[0]):

@@ -107,12 +107,7 @@ class _State(State):
 
 @compiled
 def _similarities(
-    kind: int,
-    rate: float,
-    rows: np.ndarray,
-    starts: np.ndarray,
-    owners: np.ndarray,
-    out: np.ndarray,
+    kind: int, rate: float, rows: np.ndarray, starts: np.ndarray, owners: np.ndarray, out: np.ndarray
 ) -> None:
     for index in range(rows.shape[0]):
         for place in range(starts[index], starts[index + 1]):

@@ -9,13 +9,7 @@ of `stochastic.stochastic` to the last bit.
 
 import numpy as np
 
-from syllabus.selectors.constraint import (
-    Constraint,
-    Purchase,
-    affordable,
-    affordable_to_front,
-    subtract_cost,
-)
+from syllabus.selectors.constraint import Constraint, Purchase, affordable, affordable_to_front, subtract_cost
 from syllabus.selectors.functions.facility_location import (
     Coverage,
     FacilityLocation,

@@ -9,13 +9,7 @@ import numpy as np
 from syllabus.manifests import Manifest, allocate
 from syllabus.trainer.curriculum.budget import Units
 from syllabus.trainer.curriculum.phases import Phases, subset_of_step
-from syllabus.trainer.curriculum.strata import (
-    CountedStrata,
-    Strata,
-    WeightedStrata,
-    by_partition,
-    starts_of,
-)
+from syllabus.trainer.curriculum.strata import CountedStrata, Strata, WeightedStrata, by_partition, starts_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,10 +116,7 @@ class SelectBuckets(beam.DoFn):
         self.selecting, self.labels, self.work = selecting, labels, work
 
     def process(
-        self,
-        element: tuple[Bucket, Iterable[Reference]],
-        counts: dict[Bucket, int],
-        units: dict[Bucket, int],
+        self, element: tuple[Bucket, Iterable[Reference]], counts: dict[Bucket, int], units: dict[Bucket, int]
     ) -> Iterator[Bucket]:
         """Write the bucket's shards unless they are there; the units of all buckets divide the budget."""
         bucket, found = element[0], list(element[1])

@@ -125,12 +125,7 @@ def _of_rows(
     if options.optimizer == "lazy":
         return greedy, [greedy], random
     found = explore(
-        function,
-        rows,
-        options.subset_count,
-        seed=keys,
-        epsilon=options.epsilon,
-        optimizer=options.optimizer,
+        function, rows, options.subset_count, seed=keys, epsilon=options.epsilon, optimizer=options.optimizer
     )
     return greedy, found, random
 
@@ -146,13 +141,7 @@ def _of_costs(
         own = greedy if power == 1 else maximize_within(function, costs, limit, power=power)
         return greedy, [own], random
     found = explore_within(
-        function,
-        costs,
-        limit,
-        options.subset_count,
-        seed=keys,
-        epsilon=options.epsilon,
-        power=power,
+        function, costs, limit, options.subset_count, seed=keys, epsilon=options.epsilon, power=power
     )
     return greedy, found, random
 
