@@ -78,7 +78,7 @@ class Fingerprint:
         starts = np.flatnonzero(np.diff(blocks, prepend=blocks[0] - 1))
         for start, stop in zip(starts.tolist(), [*starts.tolist()[1:], len(rows)], strict=True):
             if int(blocks[start]) != self._block:
-                self._close()
+                self._done, self._pieces = self.blocks, []
                 self._block = int(blocks[start])
             texts = [column.slice(start, stop - start) for column in (names, kinds)]
             self._pieces.append(_Piece(rows[start:stop], *texts, digests[start:stop]))
@@ -95,11 +95,6 @@ class Fingerprint:
     def as_section(self) -> dict[str, Any]:
         """Return the section ``fingerprint`` of ``manifest.json``."""
         return {"sha256": self.hexdigest(), "block_rows": self.block_rows, "blocks": self.blocks}
-
-    def _close(self) -> None:
-        if self._pieces:
-            self._done.append(self._digest())
-            self._pieces = []
 
     def _digest(self) -> str:
         rows = sum(len(piece.index) for piece in self._pieces)
