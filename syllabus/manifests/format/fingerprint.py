@@ -7,7 +7,8 @@ fingerprint is the digest of the blocks' digests. ``docs/manifest-format.md`` gi
 import hashlib
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,8 +81,15 @@ class Fingerprint:
             if int(blocks[start]) != self._block:
                 self._done, self._pieces = self.blocks, []
                 self._block = int(blocks[start])
-            texts = [column.slice(start, stop - start) for column in (names, kinds)]
-            self._pieces.append(_Piece(rows[start:stop], *texts, digests[start:stop]))
+            length = stop - start
+            self._pieces.append(
+                _Piece(
+                    rows[start:stop],
+                    names.slice(start, length),
+                    kinds.slice(start, length),
+                    digests[start:stop],
+                )
+            )
 
     @property
     def blocks(self) -> list[str]:
@@ -111,7 +119,8 @@ def combine(blocks: Iterable[str]) -> str:
     return hashlib.sha256(b"".join(bytes.fromhex(block) for block in blocks)).hexdigest()
 
 
-class _Piece(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Piece:
     """The rows of one block that came in one update."""
 
     index: npt.NDArray[np.int64]
