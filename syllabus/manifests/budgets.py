@@ -3,8 +3,6 @@
 Everything here is exact: integers only, so that any other program can arrive at the same numbers.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

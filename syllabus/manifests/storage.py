@@ -5,8 +5,6 @@ Elsewhere the content is collected first and sent by one write, because closing 
 would publish the half; an object store then shows the object whole or not at all.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets

@@ -234,13 +234,7 @@ def fill(pool: np.ndarray, key: np.uint64, costs: np.ndarray, limit: float) -> i
 
 @compiled
 def _draw(
-    pool: np.ndarray,
-    drawn: int,
-    pool_size: int,
-    key: np.uint64,
-    counter: int,
-    costs: np.ndarray,
-    most: float,
+    pool: np.ndarray, drawn: int, pool_size: int, key: np.uint64, counter: int, costs: np.ndarray, most: float
 ) -> tuple[int, int, int]:
     """Draw one row; return how many are drawn, the size of the pool, and the next counter."""
     jump, counter = below(key, counter, pool_size - drawn)

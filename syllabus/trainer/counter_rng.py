@@ -7,8 +7,6 @@ The mixer is a bijection of 64-bit numbers: different counters never collide, so
 is a permutation without ties.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

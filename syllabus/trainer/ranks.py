@@ -4,8 +4,6 @@ Two mistakes repeat or lose data without a word: asking before `torch.distribute
 trains on everything), and dealing out what the host deals out again (each rank then sees 1/W of its share).
 """
 
-from __future__ import annotations
-
 import sys
 
 import torch.distributed

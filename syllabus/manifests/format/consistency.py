@@ -3,8 +3,6 @@
 Every function takes a document, or a section of one, that breaks no rule of the JSON Schema.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any

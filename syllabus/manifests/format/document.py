@@ -1,7 +1,5 @@
 """The document manifest.json: encoding with its digest, decoding with the check of it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import Any

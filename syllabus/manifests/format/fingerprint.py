@@ -4,11 +4,10 @@ The rows of one block, those whose index divided by `block_rows` is the same, ha
 fingerprint is the digest of the blocks' digests. ``docs/manifest-format.md`` gives the bytes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -80,7 +79,7 @@ class Fingerprint:
         starts = np.flatnonzero(np.diff(blocks, prepend=blocks[0] - 1))
         for start, stop in zip(starts.tolist(), [*starts.tolist()[1:], len(rows)], strict=True):
             if int(blocks[start]) != self._block:
-                self._close()
+                self._done, self._pieces = self.blocks, []
                 self._block = int(blocks[start])
             length = stop - start
             self._pieces.append(
@@ -105,11 +104,6 @@ class Fingerprint:
         """Return the section ``fingerprint`` of ``manifest.json``."""
         return {"sha256": self.hexdigest(), "block_rows": self.block_rows, "blocks": self.blocks}
 
-    def _close(self) -> None:
-        if self._pieces:
-            self._done.append(self._digest())
-            self._pieces = []
-
     def _digest(self) -> str:
         rows = sum(len(piece.index) for piece in self._pieces)
         digest = hashlib.sha256(struct.pack("<QQ", self._block, rows))
@@ -125,20 +119,14 @@ def combine(blocks: Iterable[str]) -> str:
     return hashlib.sha256(b"".join(bytes.fromhex(block) for block in blocks)).hexdigest()
 
 
+@dataclass(frozen=True, eq=False)
 class _Piece:
     """The rows of one block that came in one update."""
 
-    def __init__(
-        self,
-        index: npt.NDArray[np.int64],
-        ids: pa.StringArray,
-        labels: pa.StringArray,
-        content: npt.NDArray[np.uint8],
-    ) -> None:
-        self.index = index
-        self.ids = ids
-        self.labels = labels
-        self.content = content
+    index: npt.NDArray[np.int64]
+    ids: pa.StringArray
+    labels: pa.StringArray
+    content: npt.NDArray[np.uint8]
 
     def columns(self) -> Sequence[Any]:
         """The columns as buffers, in the order in which they are digested."""

@@ -1,7 +1,5 @@
 """The JSON Schema of manifest.json, the one definition of its keys and types, and documents checked by it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from functools import cache

@@ -3,8 +3,6 @@
 ``docs/manifest-format.md`` is the specification; this module is its executable form.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +21,15 @@ PART = re.compile(
     r"(examples|subsets|sketches|rejects|preview|(?:importances|orders)/[A-Za-z0-9_][A-Za-z0-9_.-]*)"
     r"/part-([0-9]{5,})\.parquet"
 )
+# The last two are null where the neighbours stage did not run.
+NULLABLE = ("label", "neighbour_agreement", "duplicate_group")
 SKETCH_LEVELS = 127
 """Values of sketches are whole steps from -127 to 127, so that a sketch and its negative are alike."""
 
 
-def _required(name: str, kind: pa.DataType) -> pa.Field:
-    return pa.field(name, kind, nullable=False)
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    """Return the schema of these columns; only those of `NULLABLE` may be null."""
+    return pa.schema([pa.field(name, kind, nullable=name in NULLABLE) for name, kind in columns.items()])
 
 
 @dataclass(frozen=True)
@@ -42,50 +43,40 @@ class Table:
 
 EXAMPLES = Table(
     "examples",
-    pa.schema(
-        [
-            _required("index", pa.int64()),
-            _required("id", pa.string()),
-            pa.field("label", pa.string()),
-            _required("partition", pa.int32()),
-            _required("source_file", pa.string()),
-            _required("source_row", pa.int64()),
-            # Both are null where the neighbours stage did not run.
-            pa.field("neighbour_agreement", pa.float32()),
-            pa.field("duplicate_group", pa.int64()),
-        ]
+    _schema(
+        index=pa.int64(),
+        id=pa.string(),
+        label=pa.string(),
+        partition=pa.int32(),
+        source_file=pa.string(),
+        source_row=pa.int64(),
+        neighbour_agreement=pa.float32(),
+        duplicate_group=pa.int64(),
     ),
     ("index",),
 )
 _WEIGHTED = Table(
-    EXAMPLES.directory, EXAMPLES.schema.append(_required("weight", pa.int64())), EXAMPLES.sort_by
+    EXAMPLES.directory,
+    EXAMPLES.schema.append(pa.field("weight", pa.int64(), nullable=False)),
+    EXAMPLES.sort_by,
 )
 SUBSETS = Table(
     "subsets",
-    pa.schema(
-        [
-            _required("fraction", pa.float64()),
-            _required("budget", pa.int64()),
-            _required("subset", pa.int32()),
-            _required("partition", pa.int32()),
-            _required("rank", pa.int32()),
-            _required("index", pa.int64()),
-            _required("gain", pa.float64()),
-            _required("position", pa.int32()),
-        ]
+    _schema(
+        fraction=pa.float64(),
+        budget=pa.int64(),
+        subset=pa.int32(),
+        partition=pa.int32(),
+        rank=pa.int32(),
+        index=pa.int64(),
+        gain=pa.float64(),
+        position=pa.int32(),
     ),
     ("budget", "subset", "position"),
 )
 REJECTS = Table(
     "rejects",
-    pa.schema(
-        [
-            _required("source_file", pa.string()),
-            _required("source_row", pa.int64()),
-            _required("reason", pa.string()),
-            _required("detail", pa.string()),
-        ]
-    ),
+    _schema(source_file=pa.string(), source_row=pa.int64(), reason=pa.string(), detail=pa.string()),
     (),
 )
 
@@ -99,15 +90,13 @@ def importance(name: str) -> Table:
     """The table of the importance `name`: every accepted example, ranked inside its partition."""
     return Table(
         f"importances/{name}",
-        pa.schema(
-            [
-                _required("partition", pa.int32()),
-                _required("rank", pa.int32()),
-                _required("index", pa.int64()),
-                _required("gain", pa.float64()),
-                _required("score", pa.float64()),
-                _required("probability", pa.float64()),
-            ]
+        _schema(
+            partition=pa.int32(),
+            rank=pa.int32(),
+            index=pa.int64(),
+            gain=pa.float64(),
+            score=pa.float64(),
+            probability=pa.float64(),
         ),
         ("partition", "rank"),
     )
@@ -115,20 +104,12 @@ def importance(name: str) -> Table:
 
 def order(name: str) -> Table:
     """The table of the order `name`: a permutation of the accepted examples."""
-    return Table(
-        f"orders/{name}",
-        pa.schema([_required("position", pa.int64()), _required("index", pa.int64())]),
-        ("position",),
-    )
+    return Table(f"orders/{name}", _schema(position=pa.int64(), index=pa.int64()), ("position",))
 
 
 def sketches(dimension: int) -> Table:
     """The table of sketches of the centred embeddings: `dimension` steps each, a signed byte a step."""
-    return Table(
-        "sketches",
-        pa.schema([_required("index", pa.int64()), _required("sketch", pa.binary(dimension))]),
-        ("index",),
-    )
+    return Table("sketches", _schema(index=pa.int64(), sketch=pa.binary(dimension)), ("index",))
 
 
 def sketches_table(index: npt.NDArray[np.int64], steps: npt.NDArray[np.int8]) -> pa.Table:

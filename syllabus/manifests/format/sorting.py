@@ -1,7 +1,5 @@
 """A check of the sort order of a table, in a stream."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """Export of a subset as a plain file, for programs that read no manifest."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 
@@ -64,12 +62,14 @@ def export(
 
 def _target(output: str | os.PathLike[str], overwrite: bool) -> tuple[Store, str]:
     """Return where a file is to be written, before anything is read for it."""
-    directory, _, name = _absolute(output).rpartition("/")
+    text = os.fspath(output)
+    path = text if "://" in text else os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
+    directory, _, name = path.rpartition("/")
     store = Store(directory or "/")
     if store.exists(name) and not store.is_file(name):
-        raise ManifestError(f"export: {os.fspath(output)}: is there already, and is no file")
+        raise ManifestError(f"export: {text}: is there already, and is no file")
     if store.exists(name) and not overwrite:
-        raise ManifestError(f"export: {os.fspath(output)}: is there already; give another, or --overwrite")
+        raise ManifestError(f"export: {text}: is there already; give another, or --overwrite")
     return store, name
 
 
@@ -99,8 +99,3 @@ def _check_lines(rows: pa.Table) -> None:
         raise ManifestError(
             f"export: id {rows.column('id')[place].as_py()!r} holds a line break; export as csv or parquet"
         )
-
-
-def _absolute(output: str | os.PathLike[str]) -> str:
-    text = os.fspath(output)
-    return text if "://" in text else os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111

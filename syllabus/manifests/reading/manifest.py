@@ -1,7 +1,5 @@
 """A manifest as its readers see it: opening costs one document and one listing, a slice its row groups."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from itertools import repeat
@@ -76,11 +74,8 @@ class Manifest:
 
     @classmethod
     def open(
-        cls,
-        path: str | os.PathLike[str] | Store,
-        fingerprint: str | None = None,
-        ids: Any = None,
-    ) -> Manifest:
+        cls, path: str | os.PathLike[str] | Store, fingerprint: str | None = None, ids: Any = None
+    ) -> "Manifest":
         """Open a manifest; reads manifest.json and lists the directory, no table.
 
         Args:

@@ -1,7 +1,5 @@
 """The document of a manifest, read and checked in itself and against the files that are there."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,16 +28,10 @@ def read_document(store: Store) -> bytes:
         raise ManifestError(f"{DOCUMENT}: not found: {store.url()} is no committed manifest") from None
     except (pa.ArrowException, OSError) as error:
         if store.is_local and store.is_file():
-            raise ManifestError(
-                f"{store.url()}: is a file; a manifest is a directory{_around(store)}"
-            ) from None
+            directory, _, name = store.url().rpartition("/")
+            meant = f", here {directory}" if name == DOCUMENT else ""
+            raise ManifestError(f"{store.url()}: is a file; a manifest is a directory{meant}") from None
         raise ManifestError(f"{DOCUMENT}: cannot be read from {store.url()}: {first_line(error)}") from error
-
-
-def _around(store: Store) -> str:
-    """Return which directory was meant, where the file is the manifest's own document."""
-    directory, _, name = store.url().rpartition("/")
-    return f", here {directory}" if name == DOCUMENT else ""
 
 
 def size_problems(description: dict[str, Any], sizes: dict[str, int]) -> Iterator[str]:

@@ -1,7 +1,5 @@
 """The Parquet parts of one table: rows are read from the row groups that hold them, and no others."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Sections of manifest.json as values, for readers that need not know its keys."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

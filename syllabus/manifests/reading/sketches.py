@@ -5,8 +5,6 @@ good as float32). It is stored as plain bytes, one a dimension and not compresse
 the same values took twelve times as long to read, and a drawn tenth of the rows lies in every page.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa

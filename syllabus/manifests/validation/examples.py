@@ -1,7 +1,5 @@
 """The accepted examples that other tables refer to, and checks that several tables share."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +23,7 @@ class Examples:
     weight: Indices | None
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Examples:
+    def of(cls, manifest: Manifest) -> "Examples":
         """Read them."""
         rows = manifest.table(schema.EXAMPLES, ["index", "partition"])
         return cls(rows.column("index").to_numpy(), rows.column("partition").to_numpy(), manifest.weights())

@@ -1,7 +1,5 @@
 """Checks of the rows of the subsets: where they lie, what they refer to, what they weigh."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any

@@ -1,7 +1,5 @@
 """Checks of the rows of a manifest against each other and its document, table by table in a stream."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

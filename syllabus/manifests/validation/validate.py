@@ -1,7 +1,5 @@
 """Validation of a manifest against its specification: every file is read once, in a stream."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The target of a writer: which of its files may be deleted before a manifest is written, and which not."""
 
-from __future__ import annotations
-
 import os
 
 import pyarrow as pa

@@ -3,8 +3,6 @@
 The bytes depend on the rows alone: not on how they were handed over, nor on time, host or path.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from contextlib import ExitStack, suppress
@@ -62,7 +60,7 @@ class ManifestWriter:
         self._parts_stay = False
         self._lock = ExitStack()
 
-    def __enter__(self) -> ManifestWriter:
+    def __enter__(self) -> "ManifestWriter":
         check_target(self.store, self.overwrite)
         with ExitStack() as stack:
             try:
@@ -75,7 +73,7 @@ class ManifestWriter:
             self._lock = stack.pop_all()
         return self
 
-    def table(self, table: Table) -> TableWriter:
+    def table(self, table: Table) -> "TableWriter":
         """Return the writer of one table, always the same one for a table; several may be open at once."""
         writer = self._tables.get(table.directory)
         if writer is None:
@@ -195,7 +193,7 @@ class TableWriter:
         if part.rows >= schema.PART_ROWS:
             self._finish_part()
 
-    def _next_part(self) -> _Part:
+    def _next_part(self) -> "_Part":
         return _Part(self._store, f"{self.table.directory}/part-{len(self.files):05d}.parquet", self.table)
 
     def _finish_part(self) -> None:

@@ -4,8 +4,6 @@ Where the workers run is the runner's business, so progress is read from what th
 directory; workers inside this process also report what they finished within a chunk.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import Counter

@@ -3,8 +3,6 @@
 The number of threads sets the last bits of matrix products, so it is an option.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from pathlib import Path

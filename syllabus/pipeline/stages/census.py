@@ -4,8 +4,6 @@ It needs every row's label and id, not their vectors, and runs in the submitting
 are held where there is an id column, none otherwise.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterator

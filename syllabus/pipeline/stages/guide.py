@@ -3,8 +3,6 @@
 They are embedded in the submitting process, with the encoder and column of the data, into the same shards.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from itertools import groupby

@@ -1,7 +1,5 @@
 """Partitions by label: by class, by quantile of a number, by the rarest class of a list."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ class RowLabels:
     numbers: pa.Array
     lists: pa.Array
 
-    def filter(self, mask: pa.Array) -> RowLabels:
+    def filter(self, mask: pa.Array) -> "RowLabels":
         """Return those of the rows in `mask`."""
         return RowLabels(self.texts.filter(mask), self.numbers.filter(mask), self.lists.filter(mask))
 

@@ -3,8 +3,6 @@
 It is made in the submitting process and streams: files are read once, for their digests and their rows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

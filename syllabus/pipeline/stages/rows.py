@@ -1,7 +1,5 @@
 """Accepted rows: those of a chunk that nothing speaks against, read from the shards of the embed stage."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

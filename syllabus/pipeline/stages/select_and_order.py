@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import apache_beam as beam
 
+from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.stages.order.interleaved import OrderInParts
 from syllabus.pipeline.stages.order.stage import OrderAll, Ordering, OrderSubsets
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, Reference
-from syllabus.pipeline.stages.regroup.stage import Regroup, RegroupChunks
+from syllabus.pipeline.stages.regroup.stage import RegroupChunks
 from syllabus.pipeline.stages.select.stage import Select, SelectBuckets
 
 
@@ -26,7 +27,7 @@ class SelectAndOrder(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> list[beam.PCollection]:
         """Start from the groups; the results are in the work directory."""
         ordering, work = self.ordering, self.regroup.rows.work
-        references = pipeline | Regroup(self.groups, self.regroup)
+        references = pipeline | "Regroup" >> ForEach(self.groups, self.regroup)
         rows = references | "Rows" >> beam.MapTuple(_rows) | "Count rows" >> beam.CombinePerKey(sum)
         units = references | "Units" >> beam.MapTuple(_units) | "Count units" >> beam.CombinePerKey(sum)
         select = SelectBuckets(ordering.selecting, self.regroup.layout.labels, work)

@@ -3,8 +3,6 @@
 All are fitted in the submitting process on a hash sample of at most 65,536 accepted rows.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import math
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.balancing.walks import NO_DRAWS, Halving, bound
+from syllabus.selectors.balancing.walks import Halving, Thresholds, bound, thresholds_of
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import dot
 
@@ -59,13 +59,11 @@ def factor_pair_walk(
       halving: thresholds of kernel halving; without, they are 0.
     """
     signs = np.empty(len(left) // 2, np.int8)
-    if halving is None:
-        walked = _pair_walk(left, right, running_sum, rest, signs, NO_DRAWS, NO_DRAWS, NO_DRAWS)
-        return signs if walked else None
-    done = halving.done
-    if _pair_walk(left, right, running_sum, rest, signs, *halving.draw(len(signs)), halving.spread):
+    thresholds = thresholds_of(halving, len(signs))
+    if _pair_walk(left, right, running_sum, rest, signs, thresholds):
         return signs
-    halving.done = done
+    if halving is not None:
+        halving.done -= len(signs)
     return None
 
 
@@ -117,10 +115,9 @@ def _pair_walk(
     running_sum: np.ndarray,
     rest: np.ndarray,
     signs: np.ndarray,
-    draws: np.ndarray,
-    penalties: np.ndarray,
-    spread: np.ndarray,
+    thresholds: Thresholds,
 ) -> bool:
+    draws, penalties, spread = thresholds
     if not _finite(left, right):
         return False
     bias = 1.0 if rest.shape[0] else 0.0

@@ -16,6 +16,7 @@ length. `products_walk` is the same walk where only inner products are at hand (
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,14 @@ from syllabus.selectors.numerics.fixed_order_sums import centred_dot, squared_di
 
 _PURPOSE = 11  # keeps the draws of kernel halving apart from others under the same seed
 NO_DRAWS = np.empty(0)
+
+
+class Thresholds(NamedTuple):
+    """U_k, L_k, (pairs,) float64 each, and v of `Halving`, for compiled loops; all empty where they are 0."""
+
+    draws: NDArray[np.float64]
+    penalties: NDArray[np.float64]
+    spread: NDArray[np.float64]
 
 
 class Halving:
@@ -59,6 +68,13 @@ class Halving:
         draws = np.empty(count)
         _fill_uniform(self._key, int(places[0]) if count else 0, draws)
         return draws, np.log(self._scale * (places + 1))
+
+
+def thresholds_of(halving: Halving | None, pairs: int) -> Thresholds:
+    """Return the thresholds of the next `pairs` pairs; without `halving` they are 0."""
+    if halving is None:
+        return Thresholds(NO_DRAWS, NO_DRAWS, NO_DRAWS)
+    return Thresholds(*halving.draw(pairs), halving.spread)
 
 
 @compiled
@@ -105,10 +121,7 @@ def pair_walk(
     O(m d), one pass over the rows.
     """
     signs = np.empty(len(order) // 2, np.int8)
-    if halving is None:
-        _pair_walk(rows, order, running_sum, signs, NO_DRAWS, NO_DRAWS, NO_DRAWS)
-    else:
-        _pair_walk(rows, order, running_sum, signs, *halving.draw(len(signs)), halving.spread)
+    _pair_walk(rows, order, running_sum, signs, thresholds_of(halving, len(signs)))
     return signs
 
 
@@ -128,10 +141,7 @@ def products_walk(
     O(m²).
     """
     signs = np.empty(len(products), np.int8)
-    if halving is None:
-        _products_walk(products, gram, signs, NO_DRAWS, NO_DRAWS, NO_DRAWS)
-    else:
-        _products_walk(products, gram, signs, *halving.draw(len(signs)), halving.spread)
+    _products_walk(products, gram, signs, thresholds_of(halving, len(signs)))
     return signs
 
 
@@ -158,14 +168,9 @@ def reorder_pairs(order: NDArray[np.int64], signs: NDArray[np.int8]) -> NDArray[
 
 @compiled
 def _pair_walk(
-    rows: np.ndarray,
-    order: np.ndarray,
-    running_sum: np.ndarray,
-    signs: np.ndarray,
-    draws: np.ndarray,
-    penalties: np.ndarray,
-    spread: np.ndarray,
+    rows: np.ndarray, order: np.ndarray, running_sum: np.ndarray, signs: np.ndarray, thresholds: Thresholds
 ) -> None:
+    draws, penalties, spread = thresholds
     for pair in range(signs.shape[0]):
         a, b = rows[order[2 * pair]], rows[order[2 * pair + 1]]
         threshold = 0.0
@@ -182,14 +187,8 @@ def _pair_walk(
 
 
 @compiled
-def _products_walk(
-    products: np.ndarray,
-    gram: np.ndarray,
-    signs: np.ndarray,
-    draws: np.ndarray,
-    penalties: np.ndarray,
-    spread: np.ndarray,
-) -> None:
+def _products_walk(products: np.ndarray, gram: np.ndarray, signs: np.ndarray, thresholds: Thresholds) -> None:
+    draws, penalties, spread = thresholds
     for j in range(signs.shape[0]):
         product = products[j]
         for i in range(j):

@@ -47,6 +47,11 @@ class State(ABC):
     def add(self, index: int, score: float) -> float:
         """Put `index`, whose current score is `score`, into S and return its gain."""
 
+    def add_all(self, indices: NDArray[np.int64]) -> None:
+        """Put rows into S whose scores are not known."""
+        for index in indices:
+            self.add(int(index), float(self.scores(np.array([index]))[0]))
+
     @abstractmethod
     def value(self) -> float:
         """Return f(S)."""
@@ -71,9 +76,11 @@ class SetFunction(ABC):
     def state(self) -> State:
         """Return the empty set."""
 
-    @abstractmethod
     def _value(self, indices: NDArray[np.int64]) -> float:
-        """Return f of valid distinct indices."""
+        """Return f of valid distinct indices; by default, that of a state which they are added to."""
+        state = self.state()
+        state.add_all(indices)
+        return state.value()
 
     def value(self, indices: NDArray[np.int64]) -> float:
         """Return f(S) from its definition; 0 for the empty set.
@@ -108,8 +115,7 @@ class SetFunction(ABC):
             return None
         state = self.state()
         state.reserve(len(indices))
-        for index in indices:
-            state.add(int(index), float(state.scores(np.array([index]))[0]))
+        state.add_all(indices)
         return objective + constraint.largest_sum(self.gain_bounds(state, indices))
 
     def gain_bounds(self, state: State, indices: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.constraint import Constraint
 from syllabus.selectors.functions.base import State
-from syllabus.selectors.functions.similarity import Similarity, SimilarityName, similar
+from syllabus.selectors.functions.similarity import SimilarityName, SimilarityParameters, similar
 from syllabus.selectors.functions.similarity_function import GIBIBYTE, KernelFunction
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import excess
@@ -91,11 +91,11 @@ class FacilityLocationState(State):
     """
 
     def __init__(self, function: FacilityLocation) -> None:
-        self.function = function
-        self.similarity = function.similarity
+        self.function, self.parameters = function, function.parameters
         self.best_similarity = function.baseline.copy()
-        self.thresholds = np.empty(function.n, np.float32)
-        set_thresholds(self.best_similarity, function.similarity, function.error, self.thresholds)
+        # Its rounding to float32 is part of ε.
+        thresholds = (self.best_similarity - self.parameters.offset) / self.parameters.slope
+        self.thresholds = (thresholds - self.parameters.error).astype(np.float32)
         self.coverage = Coverage(self.best_similarity, self.thresholds)
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -103,9 +103,8 @@ class FacilityLocationState(State):
         out = np.empty(len(candidates))
         for part, entries in self.function.blocks(candidates):
             _exact_gains(
-                self.similarity.kind, self.similarity.rate, self.function.rows, candidates[part], entries,
-                self.best_similarity, self.thresholds, out[part],
-            )  # fmt: skip
+                self.parameters, self.function.rows, candidates[part], entries, self.coverage, out[part]
+            )
         return out
 
     def best(
@@ -116,12 +115,12 @@ class FacilityLocationState(State):
         pick, score, ratio = -1, -1.0, -1.0
         for part, entries in self.function.blocks(candidates):
             bounds = np.empty(len(entries))
-            _upper_gains(entries, self.thresholds, self.similarity.slope, bounds)
+            _upper_gains(entries, self.thresholds, self.parameters.slope, bounds)
             bounds /= own[part]
             order = np.argsort(-bounds)
             pick, score, ratio = _best_gain(
-                self.similarity.kind, self.similarity.rate, self.function.rows, candidates[part], entries,
-                self.best_similarity, self.thresholds, bounds, order, own[part], pick, score, ratio,
+                self.parameters, self.function.rows, candidates[part], entries, self.coverage, bounds,
+                order, own[part], pick, score, ratio,
             )  # fmt: skip
         return pick, score
 
@@ -134,11 +133,7 @@ class FacilityLocationState(State):
 
     def raise_best_similarity(self, index: int, entries: NDArray[np.float32]) -> None:
         """Raise the best similarities to those of row `index`, whose kernel row is given."""
-        s = self.similarity
-        raise_best_similarity(
-            s.kind, s.rate, s.slope, s.offset, self.function.error, self.function.rows, index, entries,
-            self.best_similarity, self.thresholds,
-        )  # fmt: skip
+        raise_best_similarity(self.parameters, self.function.rows, index, entries, self.coverage)
 
     def value(self) -> float:
         """Return f of the set."""
@@ -147,13 +142,11 @@ class FacilityLocationState(State):
 
 @compiled
 def exact_gain(
-    kind: int,
-    rate: float,
+    similarity: SimilarityParameters,
     rows: np.ndarray,
     index: int,
     entries: np.ndarray,
-    best_similarity: np.ndarray,
-    thresholds: np.ndarray,
+    coverage: Coverage,
     places: np.ndarray,
     raised: np.ndarray,
 ) -> tuple[float, int]:
@@ -164,32 +157,29 @@ def exact_gain(
 
     Returns too how many terms are not zero, and writes their i and s_iv to `places` and `raised`, (n,) each.
     """
+    kind, rate, _, _, _ = similarity
+    best_similarity, thresholds = coverage
     total = 0.0
     terms = 0
     for i in range(rows.shape[0]):
         if entries[i] > thresholds[i]:
-            similarity = similar(kind, rate, rows[i], rows[index])
-            term = similarity - best_similarity[i]
+            closer = similar(kind, rate, rows[i], rows[index])
+            term = closer - best_similarity[i]
             if term > 0.0:
                 total += term
                 places[terms] = i
-                raised[terms] = similarity
+                raised[terms] = closer
                 terms += 1
     return total, terms
 
 
 @compiled
 def raise_kept(
-    slope: float,
-    offset: float,
-    error: float,
-    places: np.ndarray,
-    raised: np.ndarray,
-    terms: int,
-    best_similarity: np.ndarray,
-    thresholds: np.ndarray,
+    similarity: SimilarityParameters, places: np.ndarray, raised: np.ndarray, terms: int, coverage: Coverage
 ) -> None:
     """Raise both to what `exact_gain` wrote: `raise_best_similarity` without its similarities."""
+    _, _, slope, offset, error = similarity
+    best_similarity, thresholds = coverage
     for term in range(terms):
         i = places[term]
         best_similarity[i] = raised[term]
@@ -204,65 +194,43 @@ def upper_gain(entries: np.ndarray, thresholds: np.ndarray, slope: float) -> flo
 
 @compiled
 def raise_best_similarity(
-    kind: int,
-    rate: float,
-    slope: float,
-    offset: float,
-    error: float,
-    rows: np.ndarray,
-    index: int,
-    entries: np.ndarray,
-    best_similarity: np.ndarray,
-    thresholds: np.ndarray,
+    similarity: SimilarityParameters, rows: np.ndarray, index: int, entries: np.ndarray, coverage: Coverage
 ) -> None:
     """Raise best similarities and thresholds to the similarities of row `index`."""
+    kind, rate, slope, offset, error = similarity
+    best_similarity, thresholds = coverage
     for i in range(rows.shape[0]):
         if entries[i] > thresholds[i]:
-            similarity = similar(kind, rate, rows[i], rows[index])
-            if similarity > best_similarity[i]:
-                best_similarity[i] = similarity
-                thresholds[i] = np.float32((similarity - offset) / slope - error)
-
-
-def set_thresholds(
-    best_similarity: NDArray[np.float64],
-    similarity: Similarity,
-    error: float,
-    thresholds: NDArray[np.float32],
-) -> None:
-    """Write (best - offset)/slope - ε; its rounding to float32 is part of ε."""
-    thresholds[:] = (best_similarity - similarity.offset) / similarity.slope - error
+            closer = similar(kind, rate, rows[i], rows[index])
+            if closer > best_similarity[i]:
+                best_similarity[i] = closer
+                thresholds[i] = np.float32((closer - offset) / slope - error)
 
 
 @compiled
 def _exact_gains(
-    kind: int,
-    rate: float,
+    similarity: SimilarityParameters,
     rows: np.ndarray,
     candidates: np.ndarray,
     entries: np.ndarray,
-    best_similarity: np.ndarray,
-    thresholds: np.ndarray,
+    coverage: Coverage,
     out: np.ndarray,
 ) -> None:
     places = np.empty(rows.shape[0], np.int64)
     raised = np.empty(rows.shape[0])
     for position in range(candidates.shape[0]):
         out[position], _ = exact_gain(
-            kind, rate, rows, candidates[position], entries[position], best_similarity, thresholds, places,
-            raised,
-        )  # fmt: skip
+            similarity, rows, candidates[position], entries[position], coverage, places, raised
+        )
 
 
 @compiled
 def _best_gain(
-    kind: int,
-    rate: float,
+    similarity: SimilarityParameters,
     rows: np.ndarray,
     candidates: np.ndarray,
     entries: np.ndarray,
-    best_similarity: np.ndarray,
-    thresholds: np.ndarray,
+    coverage: Coverage,
     bounds: np.ndarray,
     order: np.ndarray,
     divisors: np.ndarray,
@@ -277,9 +245,8 @@ def _best_gain(
         if bounds[position] < ratio:
             break
         gain, _ = exact_gain(
-            kind, rate, rows, candidates[position], entries[position], best_similarity, thresholds, places,
-            raised,
-        )  # fmt: skip
+            similarity, rows, candidates[position], entries[position], coverage, places, raised
+        )
         quotient = gain / divisors[position]
         if quotient > ratio or (quotient == ratio and candidates[position] < pick):
             score = gain

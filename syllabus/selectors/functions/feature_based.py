@@ -61,9 +61,9 @@ class FeatureBased(SetFunction):
             raise SelectionError(f"{self.name}: weights must be {d} finite numbers >= 0")
         self._largest = self.value_of_totals(column_sums(self.rows))
 
-    def state(self) -> "FeatureBasedState":
+    def state(self) -> "_State":
         """Return the empty set."""
-        return FeatureBasedState(self)
+        return _State(self)
 
     def rounding_bound(self) -> float:
         """Return a bound on the rounding of any gain: d terms, none larger than f of all rows."""
@@ -77,7 +77,7 @@ class FeatureBased(SetFunction):
         return self.value_of_totals(sum_of_rows(self.rows, indices))
 
 
-class FeatureBasedState(State):
+class _State(State):
     """The total of each feature over the set, and φ of it."""
 
     def __init__(self, function: FeatureBased) -> None:
@@ -86,7 +86,6 @@ class FeatureBasedState(State):
         self.heights = np.zeros_like(self.totals)
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the gain of each candidate."""
         f = self.function
         out = np.empty(len(candidates))
         if f.curve == CURVES["sqrt"]:
@@ -96,13 +95,11 @@ class FeatureBasedState(State):
         return out
 
     def add(self, index: int, score: float) -> float:
-        """Put a row into the set and return its gain."""
         self.totals += self.function.rows[index]
         self.heights = _curve(self.totals, self.function.curve, self.function.power)
         return score
 
     def value(self) -> float:
-        """Return f of the set."""
         return self.function.value_of_totals(self.totals)
 
 

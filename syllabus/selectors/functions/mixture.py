@@ -51,9 +51,9 @@ class Mixture(SetFunction):
         self.submodular = all(part.submodular for part in parts)
         self.monotone = all(part.monotone for part in parts)
 
-    def state(self) -> "MixtureState":
+    def state(self) -> "_State":
         """Return the empty set."""
-        return MixtureState(self)
+        return _State(self)
 
     def rounding_bound(self) -> float:
         """Return the parts' slack, weighted."""
@@ -71,7 +71,7 @@ class Mixture(SetFunction):
         )
 
 
-class MixtureState(State):
+class _State(State):
     """One state for each part. Scores are gains: the parts' constants would not cancel."""
 
     def __init__(self, function: Mixture) -> None:
@@ -79,25 +79,21 @@ class MixtureState(State):
         self.states = [part.state() for part in function.parts]
 
     def reserve(self, size: int) -> None:
-        """Make room for a set of `size` rows in every part."""
         for state in self.states:
             state.reserve(size)
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the gain of each candidate."""
         out = np.zeros(len(candidates))
         for weight, state in zip(self.weights, self.states, strict=True):
             out += weight * state.gains(state.scores(candidates))
         return out
 
     def add(self, index: int, score: float) -> float:
-        """Put a row into the set and return its gain."""
         for state in self.states:
-            state.add(index, float(state.scores(np.array([index]))[0]))
+            state.add_all(np.array([index]))
         return score
 
     def value(self) -> float:
-        """Return f of the set."""
         return math.fsum(
             weight * state.value() for weight, state in zip(self.weights, self.states, strict=True)
         )

@@ -51,9 +51,9 @@ class FacilityLocationMutualInformation(SimilarityFunction):
         np.maximum(self.similarities, 0.0, out=self.similarities)
         self.nearest = self.relevance * self.similarities.max(axis=1)
 
-    def state(self) -> "MutualInformationState":
+    def state(self) -> "_State":
         """Return the empty set."""
-        return MutualInformationState(self)
+        return _State(self)
 
     def _value(self, indices: NDArray[np.int64]) -> float:
         if not len(indices):
@@ -62,7 +62,7 @@ class FacilityLocationMutualInformation(SimilarityFunction):
         return math.fsum(served) + math.fsum(self.nearest[indices])
 
 
-class MutualInformationState(State):
+class _State(State):
     """How close the set is to each query row."""
 
     def __init__(self, function: FacilityLocationMutualInformation) -> None:
@@ -71,19 +71,16 @@ class MutualInformationState(State):
         self.indices: list[int] = []
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the gain of each candidate."""
         out = np.empty(len(candidates))
         _gains(self.function.similarities, self.function.nearest, self.best_similarity, candidates, out)
         return out
 
     def add(self, index: int, score: float) -> float:
-        """Put a row into the set and return its gain."""
         self.best_similarity = np.maximum(self.best_similarity, self.function.similarities[index])
         self.indices.append(index)
         return score
 
     def value(self) -> float:
-        """Return f of the set."""
         return self.function._value(np.array(self.indices, np.int64))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.functions.base import State
-from syllabus.selectors.functions.similarity import SimilarityName, similar
+from syllabus.selectors.functions.similarity import SimilarityName, SimilarityParameters, similar
 from syllabus.selectors.functions.similarity_function import GIBIBYTE, KernelFunction
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.validation import Vectors, real_number
@@ -52,18 +52,18 @@ class SaturatedCoverage(KernelFunction):
         self.share = real_number(share, "share", accepted, "(0, 1]", self.name)
         self.caps = self.share * np.maximum(0.0, self.similarity.sums(self.rows))
 
-    def state(self) -> "SaturatedCoverageState":
+    def state(self) -> "_State":
         """Return the empty set."""
-        return SaturatedCoverageState(self)
+        return _State(self)
 
     def _value(self, indices: NDArray[np.int64]) -> float:
         state = self.state()
         for index in indices:
-            state.add(int(index), 0.0)
+            state.add(int(index), 0.0)  # a gain would be as dear
         return state.value()
 
 
-class SaturatedCoverageState(State):
+class _State(State):
     """How much more similarity each row has room for."""
 
     def __init__(self, function: SaturatedCoverage) -> None:
@@ -71,45 +71,32 @@ class SaturatedCoverageState(State):
         self.rooms = function.caps.copy()
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the gain of each candidate."""
         out = np.empty(len(candidates))
-        s = self.function.similarity
-        for part, entries in self.function.blocks(candidates):
+        f, parameters = self.function, self.function.parameters
+        for part, entries in f.blocks(candidates):
             for place, index in enumerate(candidates[part]):
-                out[part.start + place] = _gain(
-                    s.kind, s.rate, s.slope, s.offset, self.function.error,
-                    self.function.rows, int(index), entries[place], self.rooms,
-                )  # fmt: skip
+                out[part.start + place] = _gain(parameters, f.rows, int(index), entries[place], self.rooms)
         return out
 
     def add(self, index: int, score: float) -> float:
-        """Put a row into the set and return its gain."""
         s = self.function.similarity
         _fill(s.kind, s.rate, self.function.rows, index, self.rooms)
         return score
 
     def value(self) -> float:
-        """Return f of the set."""
         return math.fsum(self.function.caps - self.rooms)
 
 
 @compiled
 def _gain(
-    kind: int,
-    rate: float,
-    slope: float,
-    offset: float,
-    error: float,
-    rows: np.ndarray,
-    index: int,
-    entries: np.ndarray,
-    rooms: np.ndarray,
+    similarity: SimilarityParameters, rows: np.ndarray, index: int, entries: np.ndarray, rooms: np.ndarray
 ) -> float:
     """Return Σ_i min(s_iv, room_i), added in the order of i.
 
     An entry that already reaches the room says that the term is the room; the others take an exact
     similarity. Rounding is monotone, so an old gain bounds a new one as it is.
     """
+    kind, rate, slope, offset, error = similarity
     total = 0.0
     for i in range(rows.shape[0]):
         room = rooms[i]

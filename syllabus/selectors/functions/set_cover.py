@@ -45,15 +45,9 @@ class ProbabilisticSetCover(SetFunction):
         """Return the probability with which each row has each of its concepts."""
         return sparse_rows(features, 1.0, self.name)
 
-    def state(self) -> "CoverState":
+    def state(self) -> "_State":
         """Return the empty set."""
-        return CoverState(self)
-
-    def _value(self, indices: NDArray[np.int64]) -> float:
-        state = self.state()
-        for index in indices:
-            state.add(int(index), 0.0)
-        return state.value()
+        return _State(self)
 
 
 class SetCover(ProbabilisticSetCover):
@@ -75,7 +69,7 @@ class SetCover(ProbabilisticSetCover):
         return replace(rows, values=(rows.values > 0).astype(np.float64))
 
 
-class CoverState(State):
+class _State(State):
     """The probability of each concept that no row of the set has it."""
 
     def __init__(self, function: ProbabilisticSetCover) -> None:
@@ -83,21 +77,18 @@ class CoverState(State):
         self.missing = np.ones(function.features.width)
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the gain of each candidate."""
         f = self.function.features
         out = np.empty(len(candidates))
         _gains(f.starts, f.columns, f.values, self.function.weights, self.missing, candidates, out)
         return out
 
     def add(self, index: int, score: float) -> float:
-        """Put a row into the set and return its gain."""
         f = self.function.features
         part = slice(f.starts[index], f.starts[index + 1])
         self.missing[f.columns[part]] *= 1.0 - f.values[part]
         return score
 
     def value(self) -> float:
-        """Return f of the set."""
         return math.fsum(self.function.weights * (1.0 - self.missing))
 
 

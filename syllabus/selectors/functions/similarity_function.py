@@ -97,10 +97,7 @@ class KernelFunction(SimilarityFunction):
 
 
 def _exponentials(
-    block: NDArray[np.float32],
-    own: NDArray[np.float32],
-    norms: NDArray[np.float32],
-    similarity: Similarity,
+    block: NDArray[np.float32], own: NDArray[np.float32], norms: NDArray[np.float32], similarity: Similarity
 ) -> None:
     """Turn products into exp(-rate ‖x - y‖²/4), in place."""
     block *= np.float32(-2)

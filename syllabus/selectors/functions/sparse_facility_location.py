@@ -76,18 +76,12 @@ class SparseFacilityLocation(SimilarityFunction):
         metric = faiss.METRIC_INNER_PRODUCT if linear else faiss.METRIC_L2
         return np.asarray(faiss.knn(self.rows, self.rows, count, metric=metric)[1])
 
-    def state(self) -> "SparseFacilityLocationState":
+    def state(self) -> "_State":
         """Return the empty set."""
-        return SparseFacilityLocationState(self)
-
-    def _value(self, indices: NDArray[np.int64]) -> float:
-        state = self.state()
-        for index in indices:
-            state.add(int(index), 0.0)
-        return state.value()
+        return _State(self)
 
 
-class SparseFacilityLocationState(State):
+class _State(State):
     """The similarity of every row to the closest of the set among its neighbours."""
 
     def __init__(self, function: SparseFacilityLocation) -> None:
@@ -95,14 +89,12 @@ class SparseFacilityLocationState(State):
         self.best_similarity = np.zeros(function.n)
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the gain of each candidate."""
         f = self.function
         out = np.empty(len(candidates))
         _gains(f.starts, f.owners, f.similarities, self.best_similarity, candidates, out)
         return out
 
     def add(self, index: int, score: float) -> float:
-        """Put a row into the set and return its gain."""
         f = self.function
         part = slice(f.starts[index], f.starts[index + 1])
         owners = f.owners[part]  # each at most once
@@ -110,18 +102,12 @@ class SparseFacilityLocationState(State):
         return score
 
     def value(self) -> float:
-        """Return f of the set."""
         return math.fsum(self.best_similarity)
 
 
 @compiled
 def _similarities(
-    kind: int,
-    rate: float,
-    rows: np.ndarray,
-    starts: np.ndarray,
-    owners: np.ndarray,
-    out: np.ndarray,
+    kind: int, rate: float, rows: np.ndarray, starts: np.ndarray, owners: np.ndarray, out: np.ndarray
 ) -> None:
     for index in range(rows.shape[0]):
         for place in range(starts[index], starts[index + 1]):

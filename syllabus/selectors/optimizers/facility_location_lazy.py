@@ -137,8 +137,6 @@ def _run(
     Done: no room for a pick, no row left, or no gain above `least`. Returns the number of picks, the size of
     the heap, what remains of the limit, and whether it is done.
     """
-    kind, rate, slope, offset, error = similarity
-    best_similarity, thresholds = coverage
     gains, keys, stamps = bounds
     places = np.empty(rows.shape[0], np.int64)
     raised = np.empty(rows.shape[0])
@@ -159,25 +157,20 @@ def _run(
             room.gains[count] = gains[top]
             remaining, correction = subtract_cost(remaining, correction, purchase.costs[top])
             if kept == top:
-                raise_kept(slope, offset, error, places, raised, terms, best_similarity, thresholds)
+                raise_kept(similarity, places, raised, terms, coverage)
             else:
-                raise_best_similarity(
-                    kind, rate, slope, offset, error, rows, top, cache[slots[top]], best_similarity,
-                    thresholds,
-                )  # fmt: skip
+                raise_best_similarity(similarity, rows, top, cache[slots[top]], coverage)
             count += 1
             size -= 1
             heap[0] = heap[size]
             heap[size] = top
         elif stamps[top] == 2 * count:
-            gains[top], terms = exact_gain(
-                kind, rate, rows, top, cache[slots[top]], best_similarity, thresholds, places, raised
-            )
+            gains[top], terms = exact_gain(similarity, rows, top, cache[slots[top]], coverage, places, raised)
             kept = top
             keys[top] = gains[top] / purchase.divisors[top]
             stamps[top] = 2 * count + 1
         else:
-            gains[top] = min(gains[top], upper_gain(cache[slots[top]], thresholds, slope))
+            gains[top] = min(gains[top], upper_gain(cache[slots[top]], coverage.thresholds, similarity.slope))
             keys[top] = gains[top] / purchase.divisors[top]
             stamps[top] = 2 * count
         sift_down(heap, size, keys)

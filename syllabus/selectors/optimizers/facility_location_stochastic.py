@@ -9,13 +9,7 @@ of `stochastic.stochastic` to the last bit.
 
 import numpy as np
 
-from syllabus.selectors.constraint import (
-    Constraint,
-    Purchase,
-    affordable,
-    affordable_to_front,
-    subtract_cost,
-)
+from syllabus.selectors.constraint import Constraint, Purchase, affordable, affordable_to_front, subtract_cost
 from syllabus.selectors.functions.facility_location import (
     Coverage,
     FacilityLocation,
@@ -78,8 +72,6 @@ def _run(
 
     bounds: the exact gains of the empty set, NaN where not known yet, and the keys of the set.
     """
-    kind, rate, slope, offset, error = similarity
-    best_similarity, thresholds = coverage
     alone, keys, stamps = bounds
     n = rows.shape[0]
     stretch = 1.0 + 2.0 * UNIT32 * (n + 2)  # a sum of n positive float32 terms, each rounded, in any order
@@ -102,20 +94,18 @@ def _run(
             if stamps[index] != 2 * count:
                 _four_largest(pool, drawn, keys, stamps, 2 * count, best, four)
                 found = _excesses(
-                    kernel[four[0]], kernel[four[1]], kernel[four[2]], kernel[four[3]], thresholds
+                    kernel[four[0]], kernel[four[1]], kernel[four[2]], kernel[four[3]], coverage.thresholds
                 )
                 for member in range(4):
                     index = four[member]
-                    upper = found[member] * slope * stretch / purchase.divisors[index]
+                    upper = found[member] * similarity.slope * stretch / purchase.divisors[index]
                     keys[index] = min(keys[index], upper)
                     stamps[index] = 2 * count
                 continue
             if count == 0 and not np.isnan(alone[index]):
                 exact = alone[index]
             else:
-                exact, terms = exact_gain(
-                    kind, rate, rows, index, kernel[index], best_similarity, thresholds, places, raised
-                )
+                exact, terms = exact_gain(similarity, rows, index, kernel[index], coverage, places, raised)
                 kept = index
                 if count == 0:
                     alone[index] = exact
@@ -134,11 +124,9 @@ def _run(
         count += 1
         remaining, correction = subtract_cost(remaining, correction, purchase.costs[pick])
         if kept == pick:
-            raise_kept(slope, offset, error, places, raised, terms, best_similarity, thresholds)
+            raise_kept(similarity, places, raised, terms, coverage)
         else:
-            raise_best_similarity(
-                kind, rate, slope, offset, error, rows, pick, kernel[pick], best_similarity, thresholds
-            )
+            raise_best_similarity(similarity, rows, pick, kernel[pick], coverage)
         pool_size -= 1
         pool[chosen], pool[pool_size] = pool[pool_size], pool[chosen]
     return count, pool_size, remaining, correction

@@ -46,7 +46,8 @@ def farthest_first(function: DisparityMin, constraint: Constraint, *_: object) -
     while count < budget:
         left = len(candidates) - (count - len(constraint.included))
         block, bound, bound_index = _largest(nearest, min(size, left))
-        block = _by_seen(block, seen)
+        # Those behind a chunk of picks form a prefix.
+        block = block[np.argsort(seen[block], kind="stable")]
         block_rows = rows[block]
         block_nearest = nearest[block]
         _refresh(
@@ -79,11 +80,6 @@ def _largest(nearest: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64]
         return block, -1.0, n
     below = np.where(nearest < least, nearest, -2.0)
     return block, float(below.max()), int(below.argmax())
-
-
-def _by_seen(block: NDArray[np.int64], seen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the block sorted by how many picks its rows have seen: those behind a chunk form a prefix."""
-    return block[np.argsort(seen[block], kind="stable")]
 
 
 def _refresh(

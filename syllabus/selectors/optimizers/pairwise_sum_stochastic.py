@@ -6,19 +6,8 @@ each pick, which costs more than the scores of the forty-odd rows of a sample.
 
 import numpy as np
 
-from syllabus.selectors.constraint import (
-    Constraint,
-    Purchase,
-    affordable,
-    affordable_to_front,
-    subtract_cost,
-)
-from syllabus.selectors.functions.pairwise_sum import (
-    LinearTerms,
-    PairwiseSum,
-    PairwiseSumState,
-    move_query,
-)
+from syllabus.selectors.constraint import Constraint, Purchase, affordable, affordable_to_front, subtract_cost
+from syllabus.selectors.functions.pairwise_sum import LinearTerms, PairwiseSum, PairwiseSumState, move_query
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import child
 from syllabus.selectors.numerics.fixed_order_sums import dot

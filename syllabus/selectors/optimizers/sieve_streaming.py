@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
-from syllabus.selectors.functions.base import SetFunction, State
+from syllabus.selectors.functions.base import SetFunction
 from syllabus.selectors.functions.feature_based import FeatureBased
 from syllabus.selectors.functions.log_determinant import LogDeterminant
 from syllabus.selectors.selection import Selection
@@ -85,8 +85,7 @@ class _Guess:
         held = len(self.rows)
         known = _checked(function(np.concatenate([np.stack(self.rows), block]) if held else block))
         state = known.state()
-        for place in range(held):
-            _add(state, place)
+        state.add_all(np.arange(held))
         place = held
         while len(self.indices) < budget and place < known.n:
             candidates = np.arange(place, known.n)
@@ -103,10 +102,6 @@ class _Guess:
             self.rows.append(known.rows[candidates[taken]].copy())
             self.value = state.value()
             place = int(candidates[taken]) + 1
-
-
-def _add(state: State, index: int) -> None:
-    state.add(index, float(state.scores(np.array([index]))[0]))
 
 
 def _checked(function: Any) -> FeatureBased | LogDeterminant:

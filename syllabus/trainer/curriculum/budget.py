@@ -1,7 +1,5 @@
 """The budget of an epoch: a number of examples, or of the units of a column such as tokens."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import cast
 
@@ -38,7 +36,7 @@ class Units:
     weights: np.ndarray | None
 
     @classmethod
-    def of(cls, manifest: Manifest, fraction: float, kept: np.ndarray | None) -> Units:
+    def of(cls, manifest: Manifest, fraction: float, kept: np.ndarray | None) -> "Units":
         """Return those of `fraction` of a manifest; what may be drawn is `kept`, (n,) bool, or None for all.
 
         The fraction is one of all the data. If less is left, that is the budget.

@@ -1,7 +1,5 @@
 """A custom schedule: a user's own function, whose every answer is checked."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any

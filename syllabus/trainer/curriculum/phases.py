@@ -1,7 +1,5 @@
 """The two phases of a schedule, and the walk through stored subsets in the first one of ``milo``."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The pool: what the epochs of a curriculum are drawn from, and by which settings."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,13 +9,7 @@ import numpy as np
 from syllabus.manifests import Manifest, allocate
 from syllabus.trainer.curriculum.budget import Units
 from syllabus.trainer.curriculum.phases import Phases, subset_of_step
-from syllabus.trainer.curriculum.strata import (
-    CountedStrata,
-    Strata,
-    WeightedStrata,
-    by_partition,
-    starts_of,
-)
+from syllabus.trainer.curriculum.strata import CountedStrata, Strata, WeightedStrata, by_partition, starts_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,6 @@ function (curriculum, epoch) may call one with ``curriculum.pool``.
 All are stratified by partition. The budgets of a partition follow the curriculum's rule `budgets`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

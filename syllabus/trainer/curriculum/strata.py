@@ -4,8 +4,6 @@ A draw takes the members of smallest key; ``fresh`` takes slices of a cycle, a k
 partition. Where every example is one step of the budget they are counted, else their weights are summed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,7 +13,6 @@ from typing import TypeVar
 import numpy as np
 
 from syllabus.trainer import counter_rng
-from syllabus.trainer.curriculum.weighted_cycle import WeightedCycle, midpoints
 
 CHUNK = 1 << 18
 THREADS, THREADED = 4, 1 << 20  # threads, and from how many examples on
@@ -109,6 +106,35 @@ class CountedStrata(_Strata):
         return np.argpartition(keys[first:last], share - 1)[:share]
 
 
+class WeightedCycle:
+    """Examples one after another, (m,) int64 `members`, their (m,) int64 `weights` as lengths.
+
+    A slice has the examples whose midpoint lies in it: slices that cover the cycle have each example once,
+    and one of b units weighs b, give or take half an example at either end. For weights of 1 it is counting.
+    """
+
+    def __init__(self, members: np.ndarray, weights: np.ndarray) -> None:
+        self._members, self._midpoints, self._length = members, midpoints(weights), int(weights.sum())
+
+    @classmethod
+    def merged(cls, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> "WeightedCycle":
+        """Lay out the members of several (members, weights), each by its midpoint as a share of its own part.
+
+        So a slice has of each part in proportion to what the part weighs. Equal shares come in the order
+        of `parts`: for weights of 1 it is `apportion`. O(m log m).
+        """
+        shares = np.concatenate([midpoints(weights) / (2 * int(weights.sum())) for _, weights in parts])
+        order = np.argsort(shares, kind="stable")
+        return cls(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
+
+    def slice(self, number: int, size: int) -> np.ndarray:
+        """Return the members of the `number`-th slice of `size` units; the last one goes on in front."""
+        start, stop = number * size, (number + 1) * size
+        again = max(stop - self._length, 0)
+        first, last, wrapped = np.searchsorted(self._midpoints, [2 * start, 2 * stop, 2 * again])
+        return np.concatenate([self._members[first:last], self._members[:wrapped]])
+
+
 @dataclass(frozen=True, eq=False)
 class WeightedStrata(_Strata):
     """Strata in which members, as in `CountedStrata`, are (n,) int64 `weights` steps of the budget.
@@ -198,6 +224,14 @@ def by_partition(examples: np.ndarray, partitions: np.ndarray, count: int) -> tu
 def starts_of(sizes: np.ndarray) -> np.ndarray:
     """Return (C+1,) int64, where the parts of these sizes begin, and the end."""
     return np.concatenate([[0], np.cumsum(sizes)])
+
+
+def midpoints(weights: np.ndarray) -> np.ndarray:
+    """Return (m,) int64, twice the midpoint of each of (m,) int64 `weights` that lie one after another."""
+    result = np.cumsum(weights)
+    result *= 2
+    result -= weights
+    return result
 
 
 def apportion(steps: int, sizes: np.ndarray) -> np.ndarray:

@@ -3,8 +3,6 @@
 The file is torch's, read with `weights_only=True`: it holds tensors and plain values and cannot run code.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import pickle

@@ -1,7 +1,5 @@
 """The training loop: flat, to be read from top to bottom and to be copied where it does not fit."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import time

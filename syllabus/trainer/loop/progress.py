@@ -1,7 +1,5 @@
 """Progress of a run: a bar on a terminal, one line per tenth anywhere else."""
 
-from __future__ import annotations
-
 import time
 
 from rich.console import Console
@@ -23,7 +21,7 @@ class TrainingProgress:
         self._note, self._bar = "", None
         self._started = time.perf_counter()
 
-    def __enter__(self) -> TrainingProgress:
+    def __enter__(self) -> "TrainingProgress":
         if self._console.is_terminal and not self._console.quiet:
             self._bar = Progress(
                 TextColumn("{task.description}"),

@@ -4,8 +4,6 @@ A group is what is ordered as one: `unit` examples of GraB's, such as a microbat
 place in the order of the cycle, so a finished cycle gives a permutation of places.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

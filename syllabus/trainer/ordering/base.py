@@ -1,7 +1,5 @@
 """Protocols of an order that learns while training: what a sampler knows of it, and it of the sampler."""
 
-from __future__ import annotations
-
 from typing import Protocol, runtime_checkable
 
 import numpy as np

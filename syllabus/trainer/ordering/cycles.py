@@ -1,11 +1,9 @@
 """Cycles: the sets that come again, and so can be put in order by what was learnt the time before.
 
 All examples, where the fraction is 1 or the schedule is ``fresh``: a cycle is then a pass over all of them,
-and its epochs are the ⌊n/k⌋ whole slices of its order, unstratified. Else the set of each epoch, a cycle
-of its own.
+and its epochs are the ⌊n/k⌋ whole slices of its order, unstratified: not the sets of `Curriculum.indices`.
+Else the set of each epoch, a cycle of its own.
 """
-
-from __future__ import annotations
 
 import numpy as np
 

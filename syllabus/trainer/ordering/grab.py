@@ -1,11 +1,7 @@
 """GraB: the order of the next cycle, found from the gradients of this one (arXiv 2205.10733, 2302.00845).
 
-A cycle is one pass over a set that comes again: all examples where the fraction is 1 or the schedule is
-``fresh``, whose epochs are then the slices of GraB's order (unstratified, so not the sets that
-`Curriculum.indices` gives); else the epoch's own set, which is refined for as long as it stays the same.
+A cycle is one pass over a set that comes again (`cycles.py`), refined for as long as it stays the same.
 """
-
-from __future__ import annotations
 
 import hashlib
 import warnings

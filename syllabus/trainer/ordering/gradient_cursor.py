@@ -1,7 +1,5 @@
 """The gradient cursor: how far an epoch has come, and which groups the gradients of a step belong to."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

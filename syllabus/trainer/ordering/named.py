@@ -3,8 +3,6 @@
 An order is a function (curriculum, epoch, seed) -> the epoch's int64 indices, rearranged.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 

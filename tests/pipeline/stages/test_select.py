@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syllabus.manifests import allocate, budget
-from syllabus.pipeline.stages.select.quality import subset_quality
+from syllabus.pipeline.stages.commit.subsets import subset_quality
 from syllabus.pipeline.stages.select.subsets import bucket_budgets
 
 

@@ -1,7 +1,5 @@
 """The context of the commit: everything that the stages have made."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 

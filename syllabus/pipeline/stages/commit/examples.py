@@ -1,7 +1,5 @@
 """The tables of examples and rejects, written group by group."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """The tables of importances: the rankings of buckets merged, and probabilities for weighted draws."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

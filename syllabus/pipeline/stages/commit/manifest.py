@@ -1,7 +1,5 @@
 """The commit: from the work directory's shards to a manifest, as a stream, in the submitting process."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The table of sketches: every embedding less the mean of all, in 8 bits, written group by group."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

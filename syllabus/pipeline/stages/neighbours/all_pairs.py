@@ -8,7 +8,6 @@ from itertools import combinations_with_replacement
 import apache_beam as beam
 import numpy as np
 
-from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
 from syllabus.selectors.neighbours import Queries, TopK, search_each_other
@@ -69,10 +68,3 @@ class SearchPairs(beam.DoFn):
             np.concatenate([each.nearest.cosines for each in found]),
         )
         knn.write(key, np.concatenate([each.ids for each in found]), nearest, duplicates)
-
-
-class SearchAllPairs(ForEach):
-    """Searches all pairs of blocks; what is already in the work directory is passed over."""
-
-    def __init__(self, knn: NeighbourSearch) -> None:
-        super().__init__(parts(knn), SearchPairs(knn))

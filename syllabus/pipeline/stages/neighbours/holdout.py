@@ -11,7 +11,6 @@ import numpy as np
 
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.census import take_census
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch, Vectors, vectors_of_plan
@@ -105,10 +104,3 @@ class CompareHoldout(beam.DoFn):
                     search(queries, rows, positions, np.inf, UnionFind(0), device)
                 knn.write(key, np.arange(holdout.tested.n), nearest, UnionFind(0))
         yield from ()
-
-
-class SearchHoldout(ForEach):
-    """Compares all examples with the test rows; what is already in the work directory is passed over."""
-
-    def __init__(self, holdout: Holdout) -> None:
-        super().__init__(holdout.blocks(), CompareHoldout(holdout))

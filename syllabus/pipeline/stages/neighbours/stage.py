@@ -12,10 +12,10 @@ import numpy as np
 
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.stages.neighbours import all_pairs
-from syllabus.pipeline.stages.neighbours.all_pairs import SearchAllPairs
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import fit_quantizer
-from syllabus.pipeline.stages.neighbours.holdout import Holdout, SearchHoldout
+from syllabus.pipeline.stages.neighbours.holdout import CompareHoldout, Holdout
 from syllabus.pipeline.stages.neighbours.inverted_lists import InvertedLists, SearchInvertedLists
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
 from syllabus.selectors.neighbours import TopK
@@ -121,11 +121,13 @@ class SearchNeighbours(beam.PTransform):
     def __init__(self, graph: NeighbourGraph | None, holdout: Holdout | None) -> None:
         super().__init__()
         self.searches: list[beam.PTransform] = []
-        if graph is not None:
-            exact = graph.lists is None
-            self.searches.append(SearchAllPairs(graph.knn) if exact else SearchInvertedLists(graph.lists))
+        if graph is not None and graph.lists is not None:
+            self.searches.append(SearchInvertedLists(graph.lists))
+        elif graph is not None:
+            pairs = ForEach(all_pairs.parts(graph.knn), all_pairs.SearchPairs(graph.knn))
+            self.searches.append("All pairs" >> pairs)
         if holdout is not None:
-            self.searches.append(SearchHoldout(holdout))
+            self.searches.append("Holdout" >> ForEach(holdout.blocks(), CompareHoldout(holdout)))
 
     def expand(self, pipeline: beam.Pipeline) -> list[beam.PCollection]:
         """Start each search from its own elements of work."""

@@ -1,7 +1,5 @@
 """Buckets as regroup leaves them: the row groups of each, wherever they lie."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass

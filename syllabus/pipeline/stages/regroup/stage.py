@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.pipeline.options import Options
-from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.census import Census
@@ -160,13 +159,6 @@ class RegroupChunks(beam.DoFn):
         places = np.stack([np.concatenate(partitions), np.concatenate(buckets)], axis=1)
         carried = np.concatenate(weights) if weights else None
         _write_file(self.rows.work, group.key, np.concatenate(index), vectors, places, carried, sums)
-
-
-class Regroup(ForEach):
-    """Writes all groups anew; gives (bucket, reference) for every row group."""
-
-    def __init__(self, groups: list[Group], regroup: RegroupChunks) -> None:
-        super().__init__(groups, regroup)
 
 
 def _write_file(

@@ -1,7 +1,5 @@
 """Effective sample sizes that an importance cannot have, refused as early as that is known."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -116,15 +116,14 @@ class SelectBuckets(beam.DoFn):
         self.selecting, self.labels, self.work = selecting, labels, work
 
     def process(
-        self,
-        element: tuple[Bucket, Iterable[Reference]],
-        counts: dict[Bucket, int],
-        units: dict[Bucket, int],
+        self, element: tuple[Bucket, Iterable[Reference]], counts: dict[Bucket, int], units: dict[Bucket, int]
     ) -> Iterator[Bucket]:
         """Write the bucket's shards unless they are there; the units of all buckets divide the budget."""
         bucket, found = element[0], list(element[1])
         selecting, work = self.selecting, self.work
-        self._check_sizes(counts)
+        # Before any is ranked: some partition may be too small for an effective sample size.
+        names = ((self._name(partition), rows) for partition, rows in by_partition(counts).items())
+        check_sizes(selecting.options, names)
         limit_threads(selecting.options.threads_per_worker)
         subsets = selecting.options.subset_count and not (
             work.has("subsets", selecting.subsets_key(bucket))
@@ -148,11 +147,6 @@ class SelectBuckets(beam.DoFn):
                 costs = read_weights(work, found) if weighted else None
                 self._write_subsets(bucket, index, vectors, units, costs)
         yield bucket
-
-    def _check_sizes(self, counts: dict[Bucket, int]) -> None:
-        """Refuse an effective sample size that some partition is too small for, before any is ranked."""
-        names = ((self._name(partition), rows) for partition, rows in by_partition(counts).items())
-        check_sizes(self.selecting.options, names)
 
     def _check_scores(self, bucket: Bucket, counts: dict[Bucket, int]) -> None:
         """Refuse an effective sample size that a partition does not allow, where this bucket is all of it."""

@@ -4,8 +4,6 @@ A budget counts examples or, where each has a weight, what they weigh: then a bu
 share, and subsets of one fraction differ in their number of rows.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -127,12 +125,7 @@ def _of_rows(
     if options.optimizer == "lazy":
         return greedy, [greedy], random
     found = explore(
-        function,
-        rows,
-        options.subset_count,
-        seed=keys,
-        epsilon=options.epsilon,
-        optimizer=options.optimizer,
+        function, rows, options.subset_count, seed=keys, epsilon=options.epsilon, optimizer=options.optimizer
     )
     return greedy, found, random
 
@@ -148,13 +141,7 @@ def _of_costs(
         own = greedy if power == 1 else maximize_within(function, costs, limit, power=power)
         return greedy, [own], random
     found = explore_within(
-        function,
-        costs,
-        limit,
-        options.subset_count,
-        seed=keys,
-        epsilon=options.epsilon,
-        power=power,
+        function, costs, limit, options.subset_count, seed=keys, epsilon=options.epsilon, power=power
     )
     return greedy, found, random
 
