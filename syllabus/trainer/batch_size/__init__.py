@@ -2,7 +2,10 @@
 
 from syllabus.trainer.batch_size.accumulation import AdaptiveBatchSize
 from syllabus.trainer.batch_size.controller import BatchSizeController
+from syllabus.trainer.batch_size.critical import Branch, CriticalBatch, critical_batch
 from syllabus.trainer.batch_size.damping import AdaDamp, AdaDampNN, RadaDamp, published
+from syllabus.trainer.batch_size.drawing import draw
+from syllabus.trainer.batch_size.microbatch import largest_microbatch
 from syllabus.trainer.batch_size.noise import NoiseScale, NormTest
 from syllabus.trainer.batch_size.planned import Constant, GeoDamp, PadaDamp
 from syllabus.trainer.batch_size.probe import Probe, stratified
@@ -16,7 +19,9 @@ __all__ = [
     "AdaptiveBatchSize",
     "Averages",
     "BatchSizeController",
+    "Branch",
     "Constant",
+    "CriticalBatch",
     "Decision",
     "GeoDamp",
     "NoiseScale",
@@ -29,6 +34,9 @@ __all__ = [
     "Signals",
     "Steps",
     "cosine",
+    "critical_batch",
+    "draw",
+    "largest_microbatch",
     "published",
     "stratified",
 ]

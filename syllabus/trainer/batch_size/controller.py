@@ -203,9 +203,7 @@ class BatchSizeController:
         if self.maximum is not None:
             size = min(size, float(self.maximum))
         if not math.isfinite(size):
-            raise TrainerError(
-                f"{self.rule.name}: the batch size is {size}; the loss has reached the optimum that was given"
-            )
+            raise TrainerError(f"{self.rule.name}: a batch size without bound is asked for; give maximum")
         up = max(math.ceil(size * (1 - SLACK) / self.quantum), 1) * self.quantum
         if self.maximum is not None and up > self.maximum:
             return self.maximum // self.quantum * self.quantum

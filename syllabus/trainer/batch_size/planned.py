@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 from syllabus.trainer.batch_size.checks import check_positive, finite
@@ -100,12 +101,14 @@ class GeoDamp(Rule):
         name = "epochs" if self.examples is None else "examples"
         check_positive(self.name, name, getattr(self, name))
 
-    def target(self, state: dict[str, Any], initial: int, at: Decision) -> float:  # noqa: ARG002 - as every rule's
+    def target(self, state: dict[str, Any], initial: int, at: Decision) -> float:  # noqa: ARG002
         """Return B₀·factor^steps."""
         done, every = (
             (at.signals.epoch, self.epochs) if self.examples is None else (at.examples, self.examples)
         )
-        return initial * self.factor ** (done // (every or 1))
+        # A wish beyond float64 is one without bound: the cap decides.
+        steps = min(done // (every or 1), int(1000 / math.log2(self.factor)))
+        return initial * self.factor**steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +117,6 @@ class Constant(Rule):
 
     planned: ClassVar[bool] = True
 
-    def target(self, state: dict[str, Any], initial: int, at: Decision) -> float:  # noqa: ARG002 - as every rule's
+    def target(self, state: dict[str, Any], initial: int, at: Decision) -> float:  # noqa: ARG002
         """Return B₀."""
         return float(initial)

@@ -95,7 +95,7 @@ class Steps(Rule):
         """The first size."""
         return self.entries[0][2]
 
-    def target(self, state: dict[str, Any], initial: int, at: Decision) -> float:  # noqa: ARG002 - as every rule's
+    def target(self, state: dict[str, Any], initial: int, at: Decision) -> float:  # noqa: ARG002
         """Return the size of the last place that was reached."""
         reached = [
             s for place, epochs, s in self.entries if (at.signals.epoch if epochs else at.examples) >= place
@@ -106,7 +106,7 @@ class Steps(Rule):
         """Return the power of the size that the learning rate goes with."""
         return (0.5 if adam_like else 0.0) if self.scaling == "auto" else SCALINGS[self.scaling]
 
-    def past_cap(self, adam_like: bool) -> float:  # noqa: ARG002 - as every rule's
+    def past_cap(self, adam_like: bool) -> float:  # noqa: ARG002
         """Return 0: the learning rate follows the size that is in force."""
         return 0.0
 
@@ -141,7 +141,7 @@ class Seesaw(Rule):
         if self.halvings < 1:
             raise TrainerError(f"Seesaw: halvings={self.halvings} is below 1")
 
-    def begin(self, initial: int) -> dict[str, Any]:  # noqa: ARG002 - as every rule's
+    def begin(self, initial: int) -> dict[str, Any]:  # noqa: ARG002
         """Return the schedule's first value as its peak."""
         first = self._at(0)
         return {"peak": first, "factor": first, "halved": 0}
@@ -163,7 +163,7 @@ class Seesaw(Rule):
         """Return peak·2^(−h/2)."""
         return float(state["factor"])
 
-    def past_cap(self, adam_like: bool) -> float:  # noqa: ARG002 - the paper's equivalence is of normalised steps
+    def past_cap(self, adam_like: bool) -> float:  # noqa: ARG002
         """Return ½: where the size cannot double, the learning rate halves after all."""
         return 0.5
 
