@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from syllabus.trainer.batch_size.controller import BatchSizeController
 from syllabus.trainer.batch_size.cutting import Cutter
@@ -43,7 +44,7 @@ class AdaptiveBatchSize:
     optimizer itself calls `updated` after it; a host that steps it between is stopped by an error.
 
     Args:
-        model: what is trained; on several ranks wrapped by what averages gradients and has `no_sync`.
+        model: what is trained; on several ranks in DistributedDataParallel.
         optimizer: of its parameters. While it steps, and only then, its groups hold the factors.
         controller: says how large; it is bound to this loop.
         grain: examples on this rank that sizes are multiples of: the loader's batch size, or 1 for any size.
@@ -79,10 +80,10 @@ class AdaptiveBatchSize:
             if value < 1:
                 raise TrainerError(f"AdaptiveBatchSize: {name}={value} is below 1")
         self.world = world_size()
-        if self.world > 1 and not hasattr(model, "no_sync"):
+        if self.world > 1 and not isinstance(model, DistributedDataParallel):
             raise TrainerError(
-                f"AdaptiveBatchSize: torch.distributed has {self.world} ranks and {type(model).__name__} does"
-                " not average gradients over them; wrap it in DistributedDataParallel"
+                f"AdaptiveBatchSize: torch.distributed has {self.world} ranks and the model is a"
+                f" {type(model).__name__}; wrap it in DistributedDataParallel; sharded models are refused"
             )
         self.model, self.optimizer, self.controller = model, optimizer, controller
         self.grain, self.microbatch = grain, microbatch or grain

@@ -392,3 +392,9 @@ def test_rada_damp_grows_in_training():
             4, 4, rule=RadaDamp(), epochs=30, limits={"wait": 5, "dwell": 3, "maximum": 32}
         )
     assert adaptive.decision.batch_size > 4
+
+
+def test_ranks_without_averaging_are_refused(monkeypatch):
+    monkeypatch.setattr("syllabus.trainer.batch_size.accumulation.world_size", lambda: 2)
+    with pytest.raises(TrainerError, match="2 ranks and the model is a Sequential; wrap it in Distributed"):
+        train(8, 4)
