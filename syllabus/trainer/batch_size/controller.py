@@ -33,7 +33,7 @@ class BatchSizeController:
         maximum: the largest size; None for no cap.
         minimum: the smallest; `initial` by default (with rules that follow a plan, 1).
         dwell: updates between two decisions, at least.
-        every: examples between two decisions, at least; None lets the probe's cost decide (2% of the
+        every: examples between two decisions, at least; None lets the probe's cost decide (1% of the
             training, 0 where there is no probe).
         wait: updates before the first decision that changes anything. By default 0, and for rules that
             compare averages with their first value, those that `half_life` examples take.

@@ -12,7 +12,7 @@ from syllabus.trainer.batch_size.signals import Decision, Signals
 from syllabus.trainer.batch_size.update import Update
 from syllabus.trainer.errors import TrainerError
 
-PROBE_SHARE = 0.02  # of the training's cost, what measuring on the probe takes by default
+PROBE_SHARE = 0.01  # of the training's cost, what measuring on the probe takes by default
 RECORD_EVERY = 100  # updates between two records where a plan changes nothing
 
 

@@ -8,6 +8,8 @@ import torch.distributed
 from syllabus.trainer.batch_size.gradient_norms import scale_gradients, squared_norm
 from syllabus.trainer.errors import TrainerError
 
+NOTHING = "AdaptiveBatchSize.scaled: nothing in an update counts, so its mean does not exist"
+
 
 class Update:
     """Weighs losses so that the gradients end as Σ of the examples' gradients over their true number.
@@ -40,7 +42,8 @@ class Update:
         self.weighed = True
         self.norm: torch.Tensor | None = None
         self.first_norm: torch.Tensor | None = None
-        self._sum: torch.Tensor = torch.zeros(())
+        self._sum: torch.Tensor | None = None
+        self._mean: torch.Tensor | None = None
         self._counted = self._total = self._nominal = 0.0
 
     def begin(self, examples: int, last: bool) -> None:
@@ -58,21 +61,26 @@ class Update:
         """
         counted = float(self._size if count is None else count)
         self.weighed = True
-        value = loss.detach() * counted
+        value = loss.detach()
+        if self.microbatches == 1 and self.complete and self._world == 1:
+            # As in plain training: nothing is added up, so that nothing is spent on it.
+            if counted <= 0:
+                raise TrainerError(NOTHING)
+            self.first, self.all, self._mean = self._size, self.taken, value
+            return loss
+        value = value * counted
         if self.microbatches == 1:
             # Of what is not counted in examples (tokens) the number is a guess; any would do.
             self._nominal = max(counted / self._size, 1e-12) * self._share * self._world
             self.first, self._sum = self._size, value
         else:
-            self._sum = self._sum + value
+            self._sum = value if self._sum is None else self._sum + value
         self._counted += counted
         if not self.complete:
             return _times(loss, counted * self._world / self._nominal)
         self._sum_over_ranks()
         if self._total <= 0:
-            raise TrainerError(
-                "AdaptiveBatchSize.scaled: nothing in an update counts, so its mean does not exist"
-            )
+            raise TrainerError(NOTHING)
         if self.microbatches > 1 and self._total != self._nominal:
             scale_gradients(self._parameters, self._nominal / self._total)
         return _times(loss, counted * self._world / self._total)
@@ -91,16 +99,22 @@ class Update:
     @property
     def loss(self) -> torch.Tensor:
         """The mean loss of what counts, over all ranks."""
-        return self._sum / self._total
+        if self._mean is None:
+            self._mean = self._added() / self._total
+        return self._mean
+
+    def _added(self) -> torch.Tensor:
+        return torch.zeros(()) if self._sum is None else self._sum
 
     def _sum_over_ranks(self) -> None:
         self._total, self.all = self._counted, self.taken
         if self._world == 1:
             return
-        device = self._sum.device
+        added = self._added()
+        device = added.device
         counts = torch.tensor([self._counted, self.taken], dtype=torch.float64)
         first = torch.zeros(()) if self.first_norm is None else self.first_norm
-        both = torch.stack([self._sum.double(), first.to(device).double()])
+        both = torch.stack([added.double(), first.to(device).double()])
         every = torch.cat([counts.to(device), both])
         torch.distributed.all_reduce(every)
         # sync: the true number is needed before the last backward pass

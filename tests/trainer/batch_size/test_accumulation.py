@@ -398,3 +398,17 @@ def test_ranks_without_averaging_are_refused(monkeypatch):
     monkeypatch.setattr("syllabus.trainer.batch_size.accumulation.world_size", lambda: 2)
     with pytest.raises(TrainerError, match="2 ranks and the model is a Sequential; wrap it in Distributed"):
         train(8, 4)
+
+
+def test_an_update_of_which_nothing_counts_is_an_error():
+    for size in (4, 8):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        adaptive = AdaptiveBatchSize(model, optimizer, BatchSizeController(Constant(), size), grain=4)
+        batches = adaptive.microbatches(DataLoader(points(), 4))
+        for _ in range(size // 4 - 1):
+            x, y = next(batches)
+            adaptive.backward(criterion(model(x), y), count=0)
+        x, y = next(batches)
+        with pytest.raises(TrainerError, match="nothing in an update counts"):
+            adaptive.backward(criterion(model(x), y), count=0)
