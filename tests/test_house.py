@@ -18,7 +18,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 ALLOWED = {
     "manifests": {"numpy", "pyarrow", "fastjsonschema"},
     "selectors": {"numpy", "torch", "numba", "llvmlite", "faiss"},
-    "trainer": {"numpy", "torch", "rich", "pyarrow", "manifests", "selectors"},
+    "trainer": {"numpy", "torch", "rich", "pyarrow", "matplotlib", "manifests", "selectors"},
     "pipeline": {
         "numpy", "pyarrow", "torch", "rich", "apache_beam", "typer", "click", "pydantic", "pandas", "sklearn",
         "scipy", "sentence_transformers", "transformers", "huggingface_hub", "faiss",
@@ -99,7 +99,8 @@ MAY: dict[str, dict[str, set[str]]] = {
         "gradients": {"errors", "counter_rng"},
         "ordering": {"errors", "counter_rng", "ranks", "curriculum"},
         "data": {"errors", "counter_rng", "ranks", "curriculum", "ordering"},
-        "loop": {"errors", "counter_rng", "ranks", "data", "ordering"},
+        "batch_size": {"errors", "counter_rng", "ranks", "curriculum"},
+        "loop": {"errors", "counter_rng", "ranks", "data", "ordering", "batch_size"},
     },
 }  # fmt: skip
 # What other rooms may import beside the rooms themselves.

@@ -1,5 +1,6 @@
 """The training loop: flat, to be read from top to bottom and to be copied where it does not fit."""
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -11,6 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from syllabus.trainer import counter_rng
+from syllabus.trainer.batch_size import AdaptiveBatchSize, BatchSizeController, Decision, Probe, stratified
+from syllabus.trainer.batch_size.probe import SIZE as PROBE
 from syllabus.trainer.data import ManifestSampler
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.loop import checkpoints
@@ -47,6 +50,10 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    controller: BatchSizeController | None = None,
+    microbatch: int | None = None,
+    probe: int = PROBE,
+    on_decision: Callable[[Decision], None] | None = None,
 ) -> list[EpochRecord]:
     """Train `model` on the sampler's epochs and return one record an epoch.
 
@@ -70,6 +77,13 @@ def fit(
             rank 0. Delete it to begin anew.
         checkpoint_every: also write it every so many steps.
         on_epoch: called with each new record, before the checkpoint is written; evaluation goes here.
+        controller: decides how many examples, on all ranks together, an update has; `batch_size` is then what
+            its sizes are multiples of on each rank. The scheduler counts examples all the same, and so needs
+            no other length. On several ranks the model comes wrapped in DistributedDataParallel.
+        microbatch: with a controller, examples that go through the model at once, at most; `batch_size` by
+            default, and with GraB always.
+        probe: with a rule that measures on one, how many examples it has, drawn by the sampler's seed.
+        on_decision: with a controller, called with each new decision.
 
     A run that is interrupted and continued from its checkpoint has the same losses and parameters as one
     that was not, bit for bit on a CPU, as long as what is random in the data set happens in this process
@@ -88,7 +102,11 @@ def fit(
         raise TrainerError(f"fit: batch_size={batch_size} is below 1")
     if checkpoint_every is not None and checkpoint_every < 1:
         raise TrainerError(f"fit: checkpoint_every={checkpoint_every} is below 1")
+    if controller is None and (microbatch is not None or on_decision is not None):
+        raise TrainerError("fit: microbatch and on_decision go with a controller, which is missing")
     grab = sampler.order if isinstance(sampler.order, GraB) else None
+    if grab is not None and microbatch not in (None, batch_size):
+        raise TrainerError(f"fit: microbatch={microbatch}: with GraB it is batch_size={batch_size}")
     if (grab is None) != (features is None):
         raise TrainerError("fit: a GraB order and features go together; one of the two is missing")
     sampler.check(dataset)
@@ -108,8 +126,24 @@ def fit(
         generator=generator,
     )
 
+    adaptive = None
+    if controller is not None:
+        measured = None
+        if {"probe_loss", "probe_norm"} & controller.rule.needs:
+            rows = sampler.rows_of(stratified(sampler.curriculum, probe, seed=sampler.seed))
+            measured = Probe(model, dataset, rows, loss, collate=collate, device=device, seed=sampler.seed)
+        adaptive = AdaptiveBatchSize(
+            model,
+            optimizer,
+            controller,
+            grain=batch_size,
+            microbatch=microbatch,
+            scheduler=scheduler,
+            probe=measured,
+        )
+
     records: list[EpochRecord] = []
-    first_epoch = step = examples = 0
+    first_epoch = step = examples = batches = 0
     seconds = 0.0
     # Summed where it is computed, so that no step waits for a number to come back from the device.
     loss_sum = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
@@ -127,6 +161,13 @@ def fit(
             )
         if scheduler is not None:
             scheduler.load_state_dict(saved["scheduler"])
+        if (adaptive is None) != (saved.get("adaptive") is None):
+            raise TrainerError(
+                f"checkpoint {checkpoint}: one of the two runs has a controller, the other none"
+            )
+        if adaptive is not None:
+            adaptive.load_state_dict(saved["adaptive"])
+            batches = saved["batches"]
         records = [EpochRecord(**record) for record in saved["records"]]
         first_epoch, step = sampler.epoch, saved["step"]
         examples, seconds = saved["examples"], saved["seconds"]
@@ -148,6 +189,7 @@ def fit(
                 "scheduler": scheduler.state_dict() if scheduler is not None else None,
                 "sampler": place,
                 "grab": grab.state_dict() if grab is not None else None,
+                **({} if adaptive is None else {"adaptive": adaptive.state_dict(), "batches": batches}),
                 "records": [dataclasses.asdict(record) for record in records],
                 "step": step,
                 "examples": examples,
@@ -156,31 +198,58 @@ def fit(
             },
         )
 
-    with TrainingProgress(title, step, step, shown=progress and sampler.rank == 0) as shown:
+    done = step if adaptive is None else batches
+    decided = 0 if adaptive is None else len(adaptive.records)
+    shown = TrainingProgress(title, done, done, shown=progress and sampler.rank == 0)
+    # The optimizer is given back as it came.
+    with shown, contextlib.nullcontext() if adaptive is None else contextlib.closing(adaptive):
         for epoch in range(first_epoch, epochs):
             started = time.perf_counter() - seconds
             sampler.set_epoch(epoch)
             position = sampler.state_dict()["global_examples"]  # 0 but in the first epoch of a resumed run
             # Not sampler.steps(): where epochs differ in length it would draw all of them before the first.
             left = -(-(len(sampler) - position // sampler.num_replicas) // batch_size)
-            shown.expect(step + left + (epochs - epoch - 1) * -(-len(sampler) // batch_size))
+            done_before = batches - -(-position // (batch_size * sampler.num_replicas))
+            shown.expect(
+                (step if adaptive is None else batches)
+                + left
+                + (epochs - epoch - 1) * -(-len(sampler) // batch_size)
+            )
             generator.manual_seed(counter_rng.key(sampler.seed, "workers", epoch)[0] >> 1)
             model.train()
-            for inputs, targets in loader:
+            for inputs, targets in loader if adaptive is None else adaptive.microbatches(loader):
                 # From pinned memory these copies do not wait for the device.
                 inputs, targets = _to((inputs, targets), device)
                 batch_loss = loss(model(inputs), targets)
-                batch_loss.backward()
+                if adaptive is None:
+                    batch_loss.backward()
+                else:
+                    adaptive.backward(batch_loss)
                 if grab is not None and features is not None:
                     grab.step(features())
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                if scheduler is not None:
-                    scheduler.step()
                 size = len(targets)
                 loss_sum += batch_loss.detach() * size
-                examples, step, position = examples + size, step + 1, position + size * sampler.num_replicas
-                shown.step()
+                examples, position = examples + size, position + size * sampler.num_replicas
+                if adaptive is not None:
+                    # The bar counts batches of the loader, whatever is made of them.
+                    before, batches = (
+                        batches,
+                        done_before + -(-position // (batch_size * sampler.num_replicas)),
+                    )
+                    shown.step(batches - before)
+                    if not adaptive.step():
+                        continue
+                    if on_decision is not None:
+                        for decision in adaptive.records[decided:]:
+                            on_decision(decision)
+                    decided = len(adaptive.records)
+                else:
+                    optimizer.step()
+                    optimizer.zero_grad(set_to_none=True)
+                    if scheduler is not None:
+                        scheduler.step()
+                    shown.step()
+                step += 1
                 if checkpoint_every is not None and step % checkpoint_every == 0:
                     seconds = time.perf_counter() - started
                     save(position)

@@ -45,11 +45,11 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.update(self._task, total=total)
 
-    def step(self) -> None:
-        """One more step is done."""
-        before, self._done = self._done, self._done + 1
+    def step(self, count: int = 1) -> None:
+        """So many more steps are done."""
+        before, self._done = self._done, self._done + count
         if self._bar is not None:
-            self._bar.advance(self._task)
+            self._bar.advance(self._task, count)
         elif self._done * 10 // self._total > before * 10 // self._total:
             seconds = time.perf_counter() - self._started
             left = seconds / (self._done - self._resumed) * (self._total - self._done)

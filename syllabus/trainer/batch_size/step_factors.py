@@ -1,0 +1,83 @@
+"""Learning-rate factor and β₂ around each step of an optimizer, and as they were right after it.
+
+A scheduler that computes the next rate from the last would carry a factor along, one that computes it from
+the first would wipe it out. So the factor is in the parameter groups only while `optimizer.step` runs:
+schedulers, checkpoints and logs see the user's own values, group by group. Whoever calls `step`, a GradScaler
+or a host, gets the factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from syllabus.trainer.batch_size.signals import Decision
+
+
+class StepFactors:
+    """Multiplies every group's learning rate and raises its β₂ while the optimizer steps.
+
+    Args:
+        optimizer: torch's, or what accelerate or Lightning wraps around one.
+        decision: returns the decision in force.
+        before: called before each step, with the user's own values still in place.
+    """
+
+    def __init__(self, optimizer: Any, decision: Callable[[], Decision], before: Callable[[], None]) -> None:
+        self.optimizer = innermost(optimizer)
+        self._decision, self._before = decision, before
+        self._kept: list[dict[str, Any]] = []
+        self._handles = [
+            self.optimizer.register_step_pre_hook(self._apply),
+            self.optimizer.register_step_post_hook(self._restore),
+        ]
+
+    @property
+    def adam_like(self) -> bool:
+        """Whether every group has two βs: the step is divided by the root of a running square."""
+        return all(len(group.get("betas", ())) == 2 for group in self.optimizer.param_groups)
+
+    def remove(self) -> None:
+        """Leave the optimizer as it was."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _apply(self, *_: Any) -> None:
+        self._restore()  # of a step that raised
+        self._before()
+        decision = self._decision()
+        for group in self.optimizer.param_groups:
+            kept: dict[str, Any] = {}
+            if decision.lr_factor != 1:
+                rate = group["lr"]
+                if isinstance(rate, torch.Tensor):
+                    kept["lr"] = rate.clone()
+                    rate.mul_(decision.lr_factor)  # in place: a captured graph reads this very tensor
+                else:
+                    kept["lr"] = rate
+                    group["lr"] = rate * decision.lr_factor
+            if decision.beta2_power != 1 and len(group.get("betas", ())) == 2:
+                kept["betas"] = group["betas"]
+                beta1, beta2 = group["betas"]
+                group["betas"] = (beta1, beta2**decision.beta2_power)
+            self._kept.append(kept)
+
+    def _restore(self, *_: Any) -> None:
+        for group, kept in zip(self.optimizer.param_groups, self._kept, strict=False):
+            if "betas" in kept:
+                group["betas"] = kept["betas"]
+            if "lr" in kept:
+                if isinstance(group["lr"], torch.Tensor):
+                    group["lr"].copy_(kept["lr"])
+                else:
+                    group["lr"] = kept["lr"]
+        self._kept = []
+
+
+def innermost(optimizer: Any) -> torch.optim.Optimizer:
+    """Return torch's own optimizer inside what hosts wrap around it."""
+    while not hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return optimizer
