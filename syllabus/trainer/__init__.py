@@ -1,8 +1,10 @@
 """Training from a manifest: which examples an epoch has, in which order, and one flat loop.
 
-This room needs torch, numpy and rich, and of the others only manifests and selectors.
+This room needs torch, numpy and rich, and of the others only manifests and selectors. Rules of batch sizes:
+`syllabus.trainer.batch_size`.
 """
 
+from syllabus.trainer.batch_size import AdaptiveBatchSize, BatchSizeController
 from syllabus.trainer.curriculum import SCHEDULES, Curriculum
 from syllabus.trainer.data import ManifestSampler, ManifestStream
 from syllabus.trainer.errors import TrainerError
@@ -13,6 +15,8 @@ from syllabus.trainer.ordering import ORDERS, GraB
 __all__ = [
     "ORDERS",
     "SCHEDULES",
+    "AdaptiveBatchSize",
+    "BatchSizeController",
     "CountSketch",
     "Curriculum",
     "EpochRecord",
