@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from syllabus.manifests.errors import ManifestError, first_line
+
 try:
     import fcntl
 except ImportError:  # not on Windows
@@ -76,7 +78,7 @@ class Store:
             if self.is_local:
                 self._opened = (pafs.LocalFileSystem(), self.location)
             else:
-                filesystem, root = pafs.FileSystem.from_uri(self.location)
+                filesystem, root = _filesystem_of(self.location)
                 self._opened = (filesystem, root.rstrip("/"))
         return self._opened
 
@@ -193,6 +195,21 @@ class Store:
                     path.unlink()
                     swept += 1
         return swept
+
+
+def _filesystem_of(location: str) -> tuple[Any, str]:
+    """The filesystem of a URL, and the path in it."""
+    scheme = location.partition("://")[0]
+    if scheme in ("hf", "http", "https"):
+        # Arrow would hand hf:// to a client of the hub, which asks the network at once.
+        raise ManifestError(
+            f"{location}: {scheme}:// is not read from here; download the files, and give their folder"
+        )
+    try:
+        filesystem, root = pafs.FileSystem.from_uri(location)
+    except (pa.ArrowException, ValueError, ImportError) as error:
+        raise ManifestError(f"{location}: cannot be opened: {first_line(error)}") from None
+    return filesystem, root
 
 
 def _publish(temporary: Path, target: Path, new: bool) -> None:

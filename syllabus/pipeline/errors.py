@@ -1,6 +1,7 @@
 """Errors of a job, which the command line turns into exit codes, and their lines on misspelt names."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -29,3 +30,15 @@ def suggestion(kind: str, name: str, known: Iterable[str]) -> str:
     if near:
         return f"{kind} {name!r} is unknown; did you mean {near[0]!r}?"
     return f"{kind} {name!r} is unknown; known: {', '.join(names)}"
+
+
+def printable(text: str) -> str:
+    """Return text as a terminal may show it: control and format characters are spelled out, as in Python.
+
+    A name of a file or column may hold whatever moves a cursor, or turns the direction of writing.
+    """
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(
+        repr(character)[1:-1] if unicodedata.category(character) in hidden else character
+        for character in text
+    )

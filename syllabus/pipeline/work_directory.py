@@ -21,8 +21,8 @@ from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import JobError
 
 VERSIONS = {
-    "embed": 1,
-    "rows": 2,
+    "embed": 2,
+    "rows": 3,
     "census": 3,
     "fit": 1,
     "neighbours": 2,

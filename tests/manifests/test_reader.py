@@ -188,8 +188,8 @@ def test_lookup(pieces):
         ManifestError, match=r"^ids: 4 of 5 different ids are not in .* \('a', 'b', 'c', …\)$"
     ):
         manifest.lookup(["a", ids[3], "b", "c", "d"])
-    with pytest.raises(ManifestError, match="of type double"):
-        manifest.lookup([1.5])
+    with pytest.raises(ManifestError, match="of type list<item: double>"):
+        manifest.lookup([[1.5]])
     with pytest.raises(ManifestError, match="1 of 2 are null"):
         manifest.lookup([ids[0], None])
 

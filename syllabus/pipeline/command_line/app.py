@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from syllabus.pipeline.command_line.flags import with_flags
-from syllabus.pipeline.errors import JobError, UserError, suggestion
+from syllabus.pipeline.errors import JobError, UserError, printable, suggestion
 
 app = typer.Typer(
     name="syllabus",
@@ -76,7 +76,7 @@ def validate(
     if source is not None and report.ok:
         problems += source_problems(manifest, source)
     for problem in problems:
-        console.print(f"{manifest}: {problem}", soft_wrap=True, markup=False)
+        console.print(printable(f"{manifest}: {problem}"), soft_wrap=True, markup=False)
     if problems:
         raise typer.Exit(1)
     print(
@@ -147,5 +147,5 @@ def _usage(error: Any) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    console.print(f"syllabus: {message}", soft_wrap=True, markup=False)
+    console.print(f"syllabus: {printable(message)}", soft_wrap=True, markup=False)
     return code

@@ -6,10 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from syllabus.manifests.ids import id_text
 from syllabus.pipeline.sources import reasons
+from syllabus.pipeline.sources.blanks import is_blank
 from syllabus.pipeline.sources.labels import NotALabel, label_text, number_text, read_labels
 from syllabus.pipeline.sources.records import Columns, Records
+from syllabus.pipeline.sources.referenced_images import NotRead
 from syllabus.pipeline.sources.weights import NotAWeight, weight_of
+
+
+class NoPythonValue(str):
+    """What a column holds where Python has no value for it: the type, the number and why."""
+
+    __slots__ = ()
 
 
 def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Records:
@@ -35,13 +44,7 @@ def read_keys(records: Records, columns: Columns, values: dict[str, list[Any]]) 
         for row, reason in records.labels.bad.items():
             records.reject_key(row, *reason)
     if columns.id:
-        ids = [_decode(value) if isinstance(value, bytes) else _key(value) for value in values[columns.id]]
-        ids = [_checked(value) if isinstance(value, str) else value for value in ids]
-        for row, value in enumerate(ids):
-            if isinstance(value, bytes):
-                records.reject_key(row, reasons.INVALID_UTF8, f"column {columns.id}: {value[:100]!r}")
-                ids[row] = None
-        records.ids = ids  # type: ignore[assignment]
+        records.ids = [_id(records, columns.id, row, value) for row, value in enumerate(values[columns.id])]
     if columns.weight:
         records.weights = [None] * len(values[columns.weight])
         for row, value in enumerate(values[columns.weight]):
@@ -53,20 +56,41 @@ def read_keys(records: Records, columns: Columns, values: dict[str, list[Any]]) 
         records.exclude(row for row, value in enumerate(values[column]) if cell_text(value) != wanted)
 
 
+def _id(records: Records, column: str, row: int, value: Any) -> str | None:
+    """The id of a row; a bad one is None, and its row is rejected."""
+    if isinstance(value, NoPythonValue):
+        records.reject_key(row, reasons.BAD_ID, f"column {column}: {value}")
+        return None
+    try:
+        text = id_text(value)
+    except TypeError as error:
+        records.reject_key(row, reasons.BAD_ID, f"column {column}: {error}")
+        return None
+    except UnicodeError:
+        shown = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+        records.reject_key(row, reasons.INVALID_UTF8, f"column {column}: {shown[:100]!r}")
+        return None
+    if text is not None and is_blank(text):
+        records.reject_key(row, reasons.BLANK["id"], f"column {column}: {text!r:.100}")
+    return text
+
+
 def cell_text(value: Any) -> str | None:
     """Return a value as the text that ``--where`` compares: None where it is null or has no text."""
-    if isinstance(value, bytes):
-        value = _decode(value)
+    if isinstance(value, NoPythonValue):
+        return None
     if isinstance(value, float):
         return number_text(value)
     try:
         return label_text(value)
-    except (NotALabel, UnicodeError):
+    except UnicodeError:
         return None
-
-
-def _key(value: Any) -> str | None:
-    return None if value is None else str(value)
+    except NotALabel:
+        pass
+    try:
+        return id_text(value)  # a date, a decimal number, a UUID
+    except TypeError:
+        return None
 
 
 def _decode(value: bytes) -> str | bytes:
@@ -89,21 +113,23 @@ def _checked(text: str) -> str | bytes:
 
 def _fill_content(records: Records, kind: str, column: str) -> None:
     for row, value in enumerate(records.content):
-        if isinstance(value, dict) and kind == "image":
-            # Hugging Face data sets store an image as {"bytes": …, "path": …}.
-            value = value.get("bytes")
         if kind == "text" and isinstance(value, bytes | str):
             value = _decode(value) if isinstance(value, bytes) else _checked(value)
             if isinstance(value, bytes):
                 records.reject(row, reasons.INVALID_UTF8, f"column {column}: {value[:100]!r}")
                 value = None
+            elif is_blank(value):
+                records.reject(row, reasons.BLANK["text"], f"column {column}: {value!r:.100}")
         if value is None:
             records.reject(row, reasons.NULL[kind], f"column {column} is null")
+        elif isinstance(value, NotRead):
+            records.reject(row, reasons.PATH_WITHOUT_BYTES, f"column {column}: {value}")
+            value = None
         elif not isinstance(value, str if kind == "text" else bytes):
             records.reject(
                 row,
                 reasons.NOT_OF_KIND[kind],
-                f"column {column}: {value!r} is a {type(value).__name__}",
+                f"column {column}: {value!r:.100} is a {type(value).__name__}",
             )
             value = None
         records.content[row] = value
@@ -115,12 +141,17 @@ def _fill_vectors(records: Records, values: list[Any], column: str) -> None:
         if value is None:
             records.reject(row, reasons.NULL["embedding"], f"column {column} is null")
             continue
+        if isinstance(value, list) and None in value:
+            records.reject(
+                row, reasons.NULL["embedding"], f"column {column}: value {value.index(None)} is null"
+            )
+            continue
         try:
             # What is too large for float32 becomes infinite, and is rejected as such.
             with np.errstate(over="ignore"):
                 vector = np.asarray(value, dtype=np.float32)
         except (TypeError, ValueError, OverflowError):
-            records.reject(row, reasons.NOT_OF_KIND["embedding"], f"column {column}: {value!r}")
+            records.reject(row, reasons.NOT_OF_KIND["embedding"], f"column {column}: {value!r:.150}")
             continue
         if vector.shape != (width,):
             records.reject(row, reasons.WRONG_WIDTH, f"{vector.size} values; expected {width}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.sources.compression import without_compression
 from syllabus.pipeline.sources.labels import FEW_LABELS
 from syllabus.pipeline.sources.text_lines import BOM, LineSource, Parsed, lines_of
 
@@ -18,7 +19,7 @@ class CsvSource(LineSource):
     suffixes = (".csv", ".tsv")
 
     def format_of(self, file: str) -> str:  # noqa: D102
-        return "tsv" if file.lower().endswith(".tsv") else "csv"
+        return "tsv" if without_compression(file).endswith(".tsv") else "csv"
 
     has_header = True
 
@@ -67,10 +68,8 @@ class CsvSource(LineSource):
             return f"{len(cells)} values under {len(names)} columns: {record[:100]!r}"
         if self._open_ended(file, [record]):
             return f"a quote is opened and never closed: {record[:100]!r}"
-        # An empty cell is a null: CSV has no other.
         return {
-            name: cell.encode("utf-8", "surrogateescape") if cell else None
-            for name, cell in zip(names, cells, strict=True)
+            name: cell.encode("utf-8", "surrogateescape") for name, cell in zip(names, cells, strict=True)
         }
 
     def _are_floats(self, labels: list[Any]) -> bool:

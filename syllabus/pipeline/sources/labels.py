@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from syllabus.pipeline.sources.reasons import INVALID_UTF8, NOT_A_CLASS, NOT_A_NUMBER
+from syllabus.pipeline.sources.blanks import is_blank
+from syllabus.pipeline.sources.reasons import BLANK, INVALID_UTF8, NOT_A_CLASS, NOT_A_NUMBER
 
 FEW_LABELS = 50
 """Distinct values that a label may have, however few the examples."""
@@ -42,7 +43,7 @@ def read_labels(values: list[Any], column: str, numeric: bool) -> Labels:
     labels = Labels([None] * len(values), [None] * len(values) if numeric else None)
     for row, value in enumerate(values):
         try:
-            if value is None:
+            if value is None or (numeric and value == b""):  # an empty cell of CSV holds no number
                 continue
             if numeric:
                 number = number_of(value)
@@ -54,8 +55,12 @@ def read_labels(values: list[Any], column: str, numeric: bool) -> Labels:
                 found = list(dict.fromkeys(_members(value)))
                 labels.lists[row] = found
                 labels.texts[row] = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+                if any(map(is_blank, found)):
+                    labels.bad[row] = (BLANK["label"], f"column {column}: {found!r:.100}")
             else:
-                labels.texts[row] = label_text(value)
+                text = labels.texts[row] = label_text(value)
+                if text is not None and is_blank(text):
+                    labels.bad[row] = (BLANK["label"], f"column {column}: {text!r:.100}")
         except UnicodeError:
             shown = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
             labels.bad[row] = (INVALID_UTF8, f"column {column}: {shown[:100]!r}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from syllabus.manifests.errors import first_line
+import pyarrow as pa
+
+from syllabus.manifests.errors import ManifestError, first_line
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source
+from syllabus.pipeline.sources.compression import SUFFIXES, without_compression
 from syllabus.pipeline.sources.delimited import CsvSource
 from syllabus.pipeline.sources.images import ImageFolderSource
 from syllabus.pipeline.sources.json_lines import JsonLinesSource
 from syllabus.pipeline.sources.parquet import ParquetSource
+from syllabus.pipeline.sources.text_lines import LineSource
 
 KINDS: tuple[type[Source], ...] = (ParquetSource, JsonLinesSource, CsvSource, ImageFolderSource)
 
@@ -22,19 +26,29 @@ def open_source(location: str) -> tuple[Source, list[str]]:
     UTF-8 components of their path.
     """
     store = Store(location)
-    if not store.exists():
+    try:
+        there, is_file = store.exists(), store.is_file()
+    except ManifestError as error:
+        raise UserError(f"source {error}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"source {store.url()}: cannot be opened: {first_line(error)}") from None
+    if not there:
         raise UserError(f"source {store.url()}: no such file or directory")
-    if store.is_file():
+    if is_file:
         path, mark, query = store.location.partition("?" if "://" in store.location else "\0")
         parent, _, name = path.rpartition("/")
         store, files = Store((parent or "/") + mark + query), [name]
     else:
         files = _files(store)
+        _check_not_saved_to_disk(store, files)
     known = {file: kind for file in files if (kind := _kind_of(file)) is not None}
     kinds = sorted({kind.__name__ for kind in known.values()})
     if not kinds:
         suffixes = ", ".join(suffix for kind in KINDS for suffix in kind.suffixes)
-        raise UserError(f"source {Store(location).url()}: holds no file that ends in {suffixes}")
+        raise UserError(
+            f"source {Store(location).url()}: holds no file that ends in {suffixes}; lines may be compressed"
+            f" ({', '.join(SUFFIXES)})"
+        )
     if len(kinds) > 1:
         examples = {kind.__name__: file for file, kind in reversed(known.items())}
         raise UserError(
@@ -56,6 +70,22 @@ def _files(store: Store) -> list[str]:
     return sorted(files, key=lambda path: [part.encode() for part in path.split("/")])
 
 
+def _check_not_saved_to_disk(store: Store, files: list[str]) -> None:
+    """Refuse what Hugging Face's ``save_to_disk`` writes: its JSON is about the data, which are Arrow's."""
+    for file in files:
+        folder, _, name = file.rpartition("/")
+        beside = {other.rpartition("/")[2] for other in files if other.rpartition("/")[0] == folder}
+        arrow = any(other.endswith(".arrow") for other in beside)
+        if name == "dataset_dict.json" or (arrow and name in ("state.json", "dataset_info.json")):
+            raise UserError(
+                f"source {store.url()}: is what Hugging Face's save_to_disk writes ({file}), which is not"
+                " read; write it as Parquet with Dataset.to_parquet, and give that file"
+            )
+
+
 def _kind_of(name: str) -> type[Source] | None:
-    lowered = name.lower()
-    return next((kind for kind in KINDS if lowered.endswith(kind.suffixes)), None)
+    lowered, inner = name.lower(), without_compression(name)
+    for kind in KINDS:
+        if (inner if issubclass(kind, LineSource) else lowered).endswith(kind.suffixes):
+            return kind
+    return None

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import sha256_of
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source, most_common_width
-from syllabus.pipeline.sources.cells import read_keys, records_of, reject_not_finite
-from syllabus.pipeline.sources.labels import FLOAT_LABEL
+from syllabus.pipeline.sources.cells import read_keys, records_of
+from syllabus.pipeline.sources.column_types import column_problem, is_image_struct, plain
+from syllabus.pipeline.sources.column_values import field_of, values_of, vectors_of
 from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
-from syllabus.pipeline.sources.weights import weight_problem
+from syllabus.pipeline.sources.referenced_images import with_images
+from syllabus.pipeline.sources.row_groups import RowGroups
+
+HEAD_ROWS = 1000
+"""Rows from whose beginning the width of lists is found."""
 
 
 class ParquetSource(Source):
@@ -29,43 +34,45 @@ class ParquetSource(Source):
         for file in self.files:
             with self.opened(file) as handle:
                 parquet = self._parquet(file, handle)
-                self._check(file, columns, parquet.schema_arrow)
+                self._check(file, columns, parquet.schema)
                 rows = parquet.metadata.num_rows
-            digest = sha256_of(self.store, file)
-            for first in range(0, rows, chunk_rows):
-                yield Chunk(file, first, min(chunk_rows, rows - first), digest)
+                digest = sha256_of(self.store, file)
+                chunks = [
+                    Chunk(file, first, min(chunk_rows, rows - first), digest)
+                    for first in range(0, rows, chunk_rows)
+                ]
+                yield from self._with_images(parquet, columns, chunks)
 
     def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:  # noqa: D102
         width = self.dimension(columns) if columns.kind == "embedding" else 0
-        file, first, stop = chunks[0].file, chunks[0].first_row, chunks[-1].first_row + chunks[-1].rows
+        file = chunks[0].file
         with self.opened(file) as handle:
             parquet = self._parquet(file, handle)
-            ends = np.cumsum([parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)])
-            if not len(ends) or ends[-1] < stop:
+            if parquet.metadata.num_rows < chunks[-1].first_row + chunks[-1].rows:
                 raise UserError(f"{self.store.url(file)}: has changed since the job began")
-            groups = [i for i, end in enumerate(ends) if end > first and (i == 0 or ends[i - 1] < stop)]
-            skipped = int(ends[groups[0] - 1]) if groups[0] else 0
-            batches = parquet.iter_batches(CHUNK_ROWS, row_groups=groups, columns=columns.names)
-            for table in _rows_from(self._decoded(file, batches), skipped, chunks):
-                yield _records(columns, table, width)
+            tables = self._tables(parquet, chunks, columns.names)
+            for chunk, table in zip(chunks, tables, strict=True):
+                yield self._records(chunk, columns, table, width)
 
     def dimension(self, columns: Columns) -> int:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
                 parquet = self._parquet(file, handle)
-                self._check(file, columns, parquet.schema_arrow)
-                kind = parquet.schema_arrow.field(columns.content).type
+                self._check(file, columns, parquet.schema)
+                kind = plain(parquet.schema.field(columns.content).type)
                 if pa.types.is_fixed_size_list(kind):
                     return int(kind.list_size)
-                for batch in self._decoded(file, parquet.iter_batches(1000, columns=[columns.content])):
+                groups = list(range(parquet.metadata.num_row_groups))
+                batches = self._decoded(file, parquet.read(groups, [columns.content], HEAD_ROWS))
+                for batch in batches:
                     if width := most_common_width(batch.column(0).to_pylist()):
                         return width
                     break
         return 0
 
-    def _parquet(self, file: str, handle: Any) -> pq.ParquetFile:
+    def _parquet(self, file: str, handle: Any) -> RowGroups:
         try:
-            return pq.ParquetFile(handle)
+            return RowGroups(handle)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._broken(file, error) from None
 
@@ -81,70 +88,51 @@ class ParquetSource(Source):
     def _check(self, file: str, columns: Columns, schema: pa.Schema) -> None:
         where = self.store.url(file)
         columns.check_names(where, schema.names)
-        kind = _plain(schema.field(columns.content).type)
-        if not (pa.types.is_null(kind) or CONTENT[columns.kind](kind)):
-            raise UserError(f"{where}: {columns.kind} {columns.content!r} is a column of {kind}")
-        if columns.label is not None:
-            problem = _label_problem(schema.field(columns.label).type, columns.numeric)
-            if problem is not None:
-                raise UserError(f"{where}: label {columns.label!r} {problem}")
-        if columns.weight is not None:
-            problem = weight_problem(_plain(schema.field(columns.weight).type))
-            if problem is not None:
-                raise UserError(f"{where}: weight {columns.weight!r} {problem}")
-        for name in (columns.id, *(column for column, _ in columns.where)):
-            if name is not None and pa.types.is_nested(_plain(schema.field(name).type)):
-                option = "id" if name == columns.id else "where"
-                raise UserError(f"{where}: {option} {name!r} is a column of {schema.field(name).type}")
+        if (problem := column_problem(columns, schema)) is not None:
+            raise UserError(f"{where}: {problem}")
 
+    def _tables(self, parquet: RowGroups, chunks: list[Chunk], names: list[str]) -> Iterator[pa.Table]:
+        """The rows of chunks, which lie in one file in ascending order."""
+        first, stop = chunks[0].first_row, chunks[-1].first_row + chunks[-1].rows
+        ends = np.cumsum(parquet.rows())
+        groups = [i for i, end in enumerate(ends) if end > first and (i == 0 or ends[i - 1] < stop)]
+        skipped = int(ends[groups[0] - 1]) if groups[0] else 0
+        batches = self._decoded(chunks[0].file, parquet.read(groups, names))
+        return _rows_from(batches, skipped, chunks)
 
-def _label_problem(kind: pa.DataType, numeric: bool) -> str | None:
-    """A reason against a column as one of labels: classes, lists of classes, or numbers."""
-    own = _plain(kind)
-    if numeric:
-        numbers = pa.types.is_integer(own) or pa.types.is_floating(own) or pa.types.is_decimal(own)
-        return None if numbers or own == pa.null() else f"is a column of {kind}; --bins cuts numbers"
-    inner = _plain(own.value_type) if _is_list(own) else own
-    if pa.types.is_floating(inner) or pa.types.is_decimal(inner):
-        return FLOAT_LABEL
-    if _is_text(inner) or pa.types.is_integer(inner) or pa.types.is_boolean(inner) or inner == pa.null():
-        return None
-    return f"is a column of {kind}; a class is a string, an integer or a truth value, or a list of them"
+    def _records(self, chunk: Chunk, columns: Columns, table: pa.Table, width: int) -> Records:
+        keys = {name: values_of(table.column(name)) for name in columns.key_names}
+        column = table.column(columns.content)
+        if columns.kind == "embedding":
+            records = vectors_of(column, width)
+            if records is not None:
+                read_keys(records, columns, keys)
+                return records
+        if not is_image_struct(plain(column.type)):
+            return records_of(columns, {**keys, columns.content: values_of(column)}, width)
+        content, digest = self._images(chunk, column)
+        if digest != chunk.images:
+            raise UserError(
+                f"{self.store.url(chunk.file)}: an image that rows {chunk.first_row:,} to"
+                f" {chunk.first_row + chunk.rows - 1:,} name has changed; run again"
+            )
+        return records_of(columns, {**keys, columns.content: content}, width)
 
+    def _images(self, chunk: Chunk, column: pa.ChunkedArray) -> tuple[list[Any], str]:
+        """The bytes of a column of images, and the digest of those that only have a path."""
+        return with_images(self.store, chunk.file, *(field_of(column, name) for name in ("bytes", "path")))
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_binary_view(kind)
-    )
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return _is_string(kind) or _is_bytes(kind)
-
-
-CONTENT = {
-    "text": _is_text,
-    "image": lambda kind: (
-        _is_bytes(kind) or (pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
-    ),
-    # A list of any kind, such as a nested one, is looked at row by row.
-    "embedding": lambda kind: pa.types.is_nested(kind) and not pa.types.is_struct(kind),
-}
+    def _with_images(self, parquet: RowGroups, columns: Columns, chunks: list[Chunk]) -> Iterator[Chunk]:
+        """Put the images that rows name by their paths into the digests of chunks, since they are content."""
+        name = columns.content
+        kind = plain(parquet.schema.field(name).type)
+        if not (chunks and is_image_struct(kind) and parquet.may_lack(name, "bytes")):
+            yield from chunks
+            return
+        for chunk, table in zip(chunks, self._tables(parquet, chunks, [name]), strict=True):
+            _, digest = self._images(chunk, table.column(name))
+            both = hashlib.sha256((chunk.digest + digest).encode()).hexdigest()
+            yield replace(chunk, digest=both, images=digest) if digest else chunk
 
 
 def _rows_from(batches: Iterator[pa.RecordBatch], position: int, chunks: list[Chunk]) -> Iterator[pa.Table]:
@@ -166,54 +154,3 @@ def _rows_from(batches: Iterator[pa.RecordBatch], position: int, chunks: list[Ch
                 held.clear()
                 position = end
         yield pa.Table.from_batches(parts)
-
-
-def _records(columns: Columns, table: pa.Table, width: int) -> Records:
-    if columns.kind == "embedding":
-        records = _vectors(table.column(columns.content), width)
-        if records is not None:
-            others = [name for name in columns.names if name != columns.content]
-            read_keys(records, columns, {name: _values(table.column(name)) for name in others})
-            return records
-    values = {name: _values(table.column(name)) for name in columns.names}
-    return records_of(columns, values, width)
-
-
-def _vectors(column: pa.ChunkedArray, width: int) -> Records | None:
-    """The records of a clean vector column without a Python object a value; None where a row is odd."""
-    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if array.null_count or not _is_list(array.type):
-        return None
-    flat = array.flatten()
-    if flat.null_count or not (pa.types.is_floating(flat.type) or pa.types.is_integer(flat.type)):
-        return None
-    if not pa.types.is_fixed_size_list(array.type):
-        lengths = pc.list_value_length(array)
-        if len(lengths) and not (pc.min(lengths).as_py() == pc.max(lengths).as_py() == width):
-            return None
-    elif array.type.list_size != width:
-        return None
-    # What is too large for float32 becomes infinite, and is rejected as such.
-    with np.errstate(over="ignore"):
-        vectors = flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(array), width)
-    records = Records(vectors, None, None)
-    reject_not_finite(records)
-    return records
-
-
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    """Python values; strings as bytes where the column holds some that are not UTF-8."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
-    if pa.types.is_struct(kind):
-        # Of an image {"bytes": …, "path": …} only the bytes.
-        column = pc.struct_field(column, "bytes")
-    listed = _is_list(kind)
-    if _is_string(kind) or (listed and _is_string(kind.value_type)):
-        try:
-            column.validate(full=True)
-        except pa.ArrowInvalid:
-            column = column.cast(pa.large_list(pa.large_binary()) if listed else pa.large_binary())
-    return column.to_pylist()  # type: ignore[no-any-return]

@@ -37,7 +37,12 @@ class Columns:
     @property
     def names(self) -> list[str]:
         """The distinct names, content first."""
-        wanted = (self.content, self.label, self.id, self.weight, *(column for column, _ in self.where))
+        return list(dict.fromkeys((self.content, *self.key_names)))
+
+    @property
+    def key_names(self) -> list[str]:
+        """The distinct names beside the content: of label, id, weight and filters."""
+        wanted = (self.label, self.id, self.weight, *(column for column, _ in self.where))
         return list(dict.fromkeys(name for name in wanted if name is not None))
 
     def check_names(self, file: str, names: Sequence[str]) -> None:
@@ -54,7 +59,9 @@ class Chunk:
     """A row range of one source file, or of a folder of images the files `members`.
 
     `digest` is the sha256 of the content that the rows come from (of the whole file for a row range).
-    `start` and `length` are the byte range of formats that are read by the line.
+    `start` and `length` are the byte range of formats that are read by the line; of a compressed file they
+    count the bytes of its content. `images` is the digest of the images that rows name by a path, which
+    `digest` then holds too.
     """
 
     file: str
@@ -64,6 +71,7 @@ class Chunk:
     start: int = 0
     length: int = 0
     members: tuple[str, ...] = ()
+    images: str = ""
 
     def source_files(self) -> list[str]:
         """The file of each row, relative to the source."""

@@ -1,7 +1,8 @@
 """The base class of formats that are read by the line.
 
 A chunk is a byte range that begins and ends between records, found in one pass over the file that also
-takes its digest; a worker reads just its range. Blank lines are no records.
+takes its digest; a worker reads just its range. Blank lines are no records. Of a compressed file the range is
+one of its content, and a worker reads on to it from the beginning.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import hashlib
 import io
 from abc import abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import records_of
+from syllabus.pipeline.sources.compression import BROKEN, Decompressed, is_compressed
 from syllabus.pipeline.sources.labels import FLOAT_LABEL, NotALabel, number_of
 from syllabus.pipeline.sources.reasons import UNREADABLE_RECORD
 from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
@@ -32,6 +36,25 @@ class LineSource(Source):
     """Text files of one record a line, or a few lines where a quoted value goes on."""
 
     has_header = False
+
+    @contextmanager
+    def opened(self, file: str) -> Iterator[Any]:
+        """Yield an open file, a compressed one as its content; what cannot be read is the user's to mend."""
+        if not is_compressed(file):
+            with super().opened(file) as handle:
+                yield handle
+            return
+        try:
+            content = Decompressed(file, lambda: self.store.open(file))
+            try:
+                yield content
+            finally:
+                content.close()
+        except BROKEN as error:
+            how = file.rpartition(".")[2].lower()
+            raise UserError(
+                f"{self.store.url(file)}: cannot be read as .{how}: {first_line(error)}"
+            ) from None
 
     def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
         for file in self.files:
@@ -123,9 +146,15 @@ class LineSource(Source):
     def _check(self, file: str, columns: Columns, names: list[str], head: list[Parsed]) -> None:
         if not names and not head:
             return
-        columns.check_names(self.store.url(file), names)
+        where = self.store.url(file)
+        columns.check_names(where, names)
+        if columns.kind == "image":
+            raise UserError(
+                f"{where}: image={columns.content!r}: a file of lines holds no bytes of images; give a folder"
+                " of images, or Parquet"
+            )
         labels = [row.get(columns.label) for row in head if isinstance(row, dict)] if columns.label else []
-        labels = [label for label in labels if label is not None]
+        labels = [label for label in labels if label not in (None, b"")]
         if columns.numeric:
             if labels and not any(map(_is_number, labels)):
                 raise UserError(

@@ -21,7 +21,7 @@ def weight_of(value: Any) -> int | None:
     Raises:
       NotAWeight: it is no number, not whole, below 1, or above 2^53, which float64 no longer counts.
     """
-    if value is None:
+    if value is None or value == b"":  # an empty cell of CSV holds no number
         return None
     shown = value.decode("ascii", "replace") if isinstance(value, bytes) else value
     number = value if type(value) is int else _exactly(value)

@@ -49,11 +49,11 @@ def test_csv_rows_of_the_wrong_width_and_long_cells(tmp_path):
     long = "x" * 300_000
     (tmp_path / "d.csv").write_text(f"text,label,id\na,b\na,b,c,d\n{long},l,1\n,l,2\n")
     rows, rejects = read(tmp_path)
-    assert [row[2] for row in rows] == [None, None, long, None]
+    assert [row[2] for row in rows] == [None, None, long, ""]
     assert [(reject[1], reject[2]) for reject in rejects] == [
         (0, "unreadable record"),
         (1, "unreadable record"),
-        (3, "null text"),
+        (3, "blank text"),
     ]
     assert rejects[1][3].startswith("4 values under 3 columns")
 
@@ -62,8 +62,10 @@ def test_a_tsv_row_of_empty_cells_is_a_record(tmp_path):
     (tmp_path / "a.csv").write_text("text,label,id\nx,l,0\n")
     (tmp_path / "b.tsv").write_text("text\tlabel\tid\n\t\t\na,b\tl\t1\n")
     rows, rejects = read(tmp_path)
-    assert [row[2] for row in rows] == ["x", None, "a,b"]
-    assert [reject[:3] for reject in rejects] == [("b.tsv", 0, "null text")]
+    assert [row[2] for row in rows] == ["x", "", "a,b"]
+    assert [reject[:3] for reject in rejects] == [
+        ("b.tsv", 0, reason) for reason in ("blank text", "blank label")
+    ]
 
 
 def test_json_that_is_no_object(tmp_path):

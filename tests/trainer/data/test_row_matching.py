@@ -117,7 +117,7 @@ def test_ids_that_do_not_fit_are_one_error_with_counts_and_three_of_each():
     with pytest.raises(ManifestError, match="1 of 63 are null"):
         sampler(curriculum(), ids=[*ids, None])
     with pytest.raises(ManifestError, match="expected strings or integers"):
-        sampler(curriculum(), ids=np.linspace(0, 1, 61))
+        sampler(curriculum(), ids=[[each] for each in ids])
 
 
 def test_the_length_of_the_data_set_is_checked():
