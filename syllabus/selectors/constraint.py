@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import below
-from syllabus.selectors.validation import indices_of, real_number
+from syllabus.selectors.validation import indices_of, numbers_of, real_number
 
 _RANGE = (1e-300, 1e300)  # of costs: gains per cost beyond the range of float64 would all tie
 
@@ -83,10 +83,8 @@ class Constraint:
         """
         included, candidates = _open_rows(include, exclude, n, caller)
         prices = _costs_of(costs, n, caller)
-        accepted = isinstance(limit, (int, float, np.integer)) and bool(0 < limit < math.inf)
-        limit = real_number(limit, "limit", accepted, "(0, inf)", caller)
-        accepted = isinstance(power, (int, float)) and 0 <= power < math.inf
-        power = real_number(power, "power", accepted, "[0, inf)", caller)
+        limit = real_number(limit, "limit", lambda value: 0 < value < math.inf, "(0, inf)", caller)
+        power = real_number(power, "power", lambda value: 0 <= value < math.inf, "[0, inf)", caller)
         with np.errstate(over="ignore", under="ignore"):
             divisors = prices**power
         if not ((divisors >= _RANGE[0]) & (divisors <= _RANGE[1])).all():
@@ -165,8 +163,8 @@ def _open_rows(
 
 
 def _costs_of(costs: Any, n: int, caller: str) -> NDArray[np.float64]:
-    array = np.asarray(costs)
-    if array.shape != (n,) or array.dtype.kind not in "iuf":
+    array = numbers_of(costs, "costs", caller)
+    if array.shape != (n,):
         raise SelectionError(
             f"{caller}: costs have shape {array.shape} and dtype {array.dtype}; expected ({n},) numbers"
         )

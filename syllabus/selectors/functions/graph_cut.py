@@ -22,7 +22,7 @@ class GraphCut(PairwiseSum):
     """Graph cut without the n x n kernel.
 
     Args:
-      vectors: (n, d) float32; not copied.
+      vectors: (n, d) numbers; float32 is not copied.
       trade_off: λ >= 0, how much similarity inside the set costs.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`. With "dot" and a negative
         component in any row the function counts as not submodular: no certificate, no "lazier".
@@ -43,8 +43,9 @@ class GraphCut(PairwiseSum):
         self, vectors: Vectors, trade_off: float = 0.4, similarity: SimilarityName = "cosine"
     ) -> None:
         super().__init__(vectors, similarity)
-        accepted = isinstance(trade_off, (int, float)) and 0 <= trade_off < math.inf
-        self.trade_off = real_number(trade_off, "trade_off", accepted, "[0, inf)", self.name)
+        self.trade_off = real_number(
+            trade_off, "trade_off", lambda value: 0 <= value < math.inf, "[0, inf)", self.name
+        )
         self.submodular = self.similarity.nonnegative
         self.monotone = self.submodular and self.trade_off <= 0.5
         self.linear = self.similarity.linear
