@@ -91,6 +91,10 @@ class SetFunction(ABC):
         """Return what a gain may exceed an earlier one by at all, rounding included, if submodular."""
         return self.rounding_bound()
 
+    def value_error(self, size: int) -> float:  # noqa: ARG002 (most values are exact to their last digits)
+        """Return what `size` gains may be off by in total, where that is more than their last digits."""
+        return 0.0
+
     def upper_bound(
         self, indices: NDArray[np.int64], objective: float, constraint: Constraint
     ) -> float | None:
@@ -110,7 +114,8 @@ class SetFunction(ABC):
         state.reserve(len(indices))
         for index in indices:
             state.add(int(index), float(state.scores(np.array([index]))[0]))
-        return objective + constraint.largest_sum(self.gain_bounds(state, indices))
+        bound = objective + constraint.largest_sum(self.gain_bounds(state, indices))
+        return bound + self.value_error(len(indices) + constraint.most_rows)
 
     def gain_bounds(self, state: State, indices: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return numbers >= 0 that no gain given `state`, the set of `indices`, exceeds; (n,) float64."""
