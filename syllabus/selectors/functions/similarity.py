@@ -179,8 +179,9 @@ def median_distance(rows: NDArray[np.float32]) -> float:
         rows = rows[np.sort(pool[:_SAMPLE])]
     found = np.empty(len(rows) * (len(rows) - 1) // 2)
     _pair_distances(rows, found)
-    distances = found[found > 0]
-    return 2 * math.sqrt(float(np.median(distances))) if len(distances) else 1.0
+    # The median of an even number is a mean of two: of distances, not of their squares.
+    distances = np.sqrt(found[found > 0])
+    return 2 * float(np.median(distances)) if len(distances) else 1.0
 
 
 @compiled
