@@ -27,7 +27,8 @@ class Purchase(NamedTuple):
 class Constraint:
     """Costs within a limit, some rows in from the beginning, some ruled out.
 
-    A budget of k rows is costs of 1 and a limit of k.
+    A budget of k rows is costs of 1 and a limit of k. Allowed are the sets within the limit that hold every
+    included row and no excluded one: upper bounds are over these sets, whatever the optimiser.
 
     Attributes:
       limit: what the rows of a set may cost together, those of `included` too.
@@ -126,13 +127,14 @@ class Constraint:
         return len(self.included) + int((np.cumsum(costs) <= self._free() * (1 + 1e-9)).sum())
 
     def largest_sum(self, gains: NDArray[np.float64]) -> float:
-        """Return what a set can add at most if (n,) gains, >= 0, simply summed.
+        """Return what an allowed set can add at most to the included rows if (n,) gains, >= 0, simply summed.
 
-        Of a budget the k largest; of costs the fractional knapsack of the candidates: the best gains per
-        cost, the last of them in part.
+        Only candidates count. Of a budget of k rows, f of them included, the k - f largest; of costs the
+        fractional knapsack: the best gains per cost, the last of them in part.
         """
         if self.counts_rows:
-            return math.fsum(np.sort(gains)[len(gains) - int(self.limit) :])
+            own, room = np.sort(gains[self.candidates]), int(self.limit) - len(self.included)
+            return math.fsum(own[len(own) - room :])
         free = self._free()
         rows = self.candidates[self.costs[self.candidates] <= free]
         gains, costs = gains[rows], self.costs[rows]

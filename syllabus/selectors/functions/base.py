@@ -100,6 +100,7 @@ class SetFunction(ABC):
     ) -> float | None:
         """Return a number that f of no allowed set exceeds, from a selection, or None.
 
+        Allowed are sets that hold every included row and no excluded one, within the limit (`Constraint`).
         For monotone submodular functions f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S), at most what the gains given
         S sum to within the constraint. One gain of every row.
 

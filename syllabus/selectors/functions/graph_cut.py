@@ -97,10 +97,10 @@ class GraphCut(PairwiseSum):
     def upper_bound(
         self, indices: NDArray[np.int64], objective: float, constraint: Constraint
     ) -> float | None:
-        """Return min over S in {∅, the selection} of f(S) + what the gains given S sum to at most.
+        """Return min over S in {included, selection} of f(S) + what the gains given S sum to at most.
 
         f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S) holds for every S if f is monotone and submodular: λ <= 1/2,
-        no s negative. Two passes over the vectors. The empty set gives the tighter bound as a rule: the
+        no s negative. Two passes over the vectors. The first gives the tighter bound as a rule: the
         penalty is small beside the modular part. Elsewhere there is no certificate: None.
         """
         if not self.monotone:
@@ -110,8 +110,7 @@ class GraphCut(PairwiseSum):
         budget = constraint.most_rows
         allowance = budget * self._below_zero() * (self.trade_off * budget + self.n)
         bounds = []
-        # Under costs OPT holds the included rows too, and they are paid; of k rows all may be others.
-        start = indices[:0] if constraint.counts_rows else constraint.included
+        start = constraint.included  # which OPT holds too
         for chosen, value in ((start, self._value(start)), (indices, objective)):
             state = self.state()
             for index in chosen:
