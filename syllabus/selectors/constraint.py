@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import below
-from syllabus.selectors.validation import indices_of, real_number
+from syllabus.selectors.validation import indices_of, numbers_of, real_number
 
 _RANGE = (1e-300, 1e300)  # of costs: gains per cost beyond the range of float64 would all tie
 
@@ -27,7 +27,8 @@ class Purchase(NamedTuple):
 class Constraint:
     """Costs within a limit, some rows in from the beginning, some ruled out.
 
-    A budget of k rows is costs of 1 and a limit of k.
+    A budget of k rows is costs of 1 and a limit of k. Allowed are the sets within the limit that hold every
+    included row and no excluded one: upper bounds are over these sets, whatever the optimiser.
 
     Attributes:
       limit: what the rows of a set may cost together, those of `included` too.
@@ -83,10 +84,8 @@ class Constraint:
         """
         included, candidates = _open_rows(include, exclude, n, caller)
         prices = _costs_of(costs, n, caller)
-        accepted = isinstance(limit, (int, float, np.integer)) and bool(0 < limit < math.inf)
-        limit = real_number(limit, "limit", accepted, "(0, inf)", caller)
-        accepted = isinstance(power, (int, float)) and 0 <= power < math.inf
-        power = real_number(power, "power", accepted, "[0, inf)", caller)
+        limit = real_number(limit, "limit", lambda value: 0 < value < math.inf, "(0, inf)", caller)
+        power = real_number(power, "power", lambda value: 0 <= value < math.inf, "[0, inf)", caller)
         with np.errstate(over="ignore", under="ignore"):
             divisors = prices**power
         if not ((divisors >= _RANGE[0]) & (divisors <= _RANGE[1])).all():
@@ -128,13 +127,14 @@ class Constraint:
         return len(self.included) + int((np.cumsum(costs) <= self._free() * (1 + 1e-9)).sum())
 
     def largest_sum(self, gains: NDArray[np.float64]) -> float:
-        """Return what a set can add at most if (n,) gains, >= 0, simply summed.
+        """Return what an allowed set can add at most to the included rows if (n,) gains, >= 0, simply summed.
 
-        Of a budget the k largest; of costs the fractional knapsack of the candidates: the best gains per
-        cost, the last of them in part.
+        Only candidates count. Of a budget of k rows, f of them included, the k - f largest; of costs the
+        fractional knapsack: the best gains per cost, the last of them in part.
         """
         if self.counts_rows:
-            return math.fsum(np.sort(gains)[len(gains) - int(self.limit) :])
+            own, room = np.sort(gains[self.candidates]), int(self.limit) - len(self.included)
+            return math.fsum(own[len(own) - room :])
         free = self._free()
         rows = self.candidates[self.costs[self.candidates] <= free]
         gains, costs = gains[rows], self.costs[rows]
@@ -165,8 +165,8 @@ def _open_rows(
 
 
 def _costs_of(costs: Any, n: int, caller: str) -> NDArray[np.float64]:
-    array = np.asarray(costs)
-    if array.shape != (n,) or array.dtype.kind not in "iuf":
+    array = numbers_of(costs, "costs", caller)
+    if array.shape != (n,):
         raise SelectionError(
             f"{caller}: costs have shape {array.shape} and dtype {array.dtype}; expected ({n},) numbers"
         )

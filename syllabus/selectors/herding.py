@@ -18,6 +18,7 @@ from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import column_sums, dot
 from syllabus.selectors.validation import (
     Vectors,
+    as_float32_tensor,
     as_rows,
     as_rows_or_steps,
     check_finite,
@@ -57,7 +58,7 @@ def balance(
     passes left are then skipped.
 
     Args:
-      vectors: (n, d) float32, finite, any norm; or int8, steps of one common scale; not copied. A tensor on
+      vectors: (n, d) numbers, finite, any norm; or int8, steps of one common scale; not copied. A tensor on
         another device is walked there, in blocks (`balancing.vectors`); only a near tie can then fall
         otherwise.
       passes: at least 1.
@@ -84,7 +85,7 @@ def pair(
     What CD-GraB does online. It needs no mean, never settles, and stays about 1.4 times above `balance`.
 
     Args:
-      vectors: (n, d) float32, finite, any norm; not copied.
+      vectors: (n, d) numbers, finite, any norm; float32 is not copied.
       passes: at least 1.
       start: (n,) the order of the first pass, a permutation; by default 0, 1, ..., n - 1.
 
@@ -105,7 +106,7 @@ def window(vectors: Vectors, order: NDArray[np.int64] | Sequence[int], width: in
     linear in n. Where it would not lower the l2 discrepancy, the order comes back as it was.
 
     Args:
-      vectors: (n, d) float32, finite; not copied.
+      vectors: (n, d) numbers, finite; float32 is not copied.
       order: (n,) a permutation of the rows.
       width: rows to choose from, at least 1. At n this is `greedy`.
 
@@ -131,7 +132,7 @@ def greedy(vectors: Vectors) -> NDArray[np.int64]:
     of them, which it fits too well. Ties go to the smallest index.
 
     Args:
-      vectors: (n, d) float32, finite. O(n² d) time: for n up to some ten thousand. O(n + d) memory.
+      vectors: (n, d) numbers, finite. O(n² d) time: for n up to some ten thousand. O(n + d) memory.
     """
     rows = as_rows(vectors, "greedy")
     return _greedy(rows, column_sums(rows) / len(rows))
@@ -149,10 +150,11 @@ def interleave(orders: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
 
     O(n log n) time, O(n) memory.
     """
-    if not orders:
+    if len(orders) == 0:
         raise SelectionError("interleave: orders is empty; give at least one")
-    places = [(np.arange(len(order)) + 0.5) / max(len(order), 1) for order in orders]
-    joined: NDArray[np.int64] = np.concatenate([np.asarray(order, np.int64) for order in orders])
+    rows = [indices_of(order, 2**63 - 1, "interleave", distinct=False) for order in orders]
+    places = [(np.arange(len(order)) + 0.5) / max(len(order), 1) for order in rows]
+    joined: NDArray[np.int64] = np.concatenate(rows)
     return joined[np.argsort(np.concatenate(places), kind="stable")]
 
 
@@ -160,7 +162,7 @@ def discrepancy(vectors: Vectors, order: NDArray[np.int64] | Sequence[int]) -> D
     """Return how far the prefix sums of rows[order] - mean stray from zero.
 
     Args:
-      vectors: (n, d) float32, finite; not copied.
+      vectors: (n, d) numbers, finite; float32 is not copied.
       order: (n,) a permutation of the rows.
 
     O(n d) time, O(d) memory above the vectors.
@@ -208,7 +210,7 @@ def _walk_there(vectors: Any) -> tuple[int, Signs]:
         centred_walk,  # loads torch, which whoever has a tensor has loaded
     )
 
-    return len(vectors), centred_walk(vectors, "balance")
+    return len(vectors), centred_walk(as_float32_tensor(vectors, "balance"), "balance")
 
 
 @compiled

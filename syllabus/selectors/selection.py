@@ -15,7 +15,8 @@ class Selection:
         (of a stochastic one they are not the one that would be drawn for j).
       gains: (k,) float64, f(S + e) - f(S) of each pick; they sum to `objective` up to rounding.
       objective: f of all of `indices`.
-      upper_bound: no set of k rows has a larger f; None where no such bound is known.
+      upper_bound: no allowed set has a larger f, that is none within the budget or limit that holds every
+        included row and no excluded one. None where no such bound is known.
     """
 
     indices: NDArray[np.int64]

@@ -107,8 +107,14 @@ def test_balance_of_a_tensor_elsewhere_is_that_of_the_array(device, monkeypatch)
     there[6, 2] = torch.inf
     with pytest.raises(SelectionError, match=r"^balance: row 6 contains NaN or infinity"):
         herding.balance(there)
-    with pytest.raises(SelectionError, match=r"dtype torch\.float64; expected"):
-        herding.balance(there.double())
+    there[6, 2] = 0.0
+    assert herding.balance(there.double()).tolist() == herding.balance(there).tolist()
+    beyond = there.double()
+    beyond[6, 2] = 1e39
+    with pytest.raises(SelectionError, match=r"^balance: row 6 has 1e\+39 in column 2"):
+        herding.balance(beyond)
+    with pytest.raises(SelectionError, match=r"dtype torch\.bool; expected"):
+        herding.balance(there > 0)
 
 
 @pytest.mark.parametrize("halved", [False, True])
@@ -196,8 +202,8 @@ def test_a_block_that_is_not_finite_changes_nothing(make, bad):
 def test_blocks_of_the_wrong_shape_are_refused():
     with pytest.raises(SelectionError, match=r"rows have shape \(3,\)"):
         DenseVectors(torch.zeros(3))
-    with pytest.raises(SelectionError, match=r"dtype torch.float64; expected \(B, d\) float32"):
-        DenseVectors(torch.zeros(3, 2, dtype=torch.float64))
+    with pytest.raises(SelectionError, match=r"dtype torch.int64; expected \(B, d\) floats"):
+        DenseVectors(torch.zeros(3, 2, dtype=torch.int64))
     with pytest.raises(SelectionError, match=r"shapes \(3, 2\) and \(4, 2\)"):
         OuterProducts(torch.zeros(3, 2), torch.zeros(4, 2))
     with pytest.raises(SelectionError, match="block of 3 vectors is not made of pairs"):

@@ -54,10 +54,37 @@ def test_the_approximation_keeps_its_promise(kind, k):
     assert exact.sum() == pytest.approx(k, abs=1e-6)
     assert approximate.sum() == pytest.approx(k, abs=1e-9)
     worst = np.abs(approximate - exact).max()
-    assert worst < 0.033
-    assert worst < 0.001 or kind != "exponential" or k > 54
+    assert worst < 0.06
+    assert worst < 0.005 or kind != "exponential" or k > 54
     assert (np.diff(approximate[np.argsort(p)]) >= -1e-12).all()
     assert 0 <= approximate.min() <= approximate.max() <= 1
+
+
+# Found by climbing on the error: logarithms of weights, draws, and the error there.
+WORST = (
+    ("22.2 19.9 19.6 19.3 18.2 18.2 17.5 17.2 15.5 14.8 14.7 14.6 14.5 14.2 12.1 10.7 10.6 10.6 10.6 10.5"
+     " 10.5 10.4 10.4 10 9.8 7.2 6.4 5.9 4.4 3.8 3.8 3.5 0", 19, 0.0484),
+    ("22 19.5 18.7 16.9 16.6 15.9 14.8 13.8 12.5 12.5 11.7 11.5 10.8 10.4 10.1 9.6 9.2 8.7 8.7 8.3 6.3 4.9"
+     " 4.8 4.8 4.8 4.7 4.7 4.6 4.5 3 1.6 0.6 0", 13, 0.0480),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("logs", "k", "error"), WORST)
+def test_the_stated_error_covers_the_worst_weights_found(logs, k, error):
+    p = np.exp(-np.array(logs.split(), float))
+    for scale in (1.0, 1e-280, 1e300):
+        approximate, exact = inclusion_probabilities(p * scale, k), inclusion._exact(p / p.sum(), k)
+        assert np.abs(approximate - exact).max() == pytest.approx(error, abs=5e-4)
+    assert error < 0.06
+
+
+def test_the_stated_error_covers_many_exponential_weights():
+    rng = np.random.default_rng(5)
+    for k in (2, 8, 32, 50, 52, 54):
+        for _ in range(4):
+            p = rng.exponential(size=64)
+            p /= p.sum()
+            assert np.abs(inclusion_probabilities(p, k) - inclusion._exact(p, k)).max() < 0.005
 
 
 def test_frequencies_of_simulated_draws():
@@ -92,6 +119,28 @@ def test_probabilities_near_the_smallest_of_float64(least):
     np.testing.assert_allclose(many, [1.0] * 10 + [1 / 3] * 30, rtol=1e-9)
     few = inclusion_probabilities(np.array([1.0] * 2 + [least] * 3), 3)
     np.testing.assert_allclose(few, [1.0] * 2 + [1 / 3] * 3, rtol=1e-9)
+
+
+def test_rates_far_below_1e_290_keep_their_order():
+    # Of two unlikely rows one is drawn after the certain one: by their odds, however small both are.
+    for rest in ([3e-295, 1e-295], [3e-308, 1e-308], [3e-200, 1e-200]):
+        found = inclusion_probabilities(np.array([1.0, *rest]), 2)
+        np.testing.assert_allclose(found, [1, 0.75, 0.25], atol=1e-9)
+    np.testing.assert_allclose(
+        inclusion_probabilities([1, 1e-295, 1e-300], 2), [1, 1 - 1e-5, 1e-5], atol=1e-9
+    )
+    np.testing.assert_allclose(inclusion_probabilities([1, 1e-150, 1e-310], 2), [1, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(
+        inclusion_probabilities([1e308, 1e-310, 1e-305, 1e-300], 2), [1, 0, 1e-5, 1], atol=2e-5
+    )
+    many = np.array([1.0] * 40 + [1e-295] * 10 + [1e-315] * 30)
+    np.testing.assert_allclose(inclusion_probabilities(many, 50), [1] * 50 + [0] * 30, atol=1e-9)
+    np.testing.assert_allclose(inclusion_probabilities(many, 45), [1] * 40 + [0.5] * 10 + [0] * 30, atol=1e-9)
+
+
+def test_sums_beyond_float64_are_weights_too():
+    np.testing.assert_allclose(inclusion_probabilities([1.7e308] * 3, 2), [2 / 3] * 3, atol=1e-9)
+    np.testing.assert_allclose(inclusion_probabilities([1.7e308] * 50, 20), [0.4] * 50, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ def refuses(words, call, *arguments, **options):
         (ROWS[:, :, None], ["(30, 8, 1)", "(n, d)"]),
         (ROWS[:0], ["(0, 8)", "at least 1"]),
         (ROWS[:, :0], ["(30, 0)"]),
-        (ROWS.astype(np.float64), ["float64", "float32"]),
-        (torch.from_numpy(ROWS).half(), ["float16", "float32"]),
+        (ROWS.astype(np.complex64), ["complex64", "real numbers"]),
+        (torch.from_numpy(ROWS) > 0, ["torch.bool", "real numbers"]),
         (ROWS.tolist(), ["list", "array"]),
     ],
 )

@@ -253,3 +253,16 @@ def test_the_narrowest_and_the_widest_rbf(kind):
             LogDeterminant: np.linalg.slogdet(np.eye(3) + s[:3, :3])[1],
         }
         assert function.value(chosen) == pytest.approx(expected[kind])
+
+
+def test_the_median_distance_of_an_even_number_of_pairs_is_of_distances():
+    # The pairs of four points on a line: 1, 2, 3, 7, 9, 10.
+    rows = np.array([[0.0], [1.0], [3.0], [10.0]], np.float32)
+    assert similarity.median_distance(rows) == 5.0  # (3 + 7)/2; of squares it was 5.385
+    assert similarity.median_distance(rows[:3]) == 2.0
+    assert similarity.median_distance(np.repeat(rows, 2, axis=0)) == 5.0
+    x = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
+    far = np.linalg.norm(x[:, None].astype(float) - x[None], axis=2)[np.triu_indices(60, 1)]
+    assert similarity.median_distance(x) == pytest.approx(np.median(far), rel=1e-14)
+    rate = GraphCut(rows, similarity="rbf").similarity.rate
+    assert rate == pytest.approx(2 / 25, rel=1e-15)

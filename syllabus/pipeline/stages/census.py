@@ -149,10 +149,10 @@ def check_fractions(options: Options, total: int) -> None:
     budgets = [budget(fraction, total) for fraction in options.fraction]
     for number, (fraction, k) in enumerate(zip(options.fraction, budgets, strict=True)):
         if k == 0:
-            raise UserError(f"fraction={fraction:g}: of {total:,} {unit} is less than one")
+            raise UserError(f"fraction={fraction:g} of {total:,} {unit} is less than one")
         if k in budgets[:number]:
             other = options.fraction[budgets.index(k)]
-            raise UserError(f"fraction={fraction:g}: of {total:,} {unit} is {k:,}, and so is {other:g}")
+            raise UserError(f"fraction={fraction:g} of {total:,} {unit} is {k:,}, and so is {other:g}")
 
 
 def _first_reject(rejecting: AcceptedRows) -> str:

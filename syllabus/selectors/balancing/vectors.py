@@ -23,16 +23,19 @@ _COLUMNS = 65_536  # of a block of rows are widened to float64 at once
 
 
 class DenseVectors:
-    """B vectors as they are: (B, d) float32, or several (B, d_i) side by side, which are not copied."""
+    """B vectors as they are: (B, d) float32, or several (B, d_i) side by side, which are not copied.
+
+    Other floats are converted to float32; what overflows it is refused by the walks as infinite.
+    """
 
     def __init__(self, *pieces: torch.Tensor) -> None:
         for piece in pieces:
-            if piece.ndim != 2 or piece.dtype != torch.float32 or len(piece) != len(pieces[0]):
+            if piece.ndim != 2 or not piece.dtype.is_floating_point or len(piece) != len(pieces[0]):
                 raise SelectionError(
                     f"DenseVectors: rows have shape {tuple(piece.shape)} and dtype {piece.dtype}; expected"
-                    " (B, d) float32, of one B in all pieces"
+                    " (B, d) floats, of one B in all pieces"
                 )
-        self.pieces = tuple(piece.detach().contiguous() for piece in pieces)
+        self.pieces = tuple(piece.detach().float().contiguous() for piece in pieces)
         self.widths = [piece.shape[1] for piece in pieces]
         self.device, self.width = pieces[0].device, sum(self.widths)
 

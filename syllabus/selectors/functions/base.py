@@ -98,11 +98,16 @@ class SetFunction(ABC):
         """Return what a gain may exceed an earlier one by at all, rounding included, if submodular."""
         return self.rounding_bound()
 
+    def value_error(self, size: int) -> float:  # noqa: ARG002 (most values are exact to their last digits)
+        """Return what `size` gains may be off by in total, where that is more than their last digits."""
+        return 0.0
+
     def upper_bound(
         self, indices: NDArray[np.int64], objective: float, constraint: Constraint
     ) -> float | None:
         """Return a number that f of no allowed set exceeds, from a selection, or None.
 
+        Allowed are sets that hold every included row and no excluded one, within the limit (`Constraint`).
         For monotone submodular functions f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S), at most what the gains given
         S sum to within the constraint. One gain of every row.
 
@@ -116,7 +121,8 @@ class SetFunction(ABC):
         state = self.state()
         state.reserve(len(indices))
         state.add_all(indices)
-        return objective + constraint.largest_sum(self.gain_bounds(state, indices))
+        bound = objective + constraint.largest_sum(self.gain_bounds(state, indices))
+        return bound + self.value_error(len(indices) + constraint.most_rows)
 
     def gain_bounds(self, state: State, indices: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return numbers >= 0 that no gain given `state`, the set of `indices`, exceeds; (n,) float64."""

@@ -25,7 +25,7 @@ class DisparityMin(SimilarityFunction):
     """Disparity-min without the n x n kernel.
 
     Args:
-      vectors: (n, d) float32; not copied.
+      vectors: (n, d) numbers; float32 is not copied.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
 
     Gains as in submodlib: 0 for the first pick, r_2 for the second, r_t - r_{t-1} after it (never positive),

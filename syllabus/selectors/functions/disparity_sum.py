@@ -1,9 +1,11 @@
 """Disparity-sum: rows far from one another in total, which favours the rim of the data.
 
-f(S) = Σ over unordered pairs of S of (s(x, x) + s(y, y))/2 - s(x, y), s a similarity; (1 - <x, y>)/2 for
-cosine. Monotone and supermodular: greedy keeps no share of the
-optimum in general, 1/2 where the distance is a metric (Ravi, Rosenkrantz, Tayi, 1994). Without constraint on
-diversity it may pick near copies at opposite ends; `DisparityMin` does not.
+f(S) = Σ over unordered pairs of S of d(x, y) = (s(x, x) + s(y, y))/2 - s(x, y), s a similarity: half the
+square of a distance, ‖x - y‖²/2 for dot, 1 - s for RBF. For cosine it is (1 - <x, y>)/2, which is ‖x - y‖²/4
+of rows of norm 1; where norms are 1 within 1e-4 only, the two differ by up to 1e-4, and copies count as much.
+Monotone (for cosine up to that) and supermodular: greedy keeps no share of the optimum in general. The 1/2 of
+Ravi, Rosenkrantz, Tayi (1994) is for metrics; squares of distances are none. Without constraint on diversity
+it may pick near copies at opposite ends; `DisparityMin` does not.
 """
 
 from typing import Any, ClassVar
@@ -22,7 +24,7 @@ class DisparitySum(PairwiseSum):
     """Disparity-sum without the n x n kernel.
 
     Args:
-      vectors: (n, d) float32; not copied.
+      vectors: (n, d) numbers; float32 is not copied.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
 
     The first gain is 0 for all: greedy starts from row 0. Memory O(n + d); a gain costs O(d), for dot and RBF

@@ -30,7 +30,7 @@ class FacilityLocation(KernelFunction):
     """Facility location over all rows.
 
     Args:
-      vectors: (n, d) float32; not copied.
+      vectors: (n, d) numbers; float32 is not copied.
       memory_budget: bytes for similarities; see `KernelFunction`.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`.
 

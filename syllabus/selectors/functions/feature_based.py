@@ -16,7 +16,7 @@ from syllabus.selectors.functions.base import SetFunction, State
 from syllabus.selectors.functions.pairwise_sum import sum_of_rows
 from syllabus.selectors.numerics.compiled import compiled, compiled_reassociating
 from syllabus.selectors.numerics.fixed_order_sums import UNIT, column_sums
-from syllabus.selectors.validation import Vectors, as_rows, real_number
+from syllabus.selectors.validation import Vectors, as_rows, real_number, shown, weights_of
 
 CURVES = {"sqrt": 0, "log": 1, "power": 2}
 
@@ -25,7 +25,7 @@ class FeatureBased(SetFunction):
     """A concave function of each feature's total.
 
     Args:
-      features: (n, d) float32, none negative; not copied. Rows need no norm.
+      features: (n, d) numbers, none negative; float32 is not copied. Rows need no norm.
       curve: "sqrt", "log" or "power".
       power: p in (0, 1), of "power" only.
       weights: (d,) finite numbers >= 0, of the features; all 1 if not given.
@@ -51,14 +51,14 @@ class FeatureBased(SetFunction):
                 f"{self.name}: curve {curve!r} is unknown; known: {', '.join(sorted(CURVES))}"
             )
         if (power is not None) != (curve == "power"):
-            raise SelectionError(f"{self.name}: power={power!r} with curve {curve!r}; only 'power' has one")
+            raise SelectionError(
+                f"{self.name}: power={shown(power)} with curve {curve!r}; only 'power' has one"
+            )
         self.curve = CURVES[curve]
-        accepted = power is None or (isinstance(power, (int, float)) and 0 < power < 1)
-        self.power = 0.0 if power is None else real_number(power, "power", accepted, "(0, 1)", self.name)
-        d = self.rows.shape[1]
-        self.weights = np.ones(d) if weights is None else np.asarray(weights, np.float64)
-        if self.weights.shape != (d,) or not (np.isfinite(self.weights) & (self.weights >= 0)).all():
-            raise SelectionError(f"{self.name}: weights must be {d} finite numbers >= 0")
+        self.power = 0.0
+        if power is not None:
+            self.power = real_number(power, "power", lambda value: 0 < value < 1, "(0, 1)", self.name)
+        self.weights = weights_of(weights, self.rows.shape[1], self.name)
         self._largest = self.value_of_totals(column_sums(self.rows))
 
     def state(self) -> "_State":

@@ -22,7 +22,7 @@ class GraphCut(PairwiseSum):
     """Graph cut without the n x n kernel.
 
     Args:
-      vectors: (n, d) float32; not copied.
+      vectors: (n, d) numbers; float32 is not copied.
       trade_off: λ >= 0, how much similarity inside the set costs.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`. With "dot" and a negative
         component in any row the function counts as not submodular: no certificate, no "lazier".
@@ -43,8 +43,9 @@ class GraphCut(PairwiseSum):
         self, vectors: Vectors, trade_off: float = 0.4, similarity: SimilarityName = "cosine"
     ) -> None:
         super().__init__(vectors, similarity)
-        accepted = isinstance(trade_off, (int, float)) and 0 <= trade_off < math.inf
-        self.trade_off = real_number(trade_off, "trade_off", accepted, "[0, inf)", self.name)
+        self.trade_off = real_number(
+            trade_off, "trade_off", lambda value: 0 <= value < math.inf, "[0, inf)", self.name
+        )
         self.submodular = self.similarity.nonnegative
         self.monotone = self.submodular and self.trade_off <= 0.5
         self.linear = self.similarity.linear
@@ -96,10 +97,10 @@ class GraphCut(PairwiseSum):
     def upper_bound(
         self, indices: NDArray[np.int64], objective: float, constraint: Constraint
     ) -> float | None:
-        """Return min over S in {∅, the selection} of f(S) + what the gains given S sum to at most.
+        """Return min over S in {included, selection} of f(S) + what the gains given S sum to at most.
 
         f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S) holds for every S if f is monotone and submodular: λ <= 1/2,
-        no s negative. Two passes over the vectors. The empty set gives the tighter bound as a rule: the
+        no s negative. Two passes over the vectors. The first gives the tighter bound as a rule: the
         penalty is small beside the modular part. Elsewhere there is no certificate: None.
         """
         if not self.monotone:
@@ -109,8 +110,7 @@ class GraphCut(PairwiseSum):
         budget = constraint.most_rows
         allowance = budget * self._below_zero() * (self.trade_off * budget + self.n)
         bounds = []
-        # Under costs OPT holds the included rows too, and they are paid; of k rows all may be others.
-        start = indices[:0] if constraint.counts_rows else constraint.included
+        start = constraint.included  # which OPT holds too
         for chosen, value in ((start, self._value(start)), (indices, objective)):
             state = self.state()
             for index in chosen:

@@ -11,24 +11,33 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.functions.base import State
 from syllabus.selectors.functions.similarity import SimilarityName, similar
 from syllabus.selectors.functions.similarity_function import GIBIBYTE, SimilarityFunction
 from syllabus.selectors.numerics.compiled import compiled
-from syllabus.selectors.numerics.fixed_order_sums import dot
+from syllabus.selectors.numerics.fixed_order_sums import UNIT, dot
 from syllabus.selectors.validation import Vectors, bytes_of, real_number
+
+_LEAST_SHARE = 1e-10  # of r in the largest similarity: 2^-53 of their sum is then a millionth of r
+_EXACT_RATIO = 1e4  # (s + r)/r up to which what is lost are the last digits of a gain
 
 
 class LogDeterminant(SimilarityFunction):
     """Log-determinant of the regularised similarity matrix.
 
     Args:
-      vectors: (n, d) float32; not copied.
-      regularisation: r >= 1e-6, added to the diagonal. Small values punish near copies more.
+      vectors: (n, d) numbers; float32 is not copied.
+      regularisation: r >= 1e-6, added to the diagonal. Small values punish near copies more. At least 1e-10
+        of the largest s(x, x), which only "dot" of rows longer than 100 can exceed.
       memory_budget: bytes for the factors, 8 n t with t rows in the set.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
 
-    A gain costs O(t (d + t)) the first time and O(d + t) for each pick since, with t rows in the set.
+    A gain costs O(t (d + t)) the first time and O(d + t) for each pick since, with t rows in the set. It is
+    off by at most `gain_error(t)`; where r is above 1e-4 of the largest s(x, x), by last digits only.
+
+    Raises:
+      SelectionError: r below its bounds: float64 would lose it in the sums with s(x, x).
     """
 
     name: ClassVar[str] = "log_determinant"
@@ -43,10 +52,16 @@ class LogDeterminant(SimilarityFunction):
     ) -> None:
         super().__init__(vectors, similarity)
         self.memory_budget = bytes_of(memory_budget, 8 * self.n, "one factor a row", self.name)
-        accepted = isinstance(regularisation, (int, float)) and 1e-6 <= regularisation < math.inf
-        self.regularisation = real_number(
-            regularisation, "regularisation", accepted, "[1e-6, inf)", self.name
+        r = real_number(
+            regularisation, "regularisation", lambda value: 1e-6 <= value < math.inf, "[1e-6, inf)", self.name
         )
+        largest = float(self.similarity.own(self.rows).max())
+        if r < _LEAST_SHARE * largest:
+            raise SelectionError(
+                f"{self.name}: regularisation={r!r} is below {_LEAST_SHARE * largest:.9g}, 1e-10 of"
+                f" the largest similarity {largest:.9g}; raise it or scale the rows"
+            )
+        self.regularisation, self._ratio = r, (largest + r) / r
         self.monotone = self.regularisation >= 1
 
     def state(self) -> "LogDeterminantState":
@@ -56,6 +71,23 @@ class LogDeterminant(SimilarityFunction):
     def rounding_bound(self) -> float:
         """Return the rounding of a logarithm; the volumes themselves never grow."""
         return 1e-13
+
+    def gain_error(self, size: int) -> float:
+        """Return what the gain given a set of `size` rows, t, may be off by through rounding.
+
+        Cholesky factors are exact of a matrix that is off by E. Sums of d products, and of t of factors, have
+        (d + t)/16 + 8 roundings in a row, and t are subtracted from the diagonal, each of at most u (s + r),
+        with u = 2^-53 and s the largest s(x, x). So ‖E‖ <= u (s + r) ((t + 1) ((d + t)/16 + 8) + t). A pivot
+        is 1/(A⁻¹)_vv, and no eigenvalue of A is below r: it moves by at most ‖E‖/r of itself.
+        """
+        chain = (self.rows.shape[1] + size) / 16 + 8
+        moved = UNIT * self._ratio * ((size + 1) * chain + size)
+        # No pivot is below r or above s + r, so no gain is off by more than that says.
+        return min(-math.log1p(-moved) if moved < 1 else math.inf, math.log(self._ratio))
+
+    def value_error(self, size: int) -> float:
+        """Return what the gains of `size` rows may be off by in total; 0 where these are last digits."""
+        return size * self.gain_error(size) if self._ratio > _EXACT_RATIO else 0.0
 
     def _value(self, indices: NDArray[np.int64]) -> float:
         state = self.state()
@@ -101,7 +133,15 @@ class LogDeterminantState(State):
         picks = np.array(self.picks, np.int64)
         s = self.function.similarity
         _bring_up_to_date(
-            s.kind, s.rate, self.function.rows, picks, candidates, self.factors, self.left, self.done
+            s.kind,
+            s.rate,
+            self.function.rows,
+            picks,
+            candidates,
+            self.factors,
+            self.left,
+            self.done,
+            self.function.regularisation,
         )
         return self.left[candidates]
 
@@ -129,6 +169,7 @@ def _bring_up_to_date(
     factors: np.ndarray,
     left: np.ndarray,
     done: np.ndarray,
+    least: float,
 ) -> None:
     for index in candidates:
         for t in range(done[index], picks.shape[0]):
@@ -136,5 +177,6 @@ def _bring_up_to_date(
             similarity = similar(kind, rate, rows[index], rows[pick])
             inner = dot(factors[index, :t], factors[pick, :t])
             factors[index, t] = (similarity - inner) / np.sqrt(left[pick])
-            left[index] -= factors[index, t] ** 2
+            # No pivot of a positive semidefinite matrix + rI is below r; rounding alone takes it there.
+            left[index] = max(left[index] - factors[index, t] ** 2, least)
         done[index] = picks.shape[0]

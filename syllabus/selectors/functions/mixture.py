@@ -38,13 +38,7 @@ class Mixture(SetFunction):
             )
         self.parts = tuple(parts)
         self.weights = tuple(
-            real_number(
-                weight,
-                "weight",
-                isinstance(weight, (int, float)) and 0 < weight < math.inf,
-                "(0, inf)",
-                self.name,
-            )
+            real_number(weight, "weight", lambda value: 0 < value < math.inf, "(0, inf)", self.name)
             for weight in weights
         )
         self.n = sizes[0]
@@ -64,6 +58,10 @@ class Mixture(SetFunction):
     def increase_bound(self) -> float:
         """Return the same of the parts' gains."""
         return sum(w * part.increase_bound() for w, part in zip(self.weights, self.parts, strict=True))
+
+    def value_error(self, size: int) -> float:
+        """Return the parts' errors, weighted."""
+        return sum(w * part.value_error(size) for w, part in zip(self.weights, self.parts, strict=True))
 
     def _value(self, indices: NDArray[np.int64]) -> float:
         return math.fsum(

@@ -1,7 +1,8 @@
 """Facility-location mutual information: rows that resemble a query set, and serve all of it.
 
-f(S; Q) = Σ_{q∈Q} max(0, max_{j∈S} s_qj) + η Σ_{j∈S} max_{q∈Q} s_qj, s a similarity. Monotone and
-submodular, whatever its signs ("FLQMI" of Kothawade et al., "PRISM", 2022).
+f(S; Q) = Σ_{q∈Q} max(0, max_{j∈S} s_qj) + η Σ_{j∈S} max(0, max_{q∈Q} s_qj), s a similarity. Monotone and
+submodular, whatever its signs ("FLQMI" of Kothawade et al., "PRISM", 2022, which has no clamps). With them a
+row unlike every query counts 0 in both sums; without the second it would lower f.
 """
 
 import math
@@ -21,8 +22,8 @@ class FacilityLocationMutualInformation(SimilarityFunction):
     """Resemblance to a query set.
 
     Args:
-      vectors: (n, d) float32; not copied.
-      query: (m, d) float32, for example a few examples of what a model fails on.
+      vectors: (n, d) numbers; float32 is not copied.
+      query: (m, d) numbers, for example a few examples of what a model fails on.
       relevance: η >= 0: 0 asks only that each query is served, larger values for rows near any of them.
       memory_budget: bytes for the similarities, 8 n m.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
@@ -45,8 +46,9 @@ class FacilityLocationMutualInformation(SimilarityFunction):
         super().__init__(vectors, similarity)
         others = reference_rows(query, self.rows.shape[1], self.similarity, f"{self.name}: query")
         bytes_of(memory_budget, 8 * self.n * len(others), f"{len(others)} similarities a row", self.name)
-        accepted = isinstance(relevance, (int, float)) and 0 <= relevance < math.inf
-        self.relevance = real_number(relevance, "relevance", accepted, "[0, inf)", self.name)
+        self.relevance = real_number(
+            relevance, "relevance", lambda value: 0 <= value < math.inf, "[0, inf)", self.name
+        )
         self.similarities = self.similarity.between(self.rows, others)
         np.maximum(self.similarities, 0.0, out=self.similarities)
         self.nearest = self.relevance * self.similarities.max(axis=1)

@@ -22,7 +22,7 @@ class SaturatedCoverage(KernelFunction):
     """Saturated coverage of all rows.
 
     Args:
-      vectors: (n, d) float32; not copied.
+      vectors: (n, d) numbers; float32 is not copied.
       share: α in (0, 1], at which a row counts as covered. Above budget/n hardly a row is ever saturated, and
         f is the plain sum of similarities.
       memory_budget: bytes for similarities; see `KernelFunction`.
@@ -48,8 +48,7 @@ class SaturatedCoverage(KernelFunction):
                 f"{self.name}: similarity 'dot' of rows with negative components may be negative; "
                 "valid: cosine, rbf"
             )
-        accepted = isinstance(share, (int, float)) and 0 < share <= 1
-        self.share = real_number(share, "share", accepted, "(0, 1]", self.name)
+        self.share = real_number(share, "share", lambda value: 0 < value <= 1, "(0, 1]", self.name)
         self.caps = self.share * np.maximum(0.0, self.similarity.sums(self.rows))
 
     def state(self) -> "_State":

@@ -14,17 +14,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.functions.base import SetFunction, State
 from syllabus.selectors.functions.sparse_rows import SparseRows, sparse_rows
 from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.validation import weights_of
 
 
 class ProbabilisticSetCover(SetFunction):
     """The expected weight of the concepts that some row of the set has.
 
     Args:
-      features: p, (n, d) in [0, 1]: a scipy sparse matrix, not copied if CSR of float64, or (n, d) float32.
+      features: p, (n, d) in [0, 1]: a scipy sparse matrix, not copied if CSR of float64, or (n, d) numbers.
       weights: (d,) finite numbers >= 0, of the concepts; all 1 if not given.
 
     A gain costs the number of concepts of the row. Memory O(d), and 20 bytes an entry for what is not CSR.
@@ -36,10 +36,8 @@ class ProbabilisticSetCover(SetFunction):
 
     def __init__(self, features: Any, weights: NDArray[np.float64] | None = None) -> None:
         self.features = self.degrees(features)
-        self.n, d = len(self.features), self.features.width
-        self.weights = np.ones(d) if weights is None else np.asarray(weights, np.float64)
-        if self.weights.shape != (d,) or not (np.isfinite(self.weights) & (self.weights >= 0)).all():
-            raise SelectionError(f"{self.name}: weights must be {d} finite numbers >= 0")
+        self.n = len(self.features)
+        self.weights = weights_of(weights, self.features.width, self.name)
 
     def degrees(self, features: Any) -> SparseRows:
         """Return the probability with which each row has each of its concepts."""
@@ -55,7 +53,7 @@ class SetCover(ProbabilisticSetCover):
 
     Args:
       features: (n, d) numbers >= 0, above 0 where the row has the concept: a scipy sparse matrix, not copied
-        if CSR of float64 but for 8 bytes an entry, or (n, d) float32.
+        if CSR of float64 but for 8 bytes an entry, or (n, d) numbers.
       weights: (d,) finite numbers >= 0, of the concepts; all 1 if not given.
 
     Once all concepts are covered every gain is 0 and the smallest indices follow.

@@ -49,8 +49,10 @@ class Rbf:
     width: float
 
     def __post_init__(self) -> None:
-        accepted = isinstance(self.width, (int, float)) and 1e-150 <= self.width <= 1e150
-        real_number(self.width, "width", accepted, "[1e-150, 1e150]", "Rbf")
+        width = real_number(
+            self.width, "width", lambda value: 1e-150 <= value <= 1e150, "[1e-150, 1e150]", "Rbf"
+        )
+        object.__setattr__(self, "width", width)
 
 
 SimilarityName: TypeAlias = str | Rbf
@@ -150,7 +152,7 @@ def similarity_of(
     rows = as_rows(vectors, caller)
     longest = math.sqrt(_largest_square(rows)) * (1 + 1e-9)
     if longest > _LONGEST:
-        raise SelectionError(f"{caller}: a row has norm {longest:.3g}; at most {_LONGEST:g}")
+        raise SelectionError(f"{caller}: a row has norm {longest:.10g}; at most {_LONGEST:g}")
     if kind == DOT:
         return rows, Similarity(name, kind, 0.0, 1.0, 0.0, longest, bool(rows.min() >= 0))
     measured = not isinstance(similarity, Rbf)
@@ -177,8 +179,9 @@ def median_distance(rows: NDArray[np.float32]) -> float:
         rows = rows[np.sort(pool[:_SAMPLE])]
     found = np.empty(len(rows) * (len(rows) - 1) // 2)
     _pair_distances(rows, found)
-    distances = found[found > 0]
-    return 2 * math.sqrt(float(np.median(distances))) if len(distances) else 1.0
+    # The median of an even number is a mean of two: of distances, not of their squares.
+    distances = np.sqrt(found[found > 0])
+    return 2 * float(np.median(distances)) if len(distances) else 1.0
 
 
 @compiled

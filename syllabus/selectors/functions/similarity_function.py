@@ -30,7 +30,7 @@ class SimilarityFunction(SetFunction):
     """A set function of the similarities of rows.
 
     Args:
-      vectors: (n, d) float32, rows as the similarity asks; not copied, but for those on another device.
+      vectors: (n, d) numbers, rows as the similarity asks; float32 in main memory is not copied.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
     """
 
@@ -53,7 +53,7 @@ class KernelFunction(SimilarityFunction):
     """A set function over the similarities of all rows.
 
     Args:
-      vectors: (n, d) float32, rows as the similarity asks; not copied.
+      vectors: (n, d) numbers, rows as the similarity asks; float32 is not copied.
       memory_budget: bytes for similarities. If the float32 kernel fits, 4 n (n + 64) bytes, it is computed
         once and shared by all selections from this object; else rows are computed in blocks as they are
         needed, and as many are kept as fit. A few hundred bytes a row for bounds and levels come on top.

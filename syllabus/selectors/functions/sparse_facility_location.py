@@ -28,7 +28,7 @@ class SparseFacilityLocation(SimilarityFunction):
     They are found by faiss, of vectors on another device by products there.
 
     Args:
-      vectors: (n, d) float32; not copied.
+      vectors: (n, d) numbers; float32 is not copied.
       neighbours: at least 1; all rows where n is smaller. Of those that tie for the last place any is taken.
       memory_budget: bytes for the neighbours, 48 each while they are found and put in order.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.

@@ -36,7 +36,7 @@ def sparse_rows(features: Any, most: float, caller: str) -> SparseRows:
 
     Args:
       features: a scipy sparse matrix or array (CSR is not copied, but for values that are not float64), or
-        (n, d) float32 as an array or tensor, of which the entries above 0 are kept.
+        (n, d) numbers as an array or tensor, of which the entries above 0 are kept.
       most: the largest value allowed.
       caller: what errors call it.
 
@@ -46,7 +46,7 @@ def sparse_rows(features: Any, most: float, caller: str) -> SparseRows:
     if hasattr(features, "tocsr"):  # scipy itself need not be here
         rows = _of_csr(features, caller)
     else:
-        dense = as_rows(features, caller)
+        dense = as_rows(features, caller, (np.float32, np.float64))  # as exact as a sparse matrix
         places, columns = np.nonzero(dense)
         starts = np.searchsorted(places, np.arange(len(dense) + 1))
         rows = SparseRows(starts, columns, dense[places, columns].astype(np.float64), dense.shape[1])

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.numerics.compiled import compiled
-from syllabus.selectors.validation import whole_number
+from syllabus.selectors.validation import numbers_of, whole_number
 
 _EXACT = 32  # rows up to which the integral is computed
-_LEAST = 1e-290  # of a rate: times beyond its inverse leave the range of float64
+_RANGE = 1e290  # of rates: times beyond leave the range of float64
 
 
 def inclusion_probabilities(probabilities: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
@@ -28,16 +28,17 @@ def inclusion_probabilities(probabilities: NDArray[np.float64], draws: int) -> N
     They sum to `draws`, and divided by it they are what `effective_sample_size` takes. Exact (1e-9) up to 32
     rows. Above, the arrival time is taken as gamma distributed with the right variance and a mean that gives
     the right sum: the first-order formula 1 - exp(-p τ) (Rosén, "Asymptotic theory for order sampling", 1997)
-    with a correction for its chance. Largest error found, against the integral: 0.033, where a few rows hold
-    nearly all the mass or n - draws is below 3; 0.001 for exponential weights, n >= 64 and 2 <= draws <=
-    n - 10, and less with n. O(n).
+    with a correction for its chance. Off by less than 0.06: the largest error found against the integral,
+    climbing from random weights of 33 rows, is 0.049, where their logarithms spread over 10 and more.
+    Weights drawn from an exponential distribution, n >= 64 and 2 <= draws <= n - 10: 0.0036 is the largest of
+    hundreds of draws, and it falls with n. O(n).
 
     Args:
       probabilities: (n,) numbers that are not negative, summing to anything above 0. Rows of probability 0
         come last and are then equally likely.
       draws: k, 1 to n.
     """
-    p = np.asarray(probabilities, dtype=np.float64)
+    p = numbers_of(probabilities, "probabilities", "inclusion_probabilities").astype(np.float64, copy=False)
     if p.ndim != 1 or p.size == 0:
         raise SelectionError(
             f"inclusion_probabilities: probabilities have shape {p.shape}; expected (n,) with n at least 1"
@@ -47,8 +48,7 @@ def inclusion_probabilities(probabilities: NDArray[np.float64], draws: int) -> N
         raise SelectionError(
             f"inclusion_probabilities: probability {bad[0]} is {p[bad[0]]}; expected [0, inf)"
         )
-    total = math.fsum(p)
-    if total == 0.0:
+    if not p.any():
         raise SelectionError("inclusion_probabilities: every probability is 0")
     draws = whole_number(draws, "draws", 1, len(p), f"[1, n={len(p)}]", "inclusion_probabilities")
     possible = p > 0.0
@@ -57,9 +57,23 @@ def inclusion_probabilities(probabilities: NDArray[np.float64], draws: int) -> N
         rest = (draws - count) / max(1, len(p) - count)
         return np.where(possible, 1.0, rest)
     out = np.zeros(len(p))
-    rates = np.maximum(p[possible] / total, _LEAST)
+    rates = _rates(p[possible], draws)
     out[possible] = _exact(rates, draws) if count <= _EXACT else _by_gamma(rates, draws)
     return out
+
+
+def _rates(p: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
+    """Return the rates of the rows that can be drawn, more than `draws` of them.
+
+    In units of their sum as a rule; where the least is then below 1e-290, of the (draws + 1)-th largest.
+    Rates 1e290 times as large are as good as infinite, those as much smaller as good as 0.
+    """
+    total = math.fsum(p) if p.max() < 1e300 else math.inf
+    rates = p / total
+    if rates.min() >= 1 / _RANGE:
+        return rates
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(np.minimum(p / np.sort(p)[len(p) - draws - 1], _RANGE))
 
 
 def _exact(rates: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
@@ -71,7 +85,8 @@ def _exact(rates: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
     n = len(rates)
     step = 0.3 / math.sqrt(min(draws, n - draws) + 1)
     later = float(np.sort(rates)[n - draws - 1])
-    times = np.exp(np.arange(math.log(1e-13), math.log(50.0 / later) + step, step))
+    first = 1e-13 / max(1.0, float(rates.max()))
+    times = np.exp(np.arange(math.log(first), math.log(50.0 / later) + step, step))
     out = np.zeros(n)
     _integrate(rates, times, draws, out)
     return step * out

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.validation import numbers_of, real_number
 
 _REACHED = 1e-9  # of the effective sample size, relative
 
@@ -59,8 +60,7 @@ def tempered_probabilities(scores: NDArray[np.float64], ess: float) -> NDArray[n
       SelectionError: `ess` outside (0, 1], or out of reach because too many rows tie at the maximum.
     """
     scores = _scores_of(scores, "tempered_probabilities")
-    if not isinstance(ess, (int, float)) or isinstance(ess, bool) or not 0 < ess <= 1:
-        raise SelectionError(f"tempered_probabilities: ess={ess!r} is outside (0, 1]")
+    ess = real_number(ess, "ess", lambda value: 0 < value <= 1, "(0, 1]", "tempered_probabilities")
     below = _below(scores, "tempered_probabilities")
     if not below.any() or ess == 1:
         return np.full(len(scores), 1.0 / len(scores))
@@ -115,7 +115,7 @@ def _softmax(below: NDArray[np.float64], steepness: float) -> NDArray[np.float64
 
 
 def _scores_of(values: NDArray[np.float64], caller: str) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
+    array = numbers_of(values, "scores", caller).astype(np.float64, copy=False)
     if array.ndim != 1 or array.size == 0:
         raise SelectionError(f"{caller}: scores have shape {array.shape}; expected (n,) with n at least 1")
     bad = np.flatnonzero(~np.isfinite(array))

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.neighbours.top_k import TopK, transposed, update_top_k
 from syllabus.selectors.numerics.products import product, relative_error
 from syllabus.selectors.numerics.union_find import UnionFind
-from syllabus.selectors.validation import Vectors, unit_rows, whole_number
+from syllabus.selectors.validation import Vectors, real_number, unit_rows, whole_number
 
 # Rows of a product: 16 MB, as fast as larger ones. In a power of two its columns would meet in the cache.
 TILE = 2000
@@ -44,7 +43,7 @@ def neighbours(
     """Return the k nearest other rows of each row, their cosines, and the duplicate group of each row.
 
     Args:
-      vectors: (n, d) float32, unit rows.
+      vectors: (n, d) numbers, unit rows.
       k: 1 <= k < n.
       threshold: in (0, 1]. Rows of a cosine of at least `threshold` - 1e-6 are joined, transitively.
 
@@ -64,8 +63,7 @@ def neighbours(
     rows = unit_rows(vectors, "neighbours")
     n = len(rows)
     k = whole_number(k, "k", 1, n - 1, f"[1, n - 1={n - 1}]", "neighbours")
-    if not 0 < threshold <= 1:
-        raise SelectionError(f"neighbours: threshold={threshold} is outside (0, 1]")
+    threshold = real_number(threshold, "threshold", lambda value: 0 < value <= 1, "(0, 1]", "neighbours")
     groups, blocks = UnionFind(n), []
     for first in range(0, n, TILE):
         ids = np.arange(first, min(first + TILE, n))

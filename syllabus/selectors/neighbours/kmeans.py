@@ -28,7 +28,7 @@ def fit(vectors: Vectors, clusters: int, seed: Seed) -> NDArray[np.float32]:
     """Return (clusters, d) float32 centroids.
 
     Args:
-      vectors: (n, d) float32, finite.
+      vectors: (n, d) numbers, finite.
       clusters: 1 <= clusters <= n. With fewer distinct rows than clusters some centroids coincide; `assign`
         then leaves the later ones empty.
       seed: a whole number or a tuple of them, of the k-means++ start.
@@ -65,7 +65,7 @@ def assign(vectors: Vectors, centroids: NDArray[np.float32]) -> NDArray[np.int32
     """Return the number of the closest centroid of each row, (n,) int32; ties to the smallest number.
 
     Args:
-      vectors: (n, d) float32, finite.
+      vectors: (n, d) numbers, finite.
       centroids: (clusters, d) float32.
     """
     rows = as_rows(vectors, "kmeans.assign")

@@ -86,7 +86,7 @@ class DeviceProducts(Products):
 
     def __init__(self, rows: NDArray[np.float32], tensor: "torch.Tensor") -> None:
         super().__init__(rows)
-        self.tensor = tensor.detach()
+        self.tensor = tensor.detach().float()  # as `rows` are; products of 16 bits are not within `relative`
         self.relative = relative_error(rows.shape[1], by_torch=True)
 
     def rows_of(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:

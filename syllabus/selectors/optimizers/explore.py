@@ -100,8 +100,7 @@ def subsets_of(
 ) -> list[Selection]:
     """Return the subsets of the given numbers, each picked by a stochastic solver under its own key."""
     key = key_of(seed_words(seed, caller), _PURPOSE)
-    accepted = isinstance(epsilon, (int, float)) and 0 < epsilon < 1
-    epsilon = real_number(epsilon, "epsilon", accepted, "(0, 1)", caller)
+    epsilon = real_number(epsilon, "epsilon", lambda value: 0 < value < 1, "(0, 1)", caller)
     selections: list[Selection] = []
     upper: float | None = None
     for number in numbers:

@@ -16,7 +16,7 @@ from syllabus.selectors.functions.base import SetFunction
 from syllabus.selectors.optimizers.dispatch import STOCHASTIC, solver_of, solver_within
 from syllabus.selectors.optimizers.explore import subsets_of
 from syllabus.selectors.selection import Selection
-from syllabus.selectors.validation import Seed, budget_of
+from syllabus.selectors.validation import Seed, budget_of, shown
 
 
 def maximize(
@@ -59,7 +59,9 @@ def maximize(
         caller = f"{optimizer} greedy"
         return subsets_of(function, constraint, solver, range(1), seed, epsilon, caller)[0]
     if seed is not None:
-        raise SelectionError(f"maximize: seed={seed!r} was given, but optimizer {optimizer!r} uses no chance")
+        raise SelectionError(
+            f"maximize: seed={shown(seed)} was given, but optimizer {optimizer!r} uses no chance"
+        )
     indices, gains, state, bound = solver(function, constraint)
     objective = state.value()
     del state  # the bound may need one of its own

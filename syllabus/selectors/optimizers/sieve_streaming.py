@@ -39,8 +39,7 @@ def sieve(
     Cost: a gain of every row for each set, and of the rest of its block again after each pick.
     """
     budget = whole_number(budget, "budget", 1, 2**31, "[1, 2^31]", "sieve")
-    accepted = isinstance(epsilon, (int, float)) and 0 < epsilon <= 0.5
-    epsilon = real_number(epsilon, "epsilon", accepted, "(0, 1/2]", "sieve")
+    epsilon = real_number(epsilon, "epsilon", lambda value: 0 < value <= 0.5, "(0, 1/2]", "sieve")
     guesses: dict[int, _Guess] = {}
     largest, seen = 0.0, 0
     for block in blocks:
