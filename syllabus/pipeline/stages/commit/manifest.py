@@ -39,6 +39,7 @@ def commit(context: CommitContext) -> dict[str, Any]:
                 "rejected": census.rejected,
                 "excluded": census.excluded,
                 "reasons": census.reasons,
+                **({} if census.truncated is None else {"truncated": census.truncated}),
             },
             "partitions": _partitions(context, buckets),
             "subsets": write_subsets(context, writer, buckets),
