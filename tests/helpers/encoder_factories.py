@@ -62,6 +62,25 @@ def no_module():
 def failing():
     raise KeyError("no weights here")
 
+def imaginary():
+    class Complex(torch.nn.Module):
+        def forward(self, batch):
+            return torch.view_as_complex(batch.flatten(1)[:, :2].reshape(-1, 1, 2))
+    return Complex(), letters
+
+def widening():
+    class Widening(torch.nn.Module):
+        def forward(self, batch):
+            return batch.flatten(1)[:, : 3 if batch[0, 1] else 1]
+    return Widening(), letters
+
+def powers():
+    class Powers(torch.nn.Module):
+        def forward(self, batch):
+            length = batch.flatten(1)[:, :1]
+            return torch.cat([length * length, torch.where(length > 60000, torch.nan, length)], 1)
+    return Powers(), letters
+
 def narrow():
     return Mean(1.0), lambda text: torch.zeros(7, 2)
 """

@@ -36,6 +36,13 @@ def contradictions(document: dict[str, Any]) -> Iterator[str]:
         )
     if sum(counts["reasons"].values()) != rejected:
         yield f"counts.reasons add up to {sum(counts['reasons'].values())}, not to the {rejected} rejected"
+    for name in ("truncated", "conflicting_labels"):
+        if counts.get(name, 0) > n:
+            yield f"counts.{name} is {counts[name]}, of {n} accepted"
+    for name in ("holdout", "guide"):
+        section = document.get(name, {"rows": 0})
+        if section.get("truncated", 0) > section["rows"]:
+            yield f"{name}.truncated is {section['truncated']}, of {section['rows']} rows"
     fingerprint = document["fingerprint"]
     if combine(fingerprint["blocks"]) != fingerprint["sha256"]:
         yield f"fingerprint.sha256 {fingerprint['sha256'][:12]}… is not that of its blocks"

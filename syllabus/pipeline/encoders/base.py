@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from syllabus.pipeline.encoders.images import DECODING
+
 
 @dataclass(frozen=True)
 class EncoderSpec:
@@ -47,17 +49,20 @@ class Identity:
     """Examples in a forward pass: a matrix product's last bits depend on its shape."""
     device: str
     preprocessing_sha256: str | None = None
-    """Of what comes before and after the weights: tokenizer, pooling, prompts; a factory's source."""
+    """Of what comes before and after the weights: tokenizer, pooling, prompts; a factory's source; how images
+    are decoded."""
+    max_seq_length: int | None = None
+    """Tokens that a text is cut at, where the encoder says which texts it cuts; else None."""
 
     def as_section(self) -> dict[str, Any]:
         """Return what the manifest records."""
-        return asdict(self)
+        values = asdict(self)
+        # Left out where there is none, so that what was made without a limit stays what it was.
+        return values if self.max_seq_length is not None else _without(values, "max_seq_length")
 
     def key_fields(self) -> dict[str, Any]:
         """Return what a key holds: not the name, so that a model may be renamed or moved."""
-        values = asdict(self)
-        del values["name"]
-        return values
+        return _without(self.as_section(), "name")
 
 
 class Encoder(ABC):
@@ -74,9 +79,24 @@ class Encoder(ABC):
         `reject(row, reason, detail)` is called for content that turns out to be broken; its vector is zero.
         """
 
+    def truncated(self, content: list[Any]) -> np.ndarray | None:  # noqa: ARG002
+        """Return the (n,) mask of the texts that `encode` cuts; None for encoders that do not say."""
+        return None
+
     def clone_for_thread(self) -> Encoder:
         """Return an encoder for another thread, with the same weights; itself where threads may share it."""
         return self
+
+
+def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
+def with_decoding(preprocessing_sha256: str | None, content: str) -> str | None:
+    """Return the digest of the preprocessing, for images with the version of their decoding."""
+    if content != "image":
+        return preprocessing_sha256
+    return hashlib.sha256(f"{preprocessing_sha256} decoding {DECODING}".encode()).hexdigest()
 
 
 def state_sha256(state: dict[str, Any]) -> str:

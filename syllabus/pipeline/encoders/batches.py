@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.runtime import progress
 
 SAID = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
@@ -20,9 +21,10 @@ class Batches:
     not decide how another is cut.
     """
 
-    def __init__(self, forward: Callable[[list[Any]], np.ndarray], size: int) -> None:
+    def __init__(self, forward: Callable[[list[Any]], np.ndarray], size: int, name: str = "") -> None:
         self.forward = forward
         self.size = size
+        self.name = name
         self.halvings = 0
 
     def run(self, content: list[Any], lengths: list[int] | None = None) -> np.ndarray:
@@ -52,10 +54,18 @@ class Batches:
                 continue
             if vectors is None:
                 vectors = np.zeros((len(content), batch.shape[1]), np.float32)
+            # Else numpy would repeat a single value over the whole row.
+            check_width(self.name, batch.shape[1], vectors.shape[1])
             vectors[taken] = batch
             position += len(taken)
             progress.advance("embed", len(taken))
         return vectors if vectors is not None else np.zeros((0, 0), np.float32)
+
+
+def check_width(name: str, width: int, expected: int) -> None:
+    """Refuse vectors of another width than an encoder's first ones."""
+    if width != expected:
+        raise UserError(f"encoder {name!r}: gives vectors of {width} values; its first ones have {expected}")
 
 
 def out_of_memory(error: BaseException) -> bool:

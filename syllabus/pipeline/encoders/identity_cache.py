@@ -15,6 +15,7 @@ from pathlib import Path
 
 from syllabus.manifests.storage import Store, sha256_of
 from syllabus.pipeline.encoders.base import EncoderSpec, Identity
+from syllabus.pipeline.encoders.images import DECODING
 from syllabus.pipeline.encoders.loading import encoder_of
 from syllabus.pipeline.runtime.torch_setup import pick_device, torch_dtype
 from syllabus.pipeline.work_directory import WorkDirectory
@@ -46,6 +47,7 @@ def _key(spec: EncoderSpec, device: str) -> str:
     store = Store(spec.name)
     files = {path: sha256_of(store, path) for path in sorted(store.files())}
     versions = {name: metadata.version(name) for name in LIBRARIES}
-    asked = [spec.content, spec.dtype, spec.batch_size, device]
+    # What notes hold, as a number: an older one says nothing of the limit or of how images are decoded.
+    asked = [spec.content, spec.dtype, spec.batch_size, device, 2, DECODING]
     document = json.dumps([files, versions, asked], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()[:40]

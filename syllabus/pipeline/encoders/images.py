@@ -1,4 +1,4 @@
-"""Decoding of images to RGB pixels."""
+"""Decoding of images to upright RGB pixels on white; what has no such form is refused."""
 
 from __future__ import annotations
 
@@ -7,37 +7,124 @@ import re
 import warnings
 from typing import Any
 
+import numpy as np
+
 from syllabus.pipeline.sources.reasons import UNREADABLE_IMAGE
+
+DECODING = 2
+"""Part of an encoder's identity where it encodes images; raised when `decode` gives other pixels."""
+RANGES = {"F": (1, 255, 65_535), "I": (255, 65_535)}
+"""Largest values, from 0, of modes whose numbers have no range of their own: the first range that holds all
+of an image becomes 0 to 255."""
+ORIENTATION = 0x0112
+TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""What brings each orientation of EXIF upright."""
 
 
 class UnreadableImage(ValueError):
-    """Bytes that are no image, or a broken one."""
+    """Bytes that are no image, a broken one, or one whose mode has no form in 8 bits; `reason` says which."""
+
+    def __init__(self, detail: str, mode: str | None = None) -> None:
+        super().__init__(detail)
+        self.reason = UNREADABLE_IMAGE if mode is None else f"{UNREADABLE_IMAGE} of mode {mode}"
 
 
 def decode(data: bytes | None) -> Any:
     """Return a PIL image in RGB; a grey pixel for None, which stands in where an image is broken.
 
+    The first frame, turned upright as its EXIF says. What is transparent is laid on white, or on black where
+    nothing would be seen on white. 16 bits become 8 by division by 257, and numbers without a range of
+    their own (modes I and F) by the first of `RANGES` that holds all of them.
+
     Raises:
-      UnreadableImage: whatever it is that the decoder ran into.
+      UnreadableImage: whatever it is that the decoder ran into; numbers outside `RANGES`.
     """
     from PIL import Image
 
     if data is None:
         return Image.new("RGB", (8, 8), (127, 127, 127))
+    mode = None
     try:
         with warnings.catch_warnings():
             # Remarks on odd metadata; what cannot be decoded raises.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
-                if "transparency" in image.info:
-                    return image.convert("RGBA").convert("RGB")
-                return image.convert("RGB")
-    except MemoryError:
+                # Some formats have their transparency and EXIF behind the pixels.
+                image.load()
+                mode = image.mode
+                return _upright(to_rgb(image), image)
+    except (MemoryError, UnreadableImage):
         raise
     except Exception as error:  # decoders of broken data raise a dozen kinds
         # PIL names the buffer by its address, which differs from run to run.
         told = re.sub(r" ?<[\w.]+ object at 0x[0-9a-f]+>", "", str(error))
-        raise UnreadableImage(f"{type(error).__name__}: {told}") from None
+        raise UnreadableImage(f"{type(error).__name__}: {told}", mode) from None
+
+
+def to_rgb(image: Any) -> Any:
+    """Return the pixels of a loaded PIL image of any mode in RGB, not turned.
+
+    Raises:
+      UnreadableImage: its numbers are outside `RANGES`.
+    """
+    from PIL import Image
+
+    mode, clear = image.mode, image.info.get("transparency")
+    if mode[0] == "I" or mode == "F":
+        values = np.asarray(image)
+        grey = Image.fromarray(_eight_bits(values, mode, image.format))
+        if clear is None:
+            return grey.convert("RGB")
+        alpha = np.where(values == clear, 0, 255).astype(np.uint8)
+        return _composed(Image.merge("LA", (grey, Image.fromarray(alpha))).convert("RGBA"))
+    if mode in ("La", "RGBa"):  # multiplied by their alpha
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[mode])
+    if clear is not None or mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return _composed(image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray, mode: str, form: str | None) -> np.ndarray:
+    """(h, w) uint8 of numbers that have more than 8 bits."""
+    # Older versions of Pillow have the 16 bits of these formats in mode I.
+    if mode.startswith("I;16") or (mode == "I" and form in ("PNG", "PPM")):
+        return np.asarray((values.astype(np.uint32) + 128) // 257, np.uint8)
+    low, high = float(values.min()), float(values.max())
+    for most in RANGES[mode]:
+        if low >= 0 and high <= most:
+            return np.asarray(np.rint(values.astype(np.float64) * (255 / most)), np.uint8)
+    ranges = " or ".join(f"0 to {most:,}" for most in RANGES[mode])
+    raise UnreadableImage(f"mode {mode}: its values are {low:g} to {high:g}; expected {ranges}", mode)
+
+
+def _composed(image: Any) -> Any:
+    """An RGBA image laid on white: RGB."""
+    from PIL import Image
+
+    laid = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    blank = all(low == high == 255 for low, high in laid.convert("RGB").getextrema())
+    if blank and image.getchannel("A").getextrema()[1] > 0:
+        # Drawn in white on nothing.
+        laid = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    return laid.convert("RGB")
+
+
+def _upright(pixels: Any, image: Any) -> Any:
+    from PIL import Image
+
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION))
+    except Exception:  # broken metadata of sound pixels
+        return pixels
+    return pixels if turn is None else pixels.transpose(Image.Transpose[turn])
 
 
 class EncodedImage:
@@ -51,5 +138,5 @@ class EncodedImage:
         try:
             return decode(self.data)
         except UnreadableImage as error:
-            self.reject(self.row, UNREADABLE_IMAGE, str(error))
+            self.reject(self.row, error.reason, str(error))
             return decode(None)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from syllabus.manifests.errors import first_line
-from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
+from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256, with_decoding
 from syllabus.pipeline.encoders.batches import Batches
 from syllabus.pipeline.encoders.images import EncodedImage, decode
 from syllabus.pipeline.errors import UserError
@@ -33,7 +33,7 @@ class ModuleEncoder(Encoder):
         limit_threads(spec.threads)
         self.dtype = torch_dtype(spec.dtype, self.device)
         self.module, self.preprocess = made if made is not None else self._construct()
-        self.batches = Batches(self._forward, spec.batch_size)
+        self.batches = Batches(self._forward, spec.batch_size, spec.name)
 
     def clone_for_thread(self) -> Encoder:
         """Return an encoder with the same module, and a count of its own."""
@@ -66,7 +66,7 @@ class ModuleEncoder(Encoder):
             dimension,
             self.spec.batch_size,
             self.device.split(":")[0],
-            source_sha256(self.spec.name, self.preprocess),
+            with_decoding(source_sha256(self.spec.name, self.preprocess), self.spec.content),
         )
 
     def encode(self, content: list[Any], reject: Any) -> np.ndarray:  # noqa: D102
@@ -89,6 +89,8 @@ class ModuleEncoder(Encoder):
             raise self._wrong(f"gives {type(vectors).__name__}; expected a tensor of shape (batch, d)")
         if vectors.ndim != 2 or len(vectors) != len(batch):
             raise self._wrong(f"gives shape {tuple(vectors.shape)}; expected ({len(batch)}, d)")
+        if vectors.is_complex():  # a cast would drop the imaginary parts
+            raise self._wrong(f"gives {vectors.dtype}; expected real numbers")
         return np.asarray(vectors.float().cpu().numpy(), np.float32)
 
     def _tensor(self, item: Any) -> Any:

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256
+from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256, with_decoding
 from syllabus.pipeline.encoders.batches import Batches
 from syllabus.pipeline.encoders.images import EncodedImage, decode
 from syllabus.pipeline.encoders.model_loading import check_name, load_model, quiet
+from syllabus.pipeline.encoders.token_limit import TokenLimit, token_limit
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
 
 
@@ -33,7 +34,7 @@ class SentenceEncoder(Encoder):
         # Refused before the model is loaded, where this CPU only emulates it.
         dtype = torch_dtype(spec.dtype, self.device)
         self.model = model if model is not None else load_model(spec.name, self.device, dtype)
-        self.batches = Batches(self._forward, spec.batch_size)
+        self.batches = Batches(self._forward, spec.batch_size, spec.name)
 
     def identity(self) -> Identity:  # noqa: D102
         return Identity(
@@ -45,7 +46,8 @@ class SentenceEncoder(Encoder):
             self._dimension(),
             self.spec.batch_size,
             self.device.split(":")[0],
-            preprocessing_sha256(self.model),
+            with_decoding(preprocessing_sha256(self.model), self.spec.content),
+            limit.tokens if (limit := self.limit) is not None else None,
         )
 
     def _dimension(self) -> int:
@@ -64,6 +66,16 @@ class SentenceEncoder(Encoder):
         if self.spec.content == "text":
             return self.batches.run(content, [len(text) for text in content])
         return self.batches.run([EncodedImage(data, row, reject) for row, data in enumerate(content)])
+
+    def truncated(self, content: list[Any]) -> np.ndarray | None:
+        """Return the (n,) mask of the texts beyond the model's limit; None where it has none."""
+        limit = self.limit
+        return limit.exceeded(content) if limit is not None else None
+
+    @property
+    def limit(self) -> TokenLimit | None:
+        """The model's limit, as it is set now."""
+        return token_limit(self.model) if self.spec.content == "text" else None
 
     def clone_for_thread(self) -> Encoder:
         """Return an encoder that shares the weights: a tokenizer cannot be used by two threads at once."""

@@ -11,6 +11,7 @@ from rich.text import Text
 from syllabus.manifests import Manifest
 from syllabus.pipeline.reporting import sections
 from syllabus.pipeline.reporting.advice import cautions
+from syllabus.pipeline.reporting.input_warnings import input_warnings
 
 SHOWN_PARTITIONS = 12
 HIGH_COSINE = 0.3
@@ -53,6 +54,8 @@ def print_description(console: Console, manifest: Manifest) -> None:
         console.print(f"guided by {guide['rows']:,} rows ({guide['kind']}), sha256 {guide['sha256'][:12]}…")
     for line in (*sections.neighbour_lines(document), *sections.holdout_lines(document)):
         console.print(line, soft_wrap=True, markup=False)
+    for line in input_warnings(document):
+        console.print(Text.assemble(("warning:", "yellow"), f" {line}"), soft_wrap=True)
     for table in (_partitions(document), _subsets(document), _importances(document), _orders(document)):
         if table.row_count:
             console.print()

@@ -11,6 +11,7 @@ from syllabus.manifests import budget
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.reporting.advice import cautions
+from syllabus.pipeline.reporting.input_warnings import input_warnings
 from syllabus.pipeline.reporting.sections import holdout_lines, spent_lines, unit_of
 
 SUBSET_ROW_BYTES = 12
@@ -83,6 +84,8 @@ def print_summary(console: Console, outcome: Outcome) -> None:
         console.print(f"{counts['rejected']:,} rows were rejected: {reasons}; see rejects/", soft_wrap=True)
     for line in holdout_lines(outcome.document):
         console.print(line, soft_wrap=True, markup=False)
+    for line in input_warnings(outcome.document):
+        console.print(f"warning: {line}", soft_wrap=True, markup=False)
     halvings = sum(stage.counters.get("out_of_memory", 0) for stage in outcome.stages)
     if halvings:
         console.print(

@@ -45,6 +45,8 @@ class Census:
     """Digest of which rows of which chunks are accepted."""
     weight: int | None = None
     """Total weight of the accepted rows; None where budgets count examples."""
+    truncated: int | None = None
+    """Accepted rows whose text the encoder cut; None where it does not say."""
 
     @property
     def units_of_budgets(self) -> int:
@@ -80,6 +82,7 @@ def take_census(plan: Plan, bins: int | None, work: WorkDirectory) -> Census:
     chunks: list[int] = []
     places = hashlib.sha256()
     weight = 0 if columns.weight is not None else None
+    truncated = None
     for rows in accepted.all():
         chunks.append(int(rows.accepted.sum()))
         places.update(np.packbits(rows.accepted).tobytes() + rows.planned.chunk.rows.to_bytes(8, "little"))
@@ -87,6 +90,8 @@ def take_census(plan: Plan, bins: int | None, work: WorkDirectory) -> Census:
         excluded += int(rows.excluded.sum())
         if weight is not None and rows.weights is not None:
             weight += sum(rows.weights[rows.accepted].tolist())
+        if rows.truncated is not None:
+            truncated = (truncated or 0) + int(rows.truncated[rows.accepted].sum())
     census = Census(
         sum(chunks),
         reasons.total(),
@@ -97,9 +102,14 @@ def take_census(plan: Plan, bins: int | None, work: WorkDirectory) -> Census:
         chunks,
         places.hexdigest(),
         weight,
+        truncated,
     )
     # Left out where there is none, so that the same key has the same bytes as ever.
-    kept = {name: value for name, value in asdict(census).items() if (name, value) != ("weight", None)}
+    kept = {
+        name: value
+        for name, value in asdict(census).items()
+        if value is not None or name not in ("weight", "truncated")
+    }
     work.write_json("census", key, {_IN_FILE.get(name, name): value for name, value in kept.items()})
     return census
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 
 from syllabus.pipeline.encoders import EncoderSpec, encoder_of
+from syllabus.pipeline.encoders.batches import check_width
 from syllabus.pipeline.runtime.for_each import ForEach
-from syllabus.pipeline.sources import Columns, Records, Source
+from syllabus.pipeline.sources import Records
 from syllabus.pipeline.sources.labels import Labels
 from syllabus.pipeline.sources.reasons import NOT_FINITE, ZERO_VECTOR
 from syllabus.pipeline.stages.plan import Plan, PlannedChunk
@@ -23,8 +24,9 @@ from syllabus.pipeline.work_directory import WorkDirectory, vectors_column
 class EmbedChunks(beam.DoFn):
     """Embeds runs of chunks: what it leaves is in the work directory."""
 
-    def __init__(self, source: Source, columns: Columns, spec: EncoderSpec, work: WorkDirectory) -> None:
-        self.source, self.columns, self.spec, self.work = source, columns, spec, work
+    def __init__(self, plan: Plan, work: WorkDirectory) -> None:
+        self.source, self.columns, self.spec, self.work = plan.source, plan.columns, plan.encoder, work
+        self.width = plan.identity.dimension
         self.encoded = Metrics.counter("syllabus", "encoded")
         self.halvings = Metrics.counter("syllabus", "out_of_memory")
 
@@ -39,7 +41,7 @@ class EmbedChunks(beam.DoFn):
             if not self.work.has("rows", planned.rows_key):
                 self.work.write("rows", planned.rows_key, _rows_table(records, planned.chunk.rows))
             if not self.work.has("embed", planned.embed_key):
-                table, encoded, halvings = encode_records(records, self.spec)
+                table, encoded, halvings = encode_records(records, self.spec, self.width)
                 self.work.write("embed", planned.embed_key, table)
                 self.encoded.inc(encoded)
                 self.halvings.inc(halvings)
@@ -49,11 +51,17 @@ class Embed(ForEach):
     """Embeds those chunks of a plan whose shards are missing, each run of them on one worker."""
 
     def __init__(self, plan: Plan, chunks: list[PlannedChunk], work: WorkDirectory) -> None:
-        super().__init__(plan.runs(chunks), EmbedChunks(plan.source, plan.columns, plan.encoder, work))
+        super().__init__(plan.runs(chunks), EmbedChunks(plan, work))
 
 
-def encode_records(records: Records, spec: EncoderSpec) -> tuple[pa.Table, int, int]:
-    """Return a chunk's shard, the number of rows that were encoded, and how often memory ran out."""
+def encode_records(records: Records, spec: EncoderSpec, width: int) -> tuple[pa.Table, int, int]:
+    """Return a chunk's shard, the number of rows that were encoded, and how often memory ran out.
+
+    The shard has a column `truncated` where the encoder says which texts it cuts.
+
+    Raises:
+      UserError: the vectors have not the `width` of the plan's.
+    """
     encoder = encoder_of(spec)
     before = _halvings(encoder)
     count = len(records.content)
@@ -63,16 +71,30 @@ def encode_records(records: Records, spec: EncoderSpec) -> tuple[pa.Table, int, 
         if isinstance(records.content, np.ndarray)
         else [records.content[i] for i in good]
     )
-    vectors = np.zeros((count, 0), np.float32)
+    vectors = np.zeros((count, width), np.float32)
     if good:
         made = encoder.encode(content, lambda row, *reason: records.reject(good[row], *reason))
+        # A column of vectors has a width of its own, which its reader checks.
+        if spec.kind != "column":
+            check_width(spec.name, made.shape[1], width)
         vectors = np.zeros((count, made.shape[1]), np.float32)
         vectors[good] = made
         _reject_useless(records, vectors, good)
-    if vectors.shape[1] == 0:
-        vectors = np.zeros((count, encoder.identity().dimension), np.float32)
-    columns = {"content": pa.array(records.digests(), pa.binary(32)), "vector": vectors_column(vectors)}
-    return pa.table({**columns, **_reasons(records.bad, count)}), len(good), _halvings(encoder) - before
+    columns = {
+        "content": pa.array(records.digests(), pa.binary(32)),
+        "vector": vectors_column(vectors),
+        **_reasons(records.bad, count),
+        **_truncated(encoder.truncated(content), good, count),
+    }
+    return pa.table(columns), len(good), _halvings(encoder) - before
+
+
+def _truncated(cut: np.ndarray | None, good: list[int], count: int) -> dict[str, pa.Array]:
+    if cut is None:
+        return {}
+    mask = np.zeros(count, bool)
+    mask[good] = cut
+    return {"truncated": pa.array(mask)}
 
 
 def _rows_table(records: Records, count: int) -> pa.Table:
@@ -102,6 +124,7 @@ def _reasons(bad: dict[int, tuple[str, str]], count: int) -> dict[str, pa.Array]
 
 
 def _reject_useless(records: Records, vectors: np.ndarray, good: list[int]) -> None:
+    # Never the encoder's name, which may be a path: the details are in the manifest.
     finite = np.isfinite(vectors).all(axis=1)
     norms = np.linalg.norm(np.where(finite[:, None], vectors, 0).astype(np.float64), axis=1)
     for row in good:

@@ -29,10 +29,13 @@ class Guide:
     """(m, d) float32"""
     content: str
     """sha256 of the digests of the rows' contents."""
+    truncated: int | None = None
+    """Rows whose text the encoder cut; None where it does not say."""
 
     def as_section(self) -> dict[str, Any]:
         """Return what the manifest says of them: never where they lay."""
-        return {"kind": self.option, "rows": len(self.vectors), "sha256": self.content}
+        section = {"kind": self.option, "rows": len(self.vectors), "sha256": self.content}
+        return section if self.truncated is None else {**section, "truncated": self.truncated}
 
     def store(self, transform: Transform, fitted: str, work: WorkDirectory) -> str:
         """Leave the rows for the workers as they are compared, and return their key."""
@@ -55,23 +58,27 @@ def make_guide(options: Options, plan: Plan, work: WorkDirectory) -> Guide | Non
     if location is None:
         return None
     with naming(option):
-        vectors, content = _read(options, location, plan, work)
-    return Guide(option, vectors, content)
+        return Guide(option, *_read(options, location, plan, work))
 
 
-def _read(options: Options, location: str, plan: Plan, work: WorkDirectory) -> tuple[np.ndarray, str]:
-    """The rows as the encoder gives them, and the digest of their contents' digests."""
+def _read(
+    options: Options, location: str, plan: Plan, work: WorkDirectory
+) -> tuple[np.ndarray, str, int | None]:
+    """The rows as the encoder gives them, the digest of their contents' digests, and how many were cut."""
     source, _ = open_source(location)
     columns = Columns(options.content_kind, options.content)
     encoder = plan.identity.key_fields()
     vectors, digest, rows = [], hashlib.sha256(), 0
+    truncated = None
     for file, held in groupby(source.chunks(columns), key=lambda chunk: chunk.file):
         chunks = list(held)
         keys = [embed_key(chunk, columns, source.format_of(file), encoder, plan.encoder) for chunk in chunks]
         missing = [n for n, key in enumerate(keys) if not work.has("embed", key)]
         found = source.read([chunks[n] for n in missing], columns) if missing else iter(())
         for number, records in zip(missing, found, strict=True):
-            work.write("embed", keys[number], encode_records(records, plan.encoder)[0])
+            work.write(
+                "embed", keys[number], encode_records(records, plan.encoder, plan.identity.dimension)[0]
+            )
         for chunk, key in zip(chunks, keys, strict=True):
             table = work.read("embed", key)
             for row, reason in enumerate(table.column("reason").to_pylist()):
@@ -81,13 +88,15 @@ def _read(options: Options, location: str, plan: Plan, work: WorkDirectory) -> t
                     raise UserError(f"{location}: {place}: {reason} {detail}".rstrip())
             vectors.append(vectors_of(table.column("vector")))
             digest.update(b"".join(table.column("content").to_pylist()))
+            if "truncated" in table.column_names:
+                truncated = (truncated or 0) + int(table.column("truncated").to_numpy().sum())
             rows += chunk.rows
     if not rows:
         raise UserError(f"{location}: is empty")
     width = vectors[0].shape[1]
     if width != plan.identity.dimension:
         raise UserError(f"{location}: vectors have {width} values; the data have {plan.identity.dimension}")
-    return np.concatenate(vectors), digest.hexdigest()
+    return np.concatenate(vectors), digest.hexdigest(), truncated
 
 
 def check_guide(guide: Guide | None, largest: int, options: Options) -> None:

@@ -32,6 +32,8 @@ class ChunkRows:
     """(rows,) int64, 0 where there is none; None where budgets count examples."""
     accepted: NDArray[np.bool_]
     """(rows,) mask of the rows that nothing speaks against."""
+    truncated: NDArray[np.bool_] | None
+    """(rows,) mask of the texts that the encoder cut; None where it does not say."""
 
     @property
     def index(self) -> NDArray[np.int64]:
@@ -66,7 +68,7 @@ class AcceptedRows:
     def of(self, planned: PlannedChunk) -> ChunkRows:
         """Return a chunk's rows with every reason for a reject, in the order of their weight."""
         rows = self.work.read("rows", planned.rows_key)
-        made = self.work.read("embed", planned.embed_key, ["content", "reason", "detail"])
+        made = self.work.read("embed", planned.embed_key, ["content", "reason", "detail", "truncated"])
         reasons, details = made.column("reason").to_pylist(), made.column("detail").to_pylist()
         held = {name: rows.column(name).combine_chunks() for name in rows.column_names}
         ids, labels = held["id"], RowLabels(held["label"], held["number"], held["list"])
@@ -92,7 +94,9 @@ class AcceptedRows:
         content = made.column("content").combine_chunks()
         weights = held["weight"].fill_null(0).to_numpy() if "weight" in held else None
         accepted = np.array([reason is None for reason in reasons]) & ~excluded
-        return ChunkRows(planned, ids, labels, content, reasons, details, excluded, weights, accepted)
+        # A shard has the column where the encoder says which texts it cut.
+        cut = made.column("truncated").to_numpy() if "truncated" in made.column_names else None
+        return ChunkRows(planned, ids, labels, content, reasons, details, excluded, weights, accepted, cut)
 
     def _duplicates(self, first: int, stop: int) -> NDArray[np.int64]:
         begin, end = np.searchsorted(self.duplicates, [first, stop])

@@ -8,7 +8,6 @@ import torch
 from encoder_factories import FACTORIES, TEXTS, never, spec
 
 from syllabus.pipeline.encoders import build, loading
-from syllabus.pipeline.encoders.images import UnreadableImage, decode
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.runtime import torch_setup
 from syllabus.pipeline.sources import Records
@@ -43,6 +42,7 @@ def test_a_device_that_is_not_there_is_one_line(factories):
         ("no_module", "made a builtin_function_or_method; expected a torch.nn.Module"),
         ("failing", "the factory fails: KeyError: 'no weights here'"),
         ("narrow", "fails on a first example: RuntimeError: mat1 and mat2"),
+        ("imaginary", "gives torch.complex64; expected real numbers"),
     ],
 )
 def test_a_factory_that_cannot_be_used_is_one_line(factories, factory, line):
@@ -107,34 +107,31 @@ def test_the_embed_stage_rejects_an_unreadable_image(factories, monkeypatch):
     records = Records([png((1, 2, 3)), b"no image", None, png((4, 5, 6))], None, None)
     records.reject(2, "null image")
     records.content[2] = None
-    table, encoded, _ = encode_records(records, factories("image", content="image"))
+    table, encoded, _ = encode_records(records, factories("image", content="image"), 2)
     assert encoded == 3
     assert table.column("reason").to_pylist() == [None, "unreadable image", "null image", None]
     assert "cannot identify image file" in table.column("detail").to_pylist()[1]
 
 
-def test_images_of_all_kinds_decode():
-    for mode, colour in (
-        ("RGB", (1, 2, 3)),
-        ("L", 9),
-        ("RGBA", (1, 2, 3, 4)),
-        ("1", 1),
-        ("CMYK", (1, 2, 3, 4)),
-    ):
-        for kind in ("PNG", "JPEG", "WEBP", "TIFF"):
-            if (mode, kind) in (("RGBA", "JPEG"), ("CMYK", "PNG"), ("CMYK", "WEBP")):
-                continue
-            image = decode(png(colour, mode=mode, kind=kind))
-            assert (image.mode, image.size) == ("RGB", (5, 6))
-    whole = png((1, 2, 3), (50, 50))
-    for cut in range(0, len(whole) // 2, 7):
-        with pytest.raises(UnreadableImage):
-            decode(whole[:cut])
+def test_vectors_of_another_width_are_refused_and_not_repeated(factories, monkeypatch):
+    monkeypatch.setattr(loading, "_loaded", {})
+    asked = factories("widening", batch_size=4)
+    for texts in (["ab"] * 4 + ["b"] * 4, ["b"] * 4 + ["ab"] * 4):
+        with pytest.raises(UserError, match=r"gives vectors of [13] values; its first ones have [13]"):
+            build(asked).encode(texts, never)
+    # And from one chunk to the next, by the width that the plan knows.
+    with pytest.raises(UserError, match="gives vectors of 3 values; its first ones have 1"):
+        encode_records(Records(["ab"] * 4, None, None), asked, 1)
 
 
-def test_a_picture_too_large_to_decode_is_unreadable(monkeypatch):
-    from PIL import Image
-
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    with pytest.raises(UnreadableImage, match="DecompressionBombError"):
-        decode(png((1, 2, 3), (50, 50)))
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_vectors_of_no_use_are_rejected_by_name(factories, monkeypatch, dtype):
+    monkeypatch.setattr(loading, "_loaded", {})
+    monkeypatch.setattr(torch_setup, "_has_native", lambda name: name == "float16")
+    records = Records(["a", "", "x" * 300, "y" * 70_000], None, None)
+    table, _, _ = encode_records(records, factories("powers", dtype=dtype), 2)
+    beyond = "NaN vector" if dtype == "float16" else None
+    assert table.column("reason").to_pylist() == [None, "zero vector", beyond, "NaN vector"]
+    details = table.column("detail").to_pylist()
+    assert details[1] == "a vector of norm 0 has no direction"
+    assert details[3] == "the encoder gave a value that is not finite"

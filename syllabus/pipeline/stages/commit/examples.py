@@ -5,15 +5,21 @@ from typing import Any
 import pyarrow as pa
 
 from syllabus.manifests import Fingerprint, ManifestWriter, schema
+from syllabus.pipeline.stages.commit.conflicts import ConflictingLabels
 from syllabus.pipeline.stages.commit.context import CommitContext
 from syllabus.pipeline.stages.neighbours.findings import Findings
 from syllabus.pipeline.stages.regroup.buckets import read_partitions
 from syllabus.pipeline.stages.rows import ChunkRows
 
 
-def write_examples(context: CommitContext, found: Findings, writer: ManifestWriter) -> Fingerprint:
-    """Write both tables: ids and labels from the rows, partitions from regroup; return the fingerprint."""
-    fingerprint = Fingerprint()
+def write_examples(
+    context: CommitContext, found: Findings, writer: ManifestWriter
+) -> tuple[Fingerprint, int]:
+    """Write both tables: ids and labels from the rows, partitions from regroup.
+
+    Returns the fingerprint, and how many examples have a content that is also there under another label.
+    """
+    fingerprint, conflicts = Fingerprint(), ConflictingLabels()
     described = schema.examples(weighted=context.options.weight is not None)
     examples, rejects = writer.table(described), writer.table(schema.REJECTS)
     accepted = context.census.rows(context.plan, context.work)
@@ -24,7 +30,10 @@ def write_examples(context: CommitContext, found: Findings, writer: ManifestWrit
         for rows in map(accepted.of, group.chunks):
             index, ids, labels = rows.index, rows.accepted_ids, rows.accepted_labels.texts
             given = labels if context.options.label is not None else None
-            fingerprint.update(index, ids, given, rows.content.filter(pa.array(rows.accepted)))
+            content = rows.content.filter(pa.array(rows.accepted))
+            fingerprint.update(index, ids, given, content)
+            if given is not None:
+                conflicts.add(content)
             columns = {
                 "index": index,
                 "id": ids,
@@ -41,7 +50,10 @@ def write_examples(context: CommitContext, found: Findings, writer: ManifestWrit
                 rejects.write(_rejects(rows))
             first += len(index)
             position += len(index)
-    return fingerprint
+    again = (
+        (rows.content.filter(pa.array(rows.accepted)), rows.accepted_labels.texts) for rows in accepted.all()
+    )
+    return fingerprint, conflicts.count(again)
 
 
 def _places(rows: ChunkRows) -> dict[str, Any]:

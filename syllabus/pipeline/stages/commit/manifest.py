@@ -22,7 +22,7 @@ def commit(context: CommitContext) -> dict[str, Any]:
     buckets, total, n = context.buckets(), _sum(context), census.accepted
     found = _findings(context)
     with ManifestWriter(options.output, overwrite=options.overwrite) as writer:
-        fingerprint = write_examples(context, found, writer)
+        fingerprint, conflicting = write_examples(context, found, writer)
         importances = {
             each.name: write_importance(context, writer, each, buckets) for each in options.importances
         }
@@ -37,6 +37,8 @@ def commit(context: CommitContext) -> dict[str, Any]:
                 "rejected": census.rejected,
                 "excluded": census.excluded,
                 "reasons": census.reasons,
+                **({} if census.truncated is None else {"truncated": census.truncated}),
+                **({"conflicting_labels": conflicting} if conflicting else {}),
             },
             "partitions": _partitions(context, buckets),
             "subsets": write_subsets(context, writer, buckets),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
+from typing import TypeVar
 
 import apache_beam as beam
 import numpy as np
@@ -17,6 +18,7 @@ BLOCK_ROWS = 8192
 PART_PAIRS = 12
 """Pairs of blocks in one element of work: 10 s on a core at 384 dimensions."""
 
+T = TypeVar("T")
 Part = tuple[tuple[int, int], ...]
 """Pairs of blocks by their numbers."""
 
@@ -37,6 +39,11 @@ def part_key(knn: NeighbourSearch, part: Part) -> str:
     return knn.key("neighbours", pairs=[list(pair) for pair in part], block=BLOCK_ROWS)
 
 
+def meetings(first: list[T], second: list[T]) -> list[tuple[T, T]]:
+    """Return every pair of one of `first` and one of `second`; once each where both are the same list."""
+    return list(combinations_with_replacement(first, 2) if first is second else product(first, second))
+
+
 class SearchPairs(beam.DoFn):
     """Searches the pairs of blocks of one part; what it finds is in the work directory."""
 
@@ -53,16 +60,20 @@ class SearchPairs(beam.DoFn):
 
     def _search(self, key: str, part: Part, device: str) -> None:
         knn, every = self.knn, blocks(self.knn)
-        held: dict[int, Queries] = {}
+        held: dict[int, list[tuple[Queries, bool]]] = {}
         for number in sorted({number for pair in part for number in pair}):
             block = every[number]
-            nearest = TopK.empty(block.rows, knn.k)
-            positions = np.arange(block.first, block.first + block.rows)
-            held[number] = Queries(knn.vectors.read(block), positions, nearest)
+            positions, rows = np.arange(block.first, block.first + block.rows), knn.vectors.read(block)
+            held[number] = [
+                (Queries(rows[places], own := positions[places], TopK.empty(len(own), knn.k)), cut)
+                for places, cut in knn.vectors.whole_and_cut(positions)
+            ]
         duplicates = UnionFind(knn.vectors.n)
-        for first, second in part:
-            search_each_other(held[first], held[second], knn.threshold, duplicates, device)
-        found = list(held.values())
+        for a, b in part:
+            for (first, cut), (second, also) in meetings(held[a], held[b]):
+                threshold = np.inf if cut or also else knn.threshold
+                search_each_other(first, second, threshold, duplicates, device)
+        found = [queries for each in held.values() for queries, _ in each]
         nearest = TopK(
             np.concatenate([each.nearest.ids for each in found]),
             np.concatenate([each.nearest.cosines for each in found]),

@@ -13,6 +13,7 @@ from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.census import take_census
+from syllabus.pipeline.stages.neighbours.truncated import contents_of_cut, first_equal
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch, Vectors, vectors_of_plan
 from syllabus.pipeline.stages.plan import Plan
 from syllabus.pipeline.stages.transform import Transform
@@ -32,6 +33,8 @@ class Holdout:
     tested: Vectors
     plan: Plan
     knn: NeighbourSearch
+    truncated: int | None = None
+    """Test rows whose text the encoder cut; None where it does not say."""
 
     def blocks(self) -> list[Block]:
         """Return the blocks of examples that one worker compares with all test rows."""
@@ -46,6 +49,7 @@ class Holdout:
         nearest = TopK.empty(self.tested.n, 1)
         for block in self.blocks():
             nearest.merge(*self.knn.read(self.key(block)))
+        self._add_copies_of_cut(nearest)
         found = np.flatnonzero(nearest.cosines[:, 0] >= self.knn.threshold - ROUNDING)
         pairs = [
             {**self._place(int(row)), "index": index[nearest.ids[row, 0]], "cosine": nearest.cosines[row, 0]}
@@ -57,7 +61,17 @@ class Holdout:
             "near_duplicates": len(found),
             "share": len(found) / self.tested.n,
             "pairs": pairs,
+            **({} if self.truncated is None else {"truncated": self.truncated}),
         }
+
+    def _add_copies_of_cut(self, nearest: TopK) -> None:
+        """Make the first example of the same content the nearest of a test row that was cut."""
+        rows, tested = contents_of_cut(self.tested)
+        positions, digests = contents_of_cut(self.knn.vectors)
+        if len(rows) and len(positions):
+            first = first_equal(np.concatenate([digests, tested]))[len(digests) :]
+            same = first < len(digests)
+            nearest.ids[rows[same], 0], nearest.cosines[rows[same], 0] = positions[first[same]], 1.0
 
     def _place(self, position: int) -> dict[str, Any]:
         """Source file and row of a test row."""
@@ -77,7 +91,8 @@ def make_holdout(
     if census.accepted == 0:
         raise UserError(f"holdout {options.holdout}: none of its {plan.source_rows:,} rows could be embedded")
     tested = vectors_of_plan(options, plan, census, transform, work)
-    return Holdout(tested, plan, NeighbourSearch(vectors, 1, options.duplicate_threshold))
+    knn = NeighbourSearch(vectors, 1, options.duplicate_threshold)
+    return Holdout(tested, plan, knn, census.truncated)
 
 
 class CompareHoldout(beam.DoFn):
@@ -92,15 +107,24 @@ class CompareHoldout(beam.DoFn):
         if not knn.vectors.work.has("neighbours", key):
             device = knn.vectors.prepare_worker()
             with count_time("holdout"):
-                rows = knn.vectors.read(block)
                 positions = np.arange(block.first, block.first + block.rows)
+                whole = _whole(knn.vectors, positions)
+                rows, positions = knn.vectors.read(block)[whole], positions[whole]
                 nearest = TopK.empty(holdout.tested.n, 1)
                 for tested in holdout.tested.blocks(QUERY_ROWS):
-                    at = slice(tested.first, tested.first + tested.rows)
-                    # Below 0: no test row is an example.
-                    names = -1 - np.arange(at.start, at.stop)
+                    at = np.arange(tested.first, tested.first + tested.rows)
+                    whole = _whole(holdout.tested, at)
+                    at = at[whole]
                     found = TopK(nearest.ids[at], nearest.cosines[at])
-                    queries = Queries(holdout.tested.read(tested), names, found)
+                    # Below 0: no test row is an example.
+                    queries = Queries(holdout.tested.read(tested)[whole], -1 - at, found)
                     search(queries, rows, positions, np.inf, UnionFind(0), device)
+                    nearest.ids[at], nearest.cosines[at] = found.ids, found.cosines
                 knn.write(key, np.arange(holdout.tested.n), nearest, UnionFind(0))
         yield from ()
+
+
+def _whole(vectors: Vectors, positions: np.ndarray) -> slice | np.ndarray:
+    """The places of the rows that were not cut: only they have near-duplicates by their vectors."""
+    places, cut = vectors.whole_and_cut(positions)[0]
+    return slice(0, 0) if cut else places

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import apache_beam as beam
@@ -151,10 +151,14 @@ class SearchGroup(beam.DoFn):
                     continue
                 # Taken out and put back: most lists are probed by few of the group's rows.
                 looking = np.flatnonzero((probes == number).any(axis=1))
-                found = TopK(nearest.ids[looking], nearest.cosines[looking])
-                queries = Queries(vectors[looking], positions[looking], found)
-                search(queries, rows, ids, knn.threshold, duplicates, device)
-                nearest.ids[looking], nearest.cosines[looking] = found.ids, found.cosines
+                own_parts = knn.vectors.whole_and_cut(positions[looking])
+                for (own, cut), (other, also) in product(own_parts, knn.vectors.whole_and_cut(ids)):
+                    mine = looking[own]
+                    found = TopK(nearest.ids[mine], nearest.cosines[mine])
+                    queries = Queries(vectors[mine], positions[mine], found)
+                    threshold = np.inf if cut or also else knn.threshold
+                    search(queries, rows[other], ids[other], threshold, duplicates, device)
+                    nearest.ids[mine], nearest.cosines[mine] = found.ids, found.cosines
         knn.write(key, positions, nearest, duplicates)
 
 

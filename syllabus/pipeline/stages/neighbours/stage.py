@@ -17,6 +17,7 @@ from syllabus.pipeline.stages.neighbours import all_pairs
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import fit_quantizer
 from syllabus.pipeline.stages.neighbours.holdout import CompareHoldout, Holdout
 from syllabus.pipeline.stages.neighbours.inverted_lists import InvertedLists, SearchInvertedLists
+from syllabus.pipeline.stages.neighbours.truncated import copies_of_cut
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
 from syllabus.selectors.neighbours import TopK
 from syllabus.selectors.numerics.union_find import UnionFind
@@ -58,6 +59,7 @@ class NeighbourGraph:
         duplicates = UnionFind(self.knn.vectors.n)
         for key in self.keys():
             duplicates.union(*self.knn.read_duplicates(key))
+        duplicates.union(*np.ascontiguousarray(copies_of_cut(self.knn.vectors).T))
         return duplicates.roots()
 
     def recall(self) -> float:

@@ -45,6 +45,8 @@ class Vectors:
     """Of all the vectors and their places."""
     threads: int
     device: str | None
+    truncated: bytes = b""
+    """One bit a position, set where the encoder cut the text (`packbits`); empty where it cut none."""
 
     @property
     def work(self) -> WorkDirectory:
@@ -78,6 +80,18 @@ class Vectors:
         parts = [self.rows.vectors(each, self.transform.apply) for each in rows]
         return np.ascontiguousarray(np.concatenate(parts))
 
+    def whole_and_cut(self, positions: np.ndarray) -> list[tuple[slice | np.ndarray, bool]]:
+        """Return the places of the rows that are whole, with False, and of those that were cut, with True.
+
+        Beginnings that agree make no copies: rows that were cut are no near-duplicates by their vectors.
+        A part without rows is left out.
+        """
+        if not self.truncated:
+            return [(slice(0, len(positions)), False)]
+        held = np.frombuffer(self.truncated, np.uint8)[positions >> 3]
+        cut = (held >> (7 - (positions & 7)).astype(np.uint8) & 1).astype(bool)
+        return [(np.flatnonzero(cut == each), each) for each in (False, True) if (cut == each).any()]
+
     def prepare_worker(self) -> str:
         """Limit this thread's products; return the device that they run on."""
         limit_threads(self.threads)
@@ -92,14 +106,21 @@ def vectors_of_plan(
     parts = [embedding.mean, embedding.components]
     fitted = [hashlib.sha256(b"" if part is None else part.tobytes()).hexdigest() for part in parts]
     keys = [planned.embed_key for planned in plan.chunks]
+    rows = census.rows(plan, work)
     return Vectors(
-        census.rows(plan, work),
+        rows,
         tuple(census.chunks),
         embedding,
         digest_of([*keys, census.places, *fitted]),
         options.threads_per_worker,
         options.device,
+        _truncated(rows) if census.truncated else b"",
     )
+
+
+def _truncated(rows: AcceptedRows) -> bytes:
+    cut = [each.truncated[each.accepted] for each in rows.all() if each.truncated is not None]
+    return np.packbits(np.concatenate(cut)).tobytes()
 
 
 @dataclass(frozen=True)
