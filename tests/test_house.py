@@ -94,12 +94,13 @@ MAY: dict[str, dict[str, set[str]]] = {
     "trainer": {
         "errors": set(),
         "counter_rng": set(),
-        "ranks": {"errors"},
-        "curriculum": {"errors", "counter_rng"},
-        "gradients": {"errors", "counter_rng"},
-        "ordering": {"errors", "counter_rng", "ranks", "curriculum"},
-        "data": {"errors", "counter_rng", "ranks", "curriculum", "ordering"},
-        "loop": {"errors", "counter_rng", "ranks", "data", "ordering"},
+        "validation": {"errors"},
+        "ranks": {"errors", "validation"},
+        "curriculum": {"errors", "counter_rng", "validation"},
+        "gradients": {"errors", "counter_rng", "validation"},
+        "ordering": {"errors", "counter_rng", "validation", "ranks", "curriculum"},
+        "data": {"errors", "counter_rng", "validation", "ranks", "curriculum", "ordering"},
+        "loop": {"errors", "counter_rng", "validation", "ranks", "data", "ordering"},
     },
 }  # fmt: skip
 # What other rooms may import beside the rooms themselves.
