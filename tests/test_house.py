@@ -94,13 +94,14 @@ MAY: dict[str, dict[str, set[str]]] = {
     "trainer": {
         "errors": set(),
         "counter_rng": set(),
-        "ranks": {"errors"},
-        "curriculum": {"errors", "counter_rng"},
-        "gradients": {"errors", "counter_rng"},
-        "ordering": {"errors", "counter_rng", "ranks", "curriculum"},
-        "data": {"errors", "counter_rng", "ranks", "curriculum", "ordering"},
-        "batch_size": {"errors", "counter_rng", "ranks", "curriculum"},
-        "loop": {"errors", "counter_rng", "ranks", "data", "ordering", "batch_size"},
+        "validation": {"errors"},
+        "ranks": {"errors", "validation"},
+        "curriculum": {"errors", "counter_rng", "validation"},
+        "gradients": {"errors", "counter_rng", "validation"},
+        "ordering": {"errors", "counter_rng", "validation", "ranks", "curriculum"},
+        "data": {"errors", "counter_rng", "validation", "ranks", "curriculum", "ordering"},
+        "batch_size": {"errors", "counter_rng", "validation", "ranks", "curriculum"},
+        "loop": {"errors", "counter_rng", "validation", "ranks", "data", "ordering", "batch_size"},
     },
 }  # fmt: skip
 # What other rooms may import beside the rooms themselves.

@@ -6,7 +6,8 @@ Traps: under DDP a custom sampler is replaced by a shuffling one unless it is a 
 ManifestSampler is. A sampler that is made before `fit` does not know the ranks yet and refuses to run:
 make it in `train_dataloader`. A checkpoint in mid-epoch holds the loader's position only where the loader
 has a state: with torchdata's StatefulDataLoader the run goes on exactly; with a DataLoader the epoch's
-first batches come again.
+first batches come again. And Lightning drops that state where the loader is made before the checkpoint's
+loops are read, as `estimated_stepping_batches` in `configure_optimizers` does: `on_load_checkpoint` keeps it.
 """
 
 from __future__ import annotations
@@ -34,11 +35,19 @@ class Learner(lightning.LightningModule):
         super().__init__()
         self.model, self.manifest, self.dataset = model, manifest, dataset
         self.epochs, self.workers = epochs, workers
+        self.position: dict[str, Any] | None = None  # of the run that goes on
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the loader's state, which is read before the loader is made."""
+        self.position = checkpoint["loops"]["fit_loop"]["state_dict"]
 
     def train_dataloader(self) -> StatefulDataLoader:
         """Return the loader; it is asked for when the ranks are known."""
         curriculum = Curriculum(self.manifest, fraction=0.2, epochs=self.epochs, seed=0)
         sampler = ManifestSampler(curriculum, ids=self.dataset["id"])
+        if self.position and self.position.get("combined_loader"):
+            sampler.load_state_dict(self.position)
+        self.position = None  # once: a loader that is made later begins an epoch
         rows = columns(self.dataset)
         return StatefulDataLoader(rows, batch_size=8, sampler=sampler, num_workers=self.workers)
 

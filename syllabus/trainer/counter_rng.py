@@ -8,6 +8,7 @@ is a permutation without ties.
 """
 
 import hashlib
+import operator
 
 import numpy as np
 
@@ -17,8 +18,10 @@ CHUNK = 1 << 16  # what is computed at once stays in the cache
 
 def key(*parts: int | str) -> tuple[int, int]:
     """Return the key, two 64-bit words, of what the draw is for, such as ``key(seed, "shuffle", epoch)``."""
-    # repr keeps apart what would read the same once joined: ("a", 1) and ("a1",).
-    digest = hashlib.sha256(repr(parts).encode()).digest()
+    # repr keeps apart what would read the same once joined: ("a", 1) and ("a1",). It also tells numpy's
+    # integers from Python's, so all become the latter.
+    plain = tuple(str(part) if isinstance(part, str) else operator.index(part) for part in parts)
+    digest = hashlib.sha256(repr(plain).encode()).digest()
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
 
 

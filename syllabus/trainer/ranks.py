@@ -9,6 +9,7 @@ import sys
 import torch.distributed
 
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.validation import whole
 
 
 def world_size() -> int:
@@ -17,7 +18,9 @@ def world_size() -> int:
     return torch.distributed.get_world_size() if running else 1
 
 
-def find_ranks(num_replicas: int | None, rank: int | None) -> tuple[int, int]:
+def find_ranks(
+    num_replicas: int | None, rank: int | None, caller: str = "ManifestSampler"
+) -> tuple[int, int]:
     """Return (W, r): what is given, and of `torch.distributed` what is None.
 
     Raises:
@@ -26,7 +29,7 @@ def find_ranks(num_replicas: int | None, rank: int | None) -> tuple[int, int]:
     world = world_size()
     if num_replicas is None and world > 1 and _accelerate_runs():
         raise TrainerError(
-            "ManifestSampler: accelerate deals the batches of a loader that it prepares out to its "
+            f"{caller}: accelerate deals the batches of a loader that it prepares out to its "
             f"{world} processes itself; give num_replicas=1, rank=0 (without prepare: num_replicas={world} "
             "and the rank)"
         )
@@ -34,19 +37,18 @@ def find_ranks(num_replicas: int | None, rank: int | None) -> tuple[int, int]:
         num_replicas = world
     if rank is None:
         rank = torch.distributed.get_rank() if world > 1 else 0
-    if num_replicas < 1:
-        raise TrainerError(f"ManifestSampler: num_replicas={num_replicas} is below 1")
+    num_replicas, rank = whole(caller, "num_replicas", num_replicas, 1), whole(caller, "rank", rank)
     if not 0 <= rank < num_replicas:
-        raise TrainerError(f"ManifestSampler: rank={rank} is outside [0, num_replicas={num_replicas})")
+        raise TrainerError(f"{caller}: rank={rank} is outside [0, num_replicas={num_replicas})")
     return num_replicas, rank
 
 
-def check_ranks(num_replicas: int) -> None:
+def check_ranks(num_replicas: int, caller: str = "ManifestSampler") -> None:
     """Raise a TrainerError if other ranks have started since `find_ranks` found W = `num_replicas`."""
     world = world_size()
     if world not in (1, num_replicas):
         raise TrainerError(
-            f"ManifestSampler: made for {num_replicas} rank(s), and torch.distributed has {world} now; make "
+            f"{caller}: made for {num_replicas} rank(s), and torch.distributed has {world} now; make "
             "it after the process group (Lightning: in train_dataloader), or give num_replicas and rank "
             "(1 and 0 where accelerate prepares the loader)"
         )

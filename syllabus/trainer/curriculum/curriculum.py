@@ -18,6 +18,7 @@ from syllabus.trainer.curriculum.pool import Pool
 from syllabus.trainer.curriculum.schedules import DRAWS_BY, FIRST_PHASE, SCHEDULES, may_be_empty
 from syllabus.trainer.curriculum.strata import Strata
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.validation import names, one_of, real, whole
 
 
 class Curriculum:
@@ -86,28 +87,30 @@ class Curriculum:
         filters: Sequence[str] | None = None,
         per_rung: bool | Sequence[int] = False,
     ) -> None:
+        fraction, easy_fraction = (
+            real("Curriculum", name, value)
+            for name, value in (("fraction", fraction), ("easy_fraction", easy_fraction))
+        )
         if not 0 < fraction <= 1:
             raise TrainerError(f"Curriculum: fraction={fraction} is outside (0, 1]")
-        if epochs < 1:
-            raise TrainerError(f"Curriculum: epochs={epochs} is below 1")
+        epochs, seed = whole("Curriculum", "epochs", epochs, 1), whole("Curriculum", "seed", seed)
+        refresh_every = whole("Curriculum", "refresh_every", refresh_every, 1)
         if not 0 <= easy_fraction <= 1:
             raise TrainerError(f"Curriculum: easy_fraction={easy_fraction} is outside [0, 1]")
-        if refresh_every < 1:
-            raise TrainerError(f"Curriculum: refresh_every={refresh_every} is below 1")
-        if isinstance(filters, str):
-            raise TrainerError(f"Curriculum: filters={filters!r} is a text; give a sequence of names")
+        filters = None if filters is None else names("Curriculum", "filters", filters)
         if isinstance(manifest, (str, os.PathLike)):
             manifest = Manifest.open(manifest)
-        rule = budgets or manifest.budget_rule
-        if rule not in RULES:
-            raise TrainerError(f"budgets {rule!r} is unknown; known: {', '.join(sorted(RULES))}")
+        elif not isinstance(manifest, Manifest):
+            kind = type(manifest).__name__
+            raise TrainerError(f"Curriculum: manifest is a {kind}; expected a Manifest, its path or its URL")
+        rule = manifest.budget_rule if budgets is None else budgets
+        rule = one_of("Curriculum", "budgets", rule, sorted(RULES))
         self.reason = ""
+        if not callable(schedule):
+            schedule = one_of("Curriculum", "schedule", schedule, sorted(["auto", *SCHEDULES]))
         if schedule == "auto":
             choice = advice.choose(manifest, fraction, filters)
             schedule, filters, self.reason = choice.schedule, choice.filters, choice.reason
-        elif not callable(schedule) and schedule not in SCHEDULES:
-            known = ", ".join(sorted(["auto", *SCHEDULES]))
-            raise TrainerError(f"schedule {schedule!r} is unknown; known: {known}")
         self.manifest, self.fraction, self.epochs, self.seed = manifest, fraction, epochs, seed
         self.refresh_every, self.budgets = refresh_every, rule
         self._custom = CustomSchedule(schedule) if callable(schedule) else None
@@ -167,7 +170,7 @@ class Curriculum:
 
         Cost: O(1) where the unit is an example; else what `indices` costs, once.
         """
-        self._check(epoch, "count")
+        epoch = self._check(epoch, "count")
         if self.full:
             return self.n
         if self.units.weights is None:
@@ -186,7 +189,7 @@ class Curriculum:
         Cost: O(k log k) for a stored subset; a draw reads all n examples once; about 24 n bytes are kept.
         Where the unit is not an example, draws sort: O(n log n); about 48 n bytes, and the last epoch drawn.
         """
-        self._check(epoch, "indices")
+        epoch = self._check(epoch, "indices")
         if self.full:
             return self.examples.copy()
         if self._last and self._last[0] == epoch:
@@ -211,8 +214,7 @@ class Curriculum:
 
         The subsets are walked in a seeded shuffle, each once, before any comes again.
         """
-        self._check(epoch, "subset_of")
-        return self.pool.stored_subset(epoch)
+        return self.pool.stored_subset(self._check(epoch, "subset_of"))
 
     def identity(self) -> dict[str, str | int | float]:
         """Return what decides the epochs' indices, in plain values: two that are equal draw the same."""
@@ -239,9 +241,11 @@ class Curriculum:
         """The examples that may be drawn, by partition; their order inside one is not fixed."""
         return self.pool.strata
 
-    def _check(self, epoch: int, call: str) -> None:
+    def _check(self, epoch: int, call: str) -> int:
+        epoch = whole(f"Curriculum.{call}", "epoch", epoch)
         if not 0 <= epoch < self.epochs:
             raise TrainerError(f"Curriculum.{call}: epoch={epoch} is outside [0, epochs={self.epochs})")
+        return epoch
 
     def _check_stored(self) -> None:
         """Check that the manifest has what a schedule takes from it."""

@@ -1,12 +1,13 @@
 """The two phases of a schedule, and the walk through stored subsets in the first one of ``milo``."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.validation import whole
 
 REDUCTION = 3  # Hyperband's usual η
 
@@ -45,10 +46,12 @@ def rungs_of(per_rung: bool | Sequence[int], epochs: int) -> tuple[int, ...]:
     Raises:
         TrainerError: rungs that do not ascend within [1, epochs].
     """
-    if isinstance(per_rung, bool):
+    if isinstance(per_rung, (bool, np.bool_)):
         powers = [REDUCTION**power for power in range(64)] if per_rung else []
         return tuple(power for power in powers if power < epochs)
-    rungs = tuple(int(rung) for rung in per_rung)
+    if isinstance(per_rung, (str, bytes)) or not isinstance(per_rung, Iterable):
+        raise TrainerError(f"Curriculum: per_rung={per_rung!r} is neither True or False nor epochs")
+    rungs = tuple(whole("Curriculum", "per_rung", rung) for rung in per_rung)
     if (
         any(after <= before for before, after in zip((0, *rungs), rungs, strict=False))
         or max(rungs, default=0) > epochs

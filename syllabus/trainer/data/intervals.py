@@ -10,28 +10,44 @@ from collections.abc import Sequence
 Intervals = list[tuple[int, int]]
 
 
-def share(intervals: Intervals, parts: int, part: int, equal: bool = False) -> Intervals:
-    """Return the `part`-th of `parts` consecutive shares.
-
-    Their lengths differ by one at most; `equal` leaves out the last positions so that they do not differ.
-    """
+def share(intervals: Intervals, parts: int, part: int) -> Intervals:
+    """Return the `part`-th of `parts` consecutive shares, whose lengths differ by one at most."""
     total = length(intervals)
-    if equal:
-        total -= total % parts
     return _cut(intervals, total * part // parts, total * (part + 1) // parts)
 
 
-def left(intervals: Intervals, history: Sequence[Sequence[int]], equal: bool = False) -> Intervals:
-    """Return what is left after, for each (parts, given) in turn, every share lost its first `given`."""
+def even(intervals: Intervals, parts: int, count: int, drop_last: bool) -> Intervals:
+    """Return the intervals with a length that `parts` divides: the last positions left out, or some added.
+
+    What is added are positions from `count` on, which are no examples: they stand for the first ones again.
+    """
+    total = length(intervals)
+    if drop_last:
+        return _cut(intervals, 0, total - total % parts)
+    return [*intervals, (count, count + -total % parts)] if total % parts else intervals
+
+
+def left(intervals: Intervals, history: Sequence[Sequence[int]], count: int, drop_last: bool) -> Intervals:
+    """Return what is left after, for each (parts, given) in turn, every even share lost its first `given`.
+
+    Without what was added to make shares even: other parts need other additions.
+    """
     for parts, given in history:
-        shares = [share(intervals, parts, part, equal) for part in range(parts)]
-        intervals = [piece for each in shares for piece in _cut(each, given, length(each))]
+        whole = even(intervals, parts, count, drop_last)
+        shares = [share(whole, parts, part) for part in range(parts)]
+        rest = [piece for each in shares for piece in _cut(each, given, length(each))]
+        intervals = [(start, min(stop, count)) for start, stop in rest if start < count]
     return intervals
 
 
 def length(intervals: Intervals) -> int:
     """Return the number of positions."""
     return sum(stop - start for start, stop in intervals)
+
+
+def without_first(intervals: Intervals, given: int) -> Intervals:
+    """Return the intervals without their first `given` positions."""
+    return _cut(intervals, given, length(intervals))
 
 
 def _cut(intervals: Intervals, first: int, last: int) -> Intervals:

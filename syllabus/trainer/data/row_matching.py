@@ -16,6 +16,7 @@ from syllabus.manifests import Manifest
 from syllabus.manifests.ids import as_arrow, hashes
 from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.validation import column
 
 CHECKED = 1_000  # rows whose labels are compared
 PIECE, SEARCHED = 1 << 16, 1 << 19  # ids hashed at once, and looked up at once
@@ -167,6 +168,7 @@ def check_labels(manifest: Manifest, labels: Any, rows: RowMap | None, seed: int
 
     Cost: reads the columns index and label once.
     """
+    column("labels", labels)
     examples = manifest.examples()
     sample = np.unique(
         counter_rng.random_uint64(counter_rng.key(seed, "labels"), np.arange(CHECKED))

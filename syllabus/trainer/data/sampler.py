@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sized
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 from torch.utils.data import DistributedSampler
 
 from syllabus.trainer.curriculum import Curriculum
-from syllabus.trainer.data.epoch_iterator import EpochIterator, RankShare
+from syllabus.trainer.data.epoch_iterator import EpochIterator, EpochRows, RankShare
+from syllabus.trainer.data.iterators_in_use import IteratorsInUse
 from syllabus.trainer.data.loader_states import differences, sampler_state
 from syllabus.trainer.data.row_matching import RowMap, check_labels, match_rows
 from syllabus.trainer.errors import TrainerError
@@ -18,6 +18,7 @@ from syllabus.trainer.ordering import ORDERS
 from syllabus.trainer.ordering.base import OnlineOrder
 from syllabus.trainer.ordering.named import check_order
 from syllabus.trainer.ranks import check_ranks, find_ranks
+from syllabus.trainer.validation import column, flag, whole
 
 STATE_VERSION = 1
 
@@ -32,6 +33,12 @@ class ManifestSampler(DistributedSampler):
     `state_dict()` is a position in the global sequence, counted in examples: a run resumes on another number
     of ranks, workers or examples a batch. It resumes once: iterators start there until one has given a row,
     later ones at 0.
+
+    Hosts make iterators early. One that has given nothing goes along with `load_state_dict` and, warning that
+    a position may have been lost, with `set_epoch`; one that has given rows cannot, and warns if it goes on
+    with another epoch than was named since. Loaders that share a sampler do not disturb each other, but
+    `state_dict` and a loaded position are those of the one that gives rows, so give each a sampler of its
+    own; with a `GraB` their alternation is an error.
 
     Args:
         curriculum: which examples each epoch has.
@@ -71,12 +78,14 @@ class ManifestSampler(DistributedSampler):
         self._online = order if isinstance(order, OnlineOrder) else None
         if self._online is None:
             check_order(order, curriculum)
+            order = str(order)  # np.str_ is no plain value of a state
         self._found = num_replicas is None
         num_replicas, rank = find_ranks(num_replicas, rank)
+        drop_last = flag("ManifestSampler", "drop_last", drop_last)
         # Not torch's own __init__: it takes the length of all epochs from that of a data set.
         self.dataset, self.curriculum, self.order = curriculum, curriculum, order
         self.num_replicas, self.rank, self.drop_last = num_replicas, rank, drop_last
-        self.seed = curriculum.seed if seed is None else seed
+        self.seed = curriculum.seed if seed is None else whole("ManifestSampler", "seed", seed)
         self.epoch, self.shuffle = 0, False
         if curriculum.units.weights is None:
             self._check_dropped(len(curriculum))
@@ -84,6 +93,7 @@ class ManifestSampler(DistributedSampler):
             self._rows: RowMap | None = None
             self._length = curriculum.manifest.source_rows
         else:
+            column("ids", ids)
             ids = ids if isinstance(ids, Sized) else list(ids)
             self._rows, self._length = (
                 RowMap(curriculum.manifest, match_rows(curriculum.manifest, ids)),
@@ -92,8 +102,7 @@ class ManifestSampler(DistributedSampler):
         if labels is not None:
             self.check(labels)
             check_labels(curriculum.manifest, labels, self._rows, curriculum.seed)
-        self._loaded: tuple[int, int] | None = None
-        self._current: EpochIterator | None = None
+        self._iterators = IteratorsInUse(alternate=self._online is None)
         if self._online is not None:
             self._online.attach(self)
 
@@ -128,7 +137,9 @@ class ManifestSampler(DistributedSampler):
 
         Cost: O(epochs). Where budgets count other units than examples, each epoch is drawn once.
         """
-        epochs = self.curriculum.epochs if epochs is None else epochs
+        most = self.curriculum.epochs
+        epochs = most if epochs is None else whole("ManifestSampler.steps", "epochs", epochs, 0, most)
+        batch_size = whole("ManifestSampler.steps", "batch_size", batch_size, 1)
         return sum(-(-self._samples(epoch) // batch_size) for epoch in range(epochs))
 
     def check(self, dataset: Sized) -> None:
@@ -140,43 +151,36 @@ class ManifestSampler(DistributedSampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next `iter`; naming the one that a state was loaded for keeps it."""
-        if epoch < 0:
-            raise TrainerError(f"ManifestSampler.set_epoch: epoch={epoch} is below 0")
+        epoch = whole("ManifestSampler.set_epoch", "epoch", epoch, 0)
         if self._online is not None:
             self._online.leave(epoch)
-        if resume := self._resume():
-            if resume[0] == epoch:
-                return  # Lightning says so after the iterator was made
-            if resume[1]:
-                warnings.warn(
-                    f"set_epoch({epoch}) drops the position loaded: epoch {resume[0]}, "
-                    f"{resume[1]} examples in",
-                    stacklevel=2,
-                )
-        self.epoch, self._loaded, self._current = epoch, None, None
+        self._iterators.name(epoch)
+        self.epoch = epoch
 
     def __iter__(self) -> EpochIterator:
         if self._found:
             check_ranks(self.num_replicas)
-        resume = self._resume()
         ranks = self.num_replicas, self.rank, self.drop_last
-        share = RankShare(self._order, self.rows_of, *ranks, self._state, self._checked)
-        self._current = EpochIterator(share, self.epoch, resume[1] if resume else 0)
-        return self._current
+        used = self._iterators
+        share = RankShare(
+            self._order, self.rows_of, *ranks, self._state, self._checked, used.begins, used.goes_on
+        )
+        rows = EpochRows(share, *(used.loaded or (self.epoch, 0)))
+        used.add(rows)
+        return EpochIterator(rows)
 
     def state_dict(self, global_examples: int | None = None) -> dict[str, Any]:
         """Return where the epoch stands: O(1), the same on every rank; an epoch that ended is the next's 0.
 
         Args:
             global_examples: examples of this epoch trained on by all ranks together, those before a resume
-                included. By default what the current iterator gave, times W: with a loader that fetches
+                included. By default what the iterator in use gave, times W: with a loader that fetches
                 ahead that is too far, so a loop that prefetches says what it has used.
         """
-        resume = self._resume()
-        epoch, position = self.epoch, resume[1] if resume else 0
-        if self._current is not None and not resume:
-            epoch, position = self._current.epoch, self._current.position
-        return self._state(epoch, position if global_examples is None else global_examples)
+        epoch, position = self._iterators.place(self.epoch)
+        if global_examples is not None:
+            position = whole("ManifestSampler.state_dict", "global_examples", global_examples, 0)
+        return self._state(epoch, position)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`: sets the epoch, and where its next `iter` starts.
@@ -189,25 +193,17 @@ class ManifestSampler(DistributedSampler):
             TrainerError: the state is of another version, manifest, curriculum, order or seed.
         """
         self.epoch, position = self._checked(sampler_state(state))
-        self._loaded, self._current = (self.epoch, position), None
+        self._iterators.load(self.epoch, position)
 
     @property
     def given_out(self) -> int:
-        """Examples of the epoch that the current iterator has given out, those before a resume included."""
-        if self._current is None:
-            return 0
-        return min(self._current.position, self._count(self._current.epoch))
+        """Examples of the epoch that the iterator in use has given out, those before a resume included."""
+        rows = self._iterators.giving
+        return 0 if rows is None else min(rows.position, self._count(rows.epoch))
 
     def rows_of(self, indices: np.ndarray) -> np.ndarray:
         """Return the int64 rows of the data set that hold the examples `indices`."""
         return indices if self._rows is None else self._rows[indices]
-
-    def _resume(self) -> tuple[int, int] | None:
-        """Return the epoch and position that were loaded, until the iterator made last gives a row."""
-        # torchdata makes two iterators and uses the second.
-        if self._current is not None and self._current.started:
-            self._loaded = None
-        return self._loaded
 
     def _state(self, epoch: int, position: int) -> dict[str, Any]:
         k = self._count(epoch)

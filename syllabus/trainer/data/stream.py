@@ -12,13 +12,14 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from syllabus.trainer import counter_rng
 from syllabus.trainer.curriculum import Curriculum
-from syllabus.trainer.data.intervals import left, share
+from syllabus.trainer.data.intervals import even, left, share, without_first
 from syllabus.trainer.data.loader_states import differences, stream_states
 from syllabus.trainer.data.row_groups import RowGroups
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.ranks import find_ranks
+from syllabus.trainer.ranks import check_ranks, find_ranks
+from syllabus.trainer.validation import flag, whole
 
-STATE_VERSION = 1
+STATE_VERSION = 2  # 1 had shares of ranks that differed by one
 ORDERS = ("sequential", "shuffle")
 PIECE = 1_024  # rows that are Python objects at once
 
@@ -32,7 +33,12 @@ class ManifestStream(IterableDataset):
 
     The epoch is one sequence of rows. Ranks have consecutive shares of it, and the workers of a loader shares
     of those: every row comes once, each row group is read by one process, or by two where a cut goes through
-    its window. Lengths of shares differ by one at most; `drop_last` makes those of ranks equal.
+    its window. Ranks have equally many rows, or those with fewer would leave the others waiting for them: the
+    last rank's share ends with the epoch's first rows again, as many as `padding` counts, or `drop_last`
+    leaves rows out. So equally many workers and rows a batch make equally many batches on every rank.
+
+    `set_epoch` is for iterators that have given nothing yet. Iterators of one stream do not disturb each
+    other; `state_dict` is of the one that began last.
 
     `state_dict` is small. In a loop without workers it is the same on every rank, and any number of ranks or
     workers goes on from it. Workers have copies of the stream, so with them the loader must keep the states:
@@ -47,12 +53,12 @@ class ManifestStream(IterableDataset):
         window: row groups whose rows are shuffled together; as many are held in memory.
         num_replicas: W; from `torch.distributed` where it is initialised, else 1.
         rank: r; from the same place, else 0.
-        drop_last: leave out the last k mod W rows of the epoch.
+        drop_last: leave out the last k mod W rows of the epoch instead of repeating its first ones.
         seed: of the shuffle; the curriculum's by default.
 
     Raises:
         TrainerError: a source that does not fit the manifest, an order that needs rows one by one, an option
-            out of bounds.
+            out of bounds; ranks that started after it was made.
     """
 
     def __init__(
@@ -68,22 +74,23 @@ class ManifestStream(IterableDataset):
         drop_last: bool = False,
         seed: int | None = None,
     ) -> None:
-        if order not in ORDERS:
+        if not isinstance(order, str) or order not in ORDERS:
             name = order if isinstance(order, str) else type(order).__name__
             raise TrainerError(
                 f"ManifestStream: order {name!r} is not one of {', '.join(ORDERS)}: rows read by row group"
                 " cannot come in an order of their own; give a ManifestSampler a map-style data set"
             )
-        if window < 1:
-            raise TrainerError(f"ManifestStream: window={window} is below 1")
-        self.num_replicas, self.rank = find_ranks(num_replicas, rank)
-        self.curriculum, self.order, self.window, self.drop_last = curriculum, order, window, drop_last
-        self.seed = curriculum.seed if seed is None else seed
+        self._found = num_replicas is None
+        self.num_replicas, self.rank = find_ranks(num_replicas, rank, "ManifestStream")
+        self.curriculum, self.order = curriculum, str(order)
+        self.window = whole("ManifestStream", "window", window, 1)
+        self.drop_last = flag("ManifestStream", "drop_last", drop_last)
+        self.seed = curriculum.seed if seed is None else whole("ManifestStream", "seed", seed)
         self._groups = RowGroups(curriculum.manifest, source, columns)
         # Shared, so that workers that live on see what set_epoch says.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._history: list[list[int]] = []
-        self._given = 0
+        self._given = [0]  # a list that the iterator in use counts in
         self._resume: tuple[int, int] | None = None  # ranks and workers of a state of one of several workers
         self._loaded = self._ended = False
         self._here: int | None = None  # in a worker, the epoch of the state that was loaded there
@@ -104,8 +111,15 @@ class ManifestStream(IterableDataset):
         """Rows left out of that epoch by `drop_last`."""
         return self._count() % self.num_replicas if self.drop_last else 0
 
+    @property
+    def padding(self) -> int:
+        """Rows of that epoch that are repeated, so that all ranks have equally many."""
+        return 0 if self.drop_last else -self._count() % self.num_replicas
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next `iter`; naming the one that a state was loaded for keeps it."""
+        self._check_ranks()  # here too: workers may not know of a process group
+        epoch = whole("ManifestStream.set_epoch", "epoch", epoch)
         if not 0 <= epoch < self.curriculum.epochs:
             raise TrainerError(
                 f"ManifestStream.set_epoch: epoch={epoch} is outside [0, epochs={self.curriculum.epochs})"
@@ -117,21 +131,24 @@ class ManifestStream(IterableDataset):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = get_worker_info()
         workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
+        self._check_ranks()
         if not self._loaded:
             self._forget()
         self._loaded = self._ended = False
-        if self._given < 0 or self._resume not in (None, (self.num_replicas, workers)):
+        if self._given[0] < 0 or self._resume not in (None, (self.num_replicas, workers)):
             raise TrainerError(
                 f"ManifestStream: the state is of one of several workers: (ranks, workers) were"
                 f" {self._resume}, here they are {(self.num_replicas, workers)}; load it into the same loader"
             )
-        mine = left(share(self._mine(), workers, number), [(1, self._given)])
+        given = self._given = [self._given[0]]
+        mine = without_first(share(self._mine(), workers, number), given[0])
         for table in self._tables(self.epoch, mine):
             for first in range(0, table.num_rows, PIECE):
                 for row in table.slice(first, PIECE).to_pylist():
-                    self._given += 1
+                    given[0] += 1
                     yield row
-        self._ended = True
+        if given is self._given:
+            self._ended = True
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the epoch stands, as a small fresh dict."""
@@ -142,7 +159,7 @@ class ManifestStream(IterableDataset):
             "history": [list(cut) for cut in self._history],
             "ranks": self.num_replicas,
             "workers": worker.num_workers if worker else 1,
-            "given": self._given,
+            "given": self._given[0],
             "ended": self._ended,
         }
 
@@ -178,28 +195,43 @@ class ManifestStream(IterableDataset):
         if state["workers"] > 1:
             # Each worker has a position of its own, which the loader gives it.
             given = -1 if len(states) > 1 else state["given"]
-            self._given, self._resume = given, (state["ranks"], state["workers"])
+            self._given, self._resume = [given], (state["ranks"], state["workers"])
         elif state["given"]:
             self._history.append([state["ranks"], state["given"]])
         self._loaded = True
 
     def _forget(self) -> None:
         """Have the next `iter` begin at the epoch's first row."""
-        self._history, self._given, self._resume = [], 0, None
+        self._history, self._given, self._resume = [], [0], None
         self._loaded, self._ended, self._here = False, False, None
 
     def _mine(self) -> list[tuple[int, int]]:
         """Return this rank's positions of the epoch, what was given before a resume left out."""
-        rest = left([(0, self._count())], self._history, self.drop_last)
-        return share(rest, self.num_replicas, self.rank, self.drop_last)
+        count = self._count()
+        rest = left([(0, count)], self._history, count, self.drop_last)
+        return share(even(rest, self.num_replicas, count, self.drop_last), self.num_replicas, self.rank)
+
+    def _check_ranks(self) -> None:
+        if self._found:
+            check_ranks(self.num_replicas, "ManifestStream")
 
     def _count(self) -> int:
         # A state after the last epoch is of one more, which has no rows to give.
         return self.curriculum.count(min(self.epoch, self.curriculum.epochs - 1))
 
     def _tables(self, epoch: int, intervals: list[tuple[int, int]]) -> Iterator[Any]:
-        """Yield the rows at these positions of the epoch's sequence, a window's at a time."""
+        """Yield the rows at these positions of the epoch's sequence, a window's at a time.
+
+        Past the end the sequence begins again: these rows are the padding.
+        """
         if not intervals:
+            return
+        count = self._count()
+        if intervals[-1][1] > count:
+            laps = range(-(-intervals[-1][1] // count))
+            for first in (lap * count for lap in laps):
+                inside = [(max(start - first, 0), min(stop - first, count)) for start, stop in intervals]
+                yield from self._tables(epoch, [(start, stop) for start, stop in inside if start < stop])
             return
         indices = self.curriculum.indices(epoch)
         group = self._groups.of(indices)

@@ -9,6 +9,7 @@ import torch
 from syllabus.selectors.balancing.vectors import DenseVectors
 from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.validation import whole
 
 
 class CountSketch:
@@ -26,9 +27,8 @@ class CountSketch:
     """
 
     def __init__(self, width: int = 256, *, seed: int) -> None:
-        if width < 1:
-            raise TrainerError(f"CountSketch: width={width} is below 1")
-        self.width, self.seed = width, seed
+        self.width = whole("CountSketch", "width", width, 1)
+        self.seed = whole("CountSketch", "seed", seed)
         self._maps: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def __call__(self, pieces: Sequence[torch.Tensor]) -> DenseVectors:

@@ -34,7 +34,7 @@ class LastLayer:
         self._bias = layer.bias is not None
         self._loss = WatchedLoss(loss, "LastLayer")
         self._passed: list[tuple[torch.Tensor, torch.Tensor]] = []  # inputs, gradient of outputs
-        self._handle = layer.register_forward_hook(self._ran)
+        self._handle = layer.register_forward_hook(self._ran, with_kwargs=True)
 
     def watch(self, loss: torch.Tensor, reduction: str) -> torch.Tensor:
         """Return `loss` itself, so that its scale is seen; `reduction` as in torch's loss modules."""
@@ -66,8 +66,13 @@ class LastLayer:
         self._loss.remove()
 
     def _ran(
-        self, _layer: torch.nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor
+        self,
+        _layer: torch.nn.Module,
+        arguments: tuple[torch.Tensor, ...],
+        named: dict[str, torch.Tensor],
+        output: torch.Tensor,
     ) -> None:
         if output.requires_grad:
-            inputs = arguments[0].detach()
+            # A linear layer has one argument: layer(h), layer(input=h).
+            inputs = next(iter((*arguments, *named.values()))).detach()
             output.register_hook(lambda delta: self._passed.append((inputs, delta)))

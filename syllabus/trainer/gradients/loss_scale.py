@@ -7,6 +7,7 @@ it, another loss is passed through `watch`.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 
 from syllabus.trainer.errors import TrainerError
 
+TARGETS = ("target", "targets", "label", "labels")
 REDUCTIONS = ("mean", "none", "sum")
 
 
@@ -40,7 +42,7 @@ class WatchedLoss:
                 f"{caller}: {type(loss).__name__} has no reduction of {', '.join(REDUCTIONS)};"
                 " leave it out and pass each loss through watch(loss, reduction=...)"
             )
-        self._handle = loss.register_forward_hook(self._called)
+        self._handle = loss.register_forward_hook(self._called, with_kwargs=True)
 
     def watch(self, loss: torch.Tensor, reduction: str, examples: Any = None) -> torch.Tensor:
         """Return `loss` itself, whose backward pass is then seen.
@@ -67,7 +69,8 @@ class WatchedLoss:
     def undone(self, size: int) -> torch.Tensor | float:
         """Return what to multiply (size, p) gradients by, a number or (size, 1); forgets the pass.
 
-        An example whose weight was 0 stays at 0: nothing is known of its loss.
+        An example whose weight was 0 stays at 0: nothing is known of its loss. It is NaN, which `GraB.step`
+        passes over, for a mean over no example, such as one whose targets are all ignored.
         """
         reduction, examples, gradient = self._once()
         if reduction == "none" and gradient.shape != (size,):
@@ -77,20 +80,32 @@ class WatchedLoss:
         parts = size if examples is None else examples
         if reduction != "none" and gradient.device.type == "cpu":
             # Nothing waits here, and Python's numbers cost a fifth of a tensor's operations.
+            if reduction == "mean" and not float(parts):
+                return float("nan")
             scale = gradient.item() / (float(parts) if reduction == "mean" else 1.0)
             return 1.0 / scale if scale else 0.0
-        scales = gradient.double().reshape(-1, 1) / (parts if reduction == "mean" else 1)
+        scales = gradient.double().reshape(-1, 1)
+        if reduction == "mean":
+            parts = torch.as_tensor(parts, dtype=torch.float64, device=scales.device)
+            scales = torch.where(parts == 0, float("nan"), scales / parts)
         return torch.where(scales == 0, 0.0, 1.0 / scales)
 
     def mean_undone(self) -> torch.Tensor:
-        """Return what makes of a whole gradient the mean of its examples' own ones; forgets the pass."""
+        """Return what makes of a whole gradient the mean of its examples' own ones; forgets the pass.
+
+        It is not finite, which `GraB.step` passes over, where there was no example or none had a weight.
+        """
         reduction, examples, gradient = self._once()
         if reduction == "sum" and examples is None:
             raise TrainerError(
                 f"{self._caller}: the loss is a sum over how many examples? give watch(..., examples=B)"
             )
         # The sum of weights: of a mean it is the gradient of the loss itself.
-        return 1.0 / (gradient.double().sum() * (examples if reduction == "sum" else 1))
+        weights = gradient.double().sum() * (examples if reduction == "sum" else 1)
+        none = reduction == "mean" and examples is not None and examples == 0
+        return torch.where(
+            torch.as_tensor(none, device=weights.device) | (weights == 0), float("nan"), 1.0 / weights
+        )
 
     def _once(self) -> tuple[str, Any, torch.Tensor]:
         passed, self._passed = self._passed, []
@@ -111,20 +126,41 @@ class WatchedLoss:
         if self._handle is not None:
             self._handle.remove()
 
-    def _called(self, module: Any, arguments: tuple[Any, ...], loss: torch.Tensor) -> None:
+    def _called(
+        self, module: Any, arguments: tuple[Any, ...], named: dict[str, Any], loss: torch.Tensor
+    ) -> None:
         if not loss.requires_grad:
             return
-        examples: Any = len(arguments[1]) if module.reduction == "sum" else None
+        examples: Any = len(self._targets(module, arguments, named)) if module.reduction == "sum" else None
         if module.reduction == "mean" and getattr(module, "weight", None) is not None:
             raise TrainerError(
                 f"{self._caller}: {type(module).__name__} has class weights, so its mean is not over"
                 " examples; state reduction='none' in it and take the mean of what it returns"
             )
         ignored = getattr(module, "ignore_index", None)
-        if module.reduction == "mean" and ignored is not None and not arguments[1].is_floating_point():
-            targets = arguments[1]
+        targets = self._targets(module, arguments, named) if ignored is not None else None
+        # Targets that are shares of each class are floats, and none is ignored.
+        if module.reduction == "mean" and targets is not None and not targets.is_floating_point():
             if targets.device.type == "cpu":
                 examples = int(np.count_nonzero(targets.numpy() != ignored))
             else:
                 examples = (targets != ignored).sum()  # no wait
         self.watch(loss, module.reduction, examples)
+
+    def _targets(self, module: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> torch.Tensor:
+        """Return the targets of a call, however its arguments were given: the second, or one of that name."""
+        if len(arguments) > 1:
+            found = arguments[1]
+        else:
+            try:
+                every = inspect.signature(module.forward).bind(*arguments, **named).arguments
+            except (TypeError, ValueError):
+                every = {**dict(enumerate(arguments)), **named}
+            by_name = [every[name] for name in TARGETS if name in every]
+            found = [*by_name, *list(every.values())[1:2], None][0]
+        if not isinstance(found, torch.Tensor) or not found.ndim:
+            raise TrainerError(
+                f"{self._caller}: {type(module).__name__} was called without a tensor of targets; leave it"
+                " out and pass each loss through watch(loss, reduction=...)"
+            )
+        return found

@@ -19,6 +19,7 @@ from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.loop import checkpoints
 from syllabus.trainer.loop.progress import TrainingProgress
 from syllabus.trainer.ordering import GraB
+from syllabus.trainer.validation import whole
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,12 @@ def fit(
         TrainerError: a data set of another length than the sampler's, an option out of bounds, a checkpoint
             of another run.
     """
-    epochs = sampler.curriculum.epochs if epochs is None else epochs
-    if not 1 <= epochs <= sampler.curriculum.epochs:
-        raise TrainerError(
-            f"fit: epochs={epochs} is outside [1, {sampler.curriculum.epochs}] of the curriculum"
-        )
-    if batch_size < 1:
-        raise TrainerError(f"fit: batch_size={batch_size} is below 1")
-    if checkpoint_every is not None and checkpoint_every < 1:
-        raise TrainerError(f"fit: checkpoint_every={checkpoint_every} is below 1")
+    most = sampler.curriculum.epochs
+    epochs = most if epochs is None else whole("fit", "epochs", epochs, 1, most)
+    batch_size = whole("fit", "batch_size", batch_size, 1)
+    num_workers = whole("fit", "num_workers", num_workers, 0)
+    if checkpoint_every is not None:
+        checkpoint_every = whole("fit", "checkpoint_every", checkpoint_every, 1)
     if controller is None and (microbatch is not None or on_decision is not None):
         raise TrainerError("fit: microbatch and on_decision go with a controller, which is missing")
     grab = sampler.order if isinstance(sampler.order, GraB) else None

@@ -25,6 +25,7 @@ from syllabus.trainer.ordering.balancers import (
 from syllabus.trainer.ordering.base import EpochSource
 from syllabus.trainer.ordering.cycles import STARTS, Cycles
 from syllabus.trainer.ordering.gradient_cursor import GradientCursor
+from syllabus.trainer.validation import one_of, whole
 
 BALANCES = ("greedy", "kernel-halving", "mean", "pair")
 STATE_VERSION = 1
@@ -54,13 +55,9 @@ class GraB:
     """
 
     def __init__(self, balance: str = "pair", *, start: str = "shuffle", unit: int = 1) -> None:
-        if balance not in BALANCES:
-            raise TrainerError(f"GraB: balance {balance!r} is unknown; known: {', '.join(BALANCES)}")
-        if start not in STARTS:
-            raise TrainerError(f"GraB: start {start!r} is unknown; known: {', '.join(STARTS)}")
-        if unit < 1:
-            raise TrainerError(f"GraB: unit={unit} is below 1")
-        self.balance, self.start, self.unit = balance, start, unit
+        self.balance = one_of("GraB", "balance", balance, BALANCES)
+        self.start = one_of("GraB", "start", start, STARTS)
+        self.unit = whole("GraB", "unit", unit, 1)
         self._source: EpochSource | None = None
         self._balancer: Balancer = MeanBalancer()
         self._following = NextOrder(0)
@@ -69,7 +66,7 @@ class GraB:
         self._digest = ""  # of that order
         self._width: int | None = None
         self._cycle = -1
-        self._cursor = GradientCursor(unit)
+        self._cursor = GradientCursor(self.unit)
         self._opened = self._stepped = self._warned = False
 
     def __repr__(self) -> str:
@@ -173,8 +170,9 @@ class GraB:
         """Check, before `epoch` is entered, that the one before it was stepped through."""
         if epoch != self._cursor.epoch and self._opened and not self._stepped:
             raise TrainerError(
-                f"GraB: epoch {self._cursor.epoch} got no gradients;"
-                " call grab.step(...) after each backward pass"
+                f"GraB: epoch {self._cursor.epoch} of {len(self._slice())} examples got no gradients; call"
+                " grab.step(...) after each backward pass, and mind that a loader with drop_last makes no"
+                " batch of an epoch that is smaller than one"
             )
 
     def visits(self, epoch: int, place: int) -> np.ndarray:

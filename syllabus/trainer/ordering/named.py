@@ -86,7 +86,7 @@ ORDERS: dict[str, Order] = {
 
 def check_order(name: str, curriculum: Curriculum) -> None:
     """Refuse an order that is unknown or whose data the manifest lacks; warn of a fixed one."""
-    if name not in ORDERS:
+    if not isinstance(name, str) or name not in ORDERS:
         raise TrainerError(f"order {name!r} is unknown; known: {', '.join(sorted(ORDERS))}")
     if name == "balance" and curriculum.manifest.sketch_dimension is None:
         raise TrainerError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from syllabus.manifests import Manifest
 from syllabus.trainer import Curriculum, GraB, ManifestSampler, ManifestStream, TrainerError
-from syllabus.trainer.data.intervals import left, length, share
+from syllabus.trainer.data.intervals import even, left, length, share
 from syllabus.trainer.data.row_groups import RowGroups
 
 ROOT = tempfile.TemporaryDirectory(prefix="syllabus-stream-")
@@ -59,22 +58,24 @@ def team(world: int, **options) -> list[ManifestStream]:
 
 @settings(deadline=None, max_examples=200, derandomize=True)
 @given(
-    st.integers(0, 40), st.lists(st.tuples(st.integers(1, 5), st.integers(0, 9)), max_size=4), st.booleans()
+    st.integers(1, 40), st.lists(st.tuples(st.integers(1, 5), st.integers(0, 9)), max_size=4), st.booleans()
 )
-def test_shares_and_what_is_left_of_them_follow_the_definition(k, history, equal):
+def test_shares_and_what_is_left_of_them_follow_the_definition(k, history, drop_last):
     positions, cut = list(range(k)), [(0, k)]
     for parts, given_out in history:
-        total = len(positions) // parts * parts if equal else len(positions)
-        bounds = [total * part // parts for part in range(parts + 1)]
-        shares = [positions[a:b] for a, b in itertools.pairwise(bounds)]
-        assert max(map(len, shares)) - min(map(len, shares)) <= (0 if equal else 1)
+        size = len(positions) // parts if drop_last else -(-len(positions) // parts)
+        whole = [*positions, *range(k, k + parts)][: size * parts]
+        shares = [whole[part * size : (part + 1) * size] for part in range(parts)]
         for part, expected in enumerate(shares):
-            found = share(cut, parts, part, equal)
+            found = share(even(cut, parts, k, drop_last), parts, part)
             assert [p for a, b in found for p in range(a, b)] == expected
-        positions = [p for each in shares for p in each[given_out:]]
-        cut = left(cut, [(parts, given_out)], equal)
+            workers = [share(found, 3, worker) for worker in range(3)]
+            assert [p for each in workers for a, b in each for p in range(a, b)] == expected
+            assert max(map(length, workers)) - min(map(length, workers)) <= 1
+        positions = [p for each in shares for p in each[given_out:] if p < k]
+        cut = left(cut, [(parts, given_out)], k, drop_last)
         assert [p for a, b in cut for p in range(a, b)] == positions
-    assert left([(0, k)], history, equal) == cut
+    assert left([(0, k)], history, k, drop_last) == cut
     assert length(cut) == len(positions)
 
 
@@ -91,8 +92,12 @@ def test_an_epoch_is_the_curriculums_each_row_once(order, fraction, world):
             one.set_epoch(epoch)
         ranks = [numbers(one) for one in parts]
         together = [row for rows in ranks for row in rows]
+        assert len(set(map(len, ranks))) == 1
+        count = len(curriculum(fraction))
+        assert parts[0].padding == len(together) - count == -count % world
+        assert [together[place] for place in range(count, len(together))] == together[: parts[0].padding]
+        together = together[:count]
         assert sorted(together) == curriculum(fraction).indices(epoch).tolist()
-        assert max(map(len, ranks)) - min(map(len, ranks)) <= 1
         if order == "sequential":
             assert together == sorted(together)
 
@@ -158,6 +163,52 @@ def test_the_workers_of_a_loader_share_the_rows_and_follow_the_epoch(workers):
         one.set_epoch(epoch)
         rows = [row for batch in loader for row in batch["row"].tolist()]
         assert sorted(rows) == curriculum().indices(epoch).tolist()
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize(("world", "workers"), [(3, 2), (2, 1), (4, 0), (5, 2)])
+def test_every_rank_has_as_many_batches(world, workers, drop_last):
+    for fraction in (0.02, 0.3, 1.0):
+        if drop_last and len(curriculum(fraction)) < world:
+            continue
+        ranks = [
+            len(list(DataLoader(one, batch_size=4, num_workers=workers)))
+            for one in team(world, columns=["row"], fraction=fraction, drop_last=drop_last)
+        ]
+        assert len(set(ranks)) == 1 <= ranks[0]
+
+
+def test_iterators_of_one_stream_do_not_disturb_each_other():
+    one = stream()
+    whole = numbers(one)
+    first = iter(one)
+    head = [next(first)["row"] for _ in range(5)]
+    second = iter(one)
+    middle = next(second)["row"]
+    assert one.state_dict()["given"] == 1
+    assert (head + numbers(first), [middle, *numbers(second)]) == (whole, whole)
+    assert one.state_dict()["given"] == len(whole)
+
+
+def test_an_iterator_that_has_given_nothing_is_of_the_epoch_named_since():
+    one, early = stream(), stream()
+    rows = iter(early)
+    for each in (one, early):
+        each.set_epoch(2)
+    assert numbers(rows) == numbers(one)
+    assert early.epoch == 2
+
+
+def test_ranks_that_start_after_the_stream_are_an_error(monkeypatch):
+    early, told = stream(), stream(num_replicas=1, rank=0)
+    monkeypatch.setattr("syllabus.trainer.ranks.world_size", lambda: 2)
+    for call in (lambda: early.set_epoch(0), lambda: next(iter(early))):
+        with pytest.raises(
+            TrainerError, match=r"ManifestStream: made for 1 rank\(s\), and torch.distributed has 2"
+        ):
+            call()
+    told.set_epoch(0)
+    assert numbers(told)
 
 
 # Errors
