@@ -180,6 +180,9 @@ class ManifestStream(IterableDataset):
         """
         states, over = stream_states(state)
         state = states[0]
+        ranks = {state["ranks"], *(parts for parts, _ in state["history"])}
+        if state.get("version") == 1 and (state.get("drop_last") or ranks == {1}):
+            state = {**state, "version": STATE_VERSION}  # these shares are as they were
         if wrong := differences(state, self._identity()):
             raise TrainerError(f"ManifestStream.load_state_dict: {wrong}")
         self._forget()

@@ -133,6 +133,19 @@ def test_a_chain_of_resumes_on_other_ranks_gives_every_row_once():
     assert sorted(seen) == curriculum().indices(EPOCH).tolist()
 
 
+def test_states_of_before_shares_were_even_go_on_where_nothing_has_changed():
+    for world, drop_last, refused in [(1, False, False), (2, True, False), (2, False, True)]:
+        _, left, state = states(world, drop_last)[3]
+        first = team(world, drop_last)[0]
+        old = {**state, "version": 1}
+        if refused:
+            with pytest.raises(TrainerError, match="version is 1 in the state and 2 here"):
+                first.load_state_dict(old)
+            continue
+        begin([first], old)
+        assert numbers(first) == left[0]
+
+
 # The end of an epoch
 
 
