@@ -1,8 +1,16 @@
 """Errors of a job, which the command line turns into exit codes, and their lines on misspelt names."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+_UNSHOWN = re.compile(
+    # Controls of C0 and C1, line separators, marks that turn the direction of text, halves of characters.
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+SHOWN = 200
+"""Characters of a value that a message quotes at most."""
 
 
 class UserError(ValueError):
@@ -11,6 +19,20 @@ class UserError(ValueError):
 
 class JobError(RuntimeError):
     """The job cannot go on, and what it wrote so far is kept for the next run (exit code 1)."""
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line, its controls escaped: names and values of the data may hold some."""
+    return _UNSHOWN.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def quoted(value: object) -> str:
+    """Return ``repr(value)`` as a message quotes it: cut where it is long, whatever the value is."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # lists in lists in lists; a number of thousands of digits
+        return f"{type(value).__name__} too large to show"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text):,} characters)"
 
 
 @contextmanager
@@ -25,7 +47,8 @@ def naming(option: str) -> Iterator[None]:
 def suggestion(kind: str, name: str, known: Iterable[str]) -> str:
     """Return one line: `name` is unknown, with the nearest of the `known` names or all of them."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    # A name of a million letters is near to none, and takes minutes to compare.
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6) if len(name) <= SHOWN else []
     if near:
-        return f"{kind} {name!r} is unknown; did you mean {near[0]!r}?"
-    return f"{kind} {name!r} is unknown; known: {', '.join(names)}"
+        return f"{kind} {quoted(name)} is unknown; did you mean {near[0]!r}?"
+    return f"{kind} {quoted(name)} is unknown; known: {', '.join(names)}"

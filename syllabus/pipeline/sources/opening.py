@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
 from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import UserError
@@ -22,7 +24,11 @@ def open_source(location: str) -> tuple[Source, list[str]]:
     UTF-8 components of their path.
     """
     store = Store(location)
-    if not store.exists():
+    try:
+        there = store.exists()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"source {store.url()}: cannot be read: {first_line(error)}") from None
+    if not there:
         raise UserError(f"source {store.url()}: no such file or directory")
     if store.is_file():
         path, mark, query = store.location.partition("?" if "://" in store.location else "\0")

@@ -151,7 +151,7 @@ def check_fractions(options: Options, total: int) -> None:
     budgets = [budget(fraction, total) for fraction in options.fraction]
     for number, (fraction, k) in enumerate(zip(options.fraction, budgets, strict=True)):
         if k == 0:
-            raise UserError(f"fraction={fraction:g}: of {total:,} {unit} is less than one")
+            raise UserError(f"fraction={fraction:g}: comes to less than one of {total:,} {unit}")
         if k in budgets[:number]:
             other = options.fraction[budgets.index(k)]
             raise UserError(f"fraction={fraction:g}: of {total:,} {unit} is {k:,}, and so is {other:g}")
