@@ -152,7 +152,7 @@ def test_long_duplicate_ids_keep_to_the_format(tmp_path: Path) -> None:
     ("options", "line"),
     [
         ({"fraction": (0.1, 0.1004)}, "fraction=0.1004: of 500 examples is 50, and so is 0.1"),
-        ({"fraction": 0.0001}, "fraction=0.0001: of 500 examples is less than one"),
+        ({"fraction": 0.0001}, "fraction=0.0001: comes to less than one of 500 examples"),
         ({"preprocess": "center+pca:25"}, r"preprocess='center\+pca:25': 25 is above the 24 dimensions"),
         ({"label": None, "clusters": 501}, "clusters=501: is above 500, what 500 examples allow"),
         ({"ess": 0.0001}, r"importance=radius:0.0001: all rows: .* out of reach"),

@@ -289,7 +289,7 @@ def test_rows_without_a_weight_are_rejected_by_name(tmp_path: Path) -> None:
         ([1] * 90, {"weight": "token"}, r"column 'token' is unknown"),
         ([0.5] * 90, {}, r"holds no whole number of 1 or more in the first 90 rows: column words: 0.5"),
         ([2**52] * 90, {}, r"weight='words': the weights sum to 405,323,966,463,344,640, above 2\^53"),
-        ([1] * 90, {"fraction": 0.005}, r"fraction=0.005: of 90 words is less than one"),
+        ([1] * 90, {"fraction": 0.005}, r"fraction=0.005: comes to less than one of 90 words"),
         ([50] * 90, {"fraction": 0.01}, r"fraction=0.01: no class or bucket has an example that is as light"),
         ([1] * 90, {"optimizer": "lazier"}, r"optimizer='lazier': does not go with weight='words'"),
     ],
