@@ -7,7 +7,7 @@ Schemas when a document is read.
 """
 
 from syllabus.manifests.budgets import allocate, budget
-from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.errors import ManifestError, NoManifestError
 from syllabus.manifests.format import Fingerprint, schema, sketches_table
 from syllabus.manifests.format.json_schema import json_schema
 from syllabus.manifests.reading.export import export
@@ -16,6 +16,7 @@ from syllabus.manifests.reading.sketches import read_sketches
 from syllabus.manifests.storage import Store
 from syllabus.manifests.validation.validate import Report, validate
 from syllabus.manifests.writing.target import check_target
+from syllabus.manifests.writing.writable import check_writable
 from syllabus.manifests.writing.writer import ManifestWriter, TableWriter
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "Manifest",
     "ManifestError",
     "ManifestWriter",
+    "NoManifestError",
     "Report",
     "Store",
     "TableWriter",
     "allocate",
     "budget",
     "check_target",
+    "check_writable",
     "export",
     "json_schema",
     "read_sketches",

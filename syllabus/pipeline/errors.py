@@ -5,6 +5,9 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+SHOWN = 200
+"""Characters of a value that a message quotes at most."""
+
 
 class UserError(ValueError):
     """The user's mistake, found before any work is lost: one line that says what and where (exit code 2)."""
@@ -12,6 +15,24 @@ class UserError(ValueError):
 
 class JobError(RuntimeError):
     """The job cannot go on, and what it wrote so far is kept for the next run (exit code 1)."""
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line as a terminal may show it: names and values of the data may hold anything.
+
+    Controls, line separators, halves of characters, and marks that turn the direction of text are escaped.
+    """
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(repr(each)[1:-1] if unicodedata.category(each) in hidden else each for each in text)
+
+
+def quoted(value: object) -> str:
+    """Return ``repr(value)`` as a message quotes it: cut where it is long, whatever the value is."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # lists in lists in lists; a number of thousands of digits
+        return f"{type(value).__name__} too large to show"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text):,} characters)"
 
 
 @contextmanager
@@ -26,19 +47,8 @@ def naming(option: str) -> Iterator[None]:
 def suggestion(kind: str, name: str, known: Iterable[str]) -> str:
     """Return one line: `name` is unknown, with the nearest of the `known` names or all of them."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    # A name of a million letters is near to none, and takes minutes to compare.
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6) if len(name) <= SHOWN else []
     if near:
-        return f"{kind} {name!r} is unknown; did you mean {near[0]!r}?"
-    return f"{kind} {name!r} is unknown; known: {', '.join(names)}"
-
-
-def printable(text: str) -> str:
-    """Return text as a terminal may show it: control and format characters are spelled out, as in Python.
-
-    A name of a file or column may hold whatever moves a cursor, or turns the direction of writing.
-    """
-    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    return "".join(
-        repr(character)[1:-1] if unicodedata.category(character) in hidden else character
-        for character in text
-    )
+        return f"{kind} {quoted(name)} is unknown; did you mean {near[0]!r}?"
+    return f"{kind} {quoted(name)} is unknown; known: {', '.join(names)}"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import apache_beam as beam
 from rich.console import Console
 
-from syllabus.pipeline.errors import naming
+from syllabus.manifests import ManifestError, budget, check_writable
+from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun, timed
 from syllabus.pipeline.reporting.job_messages import announce_subsets, announce_weights
@@ -63,6 +64,7 @@ def run_stages(
     limit_threads(options.threads_per_worker)
     dimension = final_dimension(options, plan.identity.dimension)
     checks_before_embedding(options, plan, dimension)
+    job.check_space(plan)
     announce_subsets(options, plan.source_rows, plan.mean_weight, job.console)
     work.store.sweep()
     guide = make_guide(options, plan, work)
@@ -161,6 +163,33 @@ class _Job:
         if chunks:
             counts = {planned.shards[0]: planned.chunk.rows for planned in encoded}
             self._run(run, "embed", counts, Embed(plan, chunks, self.work))
+
+    def check_space(self, plan: Plan) -> None:
+        """Refuse disks that have no room for the vectors still to be made, and for the gains of the subsets.
+
+        What is compared takes more: what is refused here would fail for certain, if late.
+        """
+        options = self.options
+        missing = self._missing({("embed", planned.embed_key) for planned in plan.chunks})
+        rows = sum(p.chunk.rows for p in plan.chunks if ("embed", p.embed_key) in missing)
+        vectors, gains = 4 * plan.identity.dimension * self._accepted(rows), 0
+        if options.weight is None:
+            accepted = self._accepted(plan.source_rows)
+            gains = 4 * options.subset_count * sum(budget(each, accepted) for each in options.fraction)
+        if options.work_dir is None:  # beside the output
+            vectors, gains = 0, vectors + gains
+        for name, place, needed in (
+            ("output", options.output, gains),
+            ("work_dir", options.work, vectors),
+        ):
+            try:
+                check_writable(place, needed)
+            except ManifestError as error:
+                raise UserError(f"{name} {error}") from None
+
+    def _accepted(self, rows: int) -> int:
+        """The fewest of the rows that a job goes on with; 0 where a filter may leave none."""
+        return 0 if self.options.where else int(rows * (1 - self.options.max_reject_rate))
 
     def search_neighbours(
         self, run: StageRun, graph: neighbours.NeighbourGraph | None, holdout: Holdout | None

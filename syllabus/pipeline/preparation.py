@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from syllabus.manifests import ManifestError, check_target
+from syllabus.manifests import ManifestError, check_target, check_writable
 from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun, timed
-from syllabus.pipeline.runners.run import check_runner
+from syllabus.pipeline.runners.run import check_runner, without_log
 from syllabus.pipeline.sources import open_source
 from syllabus.pipeline.stages.plan import make_plan, plan_holdout
 from syllabus.pipeline.stages.transform import check_partitions
@@ -31,7 +31,8 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
         plan = make_plan(options)
         tested = plan_holdout(options, plan.identity.dimension) if options.holdout is not None else None
         run.new = len(plan.chunks)
-    from syllabus.pipeline.job import run_stages
+    with without_log():
+        from syllabus.pipeline.job import run_stages
 
     return run_stages(options, plan, tested, stages, console or Console(stderr=True))
 
@@ -49,6 +50,11 @@ def checks_before_plan(options: Options) -> None:
             raise UserError(f"{name} {options.source}: is the source itself")
     check_runner(options)
     check_partitions(options)
+    for name, place in (("output", options.output), ("work_dir", options.work)):
+        try:
+            check_writable(place)
+        except ManifestError as error:
+            raise UserError(f"{name} {error}") from None
     for option in ("holdout", "query", "private"):
         if (location := getattr(options, option)) is not None:
             with naming(option):

@@ -24,12 +24,14 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
     """
     manifest = Manifest.open(manifest_location)
     options = manifest.options
-    kind = next(name for name in ("text", "image", "embedding") if options[name] is not None)
+    kind = next((name for name in ("text", "image", "embedding") if options.get(name) is not None), None)
+    if kind is None:  # of another writer
+        return [f"source {source_location}: cannot be checked: the manifest's options name no content column"]
     columns = Columns(
         kind,
         options[kind],
-        options["label"],
-        options["id"],
+        options.get("label"),
+        options.get("id"),
         numeric=options.get("bins") is not None,
         weight=options.get("weight"),
         where=_filters(options.get("where") or ()),

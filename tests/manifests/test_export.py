@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pyarrow.parquet as pq
 import pytest
@@ -49,13 +50,55 @@ def test_parquet(manifest, expected, tmp_path):
         assert rows[name].to_pylist() == expected[name].tolist()
 
 
+def test_json_lines(manifest, expected):
+    sink = io.BytesIO()
+    returned = export(manifest, 1.0, 2, "jsonl", sink)
+    rows = [json.loads(line) for line in sink.getvalue().decode().splitlines()]
+    assert rows == returned.to_pylist()
+    assert [row["id"] for row in rows] == expected["id"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("a.jsonl", "jsonl"), ("a.NDJSON", "jsonl"), ("a.csv", "csv"), ("a.txt", "txt"), ("v1.2/ids", "txt")],
+)
+def test_the_suffix_gives_the_format(manifest, tmp_path, name, form):
+    export(manifest, 1.0, 2, output=tmp_path / name)
+    sink = io.BytesIO()
+    export(manifest, 1.0, 2, form, sink)
+    assert (tmp_path / name).read_bytes() == sink.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.csv.gz", "a.xlsx"])
+def test_an_unknown_suffix_is_refused_and_names_the_known(manifest, tmp_path, name):
+    known = r"is unknown; known: .txt, .csv, .jsonl, .ndjson, .parquet; or give a format"
+    with pytest.raises(ManifestError, match=known):
+        export(manifest, 1.0, output=tmp_path / name)
+    assert not (tmp_path / name).exists()
+    export(manifest, 1.0, 0, "txt", tmp_path / name)
+    assert len((tmp_path / name).read_text().splitlines()) == 20
+
+
+def test_a_file_that_cannot_be_written_is_one_line(manifest, tmp_path):
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file" / "x.csv", "no-such-scheme://a/x.csv"):
+        with pytest.raises(ManifestError, match=r"^export: .*x.csv: cannot be written: ") as told:
+            export(manifest, 1.0, output=output)
+        assert "\n" not in str(told.value)
+    for output in ("", "s3://x.csv"):
+        with pytest.raises(ManifestError, match="names no file"):
+            export(manifest, 1.0, output=output)
+
+
 def test_refuses(manifest, tmp_path):
-    with pytest.raises(ManifestError, match="format 'json' is unknown; known: txt, csv, parquet"):
+    with pytest.raises(ManifestError, match="format 'json' is unknown; known: txt, csv, jsonl, parquet"):
         export(manifest, 1.0, 0, "json", tmp_path / "x")
     with pytest.raises(ManifestError, match="stored fractions: 1"):
         export(manifest, 0.5, 0, "txt", tmp_path / "x")
     lines = write_small_manifest(tmp_path / "m", n=3, fractions=(1.0,), ids=["a", "b\nc", "d"])
-    with pytest.raises(ManifestError, match=r"id 'b\\nc' holds a line break; export as csv or parquet"):
+    with pytest.raises(
+        ManifestError, match=r"id 'b\\nc' holds a line break; export as csv, jsonl or parquet"
+    ):
         export(lines, 1.0, 0, "txt", tmp_path / "x")
     assert not (tmp_path / "x").exists()
     export(lines, 1.0, 0, "csv", tmp_path / "x")

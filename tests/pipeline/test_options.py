@@ -22,6 +22,7 @@ def mistake(**values):
     line = str(error.value)
     assert line.startswith("job.toml: ")
     assert len(line.splitlines()) == 1
+    assert len(line) < 2000
     return line.removeprefix("job.toml: ")
 
 
@@ -60,6 +61,20 @@ def mistake(**values):
         ({"preprocess": "center+pca:0"}, "is none of none, center, center+pca:D"),
         ({"framction": 0.1}, "option 'framction' is unknown; did you mean 'fraction'?"),
         ({"data": {"source": "x"}}, "option 'data' is unknown; known: source, output"),
+        ({"passes": 10**12}, "passes=1000000000000: input should be less than or equal to 1000"),
+        ({"subsets": 10**12}, "input should be less than or equal to 100000"),
+        ({"epochs": 10**12}, "input should be less than or equal to 100000"),
+        ({"seed": 16**5000}, "seed=int too large to show: input should be less than 9223372036854775808"),
+        ({"trade_off": 10**400}, "… (401 characters): input should be a valid number"),
+        ({"text": "a" * 5000}, "has 5,000 characters; at most 4,096"),
+        ({"encoder": "a" * 300}, "a name in it is longer than 255 bytes"),
+        ({"preprocess": "center+pca:²"}, "is none of none, center, center+pca:D"),
+        ({"preprocess": "center+pca:" + "1" * 4000}, "is none of none, center, center+pca:D"),
+        ({"source": "a\0b"}, "holds a NUL byte"),
+        ({"label": "a\0b"}, "holds a NUL byte"),
+        ({"where": ["a=\ud800"]}, "is not Unicode"),
+        ({"output": "~no-such-user/m"}, "there is no home directory '~no-such-user'"),
+        ({"objective": "x" * 10**6}, "is unknown; known: graph_cut"),
         ({"image": "image"}, "give exactly one of text, image, embedding; got text, image"),
         ({"text": None}, "give exactly one of text, image, embedding; got none"),
         ({"encoder": None}, "encoder is missing: text needs one"),
@@ -81,6 +96,21 @@ def mistake(**values):
 )
 def test_a_mistake_is_one_line(values, line):
     assert line in mistake(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"fraction": 2}, "options: fraction=2: 2.0 is outside (0, 1]"),
+        ({"seed": "x"}, "options: seed='x': input should be a valid integer"),
+        ({"fractoin": 0.1}, "options: option 'fractoin' is unknown; did you mean 'fraction'?"),
+        ({"output": "/data"}, "options: output='/data': is the source itself"),
+    ],
+)
+def test_in_python_a_mistake_is_the_same_line(values, line):
+    with pytest.raises(UserError) as error:
+        Options(**{**LEAST, **values})
+    assert str(error.value).startswith(line)
 
 
 def test_a_missing_option_is_named():
@@ -203,7 +233,8 @@ def test_a_flag_wins_over_the_file(tmp_path, monkeypatch):
 
 def test_mistakes_name_the_flag_or_the_file(tmp_path):
     config = tmp_path / "job.toml"
-    config.write_text('source = "d"\noutput = "m"\ntext = "t"\nencoder = "hashing"\nseed = "x"\n')
+    least = 'source = "d"\noutput = "m"\ntext = "t"\nencoder = "hashing"\n'
+    config.write_text(least + 'seed = "x"\n')
     with pytest.raises(UserError, match=r"job.toml: seed='x': "):
         read_options(config, {})
     with pytest.raises(UserError, match=r"^--fraction: fraction=\[2.0\]: 2.0 is outside"):
@@ -211,6 +242,17 @@ def test_mistakes_name_the_flag_or_the_file(tmp_path):
     config.write_text("source = \n")
     with pytest.raises(UserError, match=r"is not TOML: .*line 1"):
         read_options(config, {})
+    for text, line in {
+        "source = " + "[" * 5000: "brackets are nested too deep",
+        "source = " + "{a = " * 5000: "brackets are nested too deep",
+        "seed = " + "1" * 5000: "cannot be read as TOML: Exceeds the limit",
+        least + "seed = 0x" + "f" * 5000: "seed=int too large to show: input should be less than",
+        least + "seed = 1979-05-27": r"seed=datetime.date\(1979, 5, 27\): input should be a valid integer",
+        '"\\u001b[31m" = 1': r"option '\\x1b\[31m' is unknown",
+    }.items():
+        config.write_text(text)
+        with pytest.raises(UserError, match=line):
+            read_options(config, {})
     config.write_bytes(b"source = '\xff'")
     with pytest.raises(UserError, match="cannot be read"):
         read_options(config, {})

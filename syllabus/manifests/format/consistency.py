@@ -14,6 +14,8 @@ from syllabus.manifests.format.schema import table_rows
 LARGEST_TOTAL = 1 << 53
 """Weights sum to no more: up to here float64, in which budgets are computed, knows every whole number."""
 
+PART_DIGITS = 18
+
 
 def total(document: dict[str, Any]) -> int:
     """Return what a fraction is a share of: the sum of the weights, or the number of examples."""
@@ -129,7 +131,11 @@ def _files(files: list[dict[str, Any]]) -> Iterator[str]:
         yield "files: the paths are not distinct and sorted"
     parts: dict[str, list[int]] = {}
     for directory, _, name in (path.rpartition("/part-") for path in paths):
-        parts.setdefault(directory, []).append(int(name.removesuffix(".parquet")))
+        digits = name.removesuffix(".parquet")
+        if len(digits) > PART_DIGITS:  # Python makes no number of thousands of them
+            yield f"files: {directory}/ has a part whose number has {len(digits)} digits"
+            return
+        parts.setdefault(directory, []).append(int(digits))
     for directory, numbers in parts.items():
         if sorted(numbers) != list(range(len(numbers))):
             missing = min(set(range(len(numbers))) - set(numbers))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from syllabus.manifests.errors import ManifestError
+from syllabus.manifests.errors import ManifestError, NoManifestError
 from syllabus.manifests.format.consistency import contradictions
 from syllabus.manifests.format.json_schema import violations
 from syllabus.manifests.format.schema import DOCUMENT, FORMAT, FORMAT_VERSION
@@ -34,15 +34,17 @@ def decode(content: bytes) -> dict[str, Any]:
     """
     try:
         document = json.loads(content.decode(), parse_constant=_no_number)
+    except RecursionError:
+        raise ManifestError(f"{DOCUMENT}: cannot be read: it is nested too deep") from None
     except ValueError as error:
         raise ManifestError(f"{DOCUMENT}: is not JSON: {error}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ManifestError(f'{DOCUMENT}: is no manifest: it lacks "format": "{FORMAT}"')
+        raise NoManifestError(f'{DOCUMENT}: is no manifest: it lacks "format": "{FORMAT}"')
     version = document.get("format_version")
     if not isinstance(version, int) or version < 1:
         raise ManifestError(f"{DOCUMENT}: format_version is {version!r}; expected a whole number from 1")
     if version > FORMAT_VERSION:
-        raise ManifestError(
+        raise NoManifestError(
             f"{DOCUMENT}: format_version {version} is newer than {FORMAT_VERSION}, the newest that this code "
             "reads; install a newer syllabus"
         )

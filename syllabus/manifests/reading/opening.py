@@ -1,11 +1,12 @@
 """The document of a manifest, read and checked in itself and against the files that are there."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
-from syllabus.manifests.errors import ManifestError, first_line
+from syllabus.manifests.errors import ManifestError, NoManifestError, first_line
 from syllabus.manifests.format.document import checked
 from syllabus.manifests.format.schema import DOCUMENT
 from syllabus.manifests.storage import Store
@@ -25,13 +26,15 @@ def read_document(store: Store) -> bytes:
     try:
         return store.read(DOCUMENT)
     except FileNotFoundError:
-        raise ManifestError(f"{DOCUMENT}: not found: {store.url()} is no committed manifest") from None
+        raise NoManifestError(f"{DOCUMENT}: not found: {store.url()} is no committed manifest") from None
     except (pa.ArrowException, OSError) as error:
-        if store.is_local and store.is_file():
+        if store.is_local and os.path.isfile(store.location):  # noqa: PTH113 - a name that is none raises
             directory, _, name = store.url().rpartition("/")
             meant = f", here {directory}" if name == DOCUMENT else ""
-            raise ManifestError(f"{store.url()}: is a file; a manifest is a directory{meant}") from None
-        raise ManifestError(f"{DOCUMENT}: cannot be read from {store.url()}: {first_line(error)}") from error
+            raise NoManifestError(f"{store.url()}: is a file; a manifest is a directory{meant}") from None
+        raise NoManifestError(
+            f"{DOCUMENT}: cannot be read from {store.url()}: {first_line(error)}"
+        ) from error
 
 
 def size_problems(description: dict[str, Any], sizes: dict[str, int]) -> Iterator[str]:

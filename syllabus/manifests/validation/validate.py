@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from syllabus.manifests.errors import ManifestError, first_line
+from syllabus.manifests.errors import ManifestError, NoManifestError, first_line
 from syllabus.manifests.format import schema
 from syllabus.manifests.format.consistency import contradictions
 from syllabus.manifests.format.document import decode
@@ -28,11 +28,13 @@ class Report:
       location: the manifest's directory.
       problems: one line each, the file first; empty for a valid manifest.
       files: how many files were checked.
+      found: False where there is no manifest, of this format, to be checked.
     """
 
     location: str
     problems: list[str]
     files: int
+    found: bool = True
 
     @property
     def ok(self) -> bool:
@@ -54,7 +56,7 @@ def validate(manifest_location: str | os.PathLike[str] | Store) -> Report:
         content = read_document(store)
         description = decode(content)
     except ManifestError as error:
-        return Report(where, [str(error)], 1)
+        return Report(where, [str(error)], 1, not isinstance(error, NoManifestError))
     problems = [f"{DOCUMENT}: {problem}" for problem in violations(content)]
     if problems:
         return Report(where, problems, 1)

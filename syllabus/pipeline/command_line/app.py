@@ -1,4 +1,8 @@
-"""The commands. Exit codes: 0 done, 1 the job failed, 2 the user's mistake: one line, no traceback."""
+"""The commands.
+
+Exit codes: 0 done; 1 the job failed, or a manifest is damaged; 2 the user's mistake, told in one line without
+a traceback; 130 interrupted; 143 terminated.
+"""
 
 import logging
 from pathlib import Path
@@ -54,6 +58,7 @@ def prepare(context: typer.Context, config: Config = None, **flags: Any) -> None
 @app.command(short_help="Show what is in a manifest.")
 def describe(manifest: Location) -> None:
     """Show what is in a manifest: counts, partitions, subsets, importances, orders."""
+    _check_given(manifest=manifest)
     from syllabus.manifests import Manifest
     from syllabus.pipeline.reporting.describe import print_description
 
@@ -68,6 +73,7 @@ def validate(
     ] = None,
 ) -> None:
     """Check every hash, every order and every subset of a manifest; one line for each problem."""
+    _check_given(manifest=manifest, source=source)
     from syllabus.manifests import validate as check
     from syllabus.pipeline.source_check import source_problems
 
@@ -76,13 +82,11 @@ def validate(
     if source is not None and report.ok:
         problems += source_problems(manifest, source)
     for problem in problems:
-        console.print(printable(f"{manifest}: {problem}"), soft_wrap=True, markup=False)
+        console.print(printable(f"{manifest}: {problem}"), soft_wrap=True, markup=False, emoji=False)
     if problems:
-        raise typer.Exit(1)
-    print(
-        f"{manifest}: {report.files} files are sound"
-        + (f"; made from {source}" if source is not None else "")
-    )
+        raise typer.Exit(1 if report.found else 2)
+    made = f"; made from {source}" if source is not None else ""
+    print(printable(f"{manifest}: {report.files} files are sound{made}"))
 
 
 @app.command(short_help="Write one subset as a plain file.")
@@ -92,18 +96,25 @@ def export(
     output: Annotated[str, typer.Option(help="File to write.")],
     subset: Annotated[int, typer.Option(help="Number of the subset.")] = 0,
     format: Annotated[  # noqa: A002
-        str | None, typer.Option(help="txt (ids), csv or parquet. [default: by OUTPUT's suffix, else txt]")
+        str | None,
+        typer.Option(help="txt (ids), csv, jsonl or parquet. [default: by OUTPUT's suffix; txt without one]"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write one subset as a plain file, for trainers that read no manifest."""
+    _check_given(manifest=manifest, output=output, format=format)
     from syllabus.manifests import Manifest
     from syllabus.manifests import export as write
 
-    suffix = output.rpartition(".")[2].lower()
-    kind = format or (suffix if suffix in ("csv", "parquet") else "txt")
-    rows = write(Manifest.open(manifest), fraction, subset, kind, output, overwrite)
-    print(f"{output}: {rows.num_rows:,} rows")
+    rows = write(Manifest.open(manifest), fraction, subset, format, output, overwrite)
+    print(printable(f"{output}: {rows.num_rows:,} rows"))
+
+
+def _check_given(**values: str | None) -> None:
+    """Refuse an empty name, as a shell makes of a variable that is not set: it is no directory."""
+    for name, value in values.items():
+        if value == "":
+            raise UserError(f"{name}='': is empty")
 
 
 INTERRUPTED = "interrupted; finished shards are kept"
@@ -129,13 +140,20 @@ def run(arguments: list[str]) -> int:
         return _fail(str(error), 2)
     except JobError as error:
         return _fail(str(error), 1)
+    except OSError as error:
+        return _fail(str(error), 1)
     except ValueError as error:
         # Imported here: pyarrow comes with it, and takes longer than the help.
-        from syllabus.manifests import ManifestError
+        from syllabus.manifests import ManifestError, NoManifestError, schema
 
         if not isinstance(error, ManifestError):
             raise
-        return _fail(str(error), 2)
+        # What is wrong with a file of a manifest begins with its name.
+        name = str(error).partition(":")[0]
+        damaged = (name == schema.DOCUMENT or schema.PART.fullmatch(name)) and not isinstance(
+            error, NoManifestError
+        )
+        return _fail(str(error), 1 if damaged else 2)
 
 
 def _usage(error: Any) -> str:
@@ -147,5 +165,5 @@ def _usage(error: Any) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    console.print(f"syllabus: {printable(message)}", soft_wrap=True, markup=False)
+    console.print(f"syllabus: {printable(message)}", soft_wrap=True, markup=False, emoji=False)
     return code

@@ -1,6 +1,9 @@
 """The console script ``syllabus``."""
 
+import os
+import signal
 import sys
+from io import TextIOWrapper
 
 
 def main() -> None:
@@ -13,4 +16,14 @@ def main() -> None:
         sys.exit(
             f"syllabus: {error.name} is missing; the command line needs: pip install 'syllabus[pipeline,cpu]'"
         )
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal or a pipe that is no UTF-8 gets what it has no character for escaped, not a traceback.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
+
+
+def _terminate(number: int, _: object) -> None:
+    """Say what Ctrl-C says, and leave: a scheduler kills soon after, Beam would wait for its shards first."""
+    os.write(2, b"syllabus: interrupted; finished shards are kept\n")
+    os._exit(128 + number)

@@ -64,9 +64,11 @@ def _bounds(metadata: list[Any]) -> str:
     """The bounds of a number, as the help says them."""
     found = {sign: getattr(each, sign) for each in metadata for sign in BOUNDS if hasattr(each, sign)}
     if set(found) == {"ge", "le"}:
-        return f"{found['ge']:g} to {found['le']:g}"
+        return f"{_number(found['ge'])} to {_number(found['le'])}"
     return ", ".join(f"{BOUNDS[sign]} {_number(value)}" for sign, value in found.items())
 
 
 def _number(value: float) -> str:
-    return "2^63" if value == 2**63 else f"{value:g}"
+    if value > 2**16 and value == 2 ** (exponent := int(value).bit_length() - 1):
+        return f"2^{exponent}"
+    return f"{value:,.15g}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from syllabus.pipeline.errors import quoted
 from syllabus.pipeline.options.base import Group, absolute_path
 
 
@@ -26,6 +28,7 @@ class Data(Group):
     bins: int | None = Field(
         None,
         ge=2,
+        le=2**31,
         description="Quantile bins that a label which is a number is cut into, of 20 examples or more.",
     )
     id: str | None = Field(None, description="Column of a unique key. [default: the row's index]")
@@ -47,20 +50,25 @@ class Data(Group):
     device: str | None = Field(
         None, description="torch device of the encoder. [default: GPU where there is one]"
     )
-    batch_size: int = Field(32, ge=1, description="Examples in one forward pass of the encoder.")
+    batch_size: int = Field(32, ge=1, le=2**20, description="Examples in one forward pass of the encoder.")
     preprocess: str = Field(
         "none",
         description="none, center, or center+pca:D (D at least 1): fitted on the vectors, then applied.",
     )
     clusters: int | None = Field(
-        None, ge=1, description="k-means clusters where there is no label. [default: √(n/100), 2 to 1000]"
+        None,
+        ge=1,
+        le=2**31,
+        description="k-means clusters where there is no label. [default: √(n/100), 2 to 1000]",
     )
 
     @field_validator("encoder")
     @classmethod
     def _absolute_encoder(cls, value: str | None) -> str | None:
+        if value is not None and max(map(len, os.fsencode(value).split(b"/"))) > 255:
+            raise ValueError("a name in it is longer than 255 bytes")
         # A model of the hub may have the form of a relative path: only what is there is one.
-        return absolute_path(value) if value not in (None, "hashing") and Path(value).is_dir() else value
+        return absolute_path(value) if value not in (None, "hashing") and os.path.isdir(value) else value  # noqa: PTH112
 
     @field_validator("where")
     @classmethod
@@ -68,7 +76,7 @@ class Data(Group):
         for each in value:
             column, equals, _ = each.partition("=")
             if not (column and equals):
-                raise ValueError(f"{each!r} is not COLUMN=VALUE")
+                raise ValueError(f"{quoted(each)} is not COLUMN=VALUE")
         return tuple(sorted(set(value)))
 
     @field_validator("preprocess")
@@ -76,10 +84,9 @@ class Data(Group):
     def _preprocess(cls, value: str) -> str:
         if value in ("none", "center"):
             return value
-        start, _, dimension = value.partition(":")
-        if start == "center+pca" and dimension.isdigit() and int(dimension) >= 1:
+        if re.fullmatch("center[+]pca:0*[1-9][0-9]{0,8}", value):
             return value
-        raise ValueError(f"{value!r} is none of none, center, center+pca:D")
+        raise ValueError(f"{quoted(value)} is none of none, center, center+pca:D")
 
     @model_validator(mode="after")
     def _one_content(self) -> Data:

@@ -12,15 +12,17 @@ from syllabus.pipeline.options.data import Data
 from syllabus.pipeline.options.locations import LOCATIONS, Locations
 from syllabus.pipeline.options.selection import GUIDED_BY, Neighbours, Selection
 
+MOST_THREADS = 1024
+
 
 class Running(Group):
     """The runner, its workers and their limits."""
 
-    workers: int = Field(1, ge=1, description="Workers of the embedded runner.")
+    workers: int = Field(1, ge=1, le=MOST_THREADS, description="Workers of the embedded runner.")
     threads_per_worker: int = Field(
-        1, ge=1, description="Threads of a worker's matrix products; sets their last bits."
+        1, ge=1, le=MOST_THREADS, description="Threads of a worker's matrix products; sets their last bits."
     )
-    memory_per_worker: float = Field(4.0, gt=0, description="GB that a worker may hold of vectors.")
+    memory_per_worker: float = Field(4.0, gt=0, le=1e6, description="GB that a worker may hold of vectors.")
     max_reject_rate: float = Field(0.01, ge=0, le=1, description="Share of bad records that stops the job.")
     runner: str = Field(
         "FnApiRunner", description="Any portable Beam runner; its own options follow after --."

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
 from syllabus.pipeline.errors import UserError, suggestion
+from syllabus.pipeline.options.base import choices_of, mistake
 from syllabus.pipeline.options.options import Options
 
 
@@ -20,34 +21,16 @@ def make_options(
     the options that come from a file, where others come from flags, which win over it.
     """
     places: Mapping[str, str] = {"": where} if isinstance(where, str) else where
-
-    def mistake(name: str, message: str) -> UserError:
-        return UserError(f"{places.get(name, places[''])}: {message}")
-
     for name in sorted(set(values) - set(Options.model_fields)):
-        raise mistake(name, suggestion("option", name, Options.model_fields))
+        line = suggestion("option", name, Options.model_fields)
+        raise UserError(f"{places.get(name, places[''])}: {line}")
     try:
         return Options.model_validate(values, context={"file": file})
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "missing":
-            raise mistake("", f"option {name!r} is missing") from None
-        if first["type"] == "literal_error":
-            raise mistake(name, suggestion(name, str(first["input"]), choices(name))) from None
-        if not name:
-            raise mistake("", message) from None
-        raise mistake(name, f"{name}={values[name]!r}: {message[0].lower()}{message[1:]}") from None
+        name, line = mistake(error, Options)
+        raise UserError(f"{places.get(name, places[''])}: {line}") from None
 
 
 def choices(name: str) -> tuple[str, ...]:
     """Return the values that an option of a fixed choice may have; none for any other."""
-
-    def literals(kind: Any) -> tuple[str, ...]:
-        found = get_args(kind)
-        if all(isinstance(each, str) for each in found):
-            return found
-        return tuple(value for each in found if each is not ... for value in literals(each))
-
-    return literals(Options.model_fields[name].annotation)
+    return choices_of(Options.model_fields[name].annotation)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from syllabus.pipeline.errors import suggestion
+from syllabus.pipeline.errors import quoted, suggestion
 from syllabus.pipeline.options.base import Group
 
 RANKED_BY = {
@@ -18,6 +18,8 @@ RANKED_BY = {
 }
 """The function whose greedy ranking of all rows an importance is made from."""
 
+MOST_SUBSETS = 100_000
+"""Of a fraction: more than anyone's epochs; what they take on the disk is checked when the rows are known."""
 
 GUIDED_BY = {
     "facility_location_mutual_information": "query",
@@ -52,7 +54,7 @@ class Selection(Group):
         description="Representative function of the easy subsets; the last two are guided by --query and"
         " --private.",
     )
-    trade_off: float = Field(0.4, ge=0, description="λ of graph cut; monotone up to 0.5.")
+    trade_off: float = Field(0.4, ge=0, le=1e6, description="λ of graph cut; monotone up to 0.5.")
     optimizer: Literal["stochastic", "lazier", "lazy"] = Field(
         "stochastic",
         description="How subsets are chosen: lazier is nearer to greedy (for facility location);"
@@ -62,9 +64,12 @@ class Selection(Group):
         0.01, gt=0, lt=1, description="ε of stochastic greedy: smaller is nearer to greedy."
     )
     subsets: int | None = Field(
-        None, ge=0, description="Easy subsets per fraction. [default: as many as EPOCHS use, else 16]"
+        None,
+        ge=0,
+        le=MOST_SUBSETS,
+        description="Easy subsets per fraction. [default: as many as EPOCHS use, else 16]",
     )
-    epochs: int | None = Field(None, ge=1, description="Epochs of the training to come.")
+    epochs: int | None = Field(None, ge=1, le=MOST_SUBSETS, description="Epochs of the training to come.")
     easy_fraction: float = Field(1 / 6, ge=0, le=1, description="κ: share of the epochs in the easy phase.")
     importance: tuple[str, ...] = Field(
         ("radius", "disparity_min"),
@@ -91,14 +96,17 @@ class Selection(Group):
     order: Literal["balance", "none"] = Field(
         "balance", description="Order of the whole data and of each subset."
     )
-    passes: int = Field(5, ge=1, description="Balancing passes of an order.")
+    passes: int = Field(5, ge=1, le=1000, description="Balancing passes of an order.")
     sketch_dim: int | None = Field(
         None,
         ge=0,
+        le=2**20,
         description="Dimensions of the 8-bit sketches that a drawn epoch is ordered by: fewer by PCA, 0 for"
         " no sketches. [default: all]",
     )
-    bucket_size: int = Field(16_384, ge=16, description="Most examples that one worker selects from at once.")
+    bucket_size: int = Field(
+        16_384, ge=16, le=2**31, description="Most examples that one worker selects from at once."
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything drawn.")
 
     @field_validator("fraction")
@@ -167,9 +175,9 @@ def _importance(value: str) -> str:
     try:
         share = float(ess)
     except ValueError:
-        raise ValueError(f"{value!r}: {ess!r} is no number") from None
+        raise ValueError(f"{quoted(value)}: {quoted(ess)} is no number") from None
     if not 0 < share <= 1:
-        raise ValueError(f"{value!r}: an effective sample size of {share:g} is outside (0, 1]")
+        raise ValueError(f"{quoted(value)}: an effective sample size of {share:g} is outside (0, 1]")
     return f"{base}:{share:g}"
 
 

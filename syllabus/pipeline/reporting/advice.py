@@ -37,7 +37,7 @@ def _alike(entry: dict[str, Any]) -> Iterator[str]:
 
 def _unspent(document: dict[str, Any]) -> Iterator[str]:
     options = document["options"]
-    if options.get("objective") == "graph_cut" and options["trade_off"] > MONOTONE:
+    if options.get("objective") == "graph_cut" and options.get("trade_off", 0) > MONOTONE:
         why = (
             f"with --trade-off {options['trade_off']:g} rows like those chosen lower the value, and are left"
             f" out; up to {MONOTONE:g} none does"

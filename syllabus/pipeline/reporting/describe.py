@@ -9,9 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from syllabus.manifests import Manifest
+from syllabus.pipeline.errors import printable
 from syllabus.pipeline.reporting import sections
 from syllabus.pipeline.reporting.advice import cautions
 from syllabus.pipeline.reporting.input_warnings import input_warnings
+from syllabus.pipeline.reporting.lines import cell, say, warn
 
 SHOWN_PARTITIONS = 12
 HIGH_COSINE = 0.3
@@ -24,27 +26,34 @@ SUBSETS_LEGEND = (
     " certificate: greedy's value is at least this share of the best there is"
 )
 
+IMPORTANCES_LEGEND = (
+    "1 draws all examples of a partition alike, 0.1 about a tenth of them; mean, least, most: over partitions"
+)
+ORDERS_LEGEND = (
+    "discrepancy: greatest norm of the sum of an order's first centred embeddings, l2, or l∞: of one"
+    " dimension; small is even; random: the same of shuffles"
+)
+
 
 def print_description(console: Console, manifest: Manifest) -> None:
     """Print counts, encoder, neighbours, partitions, subsets, importances and orders of a manifest."""
     document = manifest.description
     counts, encoder = document["counts"], document["encoder"]
-    console.print(Text(str(manifest.location), style="bold"), soft_wrap=True)
-    console.print(f"fingerprint {manifest.fingerprint}", soft_wrap=True)
+    console.print(Text(printable(str(manifest.location)), style="bold"), soft_wrap=True)
+    say(console, f"fingerprint {manifest.fingerprint}")
     console.print(
         f"{counts['accepted']:,} examples; {counts['rejected']:,} of {counts['source_rows']:,} rejected"
     )
     if counts.get("excluded"):
         console.print(f"  {counts['excluded']:,} more were left out by --where")
     for reason, count in counts["reasons"].items():
-        console.print(f"  {reason}: {count:,}")
+        say(console, f"  {reason}: {count:,}")
     if (line := sections.total_line(document)) is not None:
-        console.print(line, markup=False)
-    console.print(
+        say(console, line, wrap=True)
+    say(
+        console,
         f"encoder {encoder['name']} ({encoder['kind']}, {encoder['dtype']}),"
         f" {encoder['dimension']} dimensions",
-        soft_wrap=True,
-        markup=False,
     )
     _cosine(console, encoder.get("mean_cosine"))
     if "sketches" in document:
@@ -53,21 +62,31 @@ def print_description(console: Console, manifest: Manifest) -> None:
         guide = document["guide"]
         console.print(f"guided by {guide['rows']:,} rows ({guide['kind']}), sha256 {guide['sha256'][:12]}…")
     for line in (*sections.neighbour_lines(document), *sections.holdout_lines(document)):
-        console.print(line, soft_wrap=True, markup=False)
+        say(console, line)
     for line in input_warnings(document):
-        console.print(Text.assemble(("warning:", "yellow"), f" {line}"), soft_wrap=True)
-    for table in (_partitions(document), _subsets(document), _importances(document), _orders(document)):
+        warn(console, line)
+    subsets = SUBSETS_LEGEND
+    if sections.unit_of(document):
+        subsets = subsets.replace("random subset", "random subset of as many rows")
+    for table, legend in (
+        (_partitions(document), ""),
+        (_subsets(document), subsets),
+        (_importances(document), IMPORTANCES_LEGEND),
+        (_orders(document), ORDERS_LEGEND),
+    ):
         if table.row_count:
             console.print()
             console.print(table)
+            if legend:
+                console.print(legend, style="dim")
     if document["subsets"]:
         console.print()
-        as_many = "random subset of as many rows" if sections.unit_of(document) else "random subset"
-        console.print(SUBSETS_LEGEND.replace("random subset", as_many))
         for line in sections.spent_lines(document):
-            console.print(line, markup=False)
+            say(console, line, wrap=True)
         for line in cautions(document):
-            console.print(Text.assemble(("warning:", "yellow"), f" {line}"))
+            warn(console, line, wrap=True)
+    for line in sections.uniform_lines(document):
+        say(console, line, wrap=True)
 
 
 def _cosine(console: Console, cosine: float | None) -> None:
@@ -82,9 +101,9 @@ def _cosine(console: Console, cosine: float | None) -> None:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(title=printable(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+        table.add_column(Text(printable(column)), justify="left" if number == 0 else "right", no_wrap=True)
     return table
 
 
@@ -103,7 +122,7 @@ def _partitions(document: dict[str, Any]) -> Table:
         nameless = f"cluster {part['partition']}" if clusters else "no label"
         label = nameless if part["label"] is None else part["label"]
         counts = [f"{each['partitions'][part['partition']]:,}" for each in chosen]
-        table.add_row(_cut(label, LABEL_WIDTH), *(f"{part[key]:,}" for key in sizes.values()), *counts)
+        table.add_row(cell(label, LABEL_WIDTH), *(f"{part[key]:,}" for key in sizes.values()), *counts)
     if len(parts) > SHOWN_PARTITIONS:
         rest = parts[SHOWN_PARTITIONS:]
         counts = [f"{sum(each['partitions'][SHOWN_PARTITIONS:]):,}" for each in chosen]
@@ -129,13 +148,15 @@ def _subsets(document: dict[str, Any]) -> Table:
             _figure(gain and gain["least"], ".3f"),
             _figure(each.get("jaccard"), ".2f"),
             _figure(each.get("covered"), ".1%"),
-            _figure(each["greedy"] / bound if bound else None, ".3f"),
+            _figure(each["greedy"] / bound if bound and "greedy" in each else None, ".3f"),
         )
     return table
 
 
 def _importances(document: dict[str, Any]) -> Table:
-    shown = next(iter(document["importances"].values()), {}).get("inclusion_ess", [])[:SHOWN_FRACTIONS]
+    # Another writer's may hold less.
+    every = [each.get("inclusion_ess", [])[:SHOWN_FRACTIONS] for each in document["importances"].values()]
+    shown = max(every, key=len, default=[])
     # As many figures as fit 80: the heads are short.
     titles = [f"{each['fraction']:g}" for each in shown]
     title = "importances: effective sample size of probabilities, and of draws by fraction"
@@ -143,9 +164,10 @@ def _importances(document: dict[str, Any]) -> Table:
     for name, each in document["importances"].items():
         ess = each.get("ess") or {}
         figures = [ess.get(key) for key in ("mean", "least", "greatest")]
-        figures += [one["mean"] for one in each.get("inclusion_ess", [])[:SHOWN_FRACTIONS]]
+        figures += [one.get("mean") for one in each.get("inclusion_ess", [])[:SHOWN_FRACTIONS]]
+        figures += [None] * (len(titles) + 3 - len(figures))
         table.add_row(
-            _cut(name, NAME_WIDTH), *(_figure(value, ".3f") for value in figures), each.get("map", "–")
+            cell(name, NAME_WIDTH), *(_figure(value, ".3f") for value in figures), each.get("map", "–")
         )
     return table
 
@@ -153,10 +175,10 @@ def _importances(document: dict[str, Any]) -> Table:
 def _orders(document: dict[str, Any]) -> Table:
     table = _table("orders: discrepancy", "name", "l2", "random l2", "l∞", "random l∞")
     for name, each in document["orders"].items():
-        own, random = each["discrepancy"], each["random"]
-        figures = (own["l2"], random["l2"], own["linf"], random["linf"])
+        own, random = each.get("discrepancy") or {}, each.get("random") or {}
+        figures = (own.get("l2"), random.get("l2"), own.get("linf"), random.get("linf"))
         shown = f"{name} ({each['interleaved']:,} parts interleaved)" if "interleaved" in each else name
-        table.add_row(_cut(shown, LABEL_WIDTH), *(_figure(value, ".4g") for value in figures))
+        table.add_row(cell(shown, LABEL_WIDTH), *(_figure(value, ".4g") for value in figures))
     return table
 
 
@@ -167,10 +189,3 @@ def _short(unit: str) -> str:
 
 def _figure(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
-
-
-def _cut(text: str, width: int) -> Text:
-    """A name from the data as one line of text: no markup, no line breaks, not wider than the column."""
-    shown = Text(" ".join(text.split()) or repr(text))
-    shown.truncate(width, overflow="ellipsis")
-    return shown

@@ -12,6 +12,7 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.reporting.advice import cautions
 from syllabus.pipeline.reporting.input_warnings import input_warnings
+from syllabus.pipeline.reporting.lines import say, warn
 from syllabus.pipeline.reporting.sections import holdout_lines, spent_lines, unit_of
 
 SUBSET_ROW_BYTES = 12
@@ -37,11 +38,10 @@ def announce_subsets(options: Options, rows: int, mean_weight: float | None, con
     total = options.subset_count * sum(sizes)
     megabytes = total * SUBSET_ROW_BYTES / 1e6
     room = f"about {megabytes:,.1f} MB" if megabytes >= 0.1 else "under 0.1 MB"
-    console.print(
+    say(
+        console,
         f"subsets: {options.subset_count:,} of {each}, {total:,} rows in all,"
         f" {room}, if no row is rejected{' or left out' if options.where else ''} (--subsets, --fraction)",
-        soft_wrap=True,
-        markup=False,
     )
 
 
@@ -54,11 +54,10 @@ def announce_weights(options: Options, accepted: int, weight: int | None, consol
     rows = ", ".join(f"{size / mean:,.0f}" for size in sizes)
     shares = ", ".join(f"{size:,}" for size in sizes)
     more = ", or more light ones" if options.weight_power else ""
-    console.print(
+    say(
+        console,
         f"weight: {accepted:,} examples have {weight:,} {options.weight},"
         f" {mean:,.1f} each; budgets of {shares}: about {rows} rows{more}",
-        soft_wrap=True,
-        markup=False,
     )
 
 
@@ -74,28 +73,24 @@ def print_summary(console: Console, outcome: Outcome) -> None:
     line = f"{counts['accepted']:,} examples in {len(outcome.document['partitions'])} partitions"
     for subset in outcome.document["subsets"]:
         line += f"; {subset['count']} subsets of {subset['budget']:,}{f' {unit}' if unit else ''}"
-    console.print(line, soft_wrap=True, markup=False)
+    say(console, line)
     for line in spent_lines(outcome.document):
-        console.print(line, soft_wrap=True, markup=False)
+        say(console, line)
     for line in cautions(outcome.document):
-        console.print(f"warning: {line}", soft_wrap=True, markup=False)
+        warn(console, line)
     if counts["rejected"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts["reasons"].items())
-        console.print(f"{counts['rejected']:,} rows were rejected: {reasons}; see rejects/", soft_wrap=True)
+        say(console, f"{counts['rejected']:,} rows were rejected: {reasons}; see rejects/")
     for line in holdout_lines(outcome.document):
-        console.print(line, soft_wrap=True, markup=False)
+        say(console, line)
     for line in input_warnings(outcome.document):
-        console.print(f"warning: {line}", soft_wrap=True, markup=False)
+        warn(console, line)
     halvings = sum(stage.counters.get("out_of_memory", 0) for stage in outcome.stages)
     if halvings:
         console.print(
             f"memory ran out {halvings} times: batches were halved; the last bits of vectors may differ"
         )
     if outcome.ignored:
-        console.print(
-            f"{len(outcome.ignored)} files were not read, such as {outcome.ignored[0]}",
-            soft_wrap=True,
-            markup=False,
-        )
-    console.print(f"manifest: {outcome.manifest}", soft_wrap=True, markup=False)
-    console.print(f"next: syllabus describe {shlex.quote(outcome.manifest)}", soft_wrap=True, markup=False)
+        say(console, f"{len(outcome.ignored)} files were not read, such as {outcome.ignored[0]}")
+    say(console, f"manifest: {outcome.manifest}")
+    say(console, f"next: syllabus describe {shlex.quote(outcome.manifest)}")

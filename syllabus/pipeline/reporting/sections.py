@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+AGREEMENT_LEGENDS = {
+    "class": "share of the neighbours with the same label",
+    "list": "mean Jaccard index with the lists of the neighbours",
+    "number": "distance from the neighbours' mean, in its standard deviations; large: suspect",
+}
+UNIFORM = 0.95
+"""Effective sample size from which draws can hardly be told from uniform ones."""
 SHOWN_LABELS = 4
 LABEL_WIDTH = 30
 SHOWN_PAIRS = 3
@@ -43,7 +50,7 @@ def spent_lines(document: dict[str, Any]) -> list[str]:
 
 def mean_weight(document: dict[str, Any]) -> float:
     """Return what an example weighs on average."""
-    return float(document["weight"]["total"] / document["counts"]["accepted"])
+    return float(document["weight"]["total"] / max(1, document["counts"]["accepted"]))
 
 
 def chosen_weight(entry: dict[str, Any]) -> float:
@@ -62,7 +69,7 @@ def neighbour_lines(document: dict[str, Any]) -> list[str]:
         line = f"  neighbour agreement: median {agreement['median']:.2f}"
         if agreement["zero_share"] is not None:
             line += f"; {agreement['zero_share']:.2%} agree with none: suspect labels"
-        lines.append(line)
+        lines += [line, f"    {AGREEMENT_LEGENDS[agreement['kind']]}"]
     same = found["duplicates"]
     lines.append(
         f"  near-duplicates (cosine ≥ {same['threshold']:g}): {same['examples']:,} examples"
@@ -85,6 +92,17 @@ def holdout_lines(document: dict[str, Any]) -> list[str]:
             f"  {pair['source_file']} row {pair['source_row']} ~ index {pair['index']}: {pair['cosine']:.3f}"
         )
     return lines
+
+
+def uniform_lines(document: dict[str, Any]) -> list[str]:
+    """Return a line on each importance that draws as if there were none."""
+    return [
+        f"{name} draws nearly uniformly: effective sample size {ess:.3f} of 1; --importance {base}:0.5 draws"
+        " by it more"
+        for name, each in document["importances"].items()
+        if (ess := (each.get("ess") or {}).get("mean")) is not None and ess >= UNIFORM
+        for base in (each.get("base", name),)
+    ]
 
 
 def _span(values: list[int]) -> str:

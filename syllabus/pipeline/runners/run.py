@@ -83,7 +83,7 @@ def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) ->
         # Threads: encoders and products release the interpreter's lock, and a process costs seconds.
         flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={options.workers}"]
     try:
-        with _quiet():
+        with without_log():
             pipeline_options = PipelineOptions(flags, job_name=f"syllabus-{stage}")
             pipeline = beam.Pipeline(runner=create_runner(options.runner), options=pipeline_options)
             build(pipeline)
@@ -128,8 +128,11 @@ def _counters(result: Any) -> dict[str, int]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Beam and its clients log what is not for the user, and the traceback of what we say in a line."""
+def without_log() -> Iterator[None]:
+    """Silence the log: Beam, on import too, and its clients tell it what is not for the user.
+
+    So do workers the traceback of what is said in one line.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

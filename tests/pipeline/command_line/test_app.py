@@ -110,14 +110,15 @@ def test_the_help_of_every_option_names_its_bounds(capsys):
     found = set()
     for name in sorted(set(Options.model_fields) - set(NOT_FLAGS)):
         shown = help_of["--" + name.replace("_", "-")]
-        for value in (-1, 0, 1, 2, 15, 16, 101, 2**63):
+        for value in (-1, 0, 1, 2, 15, 16, 101, 1025, 10**5 + 1, 2**20 + 1, 2**31 + 1, 2**63):
             try:
-                Options(**{**LEAST, name: value})
+                Options.model_validate({**LEAST, name: value})
             except ValidationError as error:
                 first = error.errors()[0]
                 if first["type"] in SAID:
                     (bound,) = first["ctx"].values()
-                    expected = SAID[first["type"]].format(r"2\^63" if bound == 2**63 else f"{bound:g}")
+                    powers = {2**power: rf"2\^{power}" for power in (20, 31, 63)}
+                    expected = SAID[first["type"]].format(powers.get(bound, f"{bound:,.15g}"))
                     assert re.search(expected, shown), (shown, value)
                     found.add((name, first["type"]))
     assert {("neighbours", "less_than_equal"), ("bins", "greater_than_equal"), ("seed", "less_than")} < found

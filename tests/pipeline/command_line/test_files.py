@@ -1,7 +1,9 @@
 """The files of a job on the command line: what cannot be read or written is one line that names it."""
 
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from cli_jobs import lines_of, prepare, write_rows
@@ -117,3 +119,37 @@ def test_the_files_of_an_option_are_named_by_it(data, tmp_path, capsys, option, 
         told = lines_of(capsys)[-1]
         assert told.startswith(f"syllabus: {option} {tmp_path / name}{line}"), told
     assert not (tmp_path / "m").exists()
+
+
+def test_an_output_that_takes_nothing_is_told_before_anything_is_read(data, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(
+        "syllabus.pipeline.preparation.make_plan", lambda _: pytest.fail("the source was read")
+    )
+    for flags, name in (([], "output"), (["--work-dir", str(tmp_path / "file" / "w")], "work_dir")):
+        output = tmp_path / ("file" if name == "output" else "m") / "m"
+        assert prepare(data, output, *flags) == 2
+        (told,) = lines_of(capsys)
+        assert told.startswith(f"syllabus: {name} {tmp_path}")
+        assert f"is no directory: {tmp_path / 'file'}" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_disk_without_room_is_told_before_vectors_are_made(data, tmp_path, capsys, monkeypatch):
+    disk = SimpleNamespace(f_bavail=10, f_frsize=1000, f_blocks=5000)
+    monkeypatch.setattr(os, "statvfs", lambda _: disk)
+    assert prepare(data, tmp_path / "m") == 2
+    (told,) = lines_of(capsys)
+    assert "has 0.0 MB of space left; at least" in told
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_job_from_python_tells_only_its_own_lines(data, tmp_path):
+    code = (
+        "from syllabus.pipeline import Options, prepare\n"
+        f"prepare(Options(source={str(data)!r}, output={str(tmp_path / 'm')!r}, text='text', label='class',"
+        " encoder='hashing', subsets=1))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "WARNING" not in ended.stderr
+    assert ended.stderr.startswith("subsets: 1 of 30 rows each")

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cli_jobs import COUNT, ROWS, lines_of, prepare, write_rows
+from damaged_manifest import edit
 from rich.cells import cell_len
 
 from syllabus.pipeline.command_line import app as cli
@@ -88,7 +89,7 @@ def test_what_is_no_manifest_is_one_line(made, tmp_path, capsys):
     }
     for place, line in places.items():
         for command in (["describe"], ["validate"], ["export", "--fraction", "0.1", "--output", "x"]):
-            assert cli.run([*command, str(place)]) == (1 if command == ["validate"] else 2)
+            assert cli.run([*command, str(place)]) == 2
             (told,) = lines_of(capsys)
             assert told.endswith(line)
 
@@ -155,3 +156,44 @@ def test_export_writes_a_subset(made, tmp_path, capsys):
     capsys.readouterr()
     assert cli.run([*arguments, "--subset", "7"]) == 2
     assert len(lines_of(capsys)) == 1
+
+
+def test_a_damaged_manifest_ends_with_1_and_none_with_2(made, tmp_path, capsys):
+    def ends(content):
+        shutil.rmtree(tmp_path / "m", ignore_errors=True)
+        shutil.copytree(made / "labels", tmp_path / "m")
+        (tmp_path / "m" / "manifest.json").write_bytes(content)
+        codes = set()
+        for command in (["describe"], ["validate"], ["export", "--fraction", "0.1", "--output", "x.csv"]):
+            codes.add(cli.run([*command, str(tmp_path / "m")]))
+            (told,) = lines_of(capsys)
+            assert "manifest.json: " in told
+        return codes
+
+    whole = (made / "labels" / "manifest.json").read_bytes()
+    assert ends(whole[:-50]) == {1}
+    assert ends(whole.replace(b'"seed": 0', b'"seed": 1')) == {1}
+    assert ends(b"[" * 100_000) == {1}
+    assert ends(b'{"format": "another"}') == {2}
+    assert ends(whole.replace(b'"format_version": 1', b'"format_version": 9')) == {2}
+
+
+def test_a_number_of_thousands_of_digits_is_one_line(made, tmp_path, capsys):
+    shutil.copytree(made / "labels", tmp_path / "m")
+
+    def renamed(document):
+        entry = document["files"][0]
+        entry["path"] = entry["path"].replace("00000", "0" * 5000)
+
+    edit(tmp_path / "m", renamed)
+    assert cli.run(["describe", str(tmp_path / "m")]) == 1
+    (told,) = lines_of(capsys)
+    assert "has a part whose number has 5000 digits" in told
+
+
+def test_a_source_is_not_checked_where_the_manifest_names_no_column(made, data, tmp_path, capsys):
+    shutil.copytree(made / "labels", tmp_path / "m")
+    edit(tmp_path / "m", lambda document: document.update(options={}))
+    assert cli.run(["validate", str(tmp_path / "m"), "--source", str(data)]) == 1
+    (told,) = lines_of(capsys)
+    assert told.endswith("cannot be checked: the manifest's options name no content column")

@@ -1,0 +1,26 @@
+"""Lines for people on a console: text of the data goes through here, or through `cell` into a table."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from syllabus.pipeline.errors import printable
+
+
+def say(console: Console, line: str, wrap: bool = False) -> None:
+    """Print a line as it is: no markup, no orders to the terminal; with `wrap` broken at its width."""
+    console.print(printable(line), soft_wrap=not wrap, markup=False, emoji=False, highlight=False)
+
+
+def warn(console: Console, line: str, wrap: bool = False) -> None:
+    """Print a line of warning, as `say` does."""
+    console.print(Text.assemble(("warning:", "yellow"), f" {printable(line)}"), soft_wrap=not wrap)
+
+
+def cell(text: str, width: int) -> Text:
+    """Return a name from the data as one line of text: no markup, not wider than the column."""
+    # Line breaks are shown as spaces, other controls as what they are.
+    shown = Text(printable(" ".join(text.split())) or repr(text))
+    shown.truncate(width, overflow="ellipsis")
+    return shown
