@@ -40,7 +40,7 @@ def test_bad_records_are_rejected_by_name(tmp_path: Path) -> None:
         12: "missing label",
         13: "duplicate id",
         14: "unreadable record",
-        15: "zero vector",
+        15: "blank text",
     }
     counts = document(tmp_path / "m")["counts"]
     assert counts["accepted"] + counts["rejected"] == counts["source_rows"] == 500
