@@ -92,11 +92,11 @@ def _target(output: str | os.PathLike[str], overwrite: bool) -> tuple[Store, str
     directory, _, name = _absolute(output).rpartition("/")
     if not name or ("://" in text and "://" not in directory):
         raise ManifestError(f"export: {text!r}: names no file")
-    store = Store(directory or "/")
     try:
+        store = Store(directory or "/")
         store.exists()
-    except (pa.ArrowException, OSError) as error:
-        raise ManifestError(f"export: {os.fspath(output)}: cannot be written: {first_line(error)}") from None
+    except (pa.ArrowException, OSError, ManifestError) as error:
+        raise ManifestError(f"export: {text}: cannot be written: {first_line(error)}") from None
     if store.exists(name) and not store.is_file(name):
         raise ManifestError(f"export: {text}: is there already, and is no file")
     if store.exists(name) and not overwrite:
