@@ -1,9 +1,9 @@
 """Disparity-sum: rows far from one another in total, which favours the rim of the data.
 
 f(S) = Σ over unordered pairs of S of (s(x, x) + s(y, y))/2 - s(x, y), s a similarity; (1 - <x, y>)/2 for
-cosine. Monotone and supermodular: greedy keeps no share of the
-optimum in general, 1/2 where the distance is a metric (Ravi, Rosenkrantz, Tayi, 1994). Without constraint on
-diversity it may pick near copies at opposite ends; `DisparityMin` does not.
+cosine. Monotone and supermodular: greedy keeps no share of the optimum in general, 1/2 where the distance is
+a metric (Ravi, Rosenkrantz, Tayi, 1994). Without constraint on diversity it may pick near copies at opposite
+ends; `DisparityMin` does not.
 """
 
 from typing import Any, ClassVar
