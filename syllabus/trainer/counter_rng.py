@@ -1,10 +1,9 @@
 """Counter-based random numbers: functions of a key and a counter, with no state between calls.
 
-An epoch's draw must not depend on which epochs were drawn before, on the number of ranks, or on the
-release of a library whose streams may change. So each number is a hash: SplitMix64's mixer (Steele,
-Lea, Flood, "Fast splittable pseudorandom number generators", 2014), twice, under two halves of one key.
-The mixer is a bijection of 64-bit numbers: different counters never collide, so sorting by these numbers
-is a permutation without ties.
+An epoch's draw must not depend on which epochs were drawn before, on the number of ranks, or on the release
+of a library whose streams may change. So each number is a hash: SplitMix64's mixer (Steele, Lea, Flood, "Fast
+splittable pseudorandom number generators", 2014), twice, under two halves of one key. The mixer is a
+bijection of 64-bit numbers: different counters never collide, so sorting by these has no ties.
 """
 
 import hashlib
