@@ -1,0 +1,96 @@
+"""Thresholds in a gap of the cosines, and thresholds in the midst of them."""
+
+import numpy as np
+import pytest
+
+from syllabus.selectors import SelectionError
+from syllabus.selectors.neighbours.blocked_search import neighbours
+from syllabus.selectors.neighbours.cover import greedy_cover
+from syllabus.selectors.neighbours.separation import (
+    LARGEST,
+    Separation,
+    relative_threshold,
+    separation,
+)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def found(rows: np.ndarray, threshold: float, labels: np.ndarray | None = None) -> Separation:
+    ids, cosines, groups = neighbours(rows, 10, threshold)
+    covers = greedy_cover(rows, np.zeros(len(rows), np.int64) if labels is None else labels, threshold)
+    random = rows[: len(rows) // 2].astype(np.float64) @ rows[len(rows) // 2].astype(np.float64)
+    return separation(random, ids, cosines, covers, groups, threshold, labels)
+
+
+def gaussian(n: int, d: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((n, d))
+
+
+@pytest.mark.parametrize("copies", [0, 200, 1000])
+def test_copies_among_rows_far_apart_are_told(copies) -> None:
+    rows = gaussian(1000, 128)
+    rows = unit(np.concatenate([rows, rows[:200][np.arange(copies) % 200] + 0.01 * gaussian(copies, 128)]))
+    near = found(rows, 0.95)
+    assert near.separates
+    assert near.random_share < 0.01
+    assert near.largest == 1 + copies // 200
+
+
+@pytest.mark.parametrize("d", [3, 4, 6])
+def test_in_few_dimensions_the_threshold_is_in_the_midst(d) -> None:
+    near = found(unit(gaussian(2000, d)), 0.95)
+    assert not near.separates
+    assert near.crowded > 0.5
+    assert near.random[0] < near.random[2] < near.nearest[2]
+
+
+def test_one_cloud_within_the_threshold_is_no_copy() -> None:
+    near = found(unit(gaussian(500, 8) + 40), 0.95)
+    assert near.crowded == 1
+    assert near.largest == 500
+    assert not near.separates
+
+
+def test_a_relative_threshold_rises_with_the_neighbours() -> None:
+    for d, low, high in ((3, 0.995, 0.9995), (5, 0.97, 0.995)):
+        cosines = neighbours(unit(gaussian(2000, d)), 10)[1]
+        assert low < relative_threshold(cosines, 0.95) < high
+    assert relative_threshold(neighbours(unit(gaussian(2000, 128)), 10)[1], 0.95) == 0.95
+    assert relative_threshold(np.full((3, 2), -np.inf), 0.9) == 0.9
+
+
+def test_a_relative_threshold_finds_copies_where_rows_lie_close() -> None:
+    rows = gaussian(1500, 8)
+    rows = unit(np.concatenate([rows, rows[:500]]))
+    threshold = relative_threshold(neighbours(rows, 10)[1], 0.8)
+    near = found(rows, threshold)
+    assert near.separates
+    assert near.threshold == threshold
+    assert (greedy_cover(rows, np.zeros(2000, np.int64), threshold)[1500:] == np.arange(500)).mean() > 0.95
+    assert not found(rows, 0.8).separates
+
+
+def test_thresholds_beside_one_separate_nothing() -> None:
+    rows = unit(np.repeat(gaussian(300, 64), 2, axis=0))
+    assert found(rows, LARGEST).separates
+    assert not found(rows, (1 + LARGEST) / 2).separates
+
+
+def test_labels_that_mix() -> None:
+    rows = unit(gaussian(2000, 3))
+    labels = np.random.default_rng(1).integers(0, 4, 2000)
+    near = found(rows, 0.95, labels)
+    assert near.mixed == pytest.approx(0.75, abs=0.02)
+    assert near.chance == pytest.approx(0.75, abs=0.01)
+    assert found(rows, 0.95).mixed is None
+
+
+def test_what_is_refused() -> None:
+    ids, cosines, own = np.array([[1], [0]]), np.ones((2, 1)), np.arange(2)
+    with pytest.raises(SelectionError, match="none of them empty"):
+        separation(np.empty(0), ids, cosines, own, own, 0.95)
+    with pytest.raises(SelectionError, match=r"threshold=0 is outside \(0, 1\]"):
+        separation(np.ones(1), ids, cosines, own, own, 0)
