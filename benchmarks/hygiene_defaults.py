@@ -1,12 +1,12 @@
-"""What filters buy and cost where nobody looked at the data: accuracy beside the figures a manifest could show.
+"""What filters buy and cost where nobody looked at the data, beside the figures that a manifest could show.
 
-    python benchmarks/hygiene_defaults.py                     # a row a data set, fault, fraction, arm and seed
+    python benchmarks/hygiene_defaults.py         # a row a data set, fault, fraction, arm and seed
     python benchmarks/hygiene_defaults.py --sets letters --faults clean noise
 
 Each data set of `hygiene_data.py` is taken as it is, with planted copies, with planted label noise, and with
-classes of unlike sizes; test data are as they are. A small network (one hidden layer of 64 up to 100 columns, else
-none; standardised columns; Adam) has 20 epochs of a fraction of the rows, all arms the same steps. Results go
-to --results, figures of the manifest to --figures; what is there is not computed again.
+classes of unlike sizes; test data are as they are. A small network (one hidden layer of 64 up to 100 columns,
+else none; standardised columns; Adam) has 20 epochs of a fraction of the rows, all arms the same steps.
+Results go to --results, figures of the manifest to --figures; what is there is not computed again.
 """
 
 import argparse
@@ -82,6 +82,7 @@ class Found:
         return kept
 
     def separation(self, excluded: np.ndarray) -> Separation:
+        """Return how the threshold that `auto` would use lies among the cosines."""
         n, rng = len(self.y), np.random.default_rng(0)
         a, b = rng.integers(0, n, (2, 200_000))
         a, b = a[a != b], b[a != b]
@@ -91,10 +92,12 @@ class Found:
         return separation(random, self.ids, self.cosines, covers, self.groups, threshold, self.y)
 
     def cover(self, excluded: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
+        """Return (n,) bool, what a cover within the classes keeps."""
         covers = greedy_cover(self.rows, self.y, threshold, excluded)
         return covers == np.arange(len(covers))
 
     def first(self, excluded: np.ndarray) -> np.ndarray:
+        """Return (n,) bool, the first row of each group."""
         places = np.flatnonzero(~excluded)
         kept = np.zeros(len(excluded), bool)
         kept[places[np.unique(self.groups[places], return_index=True)[1]]] = True
@@ -227,9 +230,8 @@ def trained(data: Data, streams: np.ndarray, seeds: np.ndarray) -> tuple[np.ndar
         optimizer.step()
     truth = torch.from_numpy(data.test_y)
     with torch.no_grad():
-        hits = torch.cat(
-            [outputs(part.expand(runs, -1, -1)).argmax(2) == own for part, own in zip(test.split(200), truth.split(200), strict=True)], 1
-        ).numpy()  # fmt: skip
+        guesses = [outputs(part.expand(runs, -1, -1)).argmax(2) for part in test.split(200)]
+        hits = (torch.cat(guesses, 1) == truth).numpy()
     present = np.unique(data.test_y)
     recall = np.mean([hits[:, data.test_y == label].mean(axis=1) for label in present], axis=0)
     return hits.mean(axis=1), recall

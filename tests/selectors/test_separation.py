@@ -94,3 +94,14 @@ def test_what_is_refused() -> None:
         separation(np.empty(0), ids, cosines, own, own, 0.95)
     with pytest.raises(SelectionError, match=r"threshold=0 is outside \(0, 1\]"):
         separation(np.ones(1), ids, cosines, own, own, 0)
+
+
+def test_copies_that_have_any_label_are_none() -> None:
+    rows = unit(np.repeat(gaussian(300, 64), 2, axis=0))
+    draw = np.random.default_rng(1)
+    labels = np.repeat(draw.integers(0, 4, 300), 2)
+    assert found(rows, 0.95, labels).separates
+    wrong = np.where(draw.random(600) < 0.2, draw.integers(0, 4, 600), labels)
+    assert found(rows, 0.95, wrong).separates
+    assert not found(rows, 0.95, draw.integers(0, 4, 600)).separates
+    assert found(rows, 0.95, np.where(np.arange(600) % 2, labels, -1)).mixed == 0

@@ -22,6 +22,8 @@ LARGEST = 1 - 1e-4
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CROWDED = 0.25
 """Share of crowded rows above which a threshold separates nothing."""
+MIXED = 0.5
+"""Share of pairs with two labels, in terms of that of random pairs, above which they are no copies."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ class Separation:
 
     @property
     def separates(self) -> bool:
-        """Whether what is within the threshold lies apart from what is not."""
-        return self.crowded <= CROWDED and self.threshold <= LARGEST
+        """Whether what is within the threshold lies apart from what is not, and goes with the labels."""
+        alike = self.mixed is None or self.chance is None or self.mixed <= MIXED * self.chance
+        return self.crowded <= CROWDED and self.threshold <= LARGEST and alike
 
 
 def separation(
@@ -73,7 +76,7 @@ def separation(
       covers: (n,) the row that stands for each row, as `greedy_cover` returns it.
       groups: (n,) the first row of each row's duplicate group.
       threshold: in (0, 1].
-      labels: (n,) whole numbers; a row without a label has one of its own.
+      labels: (n,) whole numbers; below 0 where a row has none.
 
     O(n k); no memory of n k beside a mask.
 
@@ -105,9 +108,11 @@ def separation(
     mixed = chance = None
     if labels is not None:
         rows, ranks = np.nonzero(within)
-        mixed = float((labels[rows] != labels[ids[rows, ranks]]).mean()) if len(rows) else 0.0
-        _, sizes = np.unique(labels, return_counts=True)
-        chance = float(1 - ((sizes / n) ** 2).sum())
+        own, other = labels[rows], labels[ids[rows, ranks]]
+        unlike = (own != other)[(own >= 0) & (other >= 0)]
+        mixed = float(unlike.mean()) if len(unlike) else 0.0
+        sizes = np.bincount(labels[labels >= 0])
+        chance = float(1 - ((sizes / max(sizes.sum(), 1)) ** 2).sum())
     nearest = cosines[found[:, 0], 0]
     return Separation(
         threshold,

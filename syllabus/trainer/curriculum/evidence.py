@@ -24,8 +24,8 @@ LARGEST_CLASS_SHARE = 0.5
 """Of a class that may be suspect; above, its examples only lie among those of others."""
 LEAST_CLASS = 20
 """Examples of a class whose shares are looked at."""
-LEAST_CLASS_LEFT = 2 / 3
-"""What a class's share of the examples may fall to, in terms of what it was, when copies leave."""
+LEAST_LEFT, LEAST_SHARE_LEFT = 0.25, 2 / 3
+"""Of a class when copies leave: of its examples, and of its share of all examples."""
 
 
 @dataclass(frozen=True)
@@ -92,4 +92,6 @@ def copies_may_leave(covered: np.ndarray, classes: np.ndarray, separates: bool) 
         return False
     sizes = np.bincount(classes)
     left = np.bincount(classes[~covered], minlength=len(sizes)) / np.maximum(sizes, 1)
-    return bool((left[sizes >= LEAST_CLASS] >= LEAST_CLASS_LEFT * (1 - covered.mean())).all())
+    return bool(
+        (left[sizes >= LEAST_CLASS] >= max(LEAST_LEFT, LEAST_SHARE_LEFT * (1 - covered.mean()))).all()
+    )

@@ -67,6 +67,7 @@ def test_copies_leave_where_classes_keep_their_shares() -> None:
     assert copies_may_leave(covered, classes, separates=True)
     assert not copies_may_leave(covered, classes, separates=False)
     assert not copies_may_leave(draw.random(4000) < 0.03, classes, separates=True)
+    assert not copies_may_leave(draw.random(4000) < 0.8, classes, separates=True)
     assert not copies_may_leave(covered[:900], classes[:900], separates=True)
 
 
