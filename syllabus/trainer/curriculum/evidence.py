@@ -50,7 +50,10 @@ class Suspects:
     def noise(self) -> bool:
         """Whether they look like wrong labels."""
         return (
-            self.zero > LEAST_SHARE and self.one <= LARGEST_RATIO * self.zero and self.median >= LEAST_MEDIAN
+            self.examples >= LEAST_EXAMPLES
+            and self.zero > LEAST_SHARE
+            and self.one <= LARGEST_RATIO * self.zero
+            and self.median >= LEAST_MEDIAN
         )
 
 

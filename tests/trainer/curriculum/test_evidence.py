@@ -23,6 +23,7 @@ def test_random_labels_are_noise(classes) -> None:
     assert wrong[found.rows].mean() > 0.99
     assert found.rows[wrong].mean() > 0.6
     assert found.median >= 0.7
+    assert not suspects(agreements(wrong[:900], classes, draw), np.zeros(900, np.int64), K).noise
 
 
 def test_classes_that_overlap_are_not() -> None:
