@@ -24,7 +24,7 @@ LARGEST_CLASS_SHARE = 0.5
 """Of a class that may be suspect; above, its examples only lie among those of others."""
 LEAST_CLASS = 20
 """Examples of a class whose shares are looked at."""
-LEAST_LEFT, LEAST_SHARE_LEFT = 0.25, 2 / 3
+LEAST_LEFT, LEAST_SHARE_LEFT = 0.25, 0.5
 """Of a class when copies leave: of its examples, and of its share of all examples."""
 
 
