@@ -66,10 +66,9 @@ class Found:
             "guarded": ~guarded,
             "suspects, cover": self.cover(zero),
             "suspects, group": self.first(zero),
-            **self.rule(),
         }
 
-    def rule(self) -> dict[str, np.ndarray]:
+    def rule(self, epoch: int) -> dict[str, np.ndarray]:
         """Return what `auto` keeps by the rule, and by its half on suspects, and by its half on copies."""
         found = suspects(self.agreement, self.y, K)
         out = found.rows if found.noise else np.zeros_like(found.rows)
@@ -77,7 +76,7 @@ class Found:
         for name, excluded in (("auto copies", np.zeros_like(out)), ("auto", out)):
             near = self.separation(excluded)
             covered = ~excluded & ~self.cover(excluded, near.threshold)
-            chosen = copies_may_leave(covered[~excluded], self.y[~excluded], near.separates)
+            chosen = copies_may_leave(covered[~excluded], self.y[~excluded], near.separates, epoch)
             kept[name] = ~(excluded | covered) if chosen else ~excluded
         return kept
 
@@ -130,7 +129,7 @@ class Found:
         out |= {"median": np.median(self.agreement), "zero_class": zeros[big].max() if big.any() else 0}
         out |= {"threshold": near.threshold, "separates": near.separates}
         out |= {"suspect": found.zero, "one": found.one, "median_trusted": found.median, "noise": found.noise}
-        auto = self.rule()
+        auto = self.rule(1)
         out |= {f"{name} drops": 1 - kept.mean() for name, kept in auto.items()}
         return {name: round(float(value), 5) for name, value in out.items()}
 
@@ -238,9 +237,7 @@ def trained(data: Data, streams: np.ndarray, seeds: np.ndarray) -> tuple[np.ndar
 
 
 def measured(data: Data, found: Found, only: list[str] | None) -> Iterator[dict[str, object]]:
-    filters, n = found.filters(), len(data.y)
-    if only is not None:
-        filters = {name: kept for name, kept in filters.items() if name in {"fresh", *only}}
+    always, n = found.filters(), len(data.y)
     scores = (
         {}
         if only is not None
@@ -251,6 +248,9 @@ def measured(data: Data, found: Found, only: list[str] | None) -> Iterator[dict[
     )
     for fraction in FRACTIONS:
         size = max(1, int(fraction * n + 0.5))
+        filters = always | found.rule(size)
+        if only is not None:
+            filters = {name: kept for name, kept in filters.items() if name in {"fresh", *only}}
         arms: list[tuple[str, int, np.ndarray]] = []
         twins: dict[str, str] = {}
         for seed in range(SEEDS):

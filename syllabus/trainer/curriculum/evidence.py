@@ -81,17 +81,20 @@ def suspects(agreement: np.ndarray, classes: np.ndarray, k: int) -> Suspects:
     )
 
 
-def copies_may_leave(covered: np.ndarray, classes: np.ndarray, separates: bool) -> bool:
+def copies_may_leave(covered: np.ndarray, classes: np.ndarray, separates: bool, epoch: int) -> bool:
     """Return whether what a cover leaves out are copies, without which classes keep about their shares.
 
     Args:
       covered: (n,) bool, the examples that it leaves out.
       classes: (n,) whole numbers from 0 on.
       separates: whether the cover's threshold lies in a gap of the cosines.
+      epoch: examples of an epoch; more than half of what is left would be seen too often.
 
     O(n).
     """
     if not separates or len(covered) < LEAST_EXAMPLES or covered.mean() <= LEAST_SHARE:
+        return False
+    if 2 * epoch > len(covered) - int(covered.sum()):
         return False
     sizes = np.bincount(classes)
     left = np.bincount(classes[~covered], minlength=len(sizes)) / np.maximum(sizes, 1)

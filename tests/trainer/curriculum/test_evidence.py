@@ -65,20 +65,23 @@ def test_unknown_agreements_are_not_suspect() -> None:
 def test_copies_leave_where_classes_keep_their_shares() -> None:
     draw = np.random.default_rng(0)
     classes, covered = draw.integers(0, 4, 4000), draw.random(4000) < 0.4
-    assert copies_may_leave(covered, classes, separates=True)
-    assert not copies_may_leave(covered, classes, separates=False)
-    assert not copies_may_leave(draw.random(4000) < 0.03, classes, separates=True)
-    assert not copies_may_leave(draw.random(4000) < 0.8, classes, separates=True)
-    assert not copies_may_leave(covered[:900], classes[:900], separates=True)
+    assert copies_may_leave(covered, classes, separates=True, epoch=100)
+    assert not copies_may_leave(covered, classes, separates=False, epoch=100)
+    left = 4000 - int(covered.sum())
+    assert copies_may_leave(covered, classes, separates=True, epoch=left // 2)
+    assert not copies_may_leave(covered, classes, separates=True, epoch=left // 2 + 1)
+    assert not copies_may_leave(draw.random(4000) < 0.03, classes, separates=True, epoch=100)
+    assert not copies_may_leave(draw.random(4000) < 0.8, classes, separates=True, epoch=100)
+    assert not copies_may_leave(covered[:900], classes[:900], separates=True, epoch=100)
 
 
 def test_a_chain_in_one_class_stays() -> None:
     classes = np.repeat([0, 1, 2, 3], 1000)
     covered = np.zeros(4000, np.bool_)
     covered[1:900] = True
-    assert not copies_may_leave(covered, classes, separates=True)
+    assert not copies_may_leave(covered, classes, separates=True, epoch=100)
     # Of a class of a few examples nothing can be told.
     classes[:10], classes[10:1000] = 4, 1
     covered[:] = np.arange(4000) % 4 == 0
     covered[:10] = True
-    assert copies_may_leave(covered, classes, separates=True)
+    assert copies_may_leave(covered, classes, separates=True, epoch=100)
