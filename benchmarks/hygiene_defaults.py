@@ -26,9 +26,15 @@ from milo_data import unit
 from torch.nn import functional
 
 from syllabus.selectors import FacilityLocation, importances, maximize
-from syllabus.selectors.neighbours import neighbours
-from syllabus.selectors.neighbours.cover import greedy_cover
-from syllabus.selectors.neighbours.separation import QUANTILES, Separation, relative_threshold, separation
+from syllabus.selectors.neighbours import (
+    Separation,
+    TopK,
+    greedy_cover,
+    neighbours,
+    relative_threshold,
+    separation,
+)
+from syllabus.selectors.neighbours.separation import QUANTILES
 from syllabus.trainer.curriculum.evidence import copies_may_leave, suspects
 
 FRACTIONS, EPOCHS, SEEDS = (0.01, 0.05, 0.1, 0.3), 20, 5
@@ -86,9 +92,10 @@ class Found:
         a, b = rng.integers(0, n, (2, 200_000))
         a, b = a[a != b], b[a != b]
         random = np.einsum("ij,ij->i", self.rows[a], self.rows[b]).astype(np.float64)
-        threshold = relative_threshold(self.cosines, THRESHOLD)
+        threshold = relative_threshold(self.cosines[:, -1], THRESHOLD)
         covers = greedy_cover(self.rows, self.y, threshold, excluded)
-        return separation(random, self.ids, self.cosines, covers, self.groups, threshold, self.y)
+        found = [(np.arange(n), TopK(self.ids, self.cosines))]
+        return separation(random, found, covers, threshold, self.y)
 
     def cover(self, excluded: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
         """Return (n,) bool, what a cover within the classes keeps."""
@@ -121,7 +128,7 @@ class Found:
         out |= {f"random_{q:g}": v for q, v in zip(QUANTILES, near.random, strict=True)}
         out |= {f"nearest_{q:g}": v for q, v in zip(QUANTILES, near.nearest, strict=True)}
         out |= {"random_share": near.random_share, "crowded": near.crowded}
-        out |= {"mixed": near.mixed, "chance": near.chance, "largest": near.largest}
+        out |= {"mixed": near.mixed, "chance": near.chance, "largest": sizes.max()}
         out |= {"largest_least": (some @ some.T).min(), "largest_labels": len(np.unique(self.y[largest]))}
         out |= {"in_groups": joined.mean(), "group_drops": 1 - first.mean(), "cover_drops": 1 - kept.mean()}
         out |= {"cover_class": dropped.max(), "beside": (kept & joined).sum() / max(alone, 1)}

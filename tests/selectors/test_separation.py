@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 
 from syllabus.selectors import SelectionError
-from syllabus.selectors.neighbours.blocked_search import neighbours
-from syllabus.selectors.neighbours.cover import greedy_cover
-from syllabus.selectors.neighbours.separation import (
-    LARGEST,
+from syllabus.selectors.neighbours import (
     Separation,
+    TopK,
+    greedy_cover,
+    least_cosine,
+    neighbours,
+    pair_cosines,
     relative_threshold,
     separation,
 )
+from syllabus.selectors.neighbours.separation import LARGEST
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -19,10 +22,14 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def found(rows: np.ndarray, threshold: float, labels: np.ndarray | None = None) -> Separation:
-    ids, cosines, groups = neighbours(rows, 10, threshold)
+    ids, cosines, _ = neighbours(rows, 10, threshold)
     covers = greedy_cover(rows, np.zeros(len(rows), np.int64) if labels is None else labels, threshold)
     random = rows[: len(rows) // 2].astype(np.float64) @ rows[len(rows) // 2].astype(np.float64)
-    return separation(random, ids, cosines, covers, groups, threshold, labels)
+    # In two pieces, as a search by lists yields them.
+    pieces = [
+        (part, TopK(ids[part], cosines[part])) for part in np.array_split(np.arange(len(rows))[::-1], 2)
+    ]
+    return separation(random, pieces, covers, threshold, labels)
 
 
 def gaussian(n: int, d: int) -> np.ndarray:
@@ -36,7 +43,6 @@ def test_copies_among_rows_far_apart_are_told(copies) -> None:
     near = found(rows, 0.95)
     assert near.separates
     assert near.random_share < 0.01
-    assert near.largest == 1 + copies // 200
 
 
 @pytest.mark.parametrize("d", [3, 4, 6])
@@ -50,22 +56,37 @@ def test_in_few_dimensions_the_threshold_is_in_the_midst(d) -> None:
 def test_one_cloud_within_the_threshold_is_no_copy() -> None:
     near = found(unit(gaussian(500, 8) + 40), 0.95)
     assert near.crowded == 1
-    assert near.largest == 500
     assert not near.separates
 
 
 def test_a_relative_threshold_rises_with_the_neighbours() -> None:
     for d, low, high in ((3, 0.995, 0.9995), (5, 0.97, 0.995)):
         cosines = neighbours(unit(gaussian(2000, d)), 10)[1]
-        assert low < relative_threshold(cosines, 0.95) < high
-    assert relative_threshold(neighbours(unit(gaussian(2000, 128)), 10)[1], 0.95) == 0.95
-    assert relative_threshold(np.full((3, 2), -np.inf), 0.9) == 0.9
+        assert low < relative_threshold(cosines[:, -1], 0.95) < high
+    assert relative_threshold(neighbours(unit(gaussian(2000, 128)), 10)[1][:, -1], 0.95) == 0.95
+    assert relative_threshold(np.full(3, -np.inf), 0.9) == 0.9
+
+
+def test_a_relative_threshold_of_another_factor() -> None:
+    last = np.array([0.9, 0.9, 0.9, 0.99])
+    assert relative_threshold(last, 0.5, 4) == pytest.approx(0.975)
+    assert relative_threshold(last, 0.5, 0) == 0.5
+
+
+def test_cosines_of_pairs_and_the_least() -> None:
+    rows = unit(gaussian(300, 24))
+    first, second = np.triu_indices(300, 1)
+    right = np.einsum("ij,ij->i", rows[first].astype(np.float64), rows[second].astype(np.float64))
+    np.testing.assert_allclose(pair_cosines(rows, first, second), right, rtol=0, atol=1e-15)
+    assert least_cosine(rows) == pair_cosines(rows, first, second).min()
+    assert least_cosine(rows[:1]) == 1.0
+    assert least_cosine(np.repeat(rows[:1], 5, axis=0)) == pytest.approx(1, abs=1e-6)
 
 
 def test_a_relative_threshold_finds_copies_where_rows_lie_close() -> None:
     rows = gaussian(1500, 8)
     rows = unit(np.concatenate([rows, rows[:500]]))
-    threshold = relative_threshold(neighbours(rows, 10)[1], 0.8)
+    threshold = relative_threshold(neighbours(rows, 10)[1][:, -1], 0.8)
     near = found(rows, threshold)
     assert near.separates
     assert near.threshold == threshold
@@ -89,11 +110,11 @@ def test_labels_that_mix() -> None:
 
 
 def test_what_is_refused() -> None:
-    ids, cosines, own = np.array([[1], [0]]), np.ones((2, 1)), np.arange(2)
-    with pytest.raises(SelectionError, match="none of them empty"):
-        separation(np.empty(0), ids, cosines, own, own, 0.95)
+    found, own = [(np.arange(2), TopK(np.array([[1], [0]]), np.ones((2, 1))))], np.arange(2)
+    with pytest.raises(SelectionError, match="0 random pairs of 2 rows; expected some"):
+        separation(np.empty(0), found, own, 0.95)
     with pytest.raises(SelectionError, match=r"threshold=0 is outside \(0, 1\]"):
-        separation(np.ones(1), ids, cosines, own, own, 0)
+        separation(np.ones(1), found, own, 0)
 
 
 def test_copies_that_have_any_label_are_none() -> None:

@@ -6,7 +6,7 @@ pairs within a distance grows as a power of it, so that many lie just beyond the
 those.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.neighbours.blocked_search import ROUNDING
+from syllabus.selectors.neighbours.top_k import TopK
+from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.fixed_order_sums import UNIT32, dot
 
-NEAR, TYPICAL = 1 / 8, 0.75
-"""A copy's distance in terms of that of the last neighbour looked for, at this quantile of the rows."""
+NEARER, TYPICAL = 8.0, 0.75
+"""How often a copy is nearer than the last neighbour looked for, at this quantile of the rows' distances."""
 LARGEST = 1 - 1e-4
 """Threshold above which rounding and copies cannot be told apart."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -35,13 +38,12 @@ class Separation:
     Attributes:
       threshold: t.
       random: quantiles, at `QUANTILES`, of the cosines of random pairs.
-      nearest: the same of each row's cosine with its nearest other row.
+      nearest: the same of each row's cosine with its nearest other row; empty where none has one.
       random_share: share of random pairs within the threshold.
       crowded: share of the rows kept by a cover whose nearest neighbour below the threshold is within twice
         its distance, at a cosine in [1 - 2(1 - t), t), or that only have neighbours within the threshold.
       mixed: share of neighbours within the threshold that have another label; None without labels.
       chance: share of random pairs that have another label; None without labels.
-      largest: rows of the largest group.
     """
 
     threshold: float
@@ -51,7 +53,6 @@ class Separation:
     crowded: float
     mixed: float | None
     chance: float | None
-    largest: int
 
     @property
     def separates(self) -> bool:
@@ -63,10 +64,8 @@ class Separation:
 
 def separation(
     random: NDArray[np.float64],
-    ids: NDArray[np.int64],
-    cosines: NDArray[np.float64],
+    found: Iterable[tuple[NDArray[np.int64], TopK]],
     covers: NDArray[np.int64],
-    groups: NDArray[np.int64],
     threshold: float,
     labels: NDArray[np.int64] | None = None,
 ) -> Separation:
@@ -74,82 +73,106 @@ def separation(
 
     Args:
       random: (m,) cosines of random pairs of rows, m >= 1.
-      ids: (n, k) the nearest other rows of each row, nearest first; -1 where fewer were found.
-      cosines: (n, k) theirs.
+      found: (rows, their nearest other rows), each of the n rows once, in any pieces.
       covers: (n,) the row that stands for each row, as `greedy_cover` returns it.
-      groups: (n,) the first row of each row's duplicate group.
       threshold: in (0, 1].
       labels: (n,) whole numbers; below 0 where a row has none.
 
-    O(n k); no memory of n k beside a mask.
+    O(n k); memory O(n) beside one piece.
 
-    >>> ids, cosines = np.array([[1], [0], [0]]), np.array([[1.0], [1.0], [0.2]])
-    >>> found = separation(np.array([0.2]), ids, cosines, np.array([0, 0, 2]), np.array([0, 0, 2]), 0.95)
-    >>> found.crowded, found.largest
-    (0.5, 2)
+    >>> nearest = TopK(np.array([[1], [0], [0]]), np.array([[1.0], [1.0], [0.2]]))
+    >>> separation(np.array([0.2]), [(np.arange(3), nearest)], np.array([0, 0, 2]), 0.95).crowded
+    0.5
 
     Raises:
-      SelectionError: shapes differ, or `threshold` is out of its bounds.
+      SelectionError: `random` is empty, or `threshold` is out of its bounds.
     """
-    n = len(groups)
-    if ids.shape != cosines.shape or ids.ndim != 2 or len(ids) != n or n == 0 or len(random) == 0:
-        raise SelectionError(
-            f"separation: ids {ids.shape}, cosines {cosines.shape}, groups {groups.shape} and random"
-            f" {random.shape}; expected (n, k), (n, k), (n,) and (m,), none of them empty"
-        )
+    if len(random) == 0 or len(covers) == 0:
+        raise SelectionError(f"separation: {len(random)} random pairs of {len(covers)} rows; expected some")
     if not 0 < threshold <= 1:
         raise SelectionError(f"separation: threshold={threshold} is outside (0, 1]")
-    low, found = threshold - ROUNDING, ids >= 0
-    within = found & (cosines >= low)
-    kept = np.flatnonzero(covers == np.arange(n))
-    # Neighbours are in order, so the first one below the threshold stands after those within it.
-    count = within[kept].sum(axis=1)
-    full = count == ids.shape[1]
-    place = np.minimum(count, ids.shape[1] - 1)
-    beyond = cosines[kept, place] >= 2 * low - 1
-    crowded = full | (found[kept, place] & beyond)
-    mixed = chance = None
+    low, nearest = threshold - ROUNDING, np.full(len(covers), np.nan)
+    kept = crowded = unlike = known = 0
+    for rows, each in found:
+        there = each.ids >= 0
+        within = there & (each.cosines >= low)
+        nearest[rows[there[:, 0]]] = each.cosines[there[:, 0], 0]
+        alone = np.flatnonzero(covers[rows] == rows)
+        # Neighbours are in order, so the first one below the threshold stands after those within it.
+        count = within[alone].sum(axis=1)
+        place = np.minimum(count, each.ids.shape[1] - 1)
+        beyond = there[alone, place] & (each.cosines[alone, place] >= 2 * low - 1)
+        kept += len(alone)
+        crowded += int(((count == each.ids.shape[1]) | beyond).sum())
+        if labels is not None:
+            places, ranks = np.nonzero(within)
+            own, other = labels[rows[places]], labels[each.ids[places, ranks]]
+            both = (own >= 0) & (other >= 0)
+            known += int(both.sum())
+            unlike += int((own != other)[both].sum())
+    chance = None
     if labels is not None:
-        rows, ranks = np.nonzero(within)
-        own, other = labels[rows], labels[ids[rows, ranks]]
-        unlike = (own != other)[(own >= 0) & (other >= 0)]
-        mixed = float(unlike.mean()) if len(unlike) else 0.0
-        sizes = np.bincount(labels[labels >= 0])
+        sizes = np.unique(labels[labels >= 0], return_counts=True)[1]
         chance = float(1 - ((sizes / max(sizes.sum(), 1)) ** 2).sum())
-    nearest = cosines[found[:, 0], 0]
     return Separation(
         threshold,
         _quantiles(random),
-        _quantiles(nearest) if len(nearest) else (),
+        _quantiles(nearest[~np.isnan(nearest)]),
         float((random >= low).mean()),
-        float(crowded.mean()) if len(kept) else 1.0,
-        mixed,
+        crowded / kept if kept else 1.0,
+        None if labels is None else unlike / max(known, 1),
         chance,
-        int(np.bincount(groups).max()),
     )
 
 
-def relative_threshold(cosines: NDArray[np.float64], threshold: float) -> float:
+def relative_threshold(last: NDArray[np.float64], threshold: float, nearer: float = NEARER) -> float:
     """Return `threshold`, or more where rows lie so close that neighbours would pass for copies.
 
-    The distance 1 - cosine of a copy is at most an eighth of that of the k-th neighbour, at its third
-    quartile: up to three quarters of the rows may have k copies. Above 0.9999 (`LARGEST`) a threshold
-    tells nothing.
+    A copy is `nearer` times as near, by 1 - cosine, as the k-th neighbour at its third quartile: up to three
+    quarters of the rows may have k copies. Above 0.9999 (`LARGEST`) a threshold tells nothing.
 
     Args:
-      cosines: (n, k) the cosines of the k nearest other rows, descending; -inf where fewer were found.
+      last: (n,) the cosine of each row's k-th nearest other row; -inf where fewer were found.
       threshold: in (0, 1].
+      nearer: at least 1; 0 leaves `threshold` as it is.
 
-    >>> relative_threshold(np.array([[0.99, 0.92], [0.98, 0.92]]), 0.95)
+    >>> relative_threshold(np.array([0.92, 0.92]), 0.95)
     0.99
     """
-    last = cosines[:, -1]
     last = last[np.isfinite(last)]
-    if not len(last):
+    if not len(last) or nearer == 0:
         return threshold
-    return max(threshold, 1 - NEAR * (1 - float(np.quantile(last, 1 - TYPICAL))))
+    return max(threshold, 1 - (1 - float(np.quantile(last, 1 - TYPICAL))) / nearer)
+
+
+def pair_cosines(
+    rows: NDArray[np.float32], first: NDArray[np.int64], second: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the cosines of pairs of unit rows, by their places, (m,) float64; the same on every machine."""
+    return np.asarray(_cosines(np.ascontiguousarray(rows), first, second))
+
+
+def least_cosine(rows: NDArray[np.float32]) -> float:
+    """Return the least cosine of two of (n, d) unit rows, 1 of a single one; the same on every machine.
+
+    O(n² d); memory beside them 4 n² bytes.
+
+    >>> least_cosine(np.array([[1, 0], [0.6, 0.8], [1, 0]], np.float32))  # float32: 0.6 is a little more
+    0.6000000238418579
+    """
+    products = rows @ rows.T
+    error = (rows.shape[1] + 16) * UNIT32 * 1.001
+    first, second = np.nonzero(np.triu(products <= products.min() + 2 * error, 1))
+    return float(pair_cosines(rows, first, second).min()) if len(first) else 1.0
+
+
+@compiled
+def _cosines(rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    found = np.empty(len(first))
+    for pair in range(len(first)):
+        found[pair] = dot(rows[first[pair]], rows[second[pair]])
+    return found
 
 
 def _quantiles(values: NDArray[np.float64]) -> tuple[float, ...]:
-    levels: Sequence[float] = QUANTILES
-    return tuple(float(value) for value in np.quantile(values, levels))
+    return tuple(float(value) for value in np.quantile(values, QUANTILES)) if len(values) else ()
