@@ -56,6 +56,7 @@ def test_in_few_dimensions_the_threshold_is_in_the_midst(d) -> None:
 def test_one_cloud_within_the_threshold_is_no_copy() -> None:
     near = found(unit(gaussian(500, 8) + 40), 0.95)
     assert near.crowded == 1
+    assert near.against == ("random_share", "crowded")
     assert not near.separates
 
 

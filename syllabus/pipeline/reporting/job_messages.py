@@ -11,7 +11,7 @@ from syllabus.manifests import budget
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.reporting.advice import cautions
-from syllabus.pipeline.reporting.sections import holdout_lines, spent_lines, unit_of
+from syllabus.pipeline.reporting.sections import duplicate_lines, holdout_lines, spent_lines, unit_of
 
 SUBSET_ROW_BYTES = 12
 """A subset's row in the manifest as it is compressed: the gain does not shrink, most of the rest does."""
@@ -81,7 +81,7 @@ def print_summary(console: Console, outcome: Outcome) -> None:
     if counts["rejected"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts["reasons"].items())
         console.print(f"{counts['rejected']:,} rows were rejected: {reasons}; see rejects/", soft_wrap=True)
-    for line in holdout_lines(outcome.document):
+    for line in (*duplicate_lines(outcome.document), *holdout_lines(outcome.document)):
         console.print(line, soft_wrap=True, markup=False)
     halvings = sum(stage.counters.get("out_of_memory", 0) for stage in outcome.stages)
     if halvings:

@@ -55,11 +55,21 @@ class Separation:
     chance: float | None
 
     @property
+    def against(self) -> tuple[str, ...]:
+        """Names of the attributes that speak against what is within the threshold being copies."""
+        unlike = self.mixed is not None and self.chance is not None and self.mixed > MIXED * self.chance
+        found = {
+            "random_share": self.random_share > RANDOM,
+            "crowded": self.crowded > CROWDED,
+            "mixed": unlike,
+            "threshold": self.threshold > LARGEST,
+        }
+        return tuple(name for name, holds in found.items() if holds)
+
+    @property
     def separates(self) -> bool:
         """Whether what is within the threshold lies apart from what is not, and goes with the labels."""
-        alike = self.mixed is None or self.chance is None or self.mixed <= MIXED * self.chance
-        apart = self.crowded <= CROWDED and self.random_share <= RANDOM
-        return apart and alike and self.threshold <= LARGEST
+        return not self.against
 
 
 def separation(

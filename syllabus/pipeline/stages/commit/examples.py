@@ -8,15 +8,15 @@ import pyarrow as pa
 
 from syllabus.manifests import Fingerprint, ManifestWriter, schema
 from syllabus.pipeline.stages.commit.context import CommitContext
-from syllabus.pipeline.stages.neighbours.findings import Findings
 from syllabus.pipeline.stages.regroup.buckets import read_partitions
 from syllabus.pipeline.stages.rows import ChunkRows
 
 
-def write_examples(context: CommitContext, found: Findings, writer: ManifestWriter) -> Fingerprint:
+def write_examples(context: CommitContext, writer: ManifestWriter) -> Fingerprint:
     """Write both tables: ids and labels from the rows, partitions from regroup; return the fingerprint."""
     fingerprint = Fingerprint()
-    described = schema.examples(weighted=context.options.weight is not None)
+    found = context.found
+    described = schema.examples(context.options.weight is not None, covered=found.covers is not None)
     examples, rejects = writer.table(described), writer.table(schema.REJECTS)
     accepted = context.census.rows(context.plan, context.work)
     position = 0
