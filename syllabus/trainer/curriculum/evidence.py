@@ -1,9 +1,9 @@
 """Evidence of label noise and of copies, told from classes that overlap and from rows that lie close.
 
 Where labels are wrong at random, many examples agree with none of their neighbours and few with just one.
-Where classes overlap, agreement falls smoothly: about as many agree with one as with none. Copies leave a gap
-below the threshold (`syllabus.selectors.neighbours.separation`); where rows lie close without being copies
-there is none. `benchmarks/hygiene_defaults.py` has the measurements behind every number here.
+Where classes overlap, agreement falls smoothly: about as many agree with one as with none. Whether copies lie
+apart from what is only near, the manifest says. `benchmarks/hygiene_defaults.py` has the measurements behind
+every number here.
 """
 
 from __future__ import annotations
@@ -49,12 +49,20 @@ class Suspects:
     @property
     def noise(self) -> bool:
         """Whether they look like wrong labels."""
-        return (
-            self.examples >= LEAST_EXAMPLES
-            and self.zero > LEAST_SHARE
-            and self.one <= LARGEST_RATIO * self.zero
-            and self.median >= LEAST_MEDIAN
-        )
+        return self.why_not is None
+
+    @property
+    def why_not(self) -> str | None:
+        """Why they do not; None where they do."""
+        if self.zero <= LEAST_SHARE:
+            return f"not above {LEAST_SHARE:.0%}"
+        if self.examples < LEAST_EXAMPLES:
+            return f"{self.examples:,} examples in classes to be trusted are fewer than {LEAST_EXAMPLES:,}"
+        if self.one > LARGEST_RATIO * self.zero:
+            return f"as {self.one:.1%} agree with just one, classes overlap"
+        if self.median < LEAST_MEDIAN:
+            return f"a median agreement of {self.median:.2f} is below {LEAST_MEDIAN}"
+        return None
 
 
 def suspects(agreement: np.ndarray, classes: np.ndarray, k: int) -> Suspects:
@@ -81,23 +89,26 @@ def suspects(agreement: np.ndarray, classes: np.ndarray, k: int) -> Suspects:
     )
 
 
-def copies_may_leave(covered: np.ndarray, classes: np.ndarray, separates: bool, epoch: int) -> bool:
-    """Return whether what a cover leaves out are copies, without which classes keep about their shares.
+def why_copies_stay(covered: np.ndarray, classes: np.ndarray, epoch: int) -> str | None:
+    """Return why copies should not leave; None where classes keep about their shares without them.
 
     Args:
-      covered: (n,) bool, the examples that it leaves out.
+      covered: (n,) bool, the examples that a cover leaves out.
       classes: (n,) whole numbers from 0 on.
-      separates: whether the cover's threshold lies in a gap of the cosines.
       epoch: examples of an epoch; more than half of what is left would be seen too often.
 
     O(n).
     """
-    if not separates or len(covered) < LEAST_EXAMPLES or covered.mean() <= LEAST_SHARE:
-        return False
-    if 2 * epoch > len(covered) - int(covered.sum()):
-        return False
+    share, left = float(covered.mean()), len(covered) - int(covered.sum())
+    if share <= LEAST_SHARE:
+        return f"{share:.1%} are not above {LEAST_SHARE:.0%}"
+    if len(covered) < LEAST_EXAMPLES:
+        return f"{len(covered):,} examples are fewer than {LEAST_EXAMPLES:,}"
+    if 2 * epoch > left:
+        return f"an epoch of {epoch:,} is more than half of the {left:,} that would be left"
     sizes = np.bincount(classes)
-    left = np.bincount(classes[~covered], minlength=len(sizes)) / np.maximum(sizes, 1)
-    return bool(
-        (left[sizes >= LEAST_CLASS] >= max(LEAST_LEFT, LEAST_SHARE_LEFT * (1 - covered.mean()))).all()
-    )
+    kept = np.bincount(classes[~covered], minlength=len(sizes)) / np.maximum(sizes, 1)
+    least = max(LEAST_LEFT, LEAST_SHARE_LEFT * (1 - share))
+    if (kept[sizes >= LEAST_CLASS] < least).any():
+        return f"a class would keep fewer than {least:.0%} of its examples"
+    return None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from syllabus.trainer.curriculum.evidence import copies_may_leave, suspects
+from syllabus.trainer.curriculum.evidence import suspects, why_copies_stay
 
 K = 10
 
@@ -65,23 +65,34 @@ def test_unknown_agreements_are_not_suspect() -> None:
 def test_copies_leave_where_classes_keep_their_shares() -> None:
     draw = np.random.default_rng(0)
     classes, covered = draw.integers(0, 4, 4000), draw.random(4000) < 0.4
-    assert copies_may_leave(covered, classes, separates=True, epoch=100)
-    assert not copies_may_leave(covered, classes, separates=False, epoch=100)
+    assert why_copies_stay(covered, classes, epoch=100) is None
     left = 4000 - int(covered.sum())
-    assert copies_may_leave(covered, classes, separates=True, epoch=left // 2)
-    assert not copies_may_leave(covered, classes, separates=True, epoch=left // 2 + 1)
-    assert not copies_may_leave(draw.random(4000) < 0.03, classes, separates=True, epoch=100)
-    assert not copies_may_leave(draw.random(4000) < 0.8, classes, separates=True, epoch=100)
-    assert not copies_may_leave(covered[:900], classes[:900], separates=True, epoch=100)
+    assert why_copies_stay(covered, classes, epoch=left // 2) is None
+    assert "is more than half of the 2,4" in why_copies_stay(covered, classes, epoch=left // 2 + 1)
+    assert "not above 5%" in why_copies_stay(draw.random(4000) < 0.03, classes, epoch=100)
+    few = why_copies_stay(draw.random(4000) < 0.8, classes, epoch=100)
+    assert few == "a class would keep fewer than 25% of its examples"
+    assert "fewer than 1,000" in why_copies_stay(covered[:900], classes[:900], epoch=100)
 
 
 def test_a_chain_in_one_class_stays() -> None:
     classes = np.repeat([0, 1, 2, 3], 1000)
     covered = np.zeros(4000, np.bool_)
     covered[1:900] = True
-    assert not copies_may_leave(covered, classes, separates=True, epoch=100)
+    assert "a class would keep fewer than" in why_copies_stay(covered, classes, epoch=100)
     # Of a class of a few examples nothing can be told.
     classes[:10], classes[10:1000] = 4, 1
     covered[:] = np.arange(4000) % 4 == 0
     covered[:10] = True
-    assert copies_may_leave(covered, classes, separates=True, epoch=100)
+    assert why_copies_stay(covered, classes, epoch=100) is None
+
+
+def test_noise_says_what_speaks_against_it() -> None:
+    draw = np.random.default_rng(0)
+    wrong, classes = draw.random(20_000) < 0.2, draw.integers(0, 10, 20_000)
+    agreement = agreements(wrong, 10, draw)
+    assert suspects(agreement, classes, K).why_not is None
+    assert "fewer than 1,000" in suspects(agreement[:900], classes[:900], K).why_not
+    assert suspects(np.ones(2000), classes[:2000], K).why_not == "not above 5%"
+    overlap = suspects(np.round(draw.random(20_000) * K) / K, classes, K)
+    assert "classes overlap" in overlap.why_not or "not above" in overlap.why_not
