@@ -87,7 +87,8 @@ def plot(cells: pd.DataFrame, table: pd.DataFrame, path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "hygiene"})
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, sharex=True, layout="constrained")
     faults = list(dict.fromkeys(cells["fault"]))
     for axis, arm in zip(axes, ("group", "auto"), strict=True):
         for number, fault in enumerate(faults):
@@ -101,10 +102,11 @@ def plot(cells: pd.DataFrame, table: pd.DataFrame, path: Path) -> None:
             )
         axis.axvline(0, color="grey", lw=0.8)
         axis.set_xscale("symlog", linthresh=1)
+        axis.set_xticks([-80, -10, -1, 0, 1, 10], ["−80", "−10", "−1", "0", "1", "10"])
         axis.set_yticks(range(len(faults)), faults)
         axis.set_xlabel("points above fresh")
         axis.set_title({"group": "one row a duplicate group", "auto": "auto"}[arm])
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def warn(pool: Pool) -> None:
 
 
 def _cautions(pool: Pool) -> list[str]:
-    found, every = [], pool.refresh_every
+    found, every = _of_filters(pool), pool.refresh_every
     if pool.units.full:
         return found  # the full data are not drawn
     if min(every, pool.phases.epochs) > 1:
@@ -135,6 +135,17 @@ def _of_weights(pool: Pool) -> list[str]:
     return [
         f"the heaviest example has {heaviest} {units.name}, more than the {units.budget} of an epoch: epochs"
         " are far from their budget; cut such rows, or leave them out of the manifest"
+    ]
+
+
+def _of_filters(pool: Pool) -> list[str]:
+    known = pool.manifest.neighbours
+    if "one_per_duplicate_group" not in pool.filters or known is None or known.cover is not None:
+        return []
+    return [
+        "one_per_duplicate_group: the manifest, of an earlier version, does not say which example stands for"
+        " which; one is kept of each group, over all labels, however far apart: that cost up to 82 points;"
+        " prepare it again"
     ]
 
 

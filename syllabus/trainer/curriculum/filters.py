@@ -39,10 +39,12 @@ def one_per_duplicate_group(manifest: Manifest, kept: np.ndarray) -> np.ndarray:
     if manifest.neighbours is None:
         raise TrainerError("filter 'one_per_duplicate_group': the manifest has no duplicate groups")
     if manifest.neighbours.cover is None:
-        raise TrainerError(
-            "filter 'one_per_duplicate_group': the manifest does not say which example stands for which (it"
-            " was made by an earlier version); prepare it again"
-        )
+        # A training that began with a manifest of an earlier version can go on; `advice` warns.
+        places = np.flatnonzero(kept)
+        groups = manifest.column("examples", "duplicate_group")[places]
+        alone = np.zeros_like(kept)
+        alone[places[np.unique(groups, return_index=True)[1]]] = True
+        return alone
     # What stands for others is left out by no other, so one look is enough.
     index = manifest.examples()
     covers = manifest.column("examples", "duplicate_of")

@@ -228,6 +228,17 @@ def test_where_what_stands_for_an_example_is_left_out_the_example_stays():
     np.testing.assert_array_equal(np.flatnonzero(~one_per_duplicate_group(one, kept)), [0])
 
 
+def test_a_filter_goes_on_as_it_was_on_a_manifest_of_an_earlier_version_with_a_warning():
+    columns = {**data(n=40), "duplicate_group": np.arange(40) // 4 * 4}
+    old = section()
+    del old["duplicates"]["cover"]
+    one = told(old, columns=columns)
+    kept = one_per_duplicate_group(one, np.arange(40) != 8)
+    np.testing.assert_array_equal(np.flatnonzero(kept), [0, 4, 9, *range(12, 40, 4)])
+    with pytest.warns(UserWarning, match="does not say which example stands for which; one is kept of each"):
+        Curriculum(one, 0.1, 4, "fresh", seed=0, filters=["one_per_duplicate_group"])
+
+
 def test_no_class_loses_more_than_half_of_its_examples_as_suspects():
     columns = data(0.2)
     lost = columns["partition"] == 2
@@ -245,16 +256,12 @@ def test_what_is_left_is_all_there_is_at_fraction_one():
     assert sorted(ManifestSampler(curriculum)) == curriculum.examples.tolist()
 
 
-OLD = {**section(), "duplicates": {"share": 0.3, "groups": 9}}
-
-
 @pytest.mark.parametrize(
     ("known", "name", "message"),
     [
         (None, "drop_suspects", "'drop_suspects': the manifest has no neighbour agreement"),
         (None, "one_per_duplicate_group", "the manifest has no duplicate groups"),
         (section("number"), "drop_suspects", "labels are of kind 'number' no agreement is suspect"),
-        (OLD, "one_per_duplicate_group", "does not say which example stands for which .* prepare it again"),
     ],
 )
 def test_a_filter_that_has_nothing_to_go_by_is_refused(known, name, message):
