@@ -35,7 +35,7 @@ from syllabus.selectors.neighbours import (
     separation,
 )
 from syllabus.selectors.neighbours.separation import QUANTILES
-from syllabus.trainer.curriculum.evidence import copies_may_leave, suspects
+from syllabus.trainer.curriculum.evidence import suspects, why_copies_stay
 
 FRACTIONS, EPOCHS, SEEDS = (0.01, 0.05, 0.1, 0.3), 20, 5
 THRESHOLD, K = 0.95, 10
@@ -82,7 +82,8 @@ class Found:
         for name, excluded in (("auto copies", np.zeros_like(out)), ("auto", out)):
             near = self.separation(excluded)
             covered = ~excluded & ~self.cover(excluded, near.threshold)
-            chosen = copies_may_leave(covered[~excluded], self.y[~excluded], near.separates, epoch)
+            why = why_copies_stay(covered[~excluded], self.y[~excluded], epoch)
+            chosen = near.separates and why is None
             kept[name] = ~(excluded | covered) if chosen else ~excluded
         return kept
 
