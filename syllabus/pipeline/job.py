@@ -26,6 +26,8 @@ from syllabus.pipeline.stages.commit.sketches import check_sketches
 from syllabus.pipeline.stages.embed import Embed
 from syllabus.pipeline.stages.guide import Guide, check_guide, make_guide
 from syllabus.pipeline.stages.neighbours import stage as neighbours
+from syllabus.pipeline.stages.neighbours.cover import CoverGroups
+from syllabus.pipeline.stages.neighbours.findings import Findings, find_groups, findings, read_labels
 from syllabus.pipeline.stages.neighbours.holdout import Holdout, make_holdout
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch, vectors_of_plan
 from syllabus.pipeline.stages.order.stage import Ordering, check_memory
@@ -37,6 +39,7 @@ from syllabus.pipeline.stages.regroup.stage import (
     make_groups,
     make_layout,
 )
+from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.stages.select.sample_sizes import check_sizes
 from syllabus.pipeline.stages.select.stage import Selecting, check_rankings
 from syllabus.pipeline.stages.select_and_order import SelectAndOrder
@@ -82,6 +85,7 @@ def run_stages(
         checks_of_buckets(options, census, layout, guide)
         run.new = plan.source_rows
     graph = holdout = None
+    found = Findings(None, None, None, {})
     if options.neighbours or tested is not None:
         with job.stage("neighbours", "shards") as run:
             vectors = vectors_of_plan(options, plan, census, transform, work)
@@ -91,11 +95,13 @@ def run_stages(
             if tested is not None:
                 holdout = make_holdout(options, tested, vectors, transform, work)
             graph = job.search_neighbours(run, graph, holdout)
+        with job.stage("cover", "shards") as run:
+            found = job.find(run, graph, holdout, census.rows(plan, work), census, dimension)
     with job.stage("select", "shards") as run:
         groups = make_groups(plan, layout, dimension, options.memory_per_worker, fitted, census)
         guided = guide.store(transform, fitted, work) if guide is not None else None
         ordering = Ordering(Selecting(options, groups_digest(groups), guided), census.accepted, dimension)
-        context = CommitContext(options, plan, census, layout, groups, ordering, work, graph, holdout, guide)
+        context = CommitContext(options, plan, census, layout, groups, ordering, work, found, guide)
         regroup = RegroupChunks(census.rows(plan, work), layout, transform, options.threads_per_worker)
         job.make(run, context.shards(), SelectAndOrder(groups, regroup, ordering))
         check_importances(context, context.buckets())
@@ -202,6 +208,24 @@ class _Job:
             if wider is None:
                 return graph
             graph = wider
+
+    def find(
+        self,
+        run: StageRun,
+        graph: neighbours.NeighbourGraph | None,
+        holdout: Holdout | None,
+        rows: AcceptedRows,
+        census: Census,
+        dimension: int,
+    ) -> Findings:
+        """Compute which near-duplicates others stand for; return all that was found, 28 bytes a row."""
+        labels, groups = read_labels(rows, census.partitioning), None
+        if graph is not None:
+            nearer = self.options.relative_threshold
+            groups = find_groups(graph, rows, census.partitioning, labels, nearer, dimension)
+            shards = {("cover", key) for key in groups.cover.keys()}  # noqa: SIM118
+            self.make(run, shards, CoverGroups(groups.cover))
+        return findings(groups, holdout, labels.index)
 
     def make(self, run: StageRun, shards: set[Shard], transform: beam.PTransform) -> None:
         """Run a pipeline unless all the shards that it makes are there."""

@@ -30,6 +30,7 @@ VERSIONS = {
     "cells": 2,
     "truth": 2,
     "holdout": 2,
+    "cover": 1,
     "guide": 1,
     "regroup": 2,
     "subsets": 1,

@@ -71,8 +71,8 @@ def write_small_manifest(
     content = np.frombuffer(b"".join(hashlib.sha256(b"%d" % i).digest() for i in index), np.uint8)
     fingerprint = Fingerprint()
     fingerprint.update(index, names, labels, content.reshape(n, 32))
-    agreement, groups, section = (
-        _neighbours(rng, index, classes) if neighbours else ([None] * n, [None] * n, {})
+    agreement, groups, covers, section = (
+        _neighbours(rng, index, partition, classes) if neighbours else ([None] * n, [None] * n, None, {})
     )
     with ManifestWriter(location, overwrite=overwrite) as writer:
         files = np.where(index < split, "a/one.parquet", "two.parquet") if split else ["data.parquet"] * n
@@ -80,7 +80,9 @@ def write_small_manifest(
         columns = [index, names, labels, partition, files, row, agreement, groups]
         if weights is not None:
             columns.append(units)
-        _write(writer, schema.examples(weights is not None), columns)
+        if covers is not None:
+            columns.append(covers)
+        _write(writer, schema.examples(weights is not None, covers is not None), columns)
         entries = []
         for fraction in fractions:
             k = budget(fraction, total)
@@ -175,14 +177,23 @@ def _subset(
     return columns, int(units[rows].sum())
 
 
-def _neighbours(rng: np.random.Generator, index: np.ndarray, classes: int) -> tuple[Any, Any, dict[str, Any]]:
-    """Agreements in tenths, and groups of one to four examples; the section of manifest.json."""
+def _neighbours(
+    rng: np.random.Generator, index: np.ndarray, partition: np.ndarray, classes: int
+) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """Agreements in tenths, groups of one to four examples, the first of each class in a group for the others
+    of it; the section of manifest.json."""
     n = len(index)
     agreement = (rng.integers(0, 11, n) / 10).astype(np.float32)
     member = rng.integers(0, max(1, n // 2), n)
     first = np.full(n, index[-1])
     np.minimum.at(first, member, index)
     sizes = np.bincount(member, minlength=n)
+    able = np.flatnonzero(agreement != 0) if classes else np.arange(n)
+    keys = (member * (partition.max() + 1) + partition)[able]
+    _, starts, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    covers = index.copy()
+    covers[able] = index[able[starts[inverse]]]
+    apart = {"random_share": 0.001, "crowded": 0.1, "mixed": 0.1 if classes else None, "against": []}
     repeated = int((sizes[member] > 1).sum())
     section = {
         "k": 10,
@@ -200,9 +211,28 @@ def _neighbours(rng: np.random.Generator, index: np.ndarray, classes: int) -> tu
             "groups": int((sizes > 1).sum()),
             "examples": repeated,
             "share": repeated / n,
+            "random": [-0.4, -0.1, 0.0, 0.1, 0.4],
+            "nearest": [0.5, 0.6, 0.7, 0.8, 0.9],
+            "chance": 0.6 if classes else None,
+            "separation": apart,
+            "largest": [
+                {
+                    "index": index[0],
+                    "examples": 2,
+                    "least_cosine": 0.96,
+                    "labels": 1 if classes else None,
+                    "partitions": [0] if classes else [],
+                }
+            ],
+            "cover": {
+                "threshold": 0.96,
+                "left_out": int((covers != index).sum()),
+                "not_compared": 0,
+                "separation": apart,
+            },
         },
     }
-    return agreement if classes else [None] * n, first[member], {"neighbours": section}
+    return agreement if classes else [None] * n, first[member], covers, {"neighbours": section}
 
 
 def _importance(rng: np.random.Generator, index: np.ndarray, partition: np.ndarray) -> list[Any]:

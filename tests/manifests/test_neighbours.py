@@ -1,5 +1,6 @@
 """The sections of near neighbours in manifest.json, and what they say of the columns of examples."""
 
+import json
 import re
 
 import jsonschema
@@ -102,3 +103,41 @@ def test_no_group_is_missing(root):
 
     rewrite(root, "examples", change)
     assert the_problem(root) == "examples/: index 61 has no duplicate_group, and neighbours were searched"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (put(3, 9), r"duplicate_of \d+, which is no example before it that is kept"),
+        (put(-1, 7), "index 61 has duplicate_of 7, which is no example before it that is kept"),
+        (put(-1, 0), "index 61 has duplicate_of 0, which is of another duplicate_group"),
+        (lambda covers: np.sort(covers) * 0, "which is of another duplicate_group"),
+    ],
+)
+def test_what_stands_for_an_example_is_kept_and_of_its_group(root, change, message):
+    rewrite(root, "examples", column("duplicate_of", change))
+    assert re.search(message, the_problem(root))
+
+
+def test_the_cover_agrees_with_its_count(root):
+    left_out = json.loads((root / "manifest.json").read_text())["neighbours"]["duplicates"]["cover"][
+        "left_out"
+    ]
+    assert left_out > 3
+    edit(root, lambda d: d["neighbours"]["duplicates"]["cover"].update(left_out=left_out - 1))
+    assert (
+        the_problem(root)
+        == f"examples/: duplicate_of leaves out {left_out} examples, manifest.json says {left_out - 1}"
+    )
+    edit(root, lambda d: d["neighbours"]["duplicates"]["cover"].update(left_out=60))
+    assert re.search(r"cover leaves out 60 examples; one of each group leaves out \d+", the_problem(root))
+
+
+def test_a_cover_needs_its_column(root):
+    rewrite(root, "examples", lambda rows: rows.drop_columns(["duplicate_of"]))
+    assert re.search(r"column 8 is nothing, expected duplicate_of", " ".join(validate(root).problems))
+
+
+def test_what_speaks_against_copies_is_known_by_name(root):
+    edit(root, lambda d: d["neighbours"]["duplicates"]["separation"].update(against=["chance"]))
+    assert re.search(r"separation.against\[0\] is 'chance'; expected random_share or", the_problem(root))

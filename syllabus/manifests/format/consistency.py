@@ -113,6 +113,9 @@ def _duplicates(duplicates: dict[str, Any], n: int) -> Iterator[str]:
         yield f"neighbours.duplicates: {examples} examples in {groups} groups of two or more, of {n}"
     elif not _near(duplicates["share"], examples / n):
         yield f"neighbours.duplicates.share is {duplicates['share']}, expected {examples / n}"
+    left, most = duplicates.get("cover", {}).get("left_out", 0), max(examples - groups, 0)
+    if left > most:
+        yield f"neighbours.duplicates.cover leaves out {left} examples; one of each group leaves out {most}"
 
 
 def _holdout(holdout: dict[str, Any]) -> Iterator[str]:

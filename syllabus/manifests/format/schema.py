@@ -55,11 +55,6 @@ EXAMPLES = Table(
     ),
     ("index",),
 )
-_WEIGHTED = Table(
-    EXAMPLES.directory,
-    EXAMPLES.schema.append(pa.field("weight", pa.int64(), nullable=False)),
-    EXAMPLES.sort_by,
-)
 SUBSETS = Table(
     "subsets",
     _schema(
@@ -81,9 +76,26 @@ REJECTS = Table(
 )
 
 
-def examples(weighted: bool) -> Table:
-    """The table of the accepted examples; where budgets count weights, `weight` is their last column."""
-    return _WEIGHTED if weighted else EXAMPLES
+def examples(weighted: bool, covered: bool = False) -> Table:
+    """The table of the accepted examples.
+
+    Where budgets count weights it has a column `weight`; where near-duplicates were covered, `duplicate_of`.
+    """
+    columns = EXAMPLES.schema
+    for name, wanted in (("weight", weighted), ("duplicate_of", covered)):
+        if wanted:
+            columns = columns.append(pa.field(name, pa.int64(), nullable=False))
+    return Table(EXAMPLES.directory, columns, EXAMPLES.sort_by)
+
+
+def examples_of(description: dict[str, Any]) -> Table:
+    """The table of the accepted examples that `description`, the content of manifest.json, goes with."""
+    return examples("weight" in description, covered(description))
+
+
+def covered(description: dict[str, Any]) -> bool:
+    """Whether the examples know which other one stands for them."""
+    return "cover" in description.get("neighbours", {}).get("duplicates", {})
 
 
 def importance(name: str) -> Table:

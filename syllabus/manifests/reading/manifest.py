@@ -265,7 +265,7 @@ class Manifest:
         Cost: the row groups whose statistics admit one of the indices.
         """
         wanted, place = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
-        names = list(schema.examples(self.weighted).schema.names if columns is None else columns)
+        names = list(schema.examples_of(self.description).schema.names if columns is None else columns)
         rows, found = self.parts(schema.EXAMPLES).with_values("index", wanted, names)
         if not found.all():
             missing = wanted[~found]

@@ -27,12 +27,23 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Cover:
+    """The near-duplicates that are left out if only the examples stay that stand for them."""
+
+    threshold: float  # cosine with what stands for them
+    left_out: int  # examples
+    separates: bool  # whether the threshold tells copies from neighbours
+
+
+@dataclass(frozen=True)
 class Neighbours:
     """The findings among the nearest neighbours of every example."""
 
+    k: int  # neighbours looked for
     agreement: Agreement | None  # None where there are no labels
     duplicate_groups: int  # of two or more near-duplicates
     duplicate_share: float  # of examples in one of them
+    cover: Cover | None  # None in manifests made before there was one
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,10 @@ def neighbours(description: dict[str, Any]) -> Neighbours | None:
         return None
     section, same = description["neighbours"]["agreement"], description["neighbours"]["duplicates"]
     agreement = section and Agreement(section["kind"], section["median"], section["zero_share"])
-    return Neighbours(agreement, same["groups"], same["share"])
+    cover = same.get("cover")
+    if cover is not None:
+        cover = Cover(cover["threshold"], cover["left_out"], not cover["separation"]["against"])
+    return Neighbours(description["neighbours"]["k"], agreement, same["groups"], same["share"], cover)
 
 
 def importance_entry(section: dict[str, Any]) -> ImportanceEntry:

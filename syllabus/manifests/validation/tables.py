@@ -58,12 +58,16 @@ def _examples(manifest: Manifest, examples: Examples) -> Iterator[str]:
     order = SortCheck(schema.EXAMPLES.sort_by)
     repetitions = RepetitionCheck()
     groups: list[pa.Array] = []
-    for rows in manifest.batches(schema.EXAMPLES, ["index", "id", "duplicate_group"]):
+    covers: list[pa.Array] = []
+    covered = schema.covered(manifest.description)
+    names = ["index", "id", "duplicate_group", *(["duplicate_of"] if covered else [])]
+    for rows in manifest.batches(schema.EXAMPLES, names):
         if problem := order.problem(rows):
             yield problem
             return
         repetitions.add(rows.column("id"))
         groups += rows.column("duplicate_group").chunks
+        covers += rows.column("duplicate_of").chunks if covered else []
         group = pc.greater(rows.column("duplicate_group"), rows.column("index"))
         if pc.any(group).as_py():
             row = int(np.flatnonzero(group.fill_null(False).to_numpy())[0])
@@ -75,7 +79,12 @@ def _examples(manifest: Manifest, examples: Examples) -> Iterator[str]:
     if index[0] < 0 or index[-1] >= rows_of_source:
         yield f"the indices run from {index[0]} to {index[-1]}, outside the {rows_of_source} source rows"
     if "neighbours" in manifest.description:
-        yield from _groups(manifest.description["neighbours"], index, pa.chunked_array(groups))
+        found = list(_groups(manifest.description["neighbours"], index, pa.chunked_array(groups)))
+        yield from found
+        if covered and not found:
+            same = manifest.description["neighbours"]["duplicates"]
+            columns = (pa.chunked_array(each).to_numpy() for each in (groups, covers))
+            yield from _cover(same["cover"]["left_out"], index, *columns)
     blocks = 1 + int(np.count_nonzero(np.diff(index // manifest.block_rows)))
     recorded = len(manifest.fingerprint_blocks)
     if blocks != recorded:
@@ -131,6 +140,22 @@ def _groups(section: dict[str, Any], index: Indices, column: pa.ChunkedArray) ->
                 f"duplicate_group has {count} {name} in groups of two or more, manifest.json says"
                 f" {section['duplicates'][name]}"
             )
+
+
+def _cover(left_out: int, index: Indices, groups: Indices, covers: Indices) -> Iterator[str]:
+    """Yield what is wrong with the (n,) column duplicate_of; `left_out` is that of manifest.json."""
+    places = np.minimum(np.searchsorted(index, covers), len(index) - 1)
+    row = first((index[places] != covers) | (covers > index) | (covers[places] != covers))
+    if row is not None:
+        yield f"index {index[row]} has duplicate_of {covers[row]}, which is no example before it that is kept"
+        return
+    row = first(groups[places] != groups)
+    if row is not None:
+        yield f"index {index[row]} has duplicate_of {covers[row]}, which is of another duplicate_group"
+        return
+    count = int((covers != index).sum())
+    if count != left_out:
+        yield f"duplicate_of leaves out {count} examples, manifest.json says {left_out}"
 
 
 def _importance(manifest: Manifest, directory: str, examples: Examples) -> Iterator[str]:

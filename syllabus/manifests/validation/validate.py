@@ -130,7 +130,7 @@ def _table_of(directory: str, description: dict[str, Any]) -> schema.Table | Non
     if kind == "orders":
         return schema.order(name)
     if kind == "examples":
-        return schema.examples("weight" in description)
+        return schema.examples_of(description)
     if kind == "sketches" and "sketches" in description:
         return schema.sketches(description["sketches"]["dimension"])
     return {"subsets": schema.SUBSETS, "rejects": schema.REJECTS}.get(kind)

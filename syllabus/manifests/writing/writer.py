@@ -31,7 +31,7 @@ REPEATED = {
     "reason",
 }
 # Packed differences: a hundredth of plain pages for what counts up (then zstd), never larger for the rest.
-PACKED = {"index", "source_row", "duplicate_group", "weight", "rank", "position"}
+PACKED = {"index", "source_row", "duplicate_group", "duplicate_of", "weight", "rank", "position"}
 # zstd would save a fifth of the sketches and triple the time of reading them, once an epoch.
 UNCOMPRESSED = {"sketch"}
 DATA_PAGE_BYTES = 1 << 20
@@ -90,13 +90,14 @@ class ManifestWriter:
         Args:
           description: every key of manifest.json but `format`, `format_version`, `files` and
             `document_sha256`. Values may be NumPy scalars and arrays. With `weight`, the examples were
-            written to the table `schema.examples(weighted=True)`.
+            written to the table `schema.examples(weighted=True)`; with `neighbours.duplicates.cover`,
+            to that of `covered=True`.
 
         Raises:
           ManifestError: if a key is missing, or contradicts another or the rows written; if another job
             has committed a manifest there meanwhile, which stays.
         """
-        for table in (schema.examples("weight" in description), schema.SUBSETS, schema.REJECTS):
+        for table in (schema.examples_of(description), schema.SUBSETS, schema.REJECTS):
             self.table(table)
         files: list[dict[str, Any]] = []
         for writer in self._tables.values():

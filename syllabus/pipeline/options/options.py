@@ -84,6 +84,8 @@ class Options(Running, Neighbours, Selection, Data, Locations):
         if self.weight is None:
             # Manifests whose budgets count examples, and the keys made from these, stay what they were.
             del values["weight"], values["weight_power"]
+        if not self.neighbours:
+            del values["relative_threshold"]
         return {**values, "subsets": self.subset_count}
 
 
@@ -109,6 +111,8 @@ def unused_options(options: Options) -> Iterator[UnusedOption]:
     if not searched:
         why = "neighbours=0 and no holdout: no near-duplicates are looked for"
         yield UnusedOption("duplicate_threshold", ("neighbours", "holdout"), why)
+    if not options.neighbours:
+        yield UnusedOption("relative_threshold", ("neighbours",), "neighbours=0: no copies are looked for")
     if options.weight is None:
         yield UnusedOption("weight_power", ("weight",), "no weight: budgets count examples")
     if options.order == "none":

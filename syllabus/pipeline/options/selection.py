@@ -163,6 +163,20 @@ class Neighbours(Group):
     duplicate_threshold: float = Field(
         0.95, gt=0, le=1, description="Cosine from which two examples are near-duplicates."
     )
+    relative_threshold: float = Field(
+        8.0,
+        ge=0,
+        le=1000,
+        description="Of near-duplicates, copies are this many times nearer than the last neighbour of most"
+        " examples; 0 to take --duplicate-threshold as it is.",
+    )
+
+    @field_validator("relative_threshold")
+    @classmethod
+    def _nearer(cls, value: float) -> float:
+        if 0 < value < 1:
+            raise ValueError(f"{value:g} is neither 0 nor at least 1")
+        return value
 
 
 def _importance(value: str) -> str:

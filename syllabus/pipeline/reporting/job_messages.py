@@ -13,7 +13,7 @@ from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.reporting.advice import cautions
 from syllabus.pipeline.reporting.input_warnings import input_warnings
 from syllabus.pipeline.reporting.lines import say, warn
-from syllabus.pipeline.reporting.sections import holdout_lines, spent_lines, unit_of
+from syllabus.pipeline.reporting.sections import duplicate_lines, holdout_lines, spent_lines, unit_of
 
 SUBSET_ROW_BYTES = 12
 """A subset's row in the manifest as it is compressed: the gain does not shrink, most of the rest does."""
@@ -81,7 +81,7 @@ def print_summary(console: Console, outcome: Outcome) -> None:
     if counts["rejected"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts["reasons"].items())
         say(console, f"{counts['rejected']:,} rows were rejected: {reasons}; see rejects/")
-    for line in holdout_lines(outcome.document):
+    for line in (*duplicate_lines(outcome.document), *holdout_lines(outcome.document)):
         say(console, line)
     for line in input_warnings(outcome.document):
         warn(console, line)

@@ -70,12 +70,61 @@ def neighbour_lines(document: dict[str, Any]) -> list[str]:
         if agreement["zero_share"] is not None:
             line += f"; {agreement['zero_share']:.2%} agree with none: suspect labels"
         lines += [line, f"    {AGREEMENT_LEGENDS[agreement['kind']]}"]
-    same = found["duplicates"]
-    lines.append(
-        f"  near-duplicates (cosine ≥ {same['threshold']:g}): {same['examples']:,} examples"
+    return [*lines, *(f"  {line}" for line in duplicate_lines(document))]
+
+
+def duplicate_lines(document: dict[str, Any]) -> list[str]:
+    """Return lines on the near-duplicates: how many, the largest groups, and whether they are copies."""
+    if "neighbours" not in document:
+        return []
+    same = document["neighbours"]["duplicates"]
+    lines = [
+        f"near-duplicates (cosine ≥ {same['threshold']:g}): {same['examples']:,} examples"
         f" ({same['share']:.2%}) in {same['groups']:,} groups"
-    )
+    ]
+    for group in same.get("largest", ()):
+        line = (
+            f"  {group['examples']:,} with index {group['index']}, least cosine {group['least_cosine']:.3f}"
+        )
+        if group["labels"]:
+            more = group["labels"] - len(group["partitions"])
+            line += f", {group['labels']:,} label{'s' if group['labels'] > 1 else ''}: "
+            line += _labels(document, group["partitions"]) + (f" and {more:,} more" if more > 0 else "")
+        lines.append(line)
+    if "cover" in same and same["groups"]:
+        cover = same["cover"]
+        lines.append(
+            f"  {cover['left_out']:,} have another of their label as near as {cover['threshold']:.4g} that"
+            " stands for them"
+        )
+        if cover["not_compared"]:
+            lines.append(f"  {cover['not_compared']:,} are in groups too large to be compared, and stay")
+        lines += [f"warning: {line}" for line in meaning_lines(document)]
     return lines
+
+
+def meaning_lines(document: dict[str, Any]) -> list[str]:
+    """Return a line on why near-duplicates are not taken for copies; none where they are."""
+    same = document.get("neighbours", {}).get("duplicates", {})
+    found = same.get("separation")
+    if found is None or not found["against"] or not same["groups"]:
+        return []
+    mixed = f"{found['mixed'] or 0:.0%} of near-duplicates have another label"
+    reasons = {
+        "random_share": f"random pairs reach it in {found['random_share']:.1%}",
+        "crowded": f"{found['crowded']:.0%} of the examples have others just beyond it",
+        "mixed": f"{mixed}, {same['chance'] or 0:.0%} of random pairs",
+        "threshold": "rounding decides so near to 1",
+        "not_compared": "groups are too large to be compared",
+    }
+    line = f"cosine ≥ {same['threshold']:g} does not tell copies from neighbours here: "
+    line += ", ".join(reasons[name] for name in found["against"])
+    if not same["cover"]["separation"]["against"]:
+        return [f"{line}; copies are those of {same['cover']['threshold']:.4g} and above"]
+    return [
+        f"{line}; auto leaves near-duplicates in; if they are copies, --preprocess center, standardised"
+        " columns or a larger --relative-threshold may tell them"
+    ]
 
 
 def holdout_lines(document: dict[str, Any]) -> list[str]:
@@ -83,10 +132,16 @@ def holdout_lines(document: dict[str, Any]) -> list[str]:
     found = document.get("holdout")
     if found is None:
         return []
+    means_nothing = meaning_lines(document)
     lines = [
-        f"holdout: {found['near_duplicates']:,} of {found['rows']:,} rows ({found['share']:.2%}) have a"
-        f" near-duplicate among the examples (cosine ≥ {found['threshold']:g})"
+        f"holdout: {found['near_duplicates']:,} of {found['rows']:,} rows"
+        + ("" if means_nothing else f" ({found['share']:.2%})")
+        + f" have a near-duplicate among the examples (cosine ≥ {found['threshold']:g})"
     ]
+    if means_nothing:
+        lines[0] += ": that says nothing of copies, see the warning on near-duplicates"
+    elif "neighbours" not in document:
+        lines[0] += "; with --neighbours 0 it is not known whether this cosine tells copies"
     for pair in found["pairs"][:SHOWN_PAIRS]:
         lines.append(
             f"  {pair['source_file']} row {pair['source_row']} ~ index {pair['index']}: {pair['cosine']:.3f}"

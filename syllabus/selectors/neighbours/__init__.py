@@ -1,4 +1,4 @@
-"""k-nearest-neighbour search by cosine, and k-means partitions (`kmeans`)."""
+"""k-nearest-neighbour search by cosine, covers of near-duplicates, and k-means partitions (`kmeans`)."""
 
 from syllabus.selectors.neighbours.blocked_search import (
     ROUNDING,
@@ -7,6 +7,27 @@ from syllabus.selectors.neighbours.blocked_search import (
     search,
     search_each_other,
 )
+from syllabus.selectors.neighbours.cover import greedy_cover
+from syllabus.selectors.neighbours.separation import (
+    Separation,
+    least_cosine,
+    pair_cosines,
+    relative_threshold,
+    separation,
+)
 from syllabus.selectors.neighbours.top_k import TopK
 
-__all__ = ["ROUNDING", "Queries", "TopK", "neighbours", "search", "search_each_other"]
+__all__ = [
+    "ROUNDING",
+    "Queries",
+    "Separation",
+    "TopK",
+    "greedy_cover",
+    "least_cosine",
+    "neighbours",
+    "pair_cosines",
+    "relative_threshold",
+    "search",
+    "search_each_other",
+    "separation",
+]

@@ -1,9 +1,9 @@
 """Advice: the schedule and filters that ``auto`` takes, and warnings of what is measured to cost accuracy.
 
-Selection pays where data are dirty or tiny; on clean data at 5 to 30 percent nothing measured beats fresh
-random subsets clearly (`docs/curriculum.md`). So the rule looks at noise, duplicates and the fraction only.
-The figures in warnings are points of test accuracy against a random subset drawn anew in each epoch, on
-Fashion-MNIST and WordNet glosses at 1 and 10 percent.
+Selection pays where data are dirty; on clean data nothing measured beats fresh random subsets clearly
+(`docs/curriculum.md`). So the rule looks at wrong labels and copies only, and acts only where the manifest
+shows that there are some (`evidence`). The figures in warnings are points of test accuracy against a random
+subset drawn anew in each epoch, on Fashion-MNIST and WordNet glosses at 1 and 10 percent.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch.distributed
 
 from syllabus.manifests import Manifest, budget
+from syllabus.trainer.curriculum.evidence import why_copies_stay
+from syllabus.trainer.curriculum.filters import one_per_duplicate_group, suspects_of
 from syllabus.trainer.curriculum.pool import Pool
 
-# Clean data had 2.3 and 4.5 percent of zero agreement, a fifth of wrong labels made it 17 and 21. Where the
-# median is low, labels and vectors do not belong together and zeros say nothing of the labels.
-SUSPECT_SHARE, TRUSTED_MEDIAN = 0.05, 0.7
-DUPLICATE_SHARE = 0.05
-TINY_FRACTION = 0.02
-COVERAGE = "facility_location"
+CLASS = "class"
 ALIKE = 0.5  # Jaccard index of two subsets
 HARD = 0.75  # effective sample size, as a share
 CORE = 0.25  # that of draws; below, a quarter of the examples that redraw shows are not seen
@@ -43,50 +41,57 @@ class Choice:
 
 def choose(manifest: Manifest, fraction: float, filters: Sequence[str] | None) -> Choice:
     """Return the schedule for `fraction` of a manifest, and the filters unless they are given."""
-    schedule, why = "fresh", f"fraction {fraction:g} is above {TINY_FRACTION:g}"
-    if fraction <= TINY_FRACTION:
-        why = f"fraction {fraction:g} is at most {TINY_FRACTION:g}"
-        if COVERAGE in manifest.importances:
-            schedule = "coverage"
-        else:
-            why += f", but the manifest has no importance {COVERAGE!r} for 'coverage'"
     if filters is not None:
-        return Choice(schedule, tuple(filters), f"auto: {schedule} ({why}), filters as given")
+        return Choice("fresh", tuple(filters), "auto: fresh, filters as given")
     chosen, reasons = recommended_filters(manifest, budget(fraction, manifest.n))
     named = " and ".join(chosen) or "no filter"
-    return Choice(schedule, chosen, f"auto: {schedule} ({why}), {named} ({'; '.join(reasons)})")
+    return Choice("fresh", chosen, f"auto: fresh, {named} ({'; '.join(reasons)})")
 
 
 def recommended_filters(manifest: Manifest, size: int) -> tuple[tuple[str, ...], list[str]]:
-    """Return the filters that the shares in the manifest ask for, and the reasons for and against.
+    """Return the filters that the examples in the manifest ask for, and the reasons for and against.
 
-    `size` is the examples of an epoch (where budgets count other units, about): where vectors hardly differ,
-    one of each group may be fewer than that, and every epoch would be the same few.
+    `size` is the examples of an epoch (where budgets count other units, about).
+
+    Cost: reads the agreements, and what stands for the examples where that may matter. O(n).
     """
     known = manifest.neighbours
     if known is None:
         return (), ["the manifest does not know its examples' neighbours"]
-    chosen, reasons = [], []
-    if known.agreement is None or known.agreement.zero_share is None:
-        reasons.append("no label that neighbours could agree with")
+    if known.agreement is None or known.agreement.kind != CLASS:
+        return (), ["measured for labels that are classes; name filters to use them"]
+    found = suspects_of(manifest)
+    kept, chosen = np.ones(manifest.n, np.bool_), []
+    why = f"{found.zero:.1%} of the labels are shared by no neighbour"
+    if found.noise:
+        chosen.append("drop_suspects")
+        kept = ~found.rows
+        why += f", {found.one:.1%} by just one, median agreement {found.median:.2f}: wrong labels"
     else:
-        zero, median = known.agreement.zero_share, known.agreement.median
-        suspect = zero > SUSPECT_SHARE and median >= TRUSTED_MEDIAN
-        if suspect:
-            chosen.append("drop_suspects")
-        reasons.append(
-            f"{zero:.1%} of the labels are shared by no neighbour, median agreement {median:.2f}:"
-            f" {'above' if suspect else 'not above'} {SUSPECT_SHARE:.0%} with a median of {TRUSTED_MEDIAN}"
-        )
-    share, groups = known.duplicate_share, known.duplicate_groups
-    left = round(manifest.n * (1 - share)) + groups
-    above = "above" if share > DUPLICATE_SHARE else "not above"
-    why = f"{share:.1%} are near-duplicates: {above} {DUPLICATE_SHARE:.0%}"
-    if share > DUPLICATE_SHARE and left < size:
-        why += f", but one of each group leaves {left:,} examples for epochs of {size:,}"
-    elif share > DUPLICATE_SHARE:
+        why += f": {found.why_not}"
+    stay, copies = _copies(manifest, kept, size)
+    if stay is None:
         chosen.append("one_per_duplicate_group")
-    return tuple(chosen), [*reasons, why]
+        copies += ": left out"
+    else:
+        copies += f": {stay}"
+    return tuple(chosen), [why, copies]
+
+
+def _copies(manifest: Manifest, kept: np.ndarray, size: int) -> tuple[str | None, str]:
+    """Return why near-duplicates should stay, None where they should not, and how many there are."""
+    assert manifest.neighbours is not None
+    cover = manifest.neighbours.cover
+    if cover is None:
+        share = manifest.neighbours.duplicate_share
+        return "a manifest of an earlier version does not show that they are copies", (
+            f"{share:.1%} are near-duplicates"
+        )
+    said = f"{cover.left_out / manifest.n:.1%} are copies of others (cosine {cover.threshold:.4g})"
+    if cover.left_out and not cover.separates:
+        return "no gap tells them from what is only near", said
+    covered = kept & ~one_per_duplicate_group(manifest, kept)
+    return why_copies_stay(covered[kept], manifest.partitions()[kept], size), said
 
 
 @cache
@@ -106,7 +111,7 @@ def warn(pool: Pool) -> None:
 
 
 def _cautions(pool: Pool) -> list[str]:
-    found, every = [], pool.refresh_every
+    found, every = _of_filters(pool), pool.refresh_every
     if pool.units.full:
         return found  # the full data are not drawn
     if min(every, pool.phases.epochs) > 1:
@@ -130,6 +135,17 @@ def _of_weights(pool: Pool) -> list[str]:
     return [
         f"the heaviest example has {heaviest} {units.name}, more than the {units.budget} of an epoch: epochs"
         " are far from their budget; cut such rows, or leave them out of the manifest"
+    ]
+
+
+def _of_filters(pool: Pool) -> list[str]:
+    known = pool.manifest.neighbours
+    if "one_per_duplicate_group" not in pool.filters or known is None or known.cover is not None:
+        return []
+    return [
+        "one_per_duplicate_group: the manifest, of an earlier version, does not say which example stands for"
+        " which; one is kept of each group, over all labels, however far apart: that cost up to 82 points;"
+        " prepare it again"
     ]
 
 
@@ -176,15 +192,19 @@ def _of_draws(pool: Pool) -> list[str]:
 
 
 def _of_importance(pool: Pool) -> list[str]:
-    examples = min(budget(pool.fraction, pool.manifest.n), pool.n)
-    name, chosen = pool.importance, recommended_filters(pool.manifest, examples)[0]
+    name, known = pool.importance, pool.manifest.neighbours
     ess = pool.manifest.importance_entry(name).ess
     hard = name == "radius" if ess is None else ess <= HARD
-    if not hard or "drop_suspects" not in chosen or "drop_suspects" in pool.filters:
+    if not hard or "drop_suspects" in pool.filters or known is None:
         return []
-    zero = pool.manifest.neighbours.agreement.zero_share
+    if known.agreement is None or known.agreement.kind != CLASS:
+        return []
+    found = suspects_of(pool.manifest)
+    if not found.noise:
+        return []
     size = "" if ess is None else f" (effective sample size {ess:.2f})"
     return [
-        f"importance {name!r}{size} draws what is unlike the rest, and {zero:.1%} of the labels are suspect:"
-        " under label noise radius costs 0.6 to 6.6 points; filters=('drop_suspects',) gains 0.8 to 4.1"
+        f"importance {name!r}{size} draws what is unlike the rest, and {found.zero:.1%} of the labels are"
+        " suspect: under label noise radius costs 0.6 to 6.6 points; filters=('drop_suspects',) gains 0.8 to"
+        " 4.1"
     ]

@@ -10,6 +10,7 @@ import sys
 import warnings
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from curricula import EPOCHS, manifest, quiet
 
@@ -17,10 +18,16 @@ from syllabus.manifests import Manifest, allocate
 from syllabus.selectors import importances, inclusion_probabilities
 from syllabus.trainer import Curriculum, ManifestSampler, TrainerError
 from syllabus.trainer.curriculum import advice
+from syllabus.trainer.curriculum.filters import drop_suspects, one_per_duplicate_group
 
 
-def told(neighbours: dict | None = None, subsets: dict | None = None, ess: float | None = None) -> Manifest:
-    """A manifest that says other things of itself than it measured."""
+def told(
+    neighbours: dict | None = None,
+    subsets: dict | None = None,
+    ess: float | None = None,
+    columns: dict[str, np.ndarray] | None = None,
+) -> Manifest:
+    """A manifest that says other things of itself than it measured, and has other columns of examples."""
     other = manifest(240, 12, 6, neighbours=True)
     description = copy.deepcopy(other.description)
     description.pop("neighbours")
@@ -30,57 +37,110 @@ def told(neighbours: dict | None = None, subsets: dict | None = None, ess: float
         entry.update(subsets or {})
     if ess is not None:
         description["importances"]["radius"]["ess"] = {"mean": ess}
-    return Manifest(other.store, description)
+    return Manifest(other.store, description) if columns is None else Told(other, description, columns)
 
 
-def neighbours(zero: float | None, median: float, share: float) -> dict:
-    kind = "number" if zero is None else "class"
+class Told(Manifest):
+    """A manifest of which some columns of the examples are others."""
+
+    def __init__(self, other: Manifest, description: dict, columns: dict[str, np.ndarray]) -> None:
+        super().__init__(other.store, description)
+        self.columns = columns
+        self.n = len(columns["index"])
+
+    def column(self, table, name, start=0, stop=None):
+        found = self.columns.get(name) if str(getattr(table, "directory", table)) == "examples" else None
+        return super().column(table, name, start, stop) if found is None else found[start:stop]
+
+    def batches(self, table, columns=None, rows=1000):  # noqa: ARG002
+        whole = pa.table({name: self.columns[name] for name in columns})
+        return (whole.slice(first, rows) for first in range(0, self.n, rows))
+
+
+def section(kind: str = "class", left_out: int = 0, against: tuple[str, ...] = ()) -> dict:
     return {
-        "agreement": {"kind": kind, "median": median, "zero_share": zero},
-        "duplicates": {"share": share, "groups": 0},
+        "k": 10,
+        "agreement": {"kind": kind, "median": 0.8, "zero_share": None if kind == "number" else 0.2},
+        "duplicates": {
+            "share": 0.3,
+            "groups": 9,
+            "cover": {"threshold": 0.96, "left_out": left_out, "separation": {"against": list(against)}},
+        },
     }
 
 
-NOISY, CLEAN = neighbours(0.2, 0.8, 0.0), neighbours(0.02, 0.9, 0.01)
+def data(wrong: float = 0.0, copies: float = 0.0, n: int = 4000) -> dict[str, np.ndarray]:
+    """Columns of examples in four classes: a share agrees with no neighbour, a share is a copy."""
+    draw = np.random.default_rng(0)
+    agreement = np.where(draw.random(n) < wrong, 0.0, draw.choice([0.7, 0.8, 0.9, 1.0], n))
+    index = np.arange(n)
+    covers = np.where(draw.random(n) < copies, index % 4, index)
+    covers[:4] = index[:4]
+    agreement[:4] = 1
+    return {
+        "index": index,
+        "partition": (index % 4).astype(np.int32),
+        "neighbour_agreement": agreement.astype(np.float32),
+        "duplicate_of": covers,
+    }
+
+
+def left_out(columns: dict[str, np.ndarray]) -> int:
+    return int((columns["duplicate_of"] != columns["index"]).sum())
+
+
+NOISY, CLEAN = data(0.2), data(0.02)
 
 
 # auto
 
 
 @pytest.mark.parametrize(
-    ("known", "fraction", "schedule", "filters"),
+    ("wrong", "copies", "kind", "against", "fraction", "filters"),
     [
-        (None, 0.1, "fresh", ()),
-        (None, 0.02, "coverage", ()),
-        (neighbours(0.05, 0.9, 0.05), 0.021, "fresh", ()),
-        (neighbours(0.051, 0.7, 0.0), 0.1, "fresh", ("drop_suspects",)),
-        (neighbours(0.3, 0.69, 0.0), 0.1, "fresh", ()),
-        (neighbours(None, 0.9, 0.051), 0.1, "fresh", ("one_per_duplicate_group",)),
-        (neighbours(0.2, 0.8, 0.3), 0.01, "coverage", ("drop_suspects", "one_per_duplicate_group")),
-        ({"agreement": None, "duplicates": {"share": 0.99, "groups": 5}}, 0.1, "fresh", ()),
-        ({"agreement": None, "duplicates": {"share": 0.0, "groups": 0}}, 0.1, "fresh", ()),
+        (0.2, 0.3, "class", (), 0.1, ("drop_suspects", "one_per_duplicate_group")),
+        (0.2, 0.3, "class", (), 0.01, ("drop_suspects", "one_per_duplicate_group")),
+        (0.2, 0.0, "class", (), 0.1, ("drop_suspects",)),
+        (0.03, 0.3, "class", (), 0.1, ("one_per_duplicate_group",)),
+        (0.03, 0.03, "class", (), 0.1, ()),
+        (0.03, 0.3, "class", ("crowded",), 0.1, ()),
+        (0.2, 0.3, "class", ("random_share",), 0.1, ("drop_suspects",)),
+        (0.03, 0.3, "class", (), 0.5, ()),  # an epoch is more than half of what would be left
+        (0.03, 0.9, "class", (), 0.01, ()),  # a tenth of each class would be left
+        (0.2, 0.3, "list", (), 0.1, ()),
+        (0.2, 0.3, "number", (), 0.1, ()),
     ],
 )
-def test_auto_follows_the_shares_in_the_manifest(known, fraction, schedule, filters):
-    choice = advice.choose(told(known), fraction, None)
-    assert (choice.schedule, choice.filters) == (schedule, filters)
-    assert choice.reason.startswith(f"auto: {schedule} (")
+def test_auto_acts_only_on_what_the_manifest_shows(wrong, copies, kind, against, fraction, filters):
+    columns = data(wrong, copies)
+    one = told(section(kind, left_out(columns), against), columns=columns)
+    choice = advice.choose(one, fraction, None)
+    assert (choice.schedule, choice.filters) == ("fresh", filters)
+    assert choice.reason.startswith("auto: fresh, ")
     assert "\n" not in choice.reason
 
 
 def test_auto_says_the_figures_it_went_by_and_what_it_does_not_know():
-    reason = advice.choose(told(neighbours(0.166, 0.8, 0.012)), 0.1, None).reason
+    columns = data(0.2, 0.02)
+    reason = advice.choose(told(section("class", left_out(columns)), columns=columns), 0.1, None).reason
+    zero = (columns["neighbour_agreement"] == 0).mean()
+    # Of what is left without suspects.
+    trusted = columns["neighbour_agreement"] != 0
+    copies = (columns["duplicate_of"] != columns["index"])[trusted].mean()
     assert reason == (
-        "auto: fresh (fraction 0.1 is above 0.02), drop_suspects (16.6% of the labels are shared by no"
-        " neighbour, median agreement 0.80: above 5% with a median of 0.7;"
-        " 1.2% are near-duplicates: not above 5%)"
+        f"auto: fresh, drop_suspects ({zero:.1%} of the labels are shared by no neighbour, 0.0% by just one,"
+        f" median agreement 0.80: wrong labels; {left_out(columns) / 4000:.1%} are copies of others (cosine"
+        f" 0.96): {copies:.1%} are not above 5%)"
     )
     assert "does not know its examples' neighbours" in advice.choose(told(), 0.1, None).reason
-    bare = told()
-    bare.importances = ("radius",)
-    choice = advice.choose(bare, 0.01, ())
-    assert choice.schedule == "fresh"
-    assert "no importance 'facility_location' for 'coverage'), filters as given" in choice.reason
+    assert advice.choose(told(), 0.01, ()).reason == "auto: fresh, filters as given"
+    without = section()
+    without["agreement"] = None
+    assert advice.choose(told(without), 0.01, None).filters == ()
+    del (old := section())["duplicates"]["cover"]
+    assert "30.0% are near-duplicates: a manifest of an earlier version does not show" in (
+        advice.choose(told(old, columns=data(0.2, 0.3)), 0.1, None).reason
+    )
 
 
 def test_auto_is_the_default_and_is_printed_once_by_the_first_rank(capsys):
@@ -116,15 +176,19 @@ def test_the_reason_is_printed_by_the_first_rank_only(rank, lines):
 
 def kept_of(one: Manifest, filters: tuple[str, ...]) -> list[int]:
     """By the definition, row by row."""
-    rows = one.table("examples").to_pylist()
+    rows, gone = one.table("examples").to_pylist(), set()
     if "drop_suspects" in filters:
-        rows = [row for row in rows if row["neighbour_agreement"] != 0]
+        for partition, size in enumerate(one.partition_sizes):
+            suspects = {
+                row["index"]
+                for row in rows
+                if row["partition"] == partition and row["neighbour_agreement"] == 0
+            }
+            if size > 10 and len(suspects) <= size / 2:
+                gone |= suspects
     if "one_per_duplicate_group" in filters:
-        first: dict[int, int] = {}
-        for row in rows:
-            first.setdefault(row["duplicate_group"], row["index"])
-        rows = [row for row in rows if first[row["duplicate_group"]] == row["index"]]
-    return [row["index"] for row in rows]
+        gone |= {row["index"] for row in rows if row["duplicate_of"] not in {row["index"], *gone}}
+    return [row["index"] for row in rows if row["index"] not in gone]
 
 
 BOTH = ("one_per_duplicate_group", "drop_suspects")
@@ -153,12 +217,35 @@ def test_filtered_examples_are_never_drawn_and_the_budget_stays(filters, schedul
         assert set(np.concatenate(seen[:cycle]).tolist()) == set(kept)
 
 
-def test_a_suspect_does_not_stand_for_its_group():
-    one = manifest(240, 4, neighbours=True)
-    both = quiet(one, 0.1, 4, "fresh", seed=0, filters=BOTH)
-    groups = {row["index"]: row["duplicate_group"] for row in one.table("examples").to_pylist()}
-    suspects = quiet(one, 0.1, 4, "fresh", seed=0, filters=("drop_suspects",))
-    assert {groups[i] for i in both.examples.tolist()} == {groups[i] for i in suspects.examples.tolist()}
+def test_where_what_stands_for_an_example_is_left_out_the_example_stays():
+    # Of a filter that came later than the manifest: 0 stands for 1 and 2.
+    columns = data(n=40)
+    columns["duplicate_of"][:3] = 0
+    one = told(section("class", 2), columns=columns)
+    kept = np.ones(40, np.bool_)
+    np.testing.assert_array_equal(np.flatnonzero(~one_per_duplicate_group(one, kept)), [1, 2])
+    kept[0] = False
+    np.testing.assert_array_equal(np.flatnonzero(~one_per_duplicate_group(one, kept)), [0])
+
+
+def test_a_filter_goes_on_as_it_was_on_a_manifest_of_an_earlier_version_with_a_warning():
+    columns = {**data(n=40), "duplicate_group": np.arange(40) // 4 * 4}
+    old = section()
+    del old["duplicates"]["cover"]
+    one = told(old, columns=columns)
+    kept = one_per_duplicate_group(one, np.arange(40) != 8)
+    np.testing.assert_array_equal(np.flatnonzero(kept), [0, 4, 9, *range(12, 40, 4)])
+    with pytest.warns(UserWarning, match="does not say which example stands for which; one is kept of each"):
+        Curriculum(one, 0.1, 4, "fresh", seed=0, filters=["one_per_duplicate_group"])
+
+
+def test_no_class_loses_more_than_half_of_its_examples_as_suspects():
+    columns = data(0.2)
+    lost = columns["partition"] == 2
+    columns["neighbour_agreement"][lost] = np.where(np.arange(lost.sum()) % 5 < 3, 0, 0.5)
+    kept = drop_suspects(told(section(), columns=columns), np.ones(4000, np.bool_))
+    assert kept[lost].all()
+    assert not kept[~lost & (columns["neighbour_agreement"] == 0)].any()
 
 
 def test_what_is_left_is_all_there_is_at_fraction_one():
@@ -174,7 +261,7 @@ def test_what_is_left_is_all_there_is_at_fraction_one():
     [
         (None, "drop_suspects", "'drop_suspects': the manifest has no neighbour agreement"),
         (None, "one_per_duplicate_group", "the manifest has no duplicate groups"),
-        (neighbours(None, 0.9, 0.0), "drop_suspects", "labels are of kind 'number' no agreement is suspect"),
+        (section("number"), "drop_suspects", "labels are of kind 'number' no agreement is suspect"),
     ],
 )
 def test_a_filter_that_has_nothing_to_go_by_is_refused(known, name, message):
@@ -209,8 +296,18 @@ def warned(*arguments, **options) -> list[str]:
         ({}, "milo", {"easy_fraction": 0.75}, "9 easy epochs of fraction 0.1 need 9 subsets and"),
         ({}, "milo", {"easy_fraction": 1.0, "epochs": 4}, "all 4 epochs are easy: near-optimal subsets"),
         ({"subsets": {"jaccard": 0.71}}, "milo", {}, "have a mean Jaccard index of 0.71, above 0.5"),
-        ({"neighbours": NOISY}, "radius", {}, "importance 'radius' draws what is unlike the rest, and 20.0%"),
-        ({"neighbours": NOISY, "ess": 0.5}, "radius", {}, "'radius' (effective sample size 0.50) draws"),
+        (
+            {"neighbours": section(), "columns": NOISY},
+            "radius",
+            {},
+            "importance 'radius' draws what is unlike the rest, and 20.8%",
+        ),
+        (
+            {"neighbours": section(), "columns": NOISY, "ess": 0.5},
+            "radius",
+            {},
+            "'radius' (effective sample size 0.50) draws",
+        ),
     ],
 )
 def test_what_is_measured_to_harm_is_one_line_with_the_figure(said, schedule, options, message):
@@ -225,10 +322,10 @@ def test_what_is_measured_to_harm_is_one_line_with_the_figure(said, schedule, op
         ({}, "milo", {"refresh_every": 5, "easy_fraction": 1.0, "fraction": 1.0}),
         ({"subsets": {"jaccard": 0.5}}, "milo", {}),
         ({"subsets": {"jaccard": 0.9}}, "milo", {"epochs": 6}),  # one easy epoch
-        ({"neighbours": NOISY, "ess": 0.9}, "radius", {}),
-        ({"neighbours": NOISY}, "radius", {"filters": ["drop_suspects"]}),
-        ({"neighbours": NOISY}, "milo", {}),  # disparity-min as published is uniform
-        ({"neighbours": CLEAN}, "radius", {}),
+        ({"neighbours": section(), "columns": NOISY, "ess": 0.9}, "radius", {}),
+        ({"neighbours": section(), "columns": NOISY}, "radius", {"filters": ["drop_suspects"]}),
+        ({"neighbours": section(), "columns": NOISY}, "milo", {}),  # disparity-min as published is uniform
+        ({"neighbours": section(), "columns": CLEAN}, "radius", {}),
         ({}, "fresh", {"refresh_every": 2, "epochs": 1}),
     ],
 )

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.guide import Guide
-from syllabus.pipeline.stages.neighbours.holdout import Holdout
-from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
+from syllabus.pipeline.stages.neighbours.findings import Findings
 from syllabus.pipeline.stages.order.stage import Ordering
 from syllabus.pipeline.stages.plan import Plan
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, references
@@ -45,8 +44,7 @@ class CommitContext:
     groups: list[Group]
     ordering: Ordering
     work: WorkDirectory
-    graph: NeighbourGraph | None
-    holdout: Holdout | None
+    found: Findings
     guide: Guide | None
 
     def buckets(self) -> Buckets:

@@ -7,20 +7,18 @@ import pyarrow as pa
 from syllabus.manifests import Fingerprint, ManifestWriter, schema
 from syllabus.pipeline.stages.commit.conflicts import ConflictingLabels
 from syllabus.pipeline.stages.commit.context import CommitContext
-from syllabus.pipeline.stages.neighbours.findings import Findings
 from syllabus.pipeline.stages.regroup.buckets import read_partitions
 from syllabus.pipeline.stages.rows import ChunkRows
 
 
-def write_examples(
-    context: CommitContext, found: Findings, writer: ManifestWriter
-) -> tuple[Fingerprint, int]:
+def write_examples(context: CommitContext, writer: ManifestWriter) -> tuple[Fingerprint, int]:
     """Write both tables: ids and labels from the rows, partitions from regroup.
 
     Returns the fingerprint, and how many examples have a content that is also there under another label.
     """
     fingerprint, conflicts = Fingerprint(), ConflictingLabels()
-    described = schema.examples(weighted=context.options.weight is not None)
+    found = context.found
+    described = schema.examples(context.options.weight is not None, covered=found.covers is not None)
     examples, rejects = writer.table(described), writer.table(schema.REJECTS)
     accepted = context.census.rows(context.plan, context.work)
     position = 0

@@ -12,17 +12,15 @@ from syllabus.pipeline.stages.commit.examples import write_examples
 from syllabus.pipeline.stages.commit.importances import write_importance
 from syllabus.pipeline.stages.commit.sketches import write_sketches
 from syllabus.pipeline.stages.commit.subsets import write_subsets
-from syllabus.pipeline.stages.neighbours.findings import Findings, findings
-from syllabus.pipeline.stages.regroup.buckets import by_partition, read_partitions
+from syllabus.pipeline.stages.regroup.buckets import by_partition
 
 
 def commit(context: CommitContext) -> dict[str, Any]:
     """Write the manifest; return its document."""
     options, plan, census = context.options, context.plan, context.census
     buckets, total, n = context.buckets(), _sum(context), census.accepted
-    found = _findings(context)
     with ManifestWriter(options.output, overwrite=options.overwrite) as writer:
-        fingerprint, conflicting = write_examples(context, found, writer)
+        fingerprint, conflicting = write_examples(context, writer)
         importances = {
             each.name: write_importance(context, writer, each, buckets) for each in options.importances
         }
@@ -44,22 +42,12 @@ def commit(context: CommitContext) -> dict[str, Any]:
             "subsets": write_subsets(context, writer, buckets),
             "importances": importances,
             "orders": _write_order(context, writer),
-            **found.sections,
+            **context.found.sections,
             **({"guide": context.guide.as_section()} if context.guide is not None else {}),
             **_weight(context),
             **write_sketches(context, writer, total / n),
         }
         return writer.commit(description)
-
-
-def _findings(context: CommitContext) -> Findings:
-    """Findings of the neighbours stage; memory: index and partition of every example, 12 bytes each."""
-    if context.graph is None and context.holdout is None:
-        return Findings(None, None, {})
-    parts = [read_partitions(context.work, group) for group in context.groups]
-    index, partitions = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    rows = context.census.rows(context.plan, context.work)
-    return findings(context.graph, context.holdout, rows, context.census.partitioning, index, partitions)
 
 
 def _sum(context: CommitContext) -> np.ndarray:

@@ -23,6 +23,9 @@ from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
 from syllabus.selectors.neighbours import TopK
 from syllabus.selectors.numerics.union_find import UnionFind
 
+READ_ROWS = 65_536
+"""Rows that are read at once where some of them are wanted."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -91,6 +94,15 @@ class Vectors:
         held = np.frombuffer(self.truncated, np.uint8)[positions >> 3]
         cut = (held >> (7 - (positions & 7)).astype(np.uint8) & 1).astype(bool)
         return [(np.flatnonzero(cut == each), each) for each in (False, True) if (cut == each).any()]
+
+    def at(self, positions: np.ndarray) -> np.ndarray:
+        """Return the (m, D) float32 unit embeddings at (m,) ascending positions; one block is held beside."""
+        parts = []
+        for block in self.blocks(READ_ROWS):
+            first, stop = np.searchsorted(positions, [block.first, block.first + block.rows])
+            if first < stop:
+                parts.append(self.read(block)[positions[first:stop] - block.first])
+        return np.concatenate(parts)
 
     def prepare_worker(self) -> str:
         """Limit this thread's products; return the device that they run on."""
