@@ -32,7 +32,7 @@ from syllabus.selectors.neighbours import (
     greedy_cover,
     neighbours,
     relative_threshold,
-    separation,
+    separation_of,
 )
 from syllabus.selectors.neighbours.separation import QUANTILES
 from syllabus.trainer.curriculum.evidence import suspects, why_copies_stay
@@ -96,7 +96,7 @@ class Found:
         threshold = relative_threshold(self.cosines[:, -1], THRESHOLD)
         covers = greedy_cover(self.rows, self.y, threshold, excluded)
         found = [(np.arange(n), TopK(self.ids, self.cosines))]
-        return separation(random, found, covers, threshold, self.y)
+        return separation_of(random, found, covers, threshold, self.y)
 
     def cover(self, excluded: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
         """Return (n,) bool, what a cover within the classes keeps."""

@@ -140,6 +140,19 @@ def test_a_filter_without_vectors_is_the_cover_by_brute_force(noisy: Path, plant
         assert (rows[near].astype(np.float64) @ rows[row]).max() >= threshold - 2e-6
 
 
+def test_a_suspect_stands_for_nobody(tmp_path: Path) -> None:
+    # Two of another label, within .95 of one another, each nearer to twenty of the first.
+    vectors = np.zeros((40, 8))
+    vectors[:20, 0], vectors[20:38] = 1, np.random.default_rng(0).standard_normal((18, 8))
+    vectors[38:, 0], vectors[38, 1], vectors[39, 1] = 1, 0.14, -0.14
+    labels = ["a"] * 20 + ["c"] * 18 + ["b"] * 2
+    run(write(tmp_path / "s.parquet", vectors, labels), tmp_path / "m", relative_threshold=0.0, **FEW)
+    rows = table(tmp_path / "m", "examples")
+    assert rows["neighbour_agreement"].to_pylist()[38:] == [0, 0]
+    assert rows["duplicate_group"].to_pylist()[38:] == [0, 0]
+    assert rows["duplicate_of"].to_pylist() == [0] * 20 + list(range(20, 40))
+
+
 def test_auto_leaves_out_planted_copies_and_wrong_labels(noisy: Path) -> None:
     curriculum = Curriculum(noisy / "m", 0.1, 5, seed=0)
     assert curriculum.filters == ("drop_suspects", "one_per_duplicate_group")

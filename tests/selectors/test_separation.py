@@ -12,7 +12,7 @@ from syllabus.selectors.neighbours import (
     neighbours,
     pair_cosines,
     relative_threshold,
-    separation,
+    separation_of,
 )
 from syllabus.selectors.neighbours.separation import LARGEST
 
@@ -29,7 +29,7 @@ def found(rows: np.ndarray, threshold: float, labels: np.ndarray | None = None) 
     pieces = [
         (part, TopK(ids[part], cosines[part])) for part in np.array_split(np.arange(len(rows))[::-1], 2)
     ]
-    return separation(random, pieces, covers, threshold, labels)
+    return separation_of(random, pieces, covers, threshold, labels)
 
 
 def gaussian(n: int, d: int) -> np.ndarray:
@@ -113,9 +113,9 @@ def test_labels_that_mix() -> None:
 def test_what_is_refused() -> None:
     found, own = [(np.arange(2), TopK(np.array([[1], [0]]), np.ones((2, 1))))], np.arange(2)
     with pytest.raises(SelectionError, match="0 random pairs of 2 rows; expected some"):
-        separation(np.empty(0), found, own, 0.95)
+        separation_of(np.empty(0), found, own, 0.95)
     with pytest.raises(SelectionError, match=r"threshold=0 is outside \(0, 1\]"):
-        separation(np.ones(1), found, own, 0)
+        separation_of(np.ones(1), found, own, 0)
 
 
 def test_copies_that_have_any_label_are_none() -> None:

@@ -13,7 +13,7 @@ from syllabus.selectors.neighbours.separation import (
     least_cosine,
     pair_cosines,
     relative_threshold,
-    separation,
+    separation_of,
 )
 from syllabus.selectors.neighbours.top_k import TopK
 
@@ -29,5 +29,5 @@ __all__ = [
     "relative_threshold",
     "search",
     "search_each_other",
-    "separation",
+    "separation_of",
 ]

@@ -72,7 +72,7 @@ class Separation:
         return not self.against
 
 
-def separation(
+def separation_of(
     random: NDArray[np.float64],
     found: Iterable[tuple[NDArray[np.int64], TopK]],
     covers: NDArray[np.int64],
@@ -91,16 +91,18 @@ def separation(
     O(n k); memory O(n) beside one piece.
 
     >>> nearest = TopK(np.array([[1], [0], [0]]), np.array([[1.0], [1.0], [0.2]]))
-    >>> separation(np.array([0.2]), [(np.arange(3), nearest)], np.array([0, 0, 2]), 0.95).crowded
+    >>> separation_of(np.array([0.2]), [(np.arange(3), nearest)], np.array([0, 0, 2]), 0.95).crowded
     0.5
 
     Raises:
       SelectionError: `random` is empty, or `threshold` is out of its bounds.
     """
     if len(random) == 0 or len(covers) == 0:
-        raise SelectionError(f"separation: {len(random)} random pairs of {len(covers)} rows; expected some")
+        raise SelectionError(
+            f"separation_of: {len(random)} random pairs of {len(covers)} rows; expected some"
+        )
     if not 0 < threshold <= 1:
-        raise SelectionError(f"separation: threshold={threshold} is outside (0, 1]")
+        raise SelectionError(f"separation_of: threshold={threshold} is outside (0, 1]")
     low, nearest = threshold - ROUNDING, np.full(len(covers), np.nan)
     kept = crowded = unlike = known = 0
     for rows, each in found:

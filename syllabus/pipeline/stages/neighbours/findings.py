@@ -14,7 +14,7 @@ from syllabus.pipeline.stages.neighbours.holdout import Holdout
 from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
 from syllabus.pipeline.stages.partitions import Partitioning
 from syllabus.pipeline.stages.rows import AcceptedRows
-from syllabus.selectors.neighbours import Separation, relative_threshold, separation
+from syllabus.selectors.neighbours import Separation, relative_threshold, separation_of
 
 SHOWN_LABELS = 4
 
@@ -191,7 +191,7 @@ def _separations(found: GroupFindings, covers: list[np.ndarray]) -> dict[str, An
         return {"random": [], "nearest": [], "chance": None, "separation": nothing,
                 "cover": {**known, "separation": nothing}}  # fmt: skip
     every = [
-        separation(random, found.graph.found(), covers[number], threshold, numbers)
+        separation_of(random, found.graph.found(), covers[number], threshold, numbers)
         for number, threshold in enumerate(cover.thresholds)
     ]
     one, other = every[0], every[-1]
