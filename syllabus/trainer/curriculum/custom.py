@@ -8,6 +8,7 @@ import numpy as np
 
 from syllabus.trainer.curriculum.advice import FIXED
 from syllabus.trainer.curriculum.pool import Pool
+from syllabus.trainer.curriculum.schedules import SCHEDULES
 from syllabus.trainer.errors import TrainerError
 
 # The first argument is the Curriculum, which this file is below.
@@ -18,7 +19,9 @@ class CustomSchedule:
     """A schedule that checks a user's; it warns once where two epochs in turn have one set."""
 
     def __init__(self, function: CustomFunction) -> None:
-        self.name = getattr(function, "__name__", "custom")
+        name = getattr(function, "__name__", "custom")
+        # One that has a built-in's name must not be taken for it: GraB asks for `fresh` by name.
+        self.name = f"custom {name}" if name in SCHEDULES else name
         self._function = function
         self._before: tuple[int, np.ndarray] | None = None
         self._told = False

@@ -61,6 +61,18 @@ def test_a_stored_subset_is_refined_while_it_stays_and_a_change_is_told_once():
             assert epochs[first + more] == expected.tolist()
 
 
+def test_a_schedule_of_ones_own_keeps_its_set_though_it_has_a_known_name():
+    def fresh(curriculum, epoch):  # noqa: ARG001
+        return curriculum.examples[:20]
+
+    sampler, grab = make(40, 0.5, schedule=fresh)
+    known = features(40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the set is fixed
+        for epoch in range(2):
+            assert sorted(visit(sampler, grab, epoch, known)) == list(range(20))
+
+
 @pytest.mark.parametrize("schedule", ["milo", "redraw"])
 def test_where_no_set_comes_again_it_says_so_at_once_and_shuffles(schedule):
     with pytest.warns(UserWarning, match=f"schedule '{schedule}' draws another set .* nothing is gained"):
