@@ -108,7 +108,7 @@ MAY: dict[str, dict[str, set[str]]] = {
 PUBLIC = {
     "manifests.storage", "manifests.ids", "manifests.budgets", "manifests.format", "manifests.errors",
     "selectors.herding", "selectors.importances", "selectors.neighbours", "selectors.balancing",
-    "selectors.balancing.vectors", "selectors.numerics.union_find",
+    "selectors.balancing.vectors", "selectors.numerics.counter_rng", "selectors.numerics.union_find",
 }  # fmt: skip
 HEAVY = ("apache_beam", "sentence_transformers", "transformers", "pandas", "sklearn", "typer", "pydantic")
 # What importing a room must leave unloaded.

@@ -11,6 +11,8 @@ import operator
 
 import numpy as np
 
+from syllabus.selectors.numerics.counter_rng import mix_words
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 CHUNK = 1 << 16  # what is computed at once stays in the cache
 
@@ -93,13 +95,4 @@ def _places(key: tuple[int, int], n: int, counters: np.ndarray | None) -> np.nda
 
 def _random_uint64(key: tuple[int, int], counters: np.ndarray) -> np.ndarray:
     first, second = (np.uint64(half) for half in key)
-    return _mix(_mix(counters.astype(np.uint64) * _GOLDEN + first) ^ second)
-
-
-def _mix(z: np.ndarray) -> np.ndarray:
-    # In place: `z` is always a temporary.
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        z ^= z >> np.uint64(shift)
-        z *= np.uint64(factor)
-    z ^= z >> np.uint64(31)
-    return z
+    return mix_words(mix_words(counters.astype(np.uint64) * _GOLDEN + first) ^ second)

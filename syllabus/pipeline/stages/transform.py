@@ -115,12 +115,11 @@ def _sample(options: Options, accepted: int, rows: AcceptedRows) -> np.ndarray:
 
 
 def mix(index: np.ndarray, seed: int) -> np.ndarray:
-    """Return (n,) uint64 hashes of (n,) uint64 `index`: SplitMix64's finaliser (Steele et al., 2014)."""
+    """Return (n,) uint64 random numbers of (n,) uint64 `index`, a stream for each seed."""
+    from syllabus.selectors.numerics.counter_rng import mix_words  # loads numba
+
     with np.errstate(over="ignore"):
-        value = index + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
-        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return value ^ (value >> np.uint64(31))
+        return mix_words(index + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15))
 
 
 def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transform:

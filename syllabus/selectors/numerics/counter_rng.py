@@ -6,6 +6,7 @@ whether one subset is asked for or a hundred.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from syllabus.selectors.numerics.compiled import compiled
 
@@ -19,6 +20,15 @@ def mix(word: np.uint64) -> np.uint64:
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return word ^ (word >> np.uint64(31))
+
+
+def mix_words(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return `mix` of each of (m,) uint64 `words`, written over them."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        words ^= words >> np.uint64(shift)
+        words *= np.uint64(factor)
+    words ^= words >> np.uint64(31)
+    return words
 
 
 @compiled
