@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from syllabus.manifests.errors import ManifestError, first_line
+from syllabus.manifests.errors import NoManifestError, first_line
 
 try:
     import fcntl
@@ -202,13 +202,13 @@ def _filesystem_of(location: str) -> tuple[Any, str]:
     scheme = location.partition("://")[0]
     if scheme in ("hf", "http", "https"):
         # Arrow would hand hf:// to a client of the hub, which asks the network at once.
-        raise ManifestError(
+        raise NoManifestError(
             f"{location}: {scheme}:// is not read from here; download the files, and give their folder"
         )
     try:
         filesystem, root = pafs.FileSystem.from_uri(location)
     except (pa.ArrowException, ValueError, ImportError) as error:
-        raise ManifestError(f"{location}: cannot be opened: {first_line(error)}") from None
+        raise NoManifestError(f"{location}: cannot be opened: {first_line(error)}") from None
     return filesystem, root
 
 

@@ -80,7 +80,7 @@ def test_parts_of_another_size_do_not_open(root, path, damage):
 
 def test_what_is_no_manifest(tmp_path, root):
     assert the_problem(tmp_path / "nothing").startswith("manifest.json: not found: ")
-    assert the_problem("ftp://host/m").startswith("manifest.json: cannot be read from ftp://host/m: ")
+    assert the_problem("ftp://host/m").startswith("ftp://host/m: cannot be opened: ")
     (root / "manifest.json").write_text("{")
     assert the_problem(root).startswith("manifest.json: is not JSON: ")
     (root / "manifest.json").write_bytes(b"\xff")

@@ -213,7 +213,7 @@ def test_what_is_refused():
             Rbf(width)
     with pytest.raises(SelectionError, match="row 3 has norm 2"):
         GraphCut(rows * np.where(np.arange(20) == 3, 2, 1)[:, None].astype(np.float32))
-    with pytest.raises(SelectionError, match=r"norm 1e\+16; at most 1e\+15"):
+    with pytest.raises(SelectionError, match=r"norm 1\.00000008e\+16; at most 1e\+15"):
         FacilityLocation(rows * np.float32(1e16), similarity="dot")
     with pytest.raises(SelectionError, match=r"saturated_coverage: similarity 'dot' .* negative"):
         SaturatedCoverage(rows, similarity="dot")

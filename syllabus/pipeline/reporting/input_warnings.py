@@ -10,7 +10,7 @@ _ROWS = {"guide": "rows of the {kind}", "holdout": "rows of the holdout"}
 def input_warnings(document: dict[str, Any]) -> list[str]:
     """Return a line on the texts that were cut, in each of the inputs, and one on contradicting labels."""
     counts, lines = document["counts"], []
-    n, limit = counts["accepted"], document["encoder"].get("max_seq_length", 0)
+    n, limit = counts["accepted"], document.get("encoder", {}).get("max_seq_length", 0)
     if cut := counts.get("truncated"):
         lines.append(
             f"{cut:,} of {n:,} texts ({cut / n:.2%}) are cut at {limit:,} tokens, the encoder's limit: what"

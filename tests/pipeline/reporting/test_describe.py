@@ -45,9 +45,10 @@ def test_no_name_gives_the_terminal_orders(manifest: Manifest, capsys: pytest.Ca
     document["encoder"]["name"] = evil
     for part in document["partitions"]:
         part["label"] = evil
+    groups = sum(len(each["partitions"]) for each in document["neighbours"]["duplicates"]["largest"])
     text = shown(document, capsys)
     assert text.isprintable()
-    assert text.count("a\\x1b[31m\\x9b[bold]\\u202eb:smile:") == 2 + len(document["partitions"])
+    assert text.count("a\\x1b[31m\\x9b[bold]\\u202eb:smile:") == 2 + len(document["partitions"]) + groups
 
 
 @pytest.mark.parametrize(
