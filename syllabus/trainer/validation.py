@@ -28,7 +28,7 @@ def whole(where: str, name: str, value: Any, low: int | None = None, high: int |
     Raises:
         TrainerError: another type; out of bounds; more than 64 bits.
     """
-    plain = _plain(value)
+    plain = plain_scalar(value)
     if isinstance(plain, bool) or not isinstance(plain, int):
         raise TrainerError(f"{where}: {name}={_shown(value)} is a {_kind(value)}; expected an integer")
     if not -(2**63) <= plain < 2**64:
@@ -48,7 +48,7 @@ def real(where: str, name: str, value: Any) -> float:
     Raises:
         TrainerError: another type; bounds, and so NaN, are the caller's.
     """
-    plain = _plain(value)
+    plain = plain_scalar(value)
     if isinstance(plain, bool) or not isinstance(plain, (int, float)):
         raise TrainerError(f"{where}: {name}={_shown(value)} is a {_kind(value)}; expected a number")
     try:
@@ -64,7 +64,7 @@ def flag(where: str, name: str, value: Any) -> bool:
     Raises:
         TrainerError: another type: of a text or a number it would be a guess.
     """
-    plain = _plain(value)
+    plain = plain_scalar(value)
     if not isinstance(plain, bool):
         raise TrainerError(f"{where}: {name}={_shown(value)} is a {_kind(value)}; expected True or False")
     return plain
@@ -103,7 +103,7 @@ def column(where: str, values: Any) -> None:
         raise TrainerError(f"{where}: have shape {tuple(shape)}; expected one a row, (rows,)")
 
 
-def _plain(value: Any) -> Any:
+def plain_scalar(value: Any) -> Any:
     """Return Python's own of a scalar of numpy's or torch's; anything else as it is."""
     if isinstance(value, torch.Tensor) and value.ndim == 0:
         value = value.detach().cpu()
@@ -122,5 +122,8 @@ def _kind(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # a number of thousands of digits
+        return f"{type(value).__name__} too large to show"
     return text if len(text) <= 60 else f"{text[:59]}…"

@@ -31,6 +31,7 @@ class Manifest:
       description: manifest.json, parsed; what a reader needs of it are the other attributes.
       n: the number of accepted examples.
       source_rows: the rows of the source; indices run below it.
+      truncated: examples of whose text the encoder read the beginning only; 0 where it does not count them.
       fractions: those for which there are subsets, ascending by budget.
       fingerprint: sha256 of the data set, hexadecimal.
       fingerprint_blocks: those of blocks of `block_rows` source rows, blocks without an example left out.
@@ -53,6 +54,7 @@ class Manifest:
         self.description = description
         self.n = int(description["counts"]["accepted"])
         self.source_rows = int(description["counts"]["source_rows"])
+        self.truncated = int(description["counts"].get("truncated", 0))
         self.fractions = tuple(float(entry["fraction"]) for entry in description["subsets"])
         self.fingerprint = str(description["fingerprint"]["sha256"])
         self.fingerprint_blocks = tuple(description["fingerprint"]["blocks"])

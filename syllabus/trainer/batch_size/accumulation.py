@@ -26,6 +26,7 @@ from syllabus.trainer.batch_size.step_factors import StepFactors
 from syllabus.trainer.batch_size.update import Update
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ranks import world_size
+from syllabus.trainer.validation import whole
 
 
 class AdaptiveBatchSize:
@@ -76,9 +77,8 @@ class AdaptiveBatchSize:
         scaler: Any = None,
         probe: Probe | None = None,
     ) -> None:
-        for name, value in (("grain", grain), ("microbatch", grain if microbatch is None else microbatch)):
-            if value < 1:
-                raise TrainerError(f"AdaptiveBatchSize: {name}={value} is below 1")
+        grain = whole("AdaptiveBatchSize", "grain", grain, 1)
+        microbatch = grain if microbatch is None else whole("AdaptiveBatchSize", "microbatch", microbatch, 1)
         self.world = world_size()
         if self.world > 1 and not isinstance(model, DistributedDataParallel):
             raise TrainerError(
@@ -86,7 +86,7 @@ class AdaptiveBatchSize:
                 f" {type(model).__name__}; wrap it in DistributedDataParallel; sharded models are refused"
             )
         self.model, self.optimizer, self.controller = model, optimizer, controller
-        self.grain, self.microbatch = grain, microbatch or grain
+        self.grain, self.microbatch = grain, microbatch
         self.scheduler, self.scaler = scheduler, scaler
         self._decider = Decider(controller, probe)
         self._factors = StepFactors(optimizer, lambda: self.decision, self._before_step)

@@ -11,8 +11,8 @@ SOURCES = ("average", "probe")
 
 
 def finite(value: Any) -> bool:
-    """Return whether `value` is a finite number."""
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    """Return whether `value` is a finite number; a truth value is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_source(rule: str, name: str, value: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from syllabus.trainer.batch_size.rule import Rule
 from syllabus.trainer.batch_size.signals import Averages, Decision, Signals
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.validation import flag, real, whole
 
 STATE_VERSION = 1
 SLACK = 1e-12  # what float64 rounding may add to a quotient; ⌈·⌉ must not take it for an example more
@@ -69,34 +70,36 @@ class BatchSizeController:
     ) -> None:
         if not isinstance(rule, Rule):
             raise TrainerError(f"BatchSizeController: rule={rule!r} is no Rule, such as GeoDamp(epochs=5)")
-        own = rule.initial
+        where = "BatchSizeController"
+
+        def count(name: str, value: Any, least: int) -> int | None:
+            return None if value is None else whole(where, name, value, least)
+
+        def number(name: str, value: Any) -> float | None:
+            if value is None:
+                return None
+            if not (found := real(where, name, value)) >= 1:
+                raise TrainerError(f"{where}: {name}={found:g} is below 1")
+            return found
+
+        own, initial = rule.initial, count("initial", initial, 1)
         if initial is None and own is None:
             raise TrainerError("BatchSizeController: initial is missing; give the first batch size")
         if initial is not None and own is not None and initial != own:
             raise TrainerError(f"BatchSizeController: initial={initial}, and {rule.name} begins at {own}")
-        self.rule, self.initial = rule, own if initial is None else int(initial)  # type: ignore[assignment]
-        self.minimum = (1 if rule.planned else self.initial) if minimum is None else minimum
-        self.maximum = maximum
-        for name, value, least in (
-            ("initial", self.initial, 1),
-            ("minimum", self.minimum, 1),
-            ("maximum", math.inf if maximum is None else maximum, max(self.initial, self.minimum)),
-            ("dwell", dwell, 1),
-            ("every", every or 0, 0),
-            ("wait", wait or 0, 0),
-            ("growth", math.inf if growth is None else growth, 1),
-            ("half_life", math.inf if half_life is None else half_life, 1),
-        ):
-            if not value >= least:
-                raise TrainerError(f"BatchSizeController: {name}={value} is below {least}")
+        self.rule, self.initial = rule, own if initial is None else initial  # type: ignore[assignment]
+        self.minimum = count("minimum", minimum, 1) or (1 if rule.planned else self.initial)
+        self.maximum = count("maximum", maximum, max(self.initial, self.minimum))
+        dwell, every, wait = whole(where, "dwell", dwell, 1), count("every", every, 0), count("wait", wait, 0)
+        growth, half_life = number("growth", growth), number("half_life", half_life)
         if beta2 not in ("half-life", "fixed"):
             raise TrainerError(f"BatchSizeController: beta2={beta2!r} is unknown; known: fixed, half-life")
         self.dwell, self.every, self.beta2 = dwell, every, beta2
-        self.half_life = 50.0 * self.initial if half_life is None else float(half_life)
+        self.half_life = 50.0 * self.initial if half_life is None else half_life
         settling = math.ceil(self.half_life / self.initial) if rule.compares_averages else 0
         self.wait = settling if wait is None else wait
         self.growth = (math.inf if rule.planned else 2.0) if growth is None else growth
-        self.monotone = not rule.planned if monotone is None else monotone
+        self.monotone = not rule.planned if monotone is None else flag(where, "monotone", monotone)
         self.quantum, self.adam_like = 1, False
         self._state: dict[str, Any] = {"rule": rule.begin(self.initial), "sums": {}, "target": None}
         self._last: tuple[int, int] | None = None

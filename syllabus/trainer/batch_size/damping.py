@@ -47,6 +47,7 @@ class AdaDamp(Rule):
     guard: float = 1e-3
 
     def __post_init__(self) -> None:
+        self._take_plain()
         check_source(self.name, "loss", self.loss)
         if self.optimum != "estimated" and not finite(self.optimum):
             raise TrainerError(
@@ -118,6 +119,7 @@ class AdaDampNN(Rule):
     guard: float = 1e-3
 
     def __post_init__(self) -> None:
+        self._take_plain()
         check_source(self.name, "gradient", self.gradient)
         check_share(self.name, "guard", self.guard)
 
@@ -166,6 +168,7 @@ class RadaDamp(Rule):
     keep: float = 0.2
 
     def __post_init__(self) -> None:
+        self._take_plain()
         if self.reduction not in REDUCTIONS:
             known = ", ".join(REDUCTIONS)
             raise TrainerError(f"RadaDamp: reduction {self.reduction!r} is unknown; known: {known}")

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any, ClassVar
 
+from syllabus.trainer.batch_size.checks import finite
 from syllabus.trainer.batch_size.rule import Rule
 from syllabus.trainer.batch_size.signals import Decision
 from syllabus.trainer.errors import TrainerError
@@ -60,7 +61,8 @@ class NoiseScale(_ByNoise):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale > 0):
+        self._take_plain()
+        if not (finite(self.scale) and self.scale > 0):
             raise TrainerError(f"NoiseScale: scale={self.scale} is not above 0")
 
     def target(self, state: dict[str, Any], initial: int, at: Decision) -> float | None:  # noqa: ARG002
@@ -90,7 +92,8 @@ class NormTest(_ByNoise):
     eta: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.eta <= 1:
+        self._take_plain()
+        if not (finite(self.eta) and 0 < self.eta <= 1):
             raise TrainerError(f"NormTest: eta={self.eta} is outside (0, 1]")
 
     def target(self, state: dict[str, Any], initial: int, at: Decision) -> float | None:  # noqa: ARG002

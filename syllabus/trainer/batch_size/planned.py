@@ -35,6 +35,7 @@ class PadaDamp(Rule):
     examples: int | None = None
 
     def __post_init__(self) -> None:
+        self._take_plain()
         given = tuple(f.name for f in dataclasses.fields(self) if getattr(self, f.name) is not None)
         if given not in (("rate",), ("final", "examples"), ("updates", "examples")):
             raise TrainerError(
@@ -94,6 +95,7 @@ class GeoDamp(Rule):
     examples: int | None = None
 
     def __post_init__(self) -> None:
+        self._take_plain()
         if (self.epochs is None) == (self.examples is None):
             raise TrainerError("GeoDamp: give epochs or examples, one of the two")
         if not (finite(self.factor) and self.factor > 1):

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from syllabus.trainer.batch_size.signals import Decision
+from syllabus.trainer.validation import plain_scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Rule:
         SGD's noise goes with lr/B; that of Adam-like optimizers, whose steps are normalised, with lr²/B.
         """
         return 0.5 if adam_like else 1.0
+
+    def _take_plain(self) -> None:
+        """Make Python's own of options that are scalars of numpy or torch, so that states are plain."""
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain_scalar(getattr(self, field.name)))
 
     def identity(self) -> dict[str, Any]:
         """Return name and options in plain values: a state is only loaded where they are equal."""

@@ -40,6 +40,7 @@ class Steps(Rule):
     scaling: str = "auto"
 
     def __post_init__(self) -> None:
+        self._take_plain()
         if self.scaling not in ("auto", *SCALINGS):
             known = ", ".join(("auto", *SCALINGS))
             raise TrainerError(f"Steps: scaling={self.scaling!r} is unknown; known: {known}")
@@ -134,6 +135,7 @@ class Seesaw(Rule):
     halvings: int = 20
 
     def __post_init__(self) -> None:
+        self._take_plain()
         if not callable(self.schedule):
             raise TrainerError(
                 f"Seesaw: schedule={self.schedule!r} cannot be called; give examples -> factor"

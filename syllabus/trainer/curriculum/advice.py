@@ -27,6 +27,7 @@ CLASS = "class"
 ALIKE = 0.5  # Jaccard index of two subsets
 HARD = 0.75  # effective sample size, as a share
 CORE = 0.25  # that of draws; below, a quarter of the examples that redraw shows are not seen
+CUT = 0.01  # share of texts that were cut; above, agreement of beginnings is taken for wrong labels
 FIXED = "a fixed subset costs 4.6 to 17.6 points"
 
 
@@ -63,7 +64,10 @@ def recommended_filters(manifest: Manifest, size: int) -> tuple[tuple[str, ...],
     found = suspects_of(manifest)
     kept, chosen = np.ones(manifest.n, np.bool_), []
     why = f"{found.zero:.1%} of the labels are shared by no neighbour"
-    if found.noise:
+    cut = manifest.truncated / max(1, manifest.n)
+    if cut > CUT:
+        why += f": {cut:.1%} of the texts are cut, whose beginnings say little of their labels"
+    elif found.noise:
         chosen.append("drop_suspects")
         kept = ~found.rows
         why += f", {found.one:.1%} by just one, median agreement {found.median:.2f}: wrong labels"

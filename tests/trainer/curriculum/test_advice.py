@@ -120,6 +120,16 @@ def test_auto_acts_only_on_what_the_manifest_shows(wrong, copies, kind, against,
     assert "\n" not in choice.reason
 
 
+@pytest.mark.parametrize(("cut", "filters"), [(30, ("drop_suspects",)), (60, ())])
+def test_auto_does_not_take_texts_that_were_cut_for_wrong_labels(cut, filters):
+    # Beginnings that agree, under other labels, look like suspects.
+    one = told(section(), columns=data(0.2))
+    one.truncated = cut  # of 4,000
+    choice = advice.choose(one, 0.1, None)
+    assert choice.filters == filters
+    assert ("of the texts are cut" in choice.reason) == (not filters)
+
+
 def test_auto_says_the_figures_it_went_by_and_what_it_does_not_know():
     columns = data(0.2, 0.02)
     reason = advice.choose(told(section("class", left_out(columns)), columns=columns), 0.1, None).reason
