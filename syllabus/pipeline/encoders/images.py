@@ -134,9 +134,9 @@ class EncodedImage:
         self.data, self.row, self.reject = data, row, reject
 
     def open(self) -> Any:
-        """Return the PIL image; a broken one is rejected, and grey."""
+        """Return the PIL image; None for a broken one, which is rejected."""
         try:
             return decode(self.data)
         except UnreadableImage as error:
             self.reject(self.row, error.reason, str(error))
-            return decode(None)
+            return None

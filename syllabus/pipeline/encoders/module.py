@@ -78,7 +78,12 @@ class ModuleEncoder(Encoder):
     def _forward(self, batch: list[Any]) -> np.ndarray:
         import torch
 
-        tensors = [self._tensor(item) for item in batch]
+        made = [self._tensor(item) for item in batch]
+        # Another picture stands in for a broken one: the grey one has a size of its own.
+        other = next((tensor for tensor in made if tensor is not None), None)
+        if other is None:
+            other = self._tensor(decode(None))
+        tensors = [other if tensor is None else tensor for tensor in made]
         shapes = sorted({tuple(tensor.shape) for tensor in tensors})
         if len(shapes) > 1:
             raise self._wrong(f"preprocess gives shapes {shapes[0]} and {shapes[1]}; expected one")
@@ -94,9 +99,14 @@ class ModuleEncoder(Encoder):
         return np.asarray(vectors.float().cpu().numpy(), np.float32)
 
     def _tensor(self, item: Any) -> Any:
+        """Return what the module is given; None for a broken picture, which is rejected."""
         import torch
 
-        tensor = self.preprocess(item.open() if isinstance(item, EncodedImage) else item)
+        if isinstance(item, EncodedImage):
+            item = item.open()
+            if item is None:
+                return None
+        tensor = self.preprocess(item)
         if not isinstance(tensor, torch.Tensor):
             raise self._wrong(f"preprocess gives {type(tensor).__name__}; expected a tensor")
         return tensor

@@ -83,7 +83,7 @@ class SentenceEncoder(Encoder):
         return SentenceEncoder(self.spec, copy.deepcopy(self.model, shared))
 
     def _forward(self, batch: list[Any]) -> np.ndarray:
-        inputs = [item.open() if isinstance(item, EncodedImage) else item for item in batch]
+        inputs = [(item.open() or decode(None)) if isinstance(item, EncodedImage) else item for item in batch]
         vectors = self.model.encode(
             inputs,
             batch_size=len(inputs),

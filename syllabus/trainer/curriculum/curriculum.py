@@ -149,7 +149,8 @@ class Curriculum:
     def __repr__(self) -> str:
         return (
             f"Curriculum({self.manifest.location!r}, schedule={self.schedule!r}, fraction={self.fraction:g},"
-            f" epochs={self.epochs}, budget={self.budget} {self.unit}, seed={self.seed})"
+            f" epochs={self.epochs}, budget={self.budget} {self.unit}, seed={self.seed}"
+            + (f", filters={self.filters!r})" if self.filters else ")")
         )
 
     def __len__(self) -> int:

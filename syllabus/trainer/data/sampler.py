@@ -75,6 +75,10 @@ class ManifestSampler(DistributedSampler):
         drop_last: bool = False,
         seed: int | None = None,
     ) -> None:
+        if not isinstance(curriculum, Curriculum):
+            raise TrainerError(
+                f"ManifestSampler: curriculum is a {type(curriculum).__name__}; give a Curriculum"
+            )
         self._online = order if isinstance(order, OnlineOrder) else None
         if self._online is None:
             check_order(order, curriculum)

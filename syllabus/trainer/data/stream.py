@@ -74,6 +74,10 @@ class ManifestStream(IterableDataset):
         drop_last: bool = False,
         seed: int | None = None,
     ) -> None:
+        if not isinstance(curriculum, Curriculum):
+            raise TrainerError(
+                f"ManifestStream: curriculum is a {type(curriculum).__name__}; give a Curriculum"
+            )
         if not isinstance(order, str) or order not in ORDERS:
             name = order if isinstance(order, str) else type(order).__name__
             raise TrainerError(

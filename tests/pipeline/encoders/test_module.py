@@ -102,6 +102,15 @@ def test_unreadable_images_are_rejected_and_change_no_neighbour(factories):
     np.testing.assert_array_equal(made[kept], clean[kept])
 
 
+def test_a_broken_image_needs_no_preprocessing_that_resizes(factories):
+    encoder = build(factories("image", content="image"))
+    encoder.preprocess = lambda image: torch.from_numpy(np.array(image)).permute(2, 0, 1).float()  # 9 x 7
+    rejected = []
+    data = [b"no image", png((1, 2, 3)), png((4, 5, 6)), b""]
+    made = encoder.encode(data, lambda row, *_: rejected.append(row))
+    assert (sorted(rejected), made.shape[0]) == ([0, 3], 4)
+
+
 def test_the_embed_stage_rejects_an_unreadable_image(factories, monkeypatch):
     monkeypatch.setattr(loading, "_loaded", {})
     records = Records([png((1, 2, 3)), b"no image", None, png((4, 5, 6))], None, None)
