@@ -88,7 +88,7 @@ class AdaptiveBatchSize:
         self.model, self.optimizer, self.controller = model, optimizer, controller
         self.grain, self.microbatch = grain, microbatch
         self.scheduler, self.scaler = scheduler, scaler
-        self._decider = Decider(controller, probe)
+        self._decider, self._needs = Decider(controller, probe), controller.rule.needs
         self._factors = StepFactors(optimizer, lambda: self.decision, self._before_step)
         groups = self._factors.optimizer.param_groups
         self._parameters = [p for group in groups for p in group["params"]]
@@ -130,7 +130,7 @@ class AdaptiveBatchSize:
             self._prepare()
             left = self._share() - self._update.taken
             batch, count = cutter.take(min(self._at_once(), left))
-            self.begin(count, last=not cutter.more_than(0))
+            self._begin(count, last=not cutter.more_than(0))
             with self.sync():
                 yield batch
 
@@ -143,8 +143,7 @@ class AdaptiveBatchSize:
         if examples < 1:
             raise TrainerError(f"AdaptiveBatchSize.begin: examples={examples} is below 1")
         self._prepare()
-        self._update.measure_first(self._loss_scale())
-        self._update.begin(examples, last)
+        self._begin(examples, last)
 
     def sync(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context of forward and backward: no averaging over ranks but in the last microbatch."""
@@ -239,6 +238,11 @@ class AdaptiveBatchSize:
         """Leave the optimizer as it was."""
         self._factors.remove()
 
+    def _begin(self, examples: int, last: bool) -> None:
+        if self._update.microbatches == 1:
+            self._update.measure_first(self._loss_scale())
+        self._update.begin(examples, last)
+
     def _prepare(self) -> None:
         if self._update.complete:
             raise TrainerError(
@@ -258,12 +262,12 @@ class AdaptiveBatchSize:
 
     def _at_once(self) -> int:
         """Examples in a microbatch; rules by noise need two of them."""
-        halves = "noise" in self.controller.rule.needs
+        halves = "noise" in self._needs
         return min(self.microbatch, -(-self._share() // 2)) if halves else self.microbatch
 
     def _measures(self) -> bool:
         """Whether the whole gradient's norm is asked for, or makes a free measurement of the noise."""
-        return "norm" in self.controller.rule.needs or self._update.first_norm is not None
+        return "norm" in self._needs or self._update.first_norm is not None
 
     def _loss_scale(self) -> float:
         return 1.0 if self.scaler is None else float(self.scaler.get_scale())

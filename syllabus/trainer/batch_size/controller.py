@@ -16,6 +16,8 @@ from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.validation import flag, real, whole
 
 STATE_VERSION = 1
+NOTHING_MEASURED = Signals()
+NONE_YET = Averages()
 SLACK = 1e-12  # what float64 rounding may add to a quotient; ⌈·⌉ must not take it for an example more
 
 
@@ -133,6 +135,8 @@ class BatchSizeController:
     def observe(self, signals: Signals) -> Averages:
         """Take `signals` into the running averages and return these."""
         sums: dict[str, list[float]] = self._state["sums"]
+        if not sums and not signals.counts and signals.noise is None and signals.squared_gradient is None:
+            return NONE_YET
         total = sum(signals.counts)
         for name, values in (("loss", signals.losses), ("norm", signals.norms)):
             for value, count in zip(values, signals.counts, strict=False):
@@ -154,7 +158,7 @@ class BatchSizeController:
         Raises:
             TrainerError: counts that go backward, or what the rule raises.
         """
-        signals = signals or Signals()
+        signals = signals or NOTHING_MEASURED
         if self._last is not None and (updates < self._last[0] or examples < self._last[1]):
             raise TrainerError(
                 f"BatchSizeController.decide: updates={updates}, examples={examples} lie before the last"
@@ -182,14 +186,16 @@ class BatchSizeController:
         """Return what the state's target means at `at` for this quantum and optimizer."""
         wish = self._state["target"]
         wish = float(self.initial) if wish is None else wish
-        size, first = self._rounded(wish), self._rounded(self.initial)
+        size = self._rounded(wish)
         factor = self.rule.lr_factor(self._state["rule"])
         if self.maximum is not None and wish > self.maximum:
             factor *= (self.maximum / wish) ** self.rule.past_cap(self.adam_like)
         scaled = self.rule.lr_exponent(self.adam_like)
-        if scaled and size != first:
-            factor *= (size / first) ** scaled
-        power = size / first if self.beta2 == "half-life" and self.adam_like else 1.0
+        halved = self.beta2 == "half-life" and self.adam_like
+        growth = size / self._rounded(self.initial) if scaled or halved else 1.0
+        if scaled and growth != 1:
+            factor *= growth**scaled
+        power = growth if halved else 1.0
         return Decision(
             at.updates,
             at.examples,

@@ -63,6 +63,8 @@ def examples_in(batch: Any) -> int:
     Raises:
         TrainerError: nothing in it says so.
     """
+    if type(batch) in (tuple, list) and batch and isinstance(batch[0], torch.Tensor):
+        batch = batch[0]  # what nearly every loader yields, told without the slower questions below
     if isinstance(batch, torch.Tensor):
         if not batch.ndim:
             raise TrainerError(

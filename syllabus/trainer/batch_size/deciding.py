@@ -34,6 +34,7 @@ class Decider:
         self.controller, self.probe = controller, probe
         self.records: list[Decision] = []
         self._pending = Pending()
+        self._planned = Signals()
         measures = {"probe_loss", "probe_norm"} & controller.rule.needs
         if measures and probe is None:
             raise TrainerError(
@@ -73,7 +74,9 @@ class Decider:
         controller, rule = self.controller, self.controller.rule
         if rule.planned:
             before = controller.decision
-            decision = controller.decide(updates, examples, Signals(epoch=epoch))
+            if self._planned.epoch != epoch:
+                self._planned = Signals(epoch=epoch)
+            decision = controller.decide(updates, examples, self._planned)
             if updates and decision.applies_as(before) and len(self._pending) < RECORD_EVERY:
                 return
             # For the record only, and not at every update: the device is waited for.

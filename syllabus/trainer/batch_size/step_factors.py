@@ -48,6 +48,8 @@ class StepFactors:
         self._restore()  # of a step that raised
         self._before()
         decision = self._decision()
+        if decision.lr_factor == 1 and decision.beta2_power == 1:
+            return
         for group in self.optimizer.param_groups:
             kept: dict[str, Any] = {}
             if decision.lr_factor != 1:
@@ -65,6 +67,8 @@ class StepFactors:
             self._kept.append(kept)
 
     def _restore(self, *_: Any) -> None:
+        if not self._kept:
+            return
         for group, kept in zip(self.optimizer.param_groups, self._kept, strict=False):
             if "betas" in kept:
                 group["betas"] = kept["betas"]
