@@ -11,16 +11,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from syllabus import __version__
 from syllabus.pipeline.command_line.flags import with_flags
 from syllabus.pipeline.errors import JobError, UserError, printable, suggestion
 
 app = typer.Typer(
     name="syllabus",
-    help="Draws up what a model studies and in which order, before it is trained.",
     add_completion=False,
     pretty_exceptions_enable=False,
     # Plain text: boxes leave the explanations half of a terminal's width, and swallow what is in brackets.
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 console = Console(stderr=True, highlight=False)
 # Recent releases of typer have their own copy of click: the family of its errors, in either case.
@@ -30,6 +31,16 @@ Config = Annotated[
     Path | None, typer.Argument(help="TOML file with options; a flag wins over it.", metavar="[CONFIG.toml]")
 ]
 Location = Annotated[str, typer.Argument(help="Directory of the manifest.", metavar="MANIFEST")]
+
+
+@app.callback(invoke_without_command=True)
+def whole(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Draws up what a model studies and in which order, before it is trained."""
+    if version:
+        print(f"syllabus {__version__}")
+        raise typer.Exit
 
 
 @app.command(short_help="Embed, choose subsets and orders, write a manifest.")

@@ -10,6 +10,7 @@ from cli_jobs import lines_of, prepare, write_rows
 from pydantic import ValidationError
 from rich.cells import cell_len
 
+import syllabus
 from syllabus.pipeline import JobError, Options
 from syllabus.pipeline.command_line import app as cli
 from syllabus.pipeline.command_line.flags import NOT_FLAGS
@@ -160,3 +161,13 @@ def test_without_the_pipeline_extra_the_script_says_how_to_get_it(tmp_path):
     assert ended.stderr == (
         "syllabus: typer is missing; the command line needs: pip install 'syllabus[pipeline,cpu]'\n"
     )
+
+
+def test_the_version_and_both_ways_to_ask_for_help(capsys):
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"syllabus {syllabus.__version__}\n"
+    for command in ([], *([name] for name in cli.COMMANDS)):
+        assert cli.run([*command, "--help"]) == 0
+        told = capsys.readouterr().out
+        assert cli.run([*command, "-h"]) == 0
+        assert capsys.readouterr().out == told
