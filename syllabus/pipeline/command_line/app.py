@@ -121,6 +121,23 @@ def export(
     print(printable(f"{output}: {rows.num_rows:,} rows"))
 
 
+@app.command(short_help="Search hyperparameters: short runs first, the best in full.")
+def tune(
+    config: Annotated[Path, typer.Argument(help="TOML file of the search.", metavar="CONFIG.toml")],
+) -> None:
+    """Search hyperparameters on one manifest: every configuration on a short run, the best in full.
+
+    The file gives manifest, train (module:function), epochs and a table space; docs/tuning.md has one. The
+    same command continues a search, and helps one that runs elsewhere.
+    """
+    from syllabus.pipeline.command_line.tune import tune_from
+
+    told, drawn = tune_from(config)
+    print("\n".join(map(printable, told.splitlines())))
+    for path in drawn:
+        print(printable(str(path)))
+
+
 def _check_given(**values: str | None) -> None:
     """Refuse an empty name, as a shell makes of a variable that is not set: it is no directory."""
     for name, value in values.items():

@@ -25,24 +25,33 @@ def read_options(config: Path | None, flags: dict[str, Any]) -> Options:
     """
     values: dict[str, Any] = {}
     if config is not None:
-        try:
-            values = tomllib.loads(config.read_text(encoding="utf-8-sig"))
-        except FileNotFoundError:
-            raise UserError(f"{config}: no such file") from None
-        except UnicodeDecodeError as error:
-            raise UserError(f"{config}: cannot be read: {error}") from None
-        except OSError as error:
-            raise UserError(f"{config}: cannot be read: {error.strerror or error}") from None
-        except tomllib.TOMLDecodeError as error:
-            raise UserError(f"{config}: is not TOML: {error}") from None
-        except RecursionError:
-            raise UserError(f"{config}: cannot be read as TOML: brackets are nested too deep") from None
-        except ValueError as error:  # a whole number of thousands of digits
-            raise UserError(f"{config}: cannot be read as TOML: {first_line(error)}") from None
+        values = read_toml(config)
         values = {name: _from(config.parent.absolute(), name, value) for name, value in values.items()}
     places = {"": str(config) if config is not None else "options"}
     places |= {name: "--" + name.replace("_", "-") for name in flags}
     return make_options({**values, **flags}, places, set(values) - set(flags))
+
+
+def read_toml(config: Path) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises:
+        UserError: there is none, or it is not TOML.
+    """
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UserError(f"{config}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{config}: cannot be read: {error}") from None
+    except OSError as error:
+        raise UserError(f"{config}: cannot be read: {error.strerror or error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{config}: is not TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{config}: cannot be read as TOML: brackets are nested too deep") from None
+    except ValueError as error:  # a whole number of thousands of digits
+        raise UserError(f"{config}: cannot be read as TOML: {first_line(error)}") from None
 
 
 def _from(directory: Path, name: str, value: Any) -> Any:

@@ -1,0 +1,279 @@
+"""Searches: every run once, whoever dies; what is promoted, and with which rate; what is said."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import toy_search
+from small_manifest import write_small_manifest
+from toy_search import ALPHA, BEST, memory, search
+
+from syllabus.trainer import TrainerError
+from syllabus.trainer.tuning import draw, studies
+
+pytestmark = pytest.mark.skipif(find_spec("optuna") is None, reason="Optuna is not installed")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_small_manifest(tmp_path / "m", n=600, fractions=(0.1,))
+    return tmp_path
+
+
+def of(summary, share):
+    return [result for result in summary.results if result.share == pytest.approx(share)]
+
+
+def test_the_best_of_a_rung_go_on_and_rates_are_carried(folder):
+    runs = []
+
+    def train(run):
+        runs.append((run.share, run.configuration, run.params["lr"], len(run.curriculum)))
+        return toy_search.score(run)
+
+    summary = search(folder, train, scheme="rungs", configurations=18, finalists=2).run()
+    counts = Counter(share for share, *_ in runs)
+    assert counts == {1 / 30: 18, 1 / 10: 6, 1.0: 2}
+    assert all(examples == round(share * 600) for share, *_, examples in runs)
+    for shorter, longer in ((1 / 30, 1 / 10), (1 / 10, 1.0)):
+        best = sorted(of(summary, shorter), key=lambda result: -result.score)[: len(of(summary, longer))]
+        assert [r.configuration for r in best] == [r.configuration for r in of(summary, longer)]
+    (exponent,) = summary.exponents.values()
+    assert exponent.low < ALPHA < exponent.high
+    first = {r.configuration: r for r in of(summary, 1 / 30)}
+    for result in of(summary, 1 / 10):  # after one rung the exponent is the prior
+        before = first[result.configuration]
+        assert result.params["lr"] == pytest.approx(before.params["lr"] * (1 / 3) ** 0.5)
+        assert result.params["width"] == before.params["width"]
+    assert summary.params["width"] == 64
+    assert abs(summary.score - 1) < 0.1
+    assert summary.full_runs == pytest.approx(18 / 30 + 6 / 10 + 2, rel=0.05)
+    assert (summary.instead_of, summary.maximize) == (18, True)
+
+
+def test_the_correction_moves_the_best_rate_of_short_runs_to_full_ones(folder):
+    rates = {}
+    for correction in ("off", ALPHA):
+        options = {
+            "correction": correction,
+            "configurations": 40,
+            "name": str(correction),
+            "sampler": "random",
+        }
+        finalists = of(search(folder, **options).run(), 1.0)
+        rates[correction] = statistics.geometric_mean(result.params["lr"] for result in finalists)
+    assert BEST / 2 < rates[ALPHA] < 2 * BEST
+    assert rates["off"] > 4 * BEST
+
+
+def test_a_search_goes_on_where_it_was_stopped_and_runs_nothing_twice(folder):
+    runs = []
+
+    def stopping(run):
+        runs.append((run.share, run.configuration))
+        if len(runs) == 5:
+            raise KeyboardInterrupt
+        return toy_search.score(run)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(folder, stopping, storage="database").run()
+    summary = search(folder, stopping, storage="database").run()
+    assert Counter(runs) == {**dict.fromkeys(set(runs), 1), runs[4]: 2}
+    again = len(runs)
+    assert str(search(folder, stopping, storage="database").run()) == str(summary)
+    assert len(runs) == again
+
+
+def test_equal_searches_are_equal(folder):
+    one, other = (search(folder, sampler=s, name=n).run() for s, n in (("tpe", "a"), ("tpe", "b")))
+    assert str(one) == str(other)
+    random = search(folder, sampler="random", name="c").run()
+    assert [r.params for r in random.results] != [r.params for r in one.results]
+
+
+def start(folder, seconds):
+    command = [sys.executable, toy_search.__file__, str(folder), str(seconds)]
+    path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+
+
+def begun(folder):
+    file = Path(folder) / "begun.txt"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def test_two_processes_share_the_runs_and_agree(folder):
+    workers = [start(folder, 0.05), start(folder, 0.05)]
+    told = [worker.communicate(timeout=100)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert told[0] == told[1] != ""
+    assert set(Counter(begun(folder)).values()) == {1}
+    assert len(begun(folder)) == 12 + 4 + 1
+
+
+def test_a_killed_process_loses_the_run_at_hand_only(folder, monkeypatch):
+    worker = start(folder, 0.6)
+    deadline = time.monotonic() + 60
+    while len(begun(folder)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    worker.send_signal(signal.SIGKILL)
+    worker.communicate()
+    lost = begun(folder)[-1]
+    monkeypatch.setattr(studies, "GRACE", 1)
+    monkeypatch.setattr(studies, "HEARTBEAT", 1)
+    runs = []
+
+    def train(run):
+        runs.append(f"{run.share:.4f} {run.configuration}")
+        return toy_search.score(run)
+
+    options = {"scheme": "rungs", "configurations": 12, "finalists": 1, "storage": "database"}
+    search(folder, train, **options).run()
+    assert lost in runs
+    assert Counter(begun(folder) + runs) == {**dict.fromkeys({*begun(folder), *runs}, 1), lost: 2}
+
+
+def test_a_run_whose_process_dies_again_and_again_is_given_up(folder):
+    space = toy_search.SPACE
+    made = search(folder, space=space, configurations=3, finalists=1)
+    study = made._study(0)
+    for _ in range(studies.ATTEMPTS):
+        study.enqueue_trial({}, user_attrs={"slot": "0", "configuration": 0})
+        trial = study.ask()
+        studies.suggested(trial, made.space)
+        study.tell(trial, state=pytest.importorskip("optuna").trial.TrialState.FAIL)
+    summary = made.run()
+    assert [r.error for r in summary.results if r.error] == ["its process died 3 times"]
+    assert "failed: 1 × its process died 3 times" in str(summary)
+
+
+def test_failed_and_collapsed_runs_are_recorded_and_the_rest_goes_on(folder):
+    def train(run):
+        if run.configuration == 1:
+            raise ValueError("diverged\nmore")
+        return float("nan") if run.configuration == 2 else toy_search.score(run)
+
+    summary = search(folder, train, configurations=6).run()
+    errors = {r.configuration: r.error for r in summary.results if r.error}
+    assert errors == {1: "ValueError: diverged", 2: "collapsed: the score is nan"}
+    assert "failed: 1 × ValueError: diverged" in str(summary)
+    assert {1, 2}.isdisjoint(r.configuration for r in of(summary, 1.0))
+
+
+def test_a_mistake_in_the_function_stops_the_search_and_is_forgotten_once_it_is_mended(folder):
+    def broken(_):
+        raise NameError("modle")
+
+    storage = memory()
+    with pytest.raises(TrainerError, match="the first 3 runs failed, the last with NameError: modle"):
+        search(folder, broken, storage=storage).run()
+    summary = search(folder, storage=storage).run()
+    assert not [r for r in summary.results if r.error]
+    assert len(of(summary, 1 / 30)) == 27
+
+
+def test_finalists_run_on_paired_seeds(folder):
+    runs = []
+
+    def train(run):
+        runs.append((run.share, run.configuration, run.seed))
+        return toy_search.score(run)
+
+    summary = search(folder, train, configurations=9, finalists=2, seeds=3, seed=5).run()
+    full = [(configuration, seed) for share, configuration, seed in runs if share == 1]
+    assert sorted(Counter(c for c, _ in full).values()) == [3, 3]
+    assert {seed for _, seed in full} == {5, 6, 7}
+    best = next(r for r in of(summary, 1.0) if r.configuration == summary.configuration)
+    assert summary.score == pytest.approx(sum(best.seed_scores) / 3)
+    assert summary.instead_of == 9 + 2 * 2
+    assert summary.full_runs == pytest.approx(9 / 30 + 6, rel=0.02)
+
+
+def test_another_search_of_the_same_name_is_refused(folder):
+    storage = memory()
+    search(folder, storage=storage).run()
+    with pytest.raises(TrainerError, match=r"begun with seed=0, here it is 1; give another name"):
+        search(folder, seed=1, storage=storage).run()
+    with pytest.raises(TrainerError, match="begun with curriculum"):
+        search(folder, curriculum={"schedule": "redraw"}, storage=storage).run()
+    write_small_manifest(folder / "m", n=601, fractions=(0.1,), overwrite=True)
+    with pytest.raises(TrainerError, match="begun with fingerprint"):
+        search(folder, storage=storage).run()
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"space": {}}, "space is empty"),
+        ({"space": {"lr": 3}}, "space: lr=3: expected"),
+        ({"space": {"lr": {"low": 1.0, "high": 0.1}}}, "space: lr: "),
+        ({"space": {"lr": {"low": 0.0, "high": 0.1, "log": False}}}, "something else than a number above 0"),
+        ({"learning_rate": "rate"}, "learning_rate 'rate' is not in the space: lr, width"),
+        ({"scheme": "halving"}, "scheme 'halving' is unknown; known: i-epoch, rungs, full"),
+        ({"scheme": [(0.1, 27), (0.05, 3), (1.0, 1)]}, "shares rise"),
+        ({"scheme": [0.1]}, "no list of"),
+        ({"configurations": 2}, "finalists=3 is outside"),
+        ({"share": 0.0001, "curriculum": {"schedule": "fresh"}}, "Curriculum: "),
+        ({"share": 1.5}, "share=1.5 is outside"),
+        ({"correction": "of"}, "correction 'of' is unknown; known: fit, off"),
+        ({"correction": 9}, "correction=9 is outside"),
+        ({"sampler": "grid"}, "sampler 'grid' is unknown"),
+        ({"curriculum": {"fraction": 0.1}}, "fraction is set by the search itself"),
+        ({"storage": "mysql://nowhere/x"}, "storage 'mysql://nowhere/x' cannot be opened"),
+    ],
+)
+def test_mistakes_are_one_line(folder, options, line):
+    with pytest.raises(TrainerError) as told:
+        search(folder, **options)
+    assert line in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_without_a_learning_rate_nothing_is_corrected(folder):
+    def train(run):
+        return -run.params["width"]
+
+    summary = search(folder, train, space={"width": [1, 2, 3]}, configurations=5, maximize=False).run()
+    assert summary.params == {"width": 3}
+    assert dict(summary.exponents) == {}
+
+
+def test_optimizers_have_exponents_of_their_own(folder):
+    def train(run):
+        return toy_search.score(run, ALPHA if run.params["optimizer"] == "sgd" else 0.0)
+
+    space = {**toy_search.SPACE, "optimizer": ["sgd", "adamw"]}
+    summary = search(folder, train, space=space, scheme="rungs", configurations=36, finalists=3).run()
+    assert summary.exponents["adamw"].value < 0.35 < summary.exponents["sgd"].value
+    assert "learning rates of sgd go with" in str(summary)
+
+
+def test_the_pictures_show_every_run_and_are_inert(folder):
+    pytest.importorskip("plotly")
+    pytest.importorskip("matplotlib")
+
+    def train(run):
+        return toy_search.score(run)
+
+    hostile = "</script><script>alert(1)</script>"
+    space = {**toy_search.SPACE, "net": [hostile, "b"]}
+    summary = search(folder, train, space=space).run()
+    draw(summary, folder / "search.png")
+    draw(summary, folder / "search.html")
+    assert (folder / "search.png").read_bytes()[:4] == b"\x89PNG"
+    page = (folder / "search.html").read_text()
+    assert hostile not in page
+    assert page.count("configuration ") >= 27
+    with pytest.raises(TrainerError, match=r"neither in \.png nor in \.html"):
+        draw(summary, folder / "search.gif")
