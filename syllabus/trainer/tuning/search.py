@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from syllabus.manifests import Manifest
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.tuning import studies
+from syllabus.trainer.tuning import queue, studies
 from syllabus.trainer.tuning.correction import Correction
 from syllabus.trainer.tuning.horizon import Exponent
 from syllabus.trainer.tuning.result import Result, ranked
@@ -146,9 +146,9 @@ class Search:
             study = self._study(place)
             if not place:
                 studies.check_identity(study, self._identity())
-                studies.forget_failures(study)
+                queue.forget_failures(study)
             objective = functools.partial(self._objective, place, rung)
-            studies.work(study, slots, objective, self._say)
+            queue.work(study, slots, objective, studies.Claim(self._storage), self._say)
             results += _results(study, rung, slots)
             best = ranked(results, rung.share, self.maximize)
             exponents = self._correction.exponents(results)
@@ -197,7 +197,7 @@ class Search:
             trial.set_user_attr("error", reason)
             self._say(f"configuration {run.configuration} at {run.share:.3g}: failed: {reason}")
             self._stop_if_all_fail(trial, error)
-            raise studies.Failed(reason) from error
+            raise queue.Failed(reason) from error
         if isinstance(found, bool) or not isinstance(found, (int, float)):
             raise TrainerError(f"Search: train returned a {type(found).__name__}; expected a score, a number")
         if not math.isfinite(found):
@@ -205,7 +205,7 @@ class Search:
             self._say(
                 f"configuration {run.configuration} at {run.share:.3g}: collapsed: the score is {found}"
             )
-            raise studies.Failed("collapsed")
+            raise queue.Failed("collapsed")
         Path(run.checkpoint).unlink(missing_ok=True)
         return float(found)
 
@@ -263,7 +263,7 @@ def _slot(configuration: int) -> dict[str, Any]:
 
 
 def _results(study: optuna.Study, rung: Rung, slots: Sequence[Mapping[str, Any]]) -> list[Result]:
-    done = studies.finished(study)
+    done = queue.finished(study)
     found = []
     for slot in slots:
         attributes = done[slot["slot"]].user_attrs

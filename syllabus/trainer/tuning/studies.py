@@ -1,21 +1,14 @@
-"""Optuna's studies as queues: every run once, by any number of processes, whatever dies on the way.
-
-Each rung is a study, and each run of it a slot, which is queued as a waiting trial. Optuna gives a waiting
-trial to one process only. Two processes that queue the same slot at once leave two trials of it: the later
-one is passed over. A process that dies leaves a running trial whose heartbeat stops; it is taken for failed
-after `GRACE` seconds, and its slot is queued again.
-"""
+"""Optuna's storage, studies and samplers, as a search uses them."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +18,10 @@ from syllabus.trainer.errors import TrainerError
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
 
 HEARTBEAT, GRACE = 10, 60  # seconds
 OPENINGS = 6
-ATTEMPTS = 3  # deaths of its process after which a run is given up
 SAMPLERS = ("tpe", "random")
-FORGOTTEN = "failures up to here are forgotten"
 
 
 def open_storage(location: Any, folder: str) -> Any:
@@ -64,6 +54,30 @@ def open_storage(location: Any, folder: str) -> Any:
     return None
 
 
+class Claim:
+    """What to hold while a waiting trial is taken: sqlite itself may give one to two processes.
+
+    Of other databases Optuna locks the row. A process that dies while it holds this lock keeps the others
+    waiting for half a minute.
+    """
+
+    def __init__(self, storage: Any) -> None:
+        from optuna.storages.journal import JournalFileOpenLock
+
+        url = str(getattr(storage, "url", ""))
+        local = url.startswith("sqlite:///")
+        self._lock = JournalFileOpenLock(url.removeprefix("sqlite:///")) if local else None
+
+    def __enter__(self) -> None:
+        if self._lock is not None:
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            with contextlib.suppress(RuntimeError):  # held so long that another process took it
+                self._lock.release()
+
+
 def open_study(storage: Any, name: str, maximize: bool, sampler: str, seed: int, enough: int) -> optuna.Study:
     """Open or create the study of a rung.
 
@@ -82,7 +96,7 @@ def open_study(storage: Any, name: str, maximize: bool, sampler: str, seed: int,
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             pruner = optuna.pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=3)
-    with _quiet():
+    with quiet():
         return optuna.create_study(
             storage=storage,
             study_name=name,
@@ -160,129 +174,8 @@ def check_identity(study: optuna.Study, identity: Mapping[str, Any]) -> None:
             )
 
 
-def finished(study: optuna.Study) -> dict[str, FrozenTrial]:
-    """Return the trial of each slot that has a score or has failed by itself."""
-    return _finished(study, study.get_trials(deepcopy=False))
-
-
-def _finished(study: optuna.Study, trials: Sequence[FrozenTrial]) -> dict[str, FrozenTrial]:
-    found: dict[str, FrozenTrial] = {}
-    forgotten = study.user_attrs.get(FORGOTTEN, -1)
-    for trial in trials:
-        slot = trial.user_attrs.get("slot")
-        failed = "error" in trial.user_attrs and trial.number > forgotten
-        done = trial.state.is_finished() and ("result" in trial.user_attrs or failed)
-        if slot is not None and done and slot not in found:
-            found[slot] = trial
-    return found
-
-
-def forget_failures(study: optuna.Study) -> None:
-    """Let a study begin anew whose every run failed: the mistake in the function has been mended, perhaps."""
-    trials = study.get_trials(deepcopy=False)
-    alive = any(trial.state.name == "RUNNING" for trial in trials)
-    failed = [trial.number for trial in trials if "error" in trial.user_attrs]
-    if failed and not alive and not any("result" in trial.user_attrs for trial in trials):
-        study.set_user_attr(FORGOTTEN, max(failed))
-
-
-def work(
-    study: optuna.Study,
-    slots: Sequence[Mapping[str, Any]],
-    objective: Callable[[optuna.Trial], float],
-    told: Callable[[str], None],
-) -> None:
-    """Queue the slots that are not done, and run until all are, here or elsewhere.
-
-    Args:
-        study: of the rung.
-        slots: user attributes of a trial each, ``slot`` among them.
-        objective: runs one trial, and sets its ``score`` or ``error``.
-        told: is told a line when other processes are waited for.
-    """
-    waited = False
-    while True:
-        trials = study.get_trials(deepcopy=False)
-        done = _finished(study, trials)
-        missing = [slot for slot in slots if slot["slot"] not in done]
-        if not missing:
-            return
-        waiting = sum(trial.state.name == "WAITING" for trial in trials)
-        open_slots = {trial.user_attrs.get("slot") for trial in trials if not trial.state.is_finished()}
-        for slot in missing:
-            if slot["slot"] not in open_slots:
-                own = [trial for trial in trials if trial.user_attrs.get("slot") == slot["slot"]]
-                waiting += _queue(study, slot, [each for each in own if "superfluous" not in each.user_attrs])
-        if waiting:
-            waited = False
-            with _quiet():
-                study.optimize(functools.partial(_first_only, study, objective), n_trials=1, catch=(Failed,))
-            continue
-        if not waited:
-            told(f"waiting for {len(missing)} runs of other processes")
-            waited = True
-        time.sleep(0.5)
-        _fail_the_dead(study)
-
-
-class Failed(Exception):
-    """A run that has no score; the reason is in its trial."""
-
-
-def _first_only(
-    study: optuna.Study, objective: Callable[[optuna.Trial], float], trial: optuna.Trial
-) -> float:
-    """Run the trial unless it is of no slot, or another of its slot came before and is done or alive."""
-    from optuna import TrialPruned
-
-    slot = trial.user_attrs.get("slot")
-    trials = study.get_trials(deepcopy=False)
-    earlier = [t for t in trials if t.number < trial.number and t.user_attrs.get("slot") == slot]
-    if slot is None or slot in _finished(study, earlier) or not all(t.state.is_finished() for t in earlier):
-        trial.set_user_attr("superfluous", True)
-        raise Failed("queued twice")
-    try:
-        return objective(trial)
-    except Failed as error:
-        # As pruned, not as failed: samplers then stay away from there.
-        raise TrialPruned from error
-    except KeyboardInterrupt:
-        trial.set_user_attr("interrupted", True)
-        raise
-
-
-def _queue(study: optuna.Study, slot: Mapping[str, Any], before: Sequence[FrozenTrial]) -> bool:
-    """Queue a slot, with the parameters of the attempt before it; after some deaths, give it up: False."""
-    import optuna
-
-    dead = [trial for trial in before if not {"interrupted", "error"} & set(trial.user_attrs)]
-    parameters = before[-1].params if before else {}
-    if len(dead) >= ATTEMPTS:
-        error = f"its process died {len(dead)} times"
-        study.add_trial(
-            optuna.create_trial(
-                state=optuna.trial.TrialState.FAIL,
-                params=parameters,
-                distributions=before[-1].distributions,
-                user_attrs={**slot, "error": error},
-            )
-        )
-        return False
-    values = before[-1].intermediate_values if before else {}
-    study.enqueue_trial(parameters, user_attrs={**slot, "scores": {str(k): v for k, v in values.items()}})
-    return True
-
-
-def _fail_the_dead(study: optuna.Study) -> None:
-    import optuna
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        optuna.storages.fail_stale_trials(study)
-
-
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Optuna's log to what it cannot do; runs and their errors are told by the search."""
     logger = logging.getLogger("optuna")
     before = logger.level
