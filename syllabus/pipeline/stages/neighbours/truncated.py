@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from syllabus.pipeline.stages.rows import digest_words
 from syllabus.pipeline.stages.neighbours.vectors import Vectors
+from syllabus.pipeline.stages.rows import digest_words
 
 
 def copies_of_cut(vectors: Vectors) -> np.ndarray:
