@@ -16,6 +16,11 @@ from syllabus.pipeline.stages.plan import PlannedChunk
 from syllabus.pipeline.work_directory import WorkDirectory, vectors_of
 
 
+def digest_words(content: pa.Array) -> NDArray[np.uint64]:
+    """Return (n,) sha256 digests of contents, binary(32), as (n, 4) uint64."""
+    return np.frombuffer(b"".join(content.to_pylist()), np.uint64).reshape(-1, 4)
+
+
 @dataclass(frozen=True)
 class ChunkRows:
     """Ids, labels, weights and rejects of one chunk."""

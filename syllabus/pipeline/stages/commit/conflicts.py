@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
+from syllabus.pipeline.stages.rows import digest_words
+
 
 class ConflictingLabels:
     """Counts the examples whose content is also there under another label; memory: 8 bytes an example.
@@ -40,5 +42,4 @@ class ConflictingLabels:
 
 def _starts(content: pa.Array) -> np.ndarray:
     """The first 8 bytes of each digest, (n,) uint64."""
-    whole = np.frombuffer(b"".join(content.to_pylist()), np.uint64)
-    return whole.reshape(-1, 4)[:, 0].copy()
+    return digest_words(content)[:, 0].copy()

@@ -7,8 +7,10 @@ a near-duplicate of the rows with its whole content, by their sha256, and of no 
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
 from syllabus.pipeline.stages.neighbours.vectors import Vectors
+from syllabus.pipeline.stages.rows import digest_words
 
 
 def copies_of_cut(vectors: Vectors) -> np.ndarray:
@@ -26,11 +28,10 @@ def contents_of_cut(vectors: Vectors) -> tuple[np.ndarray, np.ndarray]:
     first = 0
     for rows in vectors.rows.all() if vectors.truncated else ():
         if rows.truncated is not None:
-            content = rows.content.to_numpy(zero_copy_only=False)[rows.truncated & rows.accepted]
-            # Half of a sha256: 128 bits tell any number of texts apart.
-            parts = np.frombuffer(b"".join(content.tolist()), np.uint64).reshape(-1, 4)
+            content = rows.content.filter(pa.array(rows.truncated & rows.accepted))
             positions.append(first + np.flatnonzero(rows.truncated[rows.accepted]))
-            digests.append(parts[:, :2])
+            # Half of a sha256: 128 bits tell any number of texts apart.
+            digests.append(digest_words(content)[:, :2])
         first += int(rows.accepted.sum())
     return np.concatenate(positions), np.concatenate(digests)
 
