@@ -9,7 +9,7 @@ from typing import Any
 
 from syllabus.manifests.budgets import budget
 from syllabus.manifests.format.fingerprint import combine
-from syllabus.manifests.format.schema import table_rows
+from syllabus.manifests.format.schema import PART, table_rows
 
 LARGEST_TOTAL = 1 << 53
 """Weights sum to no more: up to here float64, in which budgets are computed, knows every whole number."""
@@ -133,8 +133,9 @@ def _files(files: list[dict[str, Any]]) -> Iterator[str]:
     if paths != sorted(set(paths)):
         yield "files: the paths are not distinct and sorted"
     parts: dict[str, list[int]] = {}
-    for directory, _, name in (path.rpartition("/part-") for path in paths):
-        digits = name.removesuffix(".parquet")
+    for path in paths:
+        found = PART.fullmatch(path)
+        directory, digits = path.rpartition("/")[0], found.group("number") if found else ""
         if len(digits) > PART_DIGITS:  # Python makes no number of thousands of them
             yield f"files: {directory}/ has a part whose number has {len(digits)} digits"
             return
