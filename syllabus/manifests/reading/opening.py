@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow as pa
 from syllabus.manifests.errors import ManifestError, NoManifestError, first_line
 from syllabus.manifests.format.document import checked
 from syllabus.manifests.format.schema import DOCUMENT
+from syllabus.manifests.replacement import interrupted
 from syllabus.manifests.storage import Store
 
 
@@ -26,6 +28,11 @@ def read_document(store: Store) -> bytes:
     try:
         return store.read(DOCUMENT)
     except FileNotFoundError:
+        if store.is_local and (staged := interrupted(Path(os.path.realpath(store.location)))):
+            raise NoManifestError(
+                f"{DOCUMENT}: not found: the job that was replacing {store.url()} ended between two renames; "
+                f"the new manifest is {staged}, and the next job with this output puts it into its place"
+            ) from None
         raise NoManifestError(f"{DOCUMENT}: not found: {store.url()} is no committed manifest") from None
     except (pa.ArrowException, OSError) as error:
         if store.is_local and os.path.isfile(store.location):  # noqa: PTH113 - a name that is none raises
