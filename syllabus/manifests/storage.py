@@ -131,7 +131,7 @@ class Store:
         """
         path = self.path(relative)
         if self.is_local and not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - as it was spelt
-            raise OSError(errno.EINVAL, "is no regular file", path)
+            raise OSError(f"is no regular file: {path}")
         return self.filesystem.open_input_file(path)
 
     def read(self, relative: str) -> bytes:
