@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import resource
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Consumers:
         self.source = folder / "rows.parquet"
         self._scratch = folder / "scratch"
         self._scratch.mkdir(exist_ok=True)
+        warnings.simplefilter("ignore")  # of small data
         random = np.random.default_rng(0)
         labels = random.integers(0, 3, ROWS)
         vectors = random.standard_normal((3, 16))[labels] + random.standard_normal((ROWS, 16))
