@@ -36,8 +36,10 @@ MAY: dict[str, dict[str, set[str]]] = {
         "budgets": {"errors"},
         "ids": {"errors"},
         "format": {"errors", "budgets"},
-        "writing": {"errors", "format", "storage"},
-        "reading": {"errors", "format", "storage", "budgets", "ids"},
+        # Readers know of a replacement that was interrupted, so that they can say so.
+        "replacement": {"storage"},
+        "writing": {"errors", "format", "storage", "replacement"},
+        "reading": {"errors", "format", "storage", "budgets", "ids", "replacement"},
         "validation": {"errors", "format", "storage", "budgets", "ids", "reading"},
     },
     "selectors": {

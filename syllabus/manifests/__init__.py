@@ -15,9 +15,10 @@ from syllabus.manifests.reading.manifest import Manifest
 from syllabus.manifests.reading.sketches import read_sketches
 from syllabus.manifests.storage import Store
 from syllabus.manifests.validation.validate import Report, validate
-from syllabus.manifests.writing.target import check_target
+from syllabus.manifests.writing.tables import TableWriter
+from syllabus.manifests.writing.target import check_target, repair_target
 from syllabus.manifests.writing.writable import check_writable
-from syllabus.manifests.writing.writer import ManifestWriter, TableWriter
+from syllabus.manifests.writing.writer import ManifestWriter
 
 __all__ = [
     "Fingerprint",
@@ -35,6 +36,7 @@ __all__ = [
     "export",
     "json_schema",
     "read_sketches",
+    "repair_target",
     "schema",
     "sketches_table",
     "validate",

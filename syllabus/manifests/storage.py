@@ -5,11 +5,13 @@ Elsewhere the content is collected first and sent by one write, because closing 
 would publish the half; an object store then shows the object whole or not at all.
 """
 
+import errno
 import hashlib
 import os
 import secrets
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -108,9 +110,29 @@ class Store:
             if info.type == pafs.FileType.File
         }
 
+    def sizes(self, relatives: Iterable[str]) -> dict[str, int]:
+        """Return {path: bytes} of those that are files; by one listing where that is not local."""
+        if not self.is_local:
+            found = self.files()
+            return {path: found[path] for path in relatives if path in found}
+        sizes = {}
+        for path in relatives:
+            # Not found, or below what is no directory.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                status = Path(self.path(path)).stat()
+                if stat.S_ISREG(status.st_mode):
+                    sizes[path] = status.st_size
+        return sizes
+
     def open(self, relative: str) -> Any:
-        """Open a file for random access (a ``pyarrow.NativeFile``)."""
-        return self.filesystem.open_input_file(self.path(relative))
+        """Open a file for random access (a ``pyarrow.NativeFile``).
+
+        OSError where something else has that name: a pipe would be waited for without an end.
+        """
+        path = self.path(relative)
+        if self.is_local and not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - as it was spelt
+            raise OSError(f"is no regular file: {path}")
+        return self.filesystem.open_input_file(path)
 
     def read(self, relative: str) -> bytes:
         """Return a file's bytes."""
@@ -123,64 +145,80 @@ class Store:
             sink.write(content)
 
     @contextmanager
-    def writing(self, relative: str, new: bool = False) -> Iterator[Any]:
+    def writing(
+        self, relative: str, new: bool = False, named: Callable[[], str] | None = None
+    ) -> Iterator[Any]:
         """Yield a sink whose content becomes the file when the block ends without an exception.
 
         With `new` a file that is there by then stays, and FileExistsError is raised: exactly on local
         filesystems, where a name is taken by one; elsewhere it is looked for just before the write.
+        `named` is asked for the path when all is written, one in the directory of `relative`.
         """
-        target = self.path(relative)
-        parent = target.rpartition("/")[0]
         if not self.is_local:
             sink = pa.BufferOutputStream()
             yield sink
+            target = self.path(relative if named is None else named())
             if new and self.exists(relative):
                 raise FileExistsError(f"{self.url(relative)}: is there already")
             # Where there are real directories (HDFS) they must be there; object stores need none.
             if not isinstance(self.filesystem, pafs.S3FileSystem):
-                self.filesystem.create_dir(parent, recursive=True)
+                self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
             with self.filesystem.open_output_stream(target) as stream:
                 stream.write(sink.getvalue())
             return
-        Path(parent).mkdir(parents=True, exist_ok=True)
+        parent = Path(self.path(relative)).parent
+        parent.mkdir(parents=True, exist_ok=True)
         # Two attempts at one file may run at once: each has a name of its own, the last rename wins.
-        temporary = Path(parent, f".{Path(target).name}.{secrets.token_hex(6)}{TEMPORARY}")
+        temporary = parent / f".{Path(relative).name}.{secrets.token_hex(6)}{TEMPORARY}"
         try:
             with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            _publish(temporary, Path(target), new)
+            _publish(temporary, Path(self.path(relative if named is None else named())), new)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            # What fails now must not hide why.
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise
 
+    def sync(self) -> None:
+        """Have the names of all files below on the disk, not only their content; locally alone."""
+        if self.is_local:
+            for folder, _, _ in os.walk(self.location):
+                sync_directory(Path(folder))
+
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[bool]:
         """Lock the directory, made where it is not there, against others that do the same.
 
-        BlockingIOError if another process has the lock; one that dies lets go. Only local filesystems have
-        locks: elsewhere there is none.
+        Yields whether there is a lock: some filesystems have none.
+        BlockingIOError if another process has the lock, or has just put another directory in its place; one
+        that dies lets go. Only local filesystems have locks: elsewhere there is none.
         """
         if not self.is_local or fcntl is None:
-            yield
+            yield False
             return
         Path(self.location).mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.location, os.O_RDONLY)
+        descriptor, exclusive = os.open(self.location, os.O_RDONLY), True
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise
             except OSError:
-                pass  # network filesystems may have no locks, or none on directories
-            yield
+                exclusive = False  # network filesystems may have no locks, or none on directories
+            if not _is_at(descriptor, self.location):
+                raise BlockingIOError(errno.EAGAIN, "was replaced", self.location)
+            yield exclusive
         finally:
             os.close(descriptor)
 
     def delete(self, relative: str) -> None:
         """Remove one file; a file that is not there is no error."""
-        if self.exists(relative):
+        if self.is_local:
+            Path(self.path(relative)).unlink(missing_ok=True)
+        elif self.exists(relative):
             self.filesystem.delete_file(self.path(relative))
 
     def sweep(self, older_than: float = 3600.0) -> int:
@@ -212,6 +250,24 @@ def _filesystem_of(location: str) -> tuple[Any, str]:
     return filesystem, root
 
 
+def _is_at(descriptor: int, location: str) -> bool:
+    """Whether an open directory is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), Path(location).stat())
+    except FileNotFoundError:
+        return False
+
+
+def sync_directory(folder: Path) -> None:
+    """Have a directory's names on the disk, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _publish(temporary: Path, target: Path, new: bool) -> None:
     """Give a finished file its name, which nothing may have yet if it is to be `new`."""
     if new:
@@ -232,7 +288,7 @@ def _publish(temporary: Path, target: Path, new: bool) -> None:
 def sha256_of(store: Store, relative: str) -> str:
     """Return the hexadecimal sha256 of a file, read in pieces."""
     digest = hashlib.sha256()
-    with store.filesystem.open_input_stream(store.path(relative)) as stream:
+    with store.open(relative) as stream:
         while piece := stream.read(CHUNK):
             digest.update(piece)
     return digest.hexdigest()

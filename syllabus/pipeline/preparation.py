@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from syllabus.manifests import ManifestError, check_target, check_writable
+from syllabus.manifests import ManifestError, check_target, check_writable, repair_target
 from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun, timed
@@ -40,6 +40,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
 def checks_before_plan(options: Options) -> None:
     """Refuse what the options show to be wrong: a taken output, another runner, a library or file missing."""
     try:
+        repair_target(options.output)
         check_target(options.output, options.overwrite)
     except ManifestError as error:
         raise UserError(

@@ -170,6 +170,10 @@ def test_blocks_of_the_fingerprint_are_counted(root):
         document["fingerprint"].update(blocks=blocks, sha256=whole)
 
     edit(root, other)
+    line = "manifest.json: fingerprint has 2 blocks of 8192 rows, for 60 of 62 rows"
+    assert the_problem(root) == line
+    edit(root, lambda document: document["fingerprint"].update(block_rows=100))
+    edit(root, lambda document: document["counts"].update(source_rows=200))
     assert the_problem(root) == "examples/: the indices fall into 1 fingerprint blocks, manifest.json lists 2"
 
 

@@ -122,7 +122,7 @@ DOCUMENTS = {
     ),
     "far too many": (
         lambda d: d["subsets"][0].update(count=10**12),
-        "count is 10+; expected at most 2147483647",
+        "count is 10+; expected at most 1000000",
     ),
     "a broken line": (lambda d: d["orders"].update({"a\nb": 3}), r"orders\.a\\nb is 3; expected object"),
     "a rule that is none": (

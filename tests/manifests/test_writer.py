@@ -1,6 +1,7 @@
 """The writer: the same bytes however the rows come, nothing left by a failure, nothing foreign touched."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,14 +15,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_manifest import write_small_manifest
 
-from syllabus.manifests import Manifest, ManifestError, ManifestWriter, Store, check_target, schema
-from syllabus.manifests.writing.writer import TableWriter
+from syllabus.manifests import (
+    Manifest,
+    ManifestError,
+    ManifestWriter,
+    Store,
+    TableWriter,
+    check_target,
+    schema,
+)
 
 
 def everything(directory):
     return {
         str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()
     }
+
+
+def without_digest(path):
+    return re.sub(r"-[0-9a-f]{16}\.parquet$", ".parquet", path)
 
 
 def example_rows(n, seed=0):
@@ -96,8 +108,11 @@ def test_manifest_is_the_same_anywhere(tmp_path):
     here = everything(tmp_path / "a")
     assert here == everything(tmp_path / "elsewhere" / "b")
     store = Store("mock:///bucket/m")
-    write_small_manifest(store, n=80)
-    assert {path: store.read(path) for path in store.files()} == here
+    manifest = write_small_manifest(store, n=80)
+    # Elsewhere than locally the parts have their content in their names.
+    parts = {path: content for path, content in here.items() if path != "manifest.json"}
+    assert {without_digest(path): store.read(path) for path in store.files() if "/" in path} == parts
+    assert [without_digest(entry["path"]) for entry in manifest.description["files"]] == sorted(parts)
     assert str(tmp_path).encode() not in b"".join(here.values())
 
 
@@ -225,18 +240,6 @@ def test_a_committed_manifest_is_replaced_only_when_asked(tmp_path):
     write_small_manifest(tmp_path / "m", seed=2, overwrite=True)
     write_small_manifest(tmp_path / "other", seed=2)
     assert everything(tmp_path / "m") == everything(tmp_path / "other")
-
-
-def test_overwriting_deletes_the_document_first_and_writes_it_last(tmp_path, monkeypatch):
-    write_small_manifest(tmp_path / "m")
-    events = []
-    delete, write = Store.delete, Store.writing
-    monkeypatch.setattr(Store, "delete", lambda self, path: (events.append(path), delete(self, path))[1])
-    monkeypatch.setattr(
-        Store, "writing", lambda self, path, *new: (events.append(path), write(self, path, *new))[1]
-    )
-    write_small_manifest(tmp_path / "m", overwrite=True)
-    assert [place for place, path in enumerate(events) if path == "manifest.json"] == [0, len(events) - 1]
 
 
 def test_commit_refuses_a_description_that_contradicts_the_rows(tmp_path):

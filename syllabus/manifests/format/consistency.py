@@ -9,7 +9,7 @@ from typing import Any
 
 from syllabus.manifests.budgets import budget
 from syllabus.manifests.format.fingerprint import combine
-from syllabus.manifests.format.schema import table_rows
+from syllabus.manifests.format.schema import EXTRA_TABLES, PART, table_rows
 
 LARGEST_TOTAL = 1 << 53
 """Weights sum to no more: up to here float64, in which budgets are computed, knows every whole number."""
@@ -48,6 +48,9 @@ def contradictions(document: dict[str, Any]) -> Iterator[str]:
     fingerprint = document["fingerprint"]
     if combine(fingerprint["blocks"]) != fingerprint["sha256"]:
         yield f"fingerprint.sha256 {fingerprint['sha256'][:12]}… is not that of its blocks"
+    rows, blocks = fingerprint["block_rows"], len(fingerprint["blocks"])
+    if not n <= rows * blocks or blocks > min(n, -(-counts["source_rows"] // rows)):
+        yield f"fingerprint has {blocks} blocks of {rows} rows, for {n} of {counts['source_rows']} rows"
     yield from _partitions(document["partitions"], n)
     yield from _subsets(document["subsets"], total(document), len(document["partitions"]))
     if "weight" in document:
@@ -76,6 +79,8 @@ def _subsets(subsets: list[dict[str, Any]], total: int, partitions: int) -> Iter
             yield f"subsets[{place}]: fraction {fraction} of {total} is {right}, the budget says {size}"
         if "partitions" in entry and len(entry["partitions"]) != partitions:
             yield f"subsets[{place}].partitions has {len(entry['partitions'])} entries, not {partitions}"
+        elif "partitions" in entry and sum(entry["partitions"]) != size:
+            yield f"subsets[{place}].partitions add up to {sum(entry['partitions'])}, the budget is {size}"
         if max(entry.get("empty_partitions", ()), default=0) >= partitions:
             yield f"subsets[{place}].empty_partitions has {max(entry['empty_partitions'])} of {partitions}"
     for before, after in pairwise(entry["budget"] for entry in subsets):
@@ -133,8 +138,9 @@ def _files(files: list[dict[str, Any]]) -> Iterator[str]:
     if paths != sorted(set(paths)):
         yield "files: the paths are not distinct and sorted"
     parts: dict[str, list[int]] = {}
-    for directory, _, name in (path.rpartition("/part-") for path in paths):
-        digits = name.removesuffix(".parquet")
+    for path in paths:
+        found = PART.fullmatch(path)
+        directory, digits = path.rpartition("/")[0], found.group("number") if found else ""
         if len(digits) > PART_DIGITS:  # Python makes no number of thousands of them
             yield f"files: {directory}/ has a part whose number has {len(digits)} digits"
             return
@@ -166,7 +172,7 @@ def _rows(document: dict[str, Any]) -> Iterator[str]:
             yield f"files: there is no part of {directory}/"
         elif rows[directory] != right:
             yield f"files: {directory}/ has {rows[directory]} rows, expected {right}"
-    for directory in sorted(set(rows) - set(expected) - {"preview"}):
+    for directory in sorted(set(rows) - set(expected) - {*EXTRA_TABLES}):
         yield f"files: {directory}/ is described nowhere else in the document"
 
 

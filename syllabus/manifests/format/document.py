@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+import math
 from typing import Any
 
 import numpy as np
 
-from syllabus.manifests.errors import ManifestError, NoManifestError
+from syllabus.manifests.errors import ManifestError, NoManifestError, first_line
 from syllabus.manifests.format.consistency import contradictions
 from syllabus.manifests.format.json_schema import violations
 from syllabus.manifests.format.schema import DOCUMENT, FORMAT, FORMAT_VERSION
 
 DIGEST_KEY = "document_sha256"
+DEPTH = 32
 
 
 def encode(description: dict[str, Any]) -> bytes:
@@ -33,16 +35,20 @@ def decode(content: bytes) -> dict[str, Any]:
       ManifestError: if it is not one, is newer than this code, or was altered after it was written.
     """
     try:
-        document = json.loads(content.decode(), parse_constant=_no_number)
+        document = json.loads(
+            content.decode(), parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_distinct
+        )
     except RecursionError:
-        raise ManifestError(f"{DOCUMENT}: cannot be read: it is nested too deep") from None
+        document = None
     except ValueError as error:
-        raise ManifestError(f"{DOCUMENT}: is not JSON: {error}") from None
+        raise ManifestError(f"{DOCUMENT}: is not JSON: {printed(first_line(error))}") from None
+    if document is None or _is_deep(document):
+        raise ManifestError(f"{DOCUMENT}: cannot be read: it is nested too deep")
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise NoManifestError(f'{DOCUMENT}: is no manifest: it lacks "format": "{FORMAT}"')
     version = document.get("format_version")
     if not isinstance(version, int) or version < 1:
-        raise ManifestError(f"{DOCUMENT}: format_version is {version!r}; expected a whole number from 1")
+        raise ManifestError(f"{DOCUMENT}: format_version is {version!r:.40}; expected a whole number from 1")
     if version > FORMAT_VERSION:
         raise NoManifestError(
             f"{DOCUMENT}: format_version {version} is newer than {FORMAT_VERSION}, the newest that this code "
@@ -55,7 +61,7 @@ def decode(content: bytes) -> dict[str, Any]:
     actual = hashlib.sha256(blank).hexdigest()
     if recorded != actual:
         raise ManifestError(
-            f"{DOCUMENT}: its content has sha256 {actual[:12]}…, recorded {str(recorded)[:12]}…: "
+            f"{DOCUMENT}: its content has sha256 {actual[:12]}…, recorded {printed(str(recorded)[:12])}…: "
             "it was altered after it was written"
         )
     return document
@@ -85,6 +91,39 @@ def _bytes(document: dict[str, Any]) -> bytes:
     except (TypeError, ValueError) as error:
         raise ManifestError(f"{DOCUMENT}: the description is not JSON: {error}") from None
     return f"{text}\n".encode()
+
+
+def printed(text: str) -> str:
+    """Return a key or a value on one line: a document may have any characters in both."""
+    return repr(text)[1:-1]
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether objects and arrays lie in each other more than `DEPTH` deep; this format needs 6."""
+    level = [value]
+    for _ in range(DEPTH):
+        inside = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [inner for values in inside for inner in values if isinstance(inner, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, none of whose keys stands there twice: parsers differ in which value they take."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice!r:.40} stands twice in an object")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is no number of double precision")
+    return value
 
 
 def _no_number(name: str) -> None:

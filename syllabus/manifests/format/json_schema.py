@@ -13,6 +13,7 @@ _EXPECTED = {
     "exclusiveMinimum": "above {}",
     "minItems": "at least {} items",
     "maxItems": "at most {} items",
+    "maxLength": "at most {} characters",
 }
 
 

@@ -17,10 +17,15 @@ DOCUMENT = "manifest.json"
 ROW_GROUP_ROWS = 131_072
 PART_ROWS = 8 * ROW_GROUP_ROWS
 # A name of an importance or order is a plain word, never a way out of the directory.
+EXTRA_TABLES = ("preview",)
+"""Tables for people, whose columns are not fixed, and which manifest.json needs not describe."""
 PART = re.compile(
-    r"(examples|subsets|sketches|rejects|preview|(?:importances|orders)/[A-Za-z0-9_][A-Za-z0-9_.-]*)"
-    r"/part-([0-9]{5,})\.parquet"
+    rf"(examples|subsets|sketches|rejects|{'|'.join(EXTRA_TABLES)}"
+    r"|(?:importances|orders)/[A-Za-z0-9_][A-Za-z0-9_.-]*)"
+    r"/part-(?P<number>[0-9]{5,})(?:-[0-9a-f]{16})?\.parquet"
 )
+NAME_DIGITS = 16
+"""Digits of its sha256 in the name of a part that lies, or may lie, between those of another manifest."""
 # The last two are null where the neighbours stage did not run.
 NULLABLE = ("label", "neighbour_agreement", "duplicate_group")
 SKETCH_LEVELS = 127

@@ -16,7 +16,7 @@ from syllabus.manifests.format.consistency import total
 from syllabus.manifests.format.schema import DOCUMENT, ROW_GROUP_ROWS, Table, table_rows
 from syllabus.manifests.ids import as_strings, check_ids, find_ids
 from syllabus.manifests.reading import sections
-from syllabus.manifests.reading.opening import load
+from syllabus.manifests.reading.opening import Snapshot, load
 from syllabus.manifests.reading.parquet_parts import Parts
 from syllabus.manifests.storage import Store
 
@@ -73,12 +73,16 @@ class Manifest:
         self.partition_units: Indices = weights if self.weighted else self.partition_sizes
         self._subsets = sections.stored_subsets(description)
         self._rows = table_rows(description)
+        self._snapshot = Snapshot(store, description)
 
     @classmethod
     def open(
         cls, path: str | os.PathLike[str] | Store, fingerprint: str | None = None, ids: Any = None
     ) -> "Manifest":
-        """Open a manifest; reads manifest.json and lists the directory, no table.
+        """Open a manifest; reads manifest.json and the sizes of the files, no table.
+
+        What it holds is read later, from the same files: once another manifest has replaced this one, every
+        method that reads raises a ManifestError that says so.
 
         Args:
           path: the directory: a local path, a URL that pyarrow reaches, or a Store.
@@ -284,7 +288,8 @@ class Manifest:
                 f"{directory}/: the manifest has no such table; it has {', '.join(self._rows)}"
             )
         files = self.description["files"]
-        return Parts(self.store, [entry for entry in files if entry["path"].rpartition("/")[0] == directory])
+        own = [entry for entry in files if entry["path"].rpartition("/")[0] == directory]
+        return Parts(self.store, own, self._snapshot)
 
     @staticmethod
     def _named(kind: str, name: str, known: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syllabus.manifests.errors import ManifestError, first_line
+from syllabus.manifests.reading.opening import Snapshot
 from syllabus.manifests.storage import Store
 
 LOCAL_BUFFER, REMOTE_BUFFER = 1 << 20, 8 << 20
@@ -28,10 +29,12 @@ class Parts:
     Args:
       store: the manifest's directory.
       files: the table's entries of manifest.json.
+      snapshot: knows whether the manifest is still there.
     """
 
-    def __init__(self, store: Store, files: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, store: Store, files: Sequence[dict[str, Any]], snapshot: Snapshot) -> None:
         self.store = store
+        self._snapshot = snapshot
         self.paths = [str(entry["path"]) for entry in files]
         # Part p holds the rows bounds[p] … bounds[p + 1] - 1 of the table.
         self.bounds = np.cumsum([0, *(int(entry["rows"]) for entry in files)], dtype=np.int64)
@@ -60,6 +63,7 @@ class Parts:
         kind = NUMBERS.get(str(self.read(0, 0, [name]).schema.field(0).type))
         if kind is None:
             raise ManifestError(f"{self.paths[0]}: column {name} does not hold numbers")
+        self._check_rows(start, stop)
         values: npt.NDArray[Any] = np.empty(stop - start, kind)
         for part, low in enumerate(self.bounds[:-1].tolist()):
             first, last = max(start, low), min(stop, int(self.bounds[part + 1]))
@@ -73,13 +77,18 @@ class Parts:
                     filled += len(chunk)
         return values
 
+    def _check_rows(self, start: int, stop: int) -> None:
+        """Compare the footers of all parts but the first with manifest.json, before room is made for them."""
+        for part in range(1, len(self.paths)):
+            if start < self.bounds[part + 1] and self.bounds[part] < stop:
+                with self._opened(part):
+                    pass
+
     def _whole(self, part: int, start: int, stop: int, name: str) -> pa.ChunkedArray:
         """Return rows start … stop - 1 of one part's column, its row groups read at once: half the time."""
-        path, rows = self.paths[part], int(self.bounds[part + 1] - self.bounds[part])
+        path = self.paths[part]
         with self._opened(part) as file:
             ends = np.cumsum([0, *(file.metadata.row_group(g).num_rows for g in range(file.num_row_groups))])
-            if ends[-1] != rows:
-                raise ManifestError(f"{path}: has {ends[-1]} rows, manifest.json says {rows}")
             first = int(np.searchsorted(ends, start, side="right")) - 1
             last = int(np.searchsorted(ends, stop, side="left"))
             column = file.read_row_groups(list(range(first, last)), columns=[name]).column(0)
@@ -180,8 +189,6 @@ class Parts:
                                 yield rows.slice(start - first, stop - start)
                             first += rows.num_rows
                     row = end
-                if row != high:
-                    raise ManifestError(f"{path}: has {row - low} rows, manifest.json says {high - low}")
 
     @contextmanager
     def _opened(self, part: int, buffered: bool = False) -> Iterator[pq.ParquetFile]:
@@ -198,8 +205,15 @@ class Parts:
                     page_checksum_verification=True,
                 ) as file,
             ):
+                # Opened, and then seen to be of this manifest: what replaces it has parts of the same names.
+                self._snapshot.check()
+                expected = int(self.bounds[part + 1] - self.bounds[part])
+                groups = (file.metadata.row_group(g).num_rows for g in range(file.num_row_groups))
+                if (rows := sum(groups)) != expected or rows != file.metadata.num_rows:
+                    raise ManifestError(f"{path}: has {rows} rows, manifest.json says {expected}")
                 yield file
         except (pa.ArrowException, OSError) as error:
+            self._snapshot.check()
             raise ManifestError(f"{path}: cannot be read: {first_line(error)}") from error
 
 

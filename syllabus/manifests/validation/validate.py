@@ -66,20 +66,28 @@ def validate(manifest_location: str | os.PathLike[str] | Store) -> Report:
     for path, problem in _file_problems(store, description):
         problems.append(f"{path}: {problem}")
         damaged.add(path.rpartition("/")[0])
-    if consistent:
+    if consistent and "" not in damaged:
         problems += contents.problems(Manifest(store, description), damaged)
+    if problems and _changed(store, content):
+        problems = [f"{DOCUMENT}: the manifest was replaced while it was read; validate it again"]
     return Report(where, problems, 1 + len(description["files"]))
 
 
 def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    sizes = store.files()
     entries = {entry["path"]: entry for entry in description["files"]}
-    wrong = dict(line.split(": ", 1) for line in size_problems(description, sizes))
+    wrong = dict(line.split(": ", 1) for line in size_problems(store, description))
+    if DOCUMENT in wrong:
+        yield DOCUMENT, wrong[DOCUMENT]
+        return
     for path, entry in entries.items():
         if path in wrong:
             yield path, wrong[path]
             continue
-        digest = sha256_of(store, path)
+        try:
+            digest = sha256_of(store, path)
+        except (pa.ArrowException, OSError) as error:
+            yield path, f"cannot be read: {first_line(error)}"
+            continue
         if digest != entry["sha256"]:
             yield (
                 path,
@@ -90,9 +98,22 @@ def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[
         for problem in _parquet_problems(store, path, entry["rows"], table):
             yield path, problem
     # Whoever reads examples/*.parquet would read these too.
-    for path in sorted(set(sizes) - set(entries)):
+    try:
+        others = store.files().keys() - entries.keys()
+    except (pa.ArrowException, OSError) as error:
+        yield DOCUMENT, f"{store.url()} cannot be listed: {first_line(error)}"
+        return
+    for path in sorted(others):
         if PART.fullmatch(path):
             yield path, "is not listed in manifest.json"
+
+
+def _changed(store: Store, content: bytes) -> bool:
+    """Whether manifest.json is another one by now."""
+    try:
+        return store.read(DOCUMENT) != content
+    except (pa.ArrowException, OSError):
+        return True
 
 
 def _parquet_problems(store: Store, path: str, rows: int, table: schema.Table | None) -> Iterator[str]:

@@ -1,0 +1,329 @@
+"""A manifest that is overwritten: the old one or the new one is there, whole, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from small_manifest import write_small_manifest
+
+from syllabus.manifests import (
+    Manifest,
+    ManifestError,
+    ManifestWriter,
+    Store,
+    repair_target,
+    replacement,
+    storage,
+    validate,
+)
+from syllabus.manifests.writing import commits
+
+HELPERS = Path(__file__).parents[1] / "helpers"
+
+
+def everything(directory):
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def new(tmp_path):
+    """The bytes of the manifest that replaces another."""
+    write_small_manifest(tmp_path / "new", seed=2, orders=("balance", "greedy"))
+    return everything(tmp_path / "new")
+
+
+def overwrite(target):
+    return write_small_manifest(target, seed=2, orders=("balance", "greedy"), overwrite=True)
+
+
+def before_the_commit(monkeypatch, happens):
+    """Have something happen when all parts are written."""
+    commit = ManifestWriter.commit
+    monkeypatch.setattr(
+        ManifestWriter, "commit", lambda self, description: (happens(), commit(self, description))[1]
+    )
+
+
+def beside(target):
+    return sorted(path.name for path in target.parent.iterdir() if path.name.startswith("."))
+
+
+@pytest.mark.parametrize("way", ["exchange", "renames"])
+def test_a_kill_at_any_call_leaves_one_of_the_two_and_the_next_job_repairs(tmp_path, way):
+    run = subprocess.run(
+        [sys.executable, HELPERS / "killed_commits.py", tmp_path, way], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    moments, old, between, after = (int(word.rpartition("=")[2]) for word in run.stdout.split())
+    assert old + between + after == moments + 1
+    assert old > 10
+    assert after > 10
+    assert between == (way == "renames")
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_the_new_manifest_takes_the_place_of_the_old_one(tmp_path, new, monkeypatch, exchanges):
+    if not exchanges:
+        monkeypatch.setattr(replacement, "_renameat2", lambda: None)
+    target = tmp_path / "m"
+    write_small_manifest(target, seed=1, importances=("radius", "other"))
+    target.chmod(0o750)
+    overwrite(target)
+    assert everything(target) == new
+    assert beside(target) == []
+    assert target.stat().st_mode & 0o777 == 0o750
+
+
+def test_a_link_to_a_manifest_stays_one(tmp_path, new):
+    write_small_manifest(tmp_path / "there" / "m", seed=1)
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "m")
+    overwrite(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert everything(tmp_path / "there" / "m") == new
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["m"]
+
+
+@contextmanager
+def full_after(bytes_left, monkeypatch):
+    """A disk that takes so many bytes more."""
+    left = [bytes_left]
+    publish = storage._publish
+
+    def publishing(temporary, target, new):
+        left[0] -= temporary.stat().st_size
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        publish(temporary, target, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "_publish", publishing)
+        yield
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_disk_that_fills_leaves_the_old_manifest(tmp_path, new, monkeypatch, in_place):
+    target = tmp_path / "m"
+    write_small_manifest(target, seed=1)
+    before = everything(target)
+    if in_place:
+        monkeypatch.setattr(replacement.os.path, "ismount", lambda _: True)
+    size = sum(map(len, new.values()))
+    for bytes_left in (0, size // 2, size * 4 // 5, size - 1):
+        with full_after(bytes_left, monkeypatch), pytest.raises(OSError, match="No space left"):
+            overwrite(target)
+        assert everything(target) == before
+        assert beside(target) == []
+    assert validate(target).problems == []
+    overwrite(target)
+    assert validate(target).problems == []
+    assert (everything(target) == new) == (not in_place)
+
+
+def test_where_nothing_can_lie_beside_it_parts_have_their_content_in_their_names(tmp_path, new, monkeypatch):
+    target = tmp_path / "m"
+    write_small_manifest(target, seed=1)
+    make = replacement.make_beside
+    for problem in (PermissionError(errno.EACCES, "denied"), OSError(errno.EROFS, "read-only")):
+        monkeypatch.setattr(commits, "make_beside", lambda _, problem=problem: (_ for _ in ()).throw(problem))
+        overwrite(target)
+        assert validate(target).problems == []
+        plain = {re.sub(r"-[0-9a-f]{16}", "", path): content for path, content in everything(target).items()}
+        assert plain.keys() == new.keys()
+        assert {**plain, "manifest.json": b""} == {**new, "manifest.json": b""}
+        assert len([path for path in everything(target) if re.search(r"-[0-9a-f]{16}", path)]) == len(new) - 1
+    first = everything(target)
+    overwrite(target)
+    assert everything(target) == first
+    # Where it can again, the names are the usual ones.
+    monkeypatch.setattr(commits, "make_beside", make)
+    overwrite(target)
+    assert everything(target) == new
+
+
+def test_a_rename_that_fails_is_one_line_and_changes_nothing(tmp_path, monkeypatch):
+    target = tmp_path / "m"
+    write_small_manifest(target, seed=1)
+    before = everything(target)
+    monkeypatch.setattr(replacement, "_renameat2", lambda: None)
+    rename, calls = Path.rename, []
+
+    def second_fails(self, to):
+        calls.append(to)
+        if len(calls) == 2:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", second_fails)
+    with pytest.raises(ManifestError) as error:
+        overwrite(target)
+    assert str(error.value).endswith(
+        "m: cannot be replaced: [Errno 16] Device or resource busy; it is as it was"
+    )
+    assert everything(target) == before
+    assert beside(target) == []
+
+
+def test_what_killed_jobs_left_is_swept_and_nothing_else(tmp_path):
+    target = tmp_path / "m"
+    killed, foreign, held = (tmp_path / f".m.{token * 12}.new" for token in "abc")
+    others = [
+        tmp_path / name for name in (".m.new", ".m.abc.new", ".n.aaaaaaaaaaaa.new", ".m.aaaaaaaaaaaa.tmp")
+    ]
+    for folder in (killed, foreign, held, *others):
+        (folder / "examples").mkdir(parents=True)
+        (folder / "examples" / "part-00000.parquet").write_bytes(b"x")
+        (folder / "examples" / ".part-00001.parquet.0a0b0c0d0e0f.tmp").write_bytes(b"x")
+    (foreign / "examples" / "thesis.txt").write_text("mine")
+    (tmp_path / ".m.dddddddddddd.new").symlink_to(others[0])
+    with Store(held).locked():
+        write_small_manifest(target)
+    assert not killed.exists()
+    assert (foreign / "examples" / "thesis.txt").read_text() == "mine"
+    assert all((folder / "examples" / "part-00000.parquet").exists() for folder in (held, *others))
+    assert (tmp_path / ".m.dddddddddddd.new").is_symlink()
+    assert validate(target).problems == []
+    overwrite(target)
+    assert not held.exists()
+
+
+def test_an_interrupted_replacement_is_named_by_readers_and_ended_by_writers(tmp_path, new, monkeypatch):
+    target = tmp_path / "m"
+    write_small_manifest(target, seed=1)
+    monkeypatch.setattr(replacement, "_exchange", lambda *_: False)
+    rename = Path.rename
+
+    class KillError(BaseException):
+        """Nothing is cleared up any more."""
+
+    def killed(self, to):
+        if self.suffix == ".new":
+            monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KillError))
+            monkeypatch.setattr(commits, "remove", lambda _: None)
+            raise KillError
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KillError):
+        overwrite(target)
+    monkeypatch.undo()
+    left = beside(target)
+    assert [name[-4:] for name in left] == [".new", ".old"]
+    (line,) = validate(target).problems
+    with pytest.raises(ManifestError) as error:
+        Manifest.open(target)
+    for said in (line, str(error.value)):
+        assert said.startswith(
+            f"manifest.json: not found: the job that was replacing {target} ended between two"
+        )
+        assert str(tmp_path / left[1]) not in said
+        assert str(tmp_path / left[0]) in said
+    assert beside(target) == left
+    with Store(tmp_path / left[0]).locked(), pytest.raises(ManifestError, match="another job is writing"):
+        repair_target(target)
+    repair_target(target)
+    assert everything(target) == new
+    repair_target(target)
+    overwrite(target)
+    assert beside(target) == []
+
+
+def test_a_manifest_that_was_removed_does_not_come_back(tmp_path):
+    """What a kill after the exchange leaves is the old manifest, whole, under the name of a new one."""
+    target = tmp_path / "m"
+    write_small_manifest(tmp_path / ".m.aaaaaaaaaaaa.new", seed=1)
+    with pytest.raises(ManifestError, match="is no committed manifest"):
+        Manifest.open(target)
+    repair_target(target)
+    assert not target.exists()
+    write_small_manifest(target, seed=3)
+    assert beside(target) == []
+
+
+def test_files_of_others_that_came_meanwhile_stay(tmp_path, monkeypatch):
+    target = tmp_path / "m"
+    write_small_manifest(target, seed=1)
+    before = everything(target)
+    before_the_commit(monkeypatch, lambda: (target / "thesis.txt").write_text("mine"))
+    with pytest.raises(ManifestError, match=r"1 files there .*thesis\.txt.*nothing was touched"):
+        overwrite(target)
+    assert everything(target) == {**before, "thesis.txt": b"mine"}
+
+
+@pytest.mark.parametrize("name", ["examples", "orders", "manifest.json", "fifo"])
+def test_links_to_directories_pipes_and_folders_in_a_files_place_are_foreign(tmp_path, name):
+    target = tmp_path / "m"
+    write_small_manifest(target, seed=1)
+    if name == "fifo":
+        name = "rejects/part-00001.parquet"
+        os.mkfifo(target / name)
+    elif name == "manifest.json":
+        (target / name).unlink()
+        (target / name).mkdir()
+    else:
+        (target / name).rename(tmp_path / name)
+        (target / name).symlink_to(tmp_path / name)
+    before = everything(tmp_path)
+    with pytest.raises(ManifestError, match=f"1 files there are no part of a manifest .{name}.; nothing was"):
+        overwrite(target)
+    assert everything(tmp_path) == before
+
+
+def test_object_stores_keep_the_old_parts_until_the_document_is_replaced(monkeypatch):
+    store = Store("mock:///bucket/m")
+    old = write_small_manifest(store, seed=1)
+    held = {path: store.read(path) for path in store.files()}
+    write, seen = Store.write, []
+
+    def written(self, path, content, new=False):
+        seen.append(set(self.files()))
+        assert all(self.read(each) == before for each, before in held.items())
+        if len(seen) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, path, content, new)
+
+    monkeypatch.setattr(Store, "write", written)
+    with pytest.raises(OSError, match="No space"):
+        overwrite(store)
+    assert {path: store.read(path) for path in store.files()} == held
+    made = overwrite(store)
+    assert len(seen) == 2
+    assert seen[0] == seen[1] > set(held)
+    assert set(store.files()) == {"manifest.json", *(entry["path"] for entry in made.description["files"])}
+    assert validate(store).problems == []
+    # Whoever opened the old one reads it or nothing.
+    with pytest.raises(ManifestError, match="cannot be read"):
+        old.subset(0.1, 0)
+
+
+def test_two_jobs_on_an_object_store_do_not_mix(monkeypatch):
+    store, others = Store("mock:///bucket/m"), Store("mock:///bucket/m")
+    write_small_manifest(others, seed=5)
+    theirs = {path: others.read(path) for path in others.files()}
+    before_the_commit(monkeypatch, lambda: [store.write(*file) for file in theirs.items()])
+    with pytest.raises(ManifestError, match="another job has committed a manifest there since"):
+        write_small_manifest(store, seed=2)
+    assert {path: store.read(path) for path in store.files()} == theirs
+    assert validate(store).problems == []
+
+
+@pytest.mark.parametrize("location", ["local", "mock"])
+def test_a_part_that_another_job_cleared_is_not_committed(tmp_path, monkeypatch, location):
+    store = Store(tmp_path / "m") if location == "local" else Store("mock:///bucket/m")
+    publish = commits.Commit._check_parts
+
+    def cleared(self, files):
+        self.store.delete(files[0]["path"])
+        publish(self, files)
+
+    monkeypatch.setattr(commits.Commit, "_check_parts", cleared)
+    with pytest.raises(ManifestError, match="was removed or changed since it was written: another job"):
+        write_small_manifest(store, seed=2)
+    assert store.files() == {}
