@@ -60,7 +60,8 @@ MAY: dict[str, dict[str, set[str]]] = {
         "outcome": {"errors"},
         "runtime": {"errors"},
         "options": {"errors"},
-        "work_directory": {"errors"},
+        "sealed_parquet": set(),
+        "work_directory": {"errors", "sealed_parquet"},
         "sources": {"errors"},
         "encoders": {"errors", "runtime", "options", "sources", "work_directory"},
         "runners": {"errors", "options", "work_directory"},
@@ -71,7 +72,7 @@ MAY: dict[str, dict[str, set[str]]] = {
             "errors", "outcome", "runtime", "options", "work_directory", "stages", "runners", "reporting",
         },
         # The checks and the plan, which import neither Beam nor torch, and then the job.
-        "preparation": {"errors", "options", "outcome", "runners", "sources", "stages", "job"},
+        "preparation": {"errors", "options", "outcome", "reporting", "runners", "sources", "stages", "job"},
         "command_line": {
             "errors", "options", "outcome", "sources", "preparation", "runners", "reporting", "source_check",
         },

@@ -17,6 +17,10 @@ class JobError(RuntimeError):
     """The job cannot go on, and what it wrote so far is kept for the next run (exit code 1)."""
 
 
+class ShardError(JobError):
+    """A shard is damaged, or not there any more: it is out of the way, and the next run makes it again."""
+
+
 def printable(text: str) -> str:
     """Return `text` on one line as a terminal may show it: names and values of the data may hold anything.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -11,10 +12,11 @@ import apache_beam as beam
 from rich.console import Console
 
 from syllabus.manifests import ManifestError, budget, check_writable
-from syllabus.pipeline.errors import UserError, naming
+from syllabus.pipeline.errors import ShardError, UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun, timed
 from syllabus.pipeline.reporting.job_messages import announce_subsets, announce_weights
+from syllabus.pipeline.reporting.lines import warn
 from syllabus.pipeline.runners import run as runners
 from syllabus.pipeline.runtime import progress
 from syllabus.pipeline.runtime.torch_setup import limit_threads
@@ -48,6 +50,8 @@ from syllabus.pipeline.work_directory import WorkDirectory
 
 Shard = tuple[str, str]
 """(stage, key)"""
+CHECKS = 16
+"""Shards that are looked at at once: on an object store each is a request or two."""
 
 
 def run_stages(
@@ -157,7 +161,7 @@ class _Job:
 
     def embed(self, run: StageRun, plan: Plan) -> None:
         """Embed the chunks whose shards are missing; rows are counted, not shards."""
-        missing = self._missing({shard for planned in plan.chunks for shard in planned.shards})
+        missing = self._to_make({shard for planned in plan.chunks for shard in planned.shards})
         chunks = [planned for planned in plan.chunks if not missing.isdisjoint(planned.shards)]
         encoded = [planned for planned in chunks if planned.shards[0] in missing]
         run.new = sum(planned.chunk.rows for planned in encoded)
@@ -229,10 +233,30 @@ class _Job:
 
     def make(self, run: StageRun, shards: set[Shard], transform: beam.PTransform) -> None:
         """Run a pipeline unless all the shards that it makes are there."""
-        missing = self._missing(shards)
+        missing = self._to_make(shards)
         run.reused, run.new = len(shards) - len(missing), len(missing)
         if missing:
             self._run(run, run.stage, dict.fromkeys(missing, 1), transform)
+
+    def _to_make(self, shards: set[Shard]) -> set[Shard]:
+        """Those of the shards that are not there, or not sound as far as their footers tell.
+
+        The rest of a shard is checked where it is read: nothing is read twice only to be checked.
+        """
+        missing = self._missing(shards)
+        with ThreadPoolExecutor(CHECKS) as pool:
+            checked = pool.map(self._checked, sorted(shards - missing))
+            damaged = {shard: error for shard, error in checked if error is not None}
+        for error in damaged.values():
+            warn(self.console, f"{error}; it is made again")
+        return missing | set(damaged)
+
+    def _checked(self, shard: Shard) -> tuple[Shard, ShardError | None]:
+        try:
+            self.work.check(*shard)
+        except ShardError as error:
+            return shard, error
+        return shard, None
 
     def _missing(self, shards: set[Shard]) -> set[Shard]:
         """Those of the shards that are not there, from one listing a stage."""

@@ -6,35 +6,66 @@ before the plan is made.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from rich.console import Console
 
 from syllabus.manifests import ManifestError, check_target, check_writable, repair_target
-from syllabus.pipeline.errors import UserError, naming
+from syllabus.pipeline.errors import JobError, ShardError, UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun, timed
+from syllabus.pipeline.reporting.lines import warn
 from syllabus.pipeline.runners.run import check_runner, without_log
 from syllabus.pipeline.sources import open_source
-from syllabus.pipeline.stages.plan import make_plan, plan_holdout
+from syllabus.pipeline.stages.plan import Plan, make_plan, plan_holdout
 from syllabus.pipeline.stages.transform import check_partitions
+
+T = TypeVar("T")
 
 
 def prepare(options: Options, console: Console | None = None) -> Outcome:
     """Run all stages and commit the manifest; what an earlier run left in the work directory is reused.
 
+    A shard there that is damaged, or another's, is named on the console and made again.
+
     Raises:
       UserError: the options, the source or the output are wrong; no manifest was written.
       JobError: the job cannot go on, such as too many bad records; finished shards are kept.
     """
-    stages: list[StageRun] = []
+    console = console or Console(stderr=True)
     checks_before_plan(options)
+    plan, tested, planned = _until_sound(lambda: _plan(options), console)
+    with without_log():
+        from syllabus.pipeline.job import run_stages
+
+    return _until_sound(lambda: run_stages(options, plan, tested, [*planned], console), console)
+
+
+def _plan(options: Options) -> tuple[Plan, Plan | None, list[StageRun]]:
+    stages: list[StageRun] = []
     with timed(stages, "plan", "units") as run:
         plan = make_plan(options)
         tested = plan_holdout(options, plan.identity.dimension) if options.holdout is not None else None
         run.new = len(plan.chunks)
-    with without_log():
-        from syllabus.pipeline.job import run_stages
+    return plan, tested, stages
 
-    return run_stages(options, plan, tested, stages, console or Console(stderr=True))
+
+def _until_sound(make: Callable[[], T], console: Console) -> T:
+    """Do what reads shards; again where one is damaged, which is out of the way by then and made anew.
+
+    All that is sound is found again. A shard that is damaged twice is the disk's fault, and ends the job.
+    """
+    found: set[str] = set()
+    while True:
+        try:
+            return make()
+        except ShardError as error:
+            shard = str(error).partition(": ")[0]
+            if shard in found:
+                raise JobError(f"{error}, again after it was made again: see to its disk") from None
+            found.add(shard)
+            warn(console, f"{error}; it is made again")
 
 
 def checks_before_plan(options: Options) -> None:

@@ -6,10 +6,12 @@ it reads. A rerun, after a crash or with other options, finds what is already th
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ import pyarrow.parquet as pq
 
 from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import Store
-from syllabus.pipeline.errors import JobError
+from syllabus.pipeline.errors import JobError, ShardError
+from syllabus.pipeline.sealed_parquet import Damage, SealedFile, SealedWriter
 
 VERSIONS = {
     "embed": 2,
@@ -38,11 +41,13 @@ VERSIONS = {
     "order": 1,
 }
 """Raised when a stage's code would write other bytes for the same key."""
+FORMAT = 2
+"""Of all shards: since 2 they carry their names and what they are checked by."""
 
 
 def key_of(stage: str, **inputs: Any) -> str:
     """Return the key of a shard: `inputs` are JSON values, in which order does not matter but in lists."""
-    document = {"stage": stage, "version": VERSIONS[stage], **inputs}
+    document = {"stage": stage, "version": VERSIONS[stage], "format": FORMAT, **inputs}
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
@@ -53,7 +58,11 @@ def digest_of(values: list[str]) -> str:
 
 
 class WorkDirectory:
-    """The shards of all stages, by stage and key."""
+    """The shards of all stages, by stage and key: each carries its name, and is checked when it is read.
+
+    What is no sound shard of its name is removed by whoever finds it, so that it is made again, and the
+    `ShardError` says which it was.
+    """
 
     def __init__(self, location: str) -> None:
         self.store = Store(location)
@@ -70,72 +79,152 @@ class WorkDirectory:
 
     def has(self, stage: str, key: str, suffix: str = ".parquet") -> bool:
         """Whether a shard is there."""
-        return self.store.exists(self.path(stage, key, suffix))
+        return self.store.is_file(self.path(stage, key, suffix))
 
     def write(self, stage: str, key: str, table: pa.Table, metadata: dict[str, Any] | None = None) -> None:
         """Write a shard of one row group; `metadata` travels in its footer."""
         with self.writer(stage, key, table.schema, metadata) as writer:
-            writer.write_table(table, row_group_size=max(1, table.num_rows))
+            writer.write(table)
 
     @contextmanager
     def writer(
         self, stage: str, key: str, schema: pa.Schema, metadata: dict[str, Any] | None = None
-    ) -> Iterator[pq.ParquetWriter]:
+    ) -> Iterator[SealedWriter]:
         """Yield the writer of a shard, which appears when the block ends well."""
-        # Vectors and digests do not compress, and the shards are read more often than they are moved.
-        plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
-        with self.store.writing(self.path(stage, key)) as sink:
-            parquet = pq.ParquetWriter(sink, schema, **plain)
+        path = self.path(stage, key)
+        self._make_way(path)
+        with self.store.writing(path) as sink:
+            parquet = SealedWriter(sink, schema)
             try:
                 yield parquet
-                if metadata is not None:
-                    parquet.add_key_value_metadata({"note": json.dumps(metadata)})
-                parquet.close()
+                parquet.finish({"shard": f"{stage}/{key}", "note": json.dumps(metadata)})
             except BaseException:
-                # Into the temporary file, which goes away: closed now, it does not try again when collected.
-                with suppress(Exception):
-                    parquet.close()
+                parquet.abandon()
                 raise
 
     def read(self, stage: str, key: str, columns: list[str] | None = None) -> pa.Table:
         """Return a shard, or some of its columns."""
-        with self._opened(stage, key) as parquet:
+        with self.open(stage, key) as parquet:
             return parquet.read(columns=columns)
 
     def metadata(self, stage: str, key: str) -> dict[str, Any]:
         """Return the metadata of a shard, reading no more than the footer."""
-        with self._opened(stage, key) as parquet:
-            return metadata_of(parquet)
+        with self._sealed(stage, key) as sealed:
+            return _note(sealed.metadata)
+
+    def check(self, stage: str, key: str) -> None:
+        """Read as much of a shard as says that it is whole and of its name; ShardError if it is not."""
+        with self._sealed(stage, key):
+            pass
 
     @contextmanager
-    def _opened(self, stage: str, key: str) -> Iterator[pq.ParquetFile]:
-        try:
-            with self.store.open(self.path(stage, key)) as file:
-                yield pq.ParquetFile(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise self._damaged(self.path(stage, key), error) from None
+    def open(self, stage: str, key: str) -> Iterator[pq.ParquetFile]:
+        """Yield a shard, for reading some of its row groups."""
+        with self._sealed(stage, key) as sealed:
+            yield pq.ParquetFile(sealed, metadata=sealed.metadata)
 
-    def _damaged(self, path: str, error: Exception) -> JobError:
-        return JobError(
-            f"{self.store.url(path)}: cannot be read: {first_line(error)}; delete it and run again"
-        )
+    @contextmanager
+    def _sealed(self, stage: str, key: str) -> Iterator[SealedFile]:
+        path = self.path(stage, key)
+        with self._opened(path) as file:
+            try:
+                sealed = SealedFile(file, lambda error: self._failed(path, error))
+                _check_name(sealed.metadata.metadata.get(b"shard", b"").decode(), f"{stage}/{key}")
+            except (Damage, OSError) as error:
+                raise self._failed(path, error) from None
+            yield sealed
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[Any]:
+        try:
+            # A pipe would be waited for.
+            if self.store.is_local and not self.store.is_file(path) and self.store.exists(path):
+                raise Damage("it is no file")
+            file = self.store.open(path)
+        except (Damage, OSError) as error:
+            raise self._failed(path, error) from None
+        with file:
+            yield file
+
+    def reject(self, stage: str, key: str, reason: str) -> JobError:
+        """Return the error of a shard that is whole, and yet cannot be of its name; it is removed."""
+        return self._failed(self.path(stage, key), Damage(reason))
+
+    def _failed(self, path: str, error: Exception) -> JobError:
+        """Return the error that says why a shard is not read; one that is damaged is removed."""
+        url = self.store.url(path)
+        if isinstance(error, FileNotFoundError):
+            return ShardError(f"{url}: is not there any more")
+        if isinstance(error, OSError) and error.errno != errno.EIO:
+            return JobError(f"{url}: cannot be read: {first_line(error)}; mend that or delete it")
+        try:
+            self._remove(path)
+        except OSError as other:
+            return JobError(f"{url}: is damaged: {error}; cannot be removed: {first_line(other)}")
+        return ShardError(f"{url}: is damaged: {first_line(error)}")
+
+    def remove(self, stage: str, key: str) -> None:
+        """Remove a shard; one that is not there is no error."""
+        self._remove(self.path(stage, key))
+
+    def _remove(self, path: str) -> None:
+        if self.store.is_local:
+            place = Path(self.store.path(path))
+            # Never what a directory holds: it is none of ours.
+            place.rmdir() if place.is_dir() and not place.is_symlink() else place.unlink(missing_ok=True)
+        else:
+            self.store.delete(path)
+
+    def _make_way(self, path: str) -> None:
+        """Remove an empty directory that has the name of a file to be written."""
+        if self.store.is_local and Path(self.store.path(path)).is_dir():
+            self._remove(path)
 
     def write_json(self, stage: str, key: str, value: Any) -> None:
         """Write a small shard as JSON."""
-        self.store.write(self.path(stage, key, ".json"), json.dumps(value).encode())
+        path = self.path(stage, key, ".json")
+        self._make_way(path)
+        document = {"shard": f"{stage}/{key}", "sha256": _digest_of_note(stage, key, value), "value": value}
+        self.store.write(path, json.dumps(document).encode())
 
     def read_json(self, stage: str, key: str) -> Any:
         """Return a shard written by `write_json`."""
         path = self.path(stage, key, ".json")
-        try:
-            return json.loads(self.store.read(path))
-        except ValueError as error:
-            raise self._damaged(path, error) from None
+        with self._opened(path) as file:
+            try:
+                return _value_of(bytes(file.read()), stage, key)
+            except (ValueError, OSError) as error:
+                raise self._failed(path, error) from None
+
+
+def _check_name(found: str, expected: str) -> None:
+    if found != expected:
+        raise Damage(f"it is the shard {found[:120]}" if found else "it carries no name")
+
+
+def _note(metadata: pq.FileMetaData) -> dict[str, Any]:
+    return json.loads(metadata.metadata[b"note"])  # type: ignore[no-any-return]
 
 
 def metadata_of(parquet: pq.ParquetFile) -> dict[str, Any]:
-    """Return the metadata in a shard's footer; the key in the file is ``note``."""
-    return json.loads((parquet.schema_arrow.metadata or parquet.metadata.metadata)[b"note"])  # type: ignore[no-any-return]
+    """Return the metadata in a shard's footer."""
+    return _note(parquet.metadata)
+
+
+def _digest_of_note(stage: str, key: str, value: Any) -> str:
+    return digest_of([stage, key, json.dumps(value)])
+
+
+def _value_of(content: bytes, stage: str, key: str) -> Any:
+    try:
+        document = json.loads(content)
+        found, digest, value = (document[name] for name in ("shard", "sha256", "value"))
+    except (ValueError, RecursionError, TypeError, KeyError):
+        raise Damage("it is no note of this version" if content else "it is empty") from None
+    _check_name(str(found), f"{stage}/{key}")
+    if digest != _digest_of_note(stage, key, value):
+        raise Damage("it is not what was written")
+    return value
 
 
 def vectors_column(vectors: np.ndarray) -> pa.Array:

@@ -31,7 +31,7 @@ def test_a_shard_is_whole_or_not_there(tmp_path: Path) -> None:
 
     def broken() -> None:
         with work.writer("fit", key, table.schema) as writer:
-            writer.write_table(table)
+            writer.write(table)
             raise KeyError("in the middle")
 
     with pytest.raises(KeyError):

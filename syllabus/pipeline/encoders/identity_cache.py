@@ -47,7 +47,7 @@ def _key(spec: EncoderSpec, device: str) -> str:
     store = Store(spec.name)
     files = {path: sha256_of(store, path) for path in sorted(store.files())}
     versions = {name: metadata.version(name) for name in LIBRARIES}
-    # What notes hold, as a number: an older one says nothing of the limit or of how images are decoded.
-    asked = [spec.content, spec.dtype, spec.batch_size, device, 2, DECODING]
+    # What notes hold, as a number: an older one says nothing of the limit, or has no digest of its own.
+    asked = [spec.content, spec.dtype, spec.batch_size, device, 3, DECODING]
     document = json.dumps([files, versions, asked], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()[:40]

@@ -18,7 +18,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syllabus.pipeline.errors import JobError, UserError, suggestion
+from syllabus.pipeline.errors import JobError, ShardError, UserError, suggestion
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.work_directory import WorkDirectory
 
@@ -109,10 +109,9 @@ def _failure(options: Options, stage: str, error: Exception) -> BaseException:
     name, message = sent.groups() if sent else (type(cause).__name__, line)
     if "KeyboardInterrupt" in (name, message):
         return KeyboardInterrupt()
-    if name == "UserError":
-        return UserError(message)
-    if name == "JobError":
-        return JobError(message)
+    for kind in (UserError, ShardError, JobError):
+        if name == kind.__name__:
+            return kind(message)
     WorkDirectory(options.work).store.write(FAILURE, str(error).encode())
     kept = f"finished shards are kept in {options.work}, with the whole error in {FAILURE}"
     return JobError(f"{stage}: {name}: {message}; {kept}")

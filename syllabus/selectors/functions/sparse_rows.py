@@ -69,6 +69,15 @@ def _of_csr(features: Any, caller: str) -> SparseRows:
         )
     if matrix.data.dtype.kind not in "biuf":
         raise SelectionError(f"{caller}: features have dtype {matrix.data.dtype}; expected numbers")
+    starts, columns = matrix.indptr, matrix.indices
+    # A compiled loop would read wherever they say: scipy does not look at all of a matrix from a file.
+    whole = (
+        starts[0] == 0 and (np.diff(starts) >= 0).all() and starts[-1] <= min(len(columns), len(matrix.data))
+    )
+    if not whole or (len(columns) and not 0 <= columns.min() <= columns.max() < matrix.shape[1]):
+        raise SelectionError(
+            f"{caller}: the entries of the sparse features lie outside their shape {matrix.shape}"
+        )
     if not _ascending(matrix.indptr, matrix.indices):
         matrix = matrix.copy()
         matrix.sum_duplicates()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import dot
 from syllabus.selectors.numerics.union_find import union
@@ -30,7 +31,17 @@ class TopK:
         return TopK(np.full((rows, k), -1, np.int64), np.full((rows, k), -np.inf))
 
     def merge(self, places: NDArray[np.int64], other: "TopK") -> None:
-        """Take over what `other`, of the rows at `places`, has found among rows not searched here before."""
+        """Take over what `other`, of the rows at `places`, has found among rows not searched here before.
+
+        Raises:
+          SelectionError: `places` are not as many as the rows of `other`, or not among those of this.
+        """
+        # A compiled loop would write wherever they say.
+        inside = not len(places) or 0 <= places.min() <= places.max() < len(self.ids)
+        if not inside or other.ids.shape != (len(places), other.cosines.shape[1]):
+            raise SelectionError(
+                f"TopK: {len(places)} places for {len(other.ids)} lists, of {len(self.ids)} rows"
+            )
         _merge(self.ids, self.cosines, places, other.ids, other.cosines)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.numerics.compiled import compiled
 
 
@@ -13,7 +14,15 @@ class UnionFind:
         self.parents: NDArray[np.int64] = np.arange(count)
 
     def union(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
-        """Unite the groups of first[i] and second[i]; (m,) int64 each."""
+        """Unite the groups of first[i] and second[i]; (m,) int64 each.
+
+        Raises:
+          SelectionError: one of them is no id, or they are not as many.
+        """
+        # A compiled loop would write wherever they say.
+        for ids in (first, second):
+            if ids.shape != first.shape or (len(ids) and not 0 <= ids.min() <= ids.max() < len(self.parents)):
+                raise SelectionError(f"UnionFind: {len(ids)} ids are not in 0 … {len(self.parents) - 1}")
         _union_all(self.parents, first, second)
 
     def roots(self) -> NDArray[np.int64]:

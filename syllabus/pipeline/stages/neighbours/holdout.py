@@ -48,7 +48,7 @@ class Holdout:
         """Return the section of manifest.json, from the shards of all blocks; `index` of each position."""
         nearest = TopK.empty(self.tested.n, 1)
         for block in self.blocks():
-            nearest.merge(*self.knn.read(self.key(block)))
+            nearest.merge(*self.knn.read(self.key(block), of=self.tested.n))
         self._add_copies_of_cut(nearest)
         found = np.flatnonzero(nearest.cosines[:, 0] >= self.knn.threshold - ROUNDING)
         pairs = [

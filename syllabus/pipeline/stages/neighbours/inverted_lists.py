@@ -16,13 +16,12 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.neighbours.coarse_quantizer import CoarseQuantizer
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
-from syllabus.pipeline.work_directory import WorkDirectory, metadata_of, vectors_column, vectors_of
+from syllabus.pipeline.work_directory import metadata_of, vectors_column, vectors_of
 from syllabus.selectors.neighbours import Queries, TopK, search
 from syllabus.selectors.numerics.union_find import UnionFind
 
@@ -120,7 +119,7 @@ class Route(beam.DoFn):
                     vectors_column(vectors[taken]),
                 ]
                 table = pa.Table.from_arrays(columns, schema=schema)
-                writer.write_table(table, row_group_size=len(taken))
+                writer.write(table)
 
 
 class SearchGroup(beam.DoFn):
@@ -140,7 +139,7 @@ class SearchGroup(beam.DoFn):
 
     def _search(self, key: str, group: ListGroup, routed: list[str], device: str) -> None:
         knn = self.lists.knn
-        with _ListShards(knn.vectors.work, routed) as files:
+        with _ListShards(knn, routed) as files:
             own = [files.read(number) for number in range(*group)]
             positions, probes, vectors = (np.concatenate([part[place] for part in own]) for place in range(3))
             nearest = TopK.empty(len(positions), knn.k)
@@ -178,15 +177,14 @@ class SearchInvertedLists(beam.PTransform):
 class _ListShards:
     """All list shards, opened, with the row groups of each list."""
 
-    def __init__(self, work: WorkDirectory, keys: list[str]) -> None:
-        self._work, self._keys, self._stack = work, keys, ExitStack()
+    def __init__(self, knn: NeighbourSearch, keys: list[str]) -> None:
+        self._knn, self._keys, self._stack = knn, keys, ExitStack()
 
     def __enter__(self) -> _ListShards:
         self._files = []
         self._groups: dict[int, list[tuple[int, int]]] = {}
         for place, key in enumerate(self._keys):
-            file = self._stack.enter_context(self._work.store.open(self._work.path("cells", key)))
-            self._files.append(pq.ParquetFile(file))
+            self._files.append(self._stack.enter_context(self._knn.vectors.work.open("cells", key)))
             for group, number in enumerate(metadata_of(self._files[-1])["lists"]):
                 self._groups.setdefault(number, []).append((place, group))
         return self
@@ -196,7 +194,11 @@ class _ListShards:
 
     def read(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return positions, probes and vectors of the rows of one list."""
-        parts = [self._files[place].read_row_group(group) for place, group in self._groups.get(number, [])]
+        parts = []
+        for place, group in self._groups.get(number, []):
+            parts.append(self._files[place].read_row_group(group))
+            positions = parts[-1].column("position").to_numpy()
+            self._knn.check_positions("cells", self._keys[place], positions)
         if not parts:
             schema = self._files[0].schema_arrow
             parts = [schema.empty_table()]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from syllabus.pipeline.errors import ShardError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device
 from syllabus.pipeline.stages.census import Census
@@ -161,16 +162,42 @@ class NeighbourSearch:
         )
         self.vectors.work.write("neighbours", key, table)
 
-    def read(self, key: str) -> tuple[np.ndarray, TopK]:
-        """Return the positions and the nearest of a shard."""
+    def read(self, key: str, of: int | None = None) -> tuple[np.ndarray, TopK]:
+        """Return the positions, below `of` if they are not of the examples, and the nearest of a shard."""
         rows = self.vectors.work.read("neighbours", key)
+        positions = rows.column("position").to_numpy()
         ids, cosines = (_rows(rows.column(name), self.k) for name in ("neighbour", "cosine"))
-        return rows.column("position").to_numpy(), TopK(ids, cosines)
+        self.check_positions("neighbours", key, positions, below=of)
+        self.check_positions("neighbours", key, ids, least=-1)
+        return positions, TopK(ids, cosines)
 
     def read_duplicates(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Return which positions a shard joined with which."""
-        rows = self.vectors.work.read("joins", key)
-        return rows.column("position").to_numpy(), rows.column("root").to_numpy()
+        work = self.vectors.work
+        try:
+            rows = work.read("joins", key)
+            positions, roots = (rows.column(name).to_numpy() for name in ("position", "root"))
+            self.check_positions("joins", key, positions, roots)
+        except ShardError:
+            # The shard that says that both are there goes too.
+            work.remove("neighbours", key)
+            raise
+        return positions, roots
+
+    def check_positions(
+        self, stage: str, key: str, *columns: np.ndarray, least: int = 0, below: int | None = None
+    ) -> None:
+        """Refuse positions that are none, before a compiled loop reads or writes at them.
+
+        Raises:
+          ShardError: a column of the shard has a number below `least`, or none of the `below` rows' (by
+            default the examples').
+        """
+        bound = self.vectors.n if below is None else below
+        for column in columns:
+            if len(column) and not least <= column.min() <= column.max() < bound:
+                found = f"{column.min():,} to {column.max():,}"
+                raise self.vectors.work.reject(stage, key, f"positions are {found} of {bound:,} rows")
 
 
 def _lists(values: np.ndarray) -> pa.Array:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from syllabus.pipeline.stages.plan import PlannedChunk
 from syllabus.pipeline.work_directory import WorkDirectory, metadata_of, vectors_of
@@ -92,16 +91,14 @@ def _by_key(found: list[Reference]) -> list[tuple[str, list[int]]]:
 
 def _row_groups(work: WorkDirectory, groups: list[tuple[str, list[int]]], column: str) -> Iterator[pa.Table]:
     for key, numbers in groups:
-        with work.store.open(work.path("regroup", key)) as file:
-            parquet = pq.ParquetFile(file)
+        with work.open("regroup", key) as parquet:
             for number in numbers:
                 yield parquet.read_row_group(number, columns=[column])
 
 
 def read_partitions(work: WorkDirectory, group: Group) -> tuple[np.ndarray, np.ndarray]:
     """Return the (m,) ascending indices of a group's accepted rows and their int32 partitions."""
-    with work.store.open(work.path("regroup", group.key)) as file:
-        parquet = pq.ParquetFile(file)
+    with work.open("regroup", group.key) as parquet:
         groups = metadata_of(parquet)["groups"]
         index = parquet.read(columns=["index"]).column("index").to_numpy()
     partitions = np.repeat([group[0] for group in groups], [group[2] for group in groups])

@@ -197,4 +197,4 @@ def _write_file(
             taken = order[first:stop]
             columns = [pa.array(index[taken]), vectors_column(stacked[taken])]
             columns += [] if weights is None else [pa.array(weights[taken])]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=stop - first)
+            writer.write(pa.Table.from_arrays(columns, schema=schema))
