@@ -33,6 +33,7 @@ class Running(Group):
 
 UNRECORDED = (
     *LOCATIONS,
+    "follow_links",
     # The encoder has a section of its own, by its name and weights, not by its path.
     "encoder",
     "device",

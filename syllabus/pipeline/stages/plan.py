@@ -14,6 +14,7 @@ from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.sources import CHUNK_ROWS, Chunk, Columns, Records, Source, open_source
 from syllabus.pipeline.sources.labels import FEW_LABELS
+from syllabus.pipeline.sources.listing import LeftOut
 from syllabus.pipeline.sources.reasons import BAD_WEIGHT
 from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
 
@@ -48,8 +49,8 @@ class Plan:
     encoder: EncoderSpec
     identity: Identity
     chunks: tuple[PlannedChunk, ...]
-    ignored: tuple[str, ...]
-    """Files in the source directory of a kind that is not read."""
+    ignored: tuple[LeftOut, ...]
+    """Files in the source directory that are not read."""
     mean_weight: float | None = None
     """Of the first rows; None where budgets count examples."""
 
@@ -84,7 +85,7 @@ class Plan:
 
 def make_plan(options: Options) -> Plan:
     """Return the plan of a job; every mistake in the source or encoder is found here, as a `UserError`."""
-    source, ignored = open_source(options.source)
+    source, ignored = open_source(options.source, options.follow_links)
     columns = columns_of(options)
     spec = spec_of(options, source, columns)
     chunks = list(source.chunks(columns, CHUNK_ROWS if spec.cheap else ENCODED_ROWS))
