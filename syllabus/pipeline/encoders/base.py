@@ -29,6 +29,8 @@ class EncoderSpec:
     """Width of the vectors where the source fixes it (``column``)."""
     files: str | None = None
     """Digest of the files of a model in a directory."""
+    directory: str | None = None
+    """Where the job was started, for ``module``: its modules are looked for there last."""
 
     @property
     def cheap(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec
@@ -39,6 +40,7 @@ def spec_of(options: Options, source: Source, columns: Columns) -> EncoderSpec:
         options.batch_size,
         options.threads_per_worker,
         dimension,
+        directory=os.getcwd() if kind == "module" else None,  # noqa: PTH109 - a string
     )
 
 

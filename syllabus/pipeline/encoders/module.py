@@ -3,6 +3,9 @@
 The factory returns ``(module, preprocess)``: `preprocess` turns one example (text, or a PIL image) into a
 tensor, `module` maps a batch of them, stacked, to (b, d). It is called twice by the plan: two
 constructions that differ, such as random weights, are an error, since no other worker could repeat them.
+
+A factory is code, and runs. Its module is looked for among what is installed, and then in the directory that
+the job was started from, which nothing else is imported from.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import hashlib
 import importlib
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +45,7 @@ class ModuleEncoder(Encoder):
         return ModuleEncoder(self.spec, (self.module, self.preprocess))
 
     def _construct(self) -> tuple[Any, Any]:
-        module, preprocess = construct(self.spec.name)
+        module, preprocess = construct(self.spec.name, self.spec.directory)
         return module.to(self.device, self.dtype).eval(), preprocess
 
     def identity(self) -> Identity:  # noqa: D102
@@ -115,10 +120,31 @@ class ModuleEncoder(Encoder):
         return UserError(f"encoder {self.spec.name!r}: {what}")
 
 
-def construct(name: str) -> tuple[Any, Callable[[Any], Any]]:
-    """Return what the factory ``package.module:factory`` makes; what is wrong with it is a `UserError`."""
+@dataclass(frozen=True)
+class _Directory:
+    """Finds modules in a directory; the last of `sys.meta_path`, it is asked for what nothing else has.
+
+    In `sys.path`, even last, a file google.py would be taken for the package of that name, which has no
+    `__init__.py`.
+    """
+
+    directory: str
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Return where a module that lies in the directory itself is loaded from."""
+        return PathFinder.find_spec(name, [self.directory], target) if path is None else None
+
+
+def construct(name: str, directory: str | None = None) -> tuple[Any, Callable[[Any], Any]]:
+    """Return what the factory ``package.module:factory`` makes; what is wrong with it is a `UserError`.
+
+    `directory` becomes the last place that this process imports from.
+    """
     import torch
 
+    finder = _Directory(directory) if directory is not None else None
+    if finder is not None and finder not in sys.meta_path:
+        sys.meta_path.append(finder)
     path, _, attribute = name.partition(":")
     try:
         factory = getattr(importlib.import_module(path), attribute)
