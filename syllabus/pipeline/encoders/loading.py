@@ -40,6 +40,7 @@ def spec_of(options: Options, source: Source, columns: Columns) -> EncoderSpec:
         options.batch_size,
         options.threads_per_worker,
         dimension,
+        max_image_pixels=columns.limits.max_image_pixels,
         directory=os.getcwd() if kind == "module" else None,  # noqa: PTH109 - a string
     )
 

@@ -24,7 +24,7 @@ import numpy as np
 from syllabus.manifests.errors import first_line
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256, with_decoding
 from syllabus.pipeline.encoders.batches import Batches
-from syllabus.pipeline.encoders.images import EncodedImage, decode
+from syllabus.pipeline.encoders.images import EncodedImage, decode, encoded_images
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
 
@@ -78,7 +78,7 @@ class ModuleEncoder(Encoder):
         limit_threads(self.spec.threads)
         if self.spec.content == "text":
             return self.batches.run(content)
-        return self.batches.run([EncodedImage(data, row, reject) for row, data in enumerate(content)])
+        return self.batches.run(encoded_images(content, reject, self.spec.max_image_pixels))
 
     def _forward(self, batch: list[Any]) -> np.ndarray:
         import torch

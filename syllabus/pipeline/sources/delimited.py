@@ -10,7 +10,7 @@ from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.compression import without_compression
 from syllabus.pipeline.sources.labels import FEW_LABELS
-from syllabus.pipeline.sources.text_lines import BOM, LineSource, Parsed, lines_of
+from syllabus.pipeline.sources.text_lines import BOM, LineSource, LongLine, Parsed, lines_of
 
 
 class CsvSource(LineSource):
@@ -23,11 +23,19 @@ class CsvSource(LineSource):
 
     has_header = True
 
-    def _records(self, file: str, lines: Iterator[bytes]) -> Iterator[bytes]:
+    def _records(self, file: str, lines: Iterator[bytes], most: int) -> Iterator[bytes]:
         held: list[bytes] = []
 
         def texts() -> Iterator[str]:
+            size = 0
             for line in lines:
+                # A quote that is never closed would take in the rest of the file.
+                size = len(line) + (size if held else 0)
+                if size > most or isinstance(line, LongLine):
+                    raise UserError(
+                        f"{self.store.url(file)}: record {number}: is longer than max_record_bytes={most:,};"
+                        f" is a quote opened and never closed? {(held or [line])[0][:100]!r}"
+                    )
                 held.append(line)
                 yield line.removeprefix(BOM).decode("utf-8", "surrogateescape")
 
@@ -49,9 +57,9 @@ class CsvSource(LineSource):
             held.clear()
             number += 1
 
-    def _names(self, file: str, handle: Any) -> list[str]:
+    def _names(self, file: str, handle: Any, most: int) -> list[str]:
         handle.seek(0)
-        header = next(self._filled(file, lines_of(handle)), b"")
+        header = next(self._filled(file, lines_of(handle, most), most), b"")
         try:
             return self._split(file, header.removeprefix(BOM))
         except csv.Error as error:

@@ -11,11 +11,12 @@ import numpy as np
 from syllabus.pipeline.encoders import EncoderSpec, Identity, spec_of
 from syllabus.pipeline.encoders.identity_cache import identify
 from syllabus.pipeline.errors import UserError, naming
-from syllabus.pipeline.options import Options
+from syllabus.pipeline.options import Bounds, Options
 from syllabus.pipeline.sources import CHUNK_ROWS, Chunk, Columns, Records, Source, open_source
 from syllabus.pipeline.sources.labels import FEW_LABELS
 from syllabus.pipeline.sources.listing import LeftOut
 from syllabus.pipeline.sources.reasons import BAD_WEIGHT
+from syllabus.pipeline.sources.records import Limits
 from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
 
 RUN_CHUNKS = 16
@@ -133,6 +134,7 @@ def columns_of(options: Options) -> Columns:
         numeric=options.bins is not None,
         weight=options.weight,
         where=options.filters,
+        limits=Limits.of(options.model_dump(include=set(Bounds.model_fields))),
     )
 
 
@@ -192,6 +194,7 @@ def embed_key(
         **_rows_of(chunk, form),
         kind=columns.kind,
         content=columns.content,
+        limits=columns.limits.of_content(columns.kind),
         encoder=identity,
         **_filter(columns),
         # The number of threads sets the last bits of a model's products.
@@ -208,6 +211,7 @@ def _rows_key(chunk: Chunk, columns: Columns, form: str) -> str:
         label=columns.label,
         id=columns.id,
         numeric=columns.numeric,
+        limits=columns.limits.of_keys(),
         **({"weight": columns.weight} if columns.weight is not None else {}),
         **_filter(columns),
     )
