@@ -3,9 +3,6 @@
 The factory returns ``(module, preprocess)``: `preprocess` turns one example (text, or a PIL image) into a
 tensor, `module` maps a batch of them, stacked, to (b, d). It is called twice by the plan: two
 constructions that differ, such as random weights, are an error, since no other worker could repeat them.
-
-A factory is code, and runs. Its module is looked for among what is installed, and then in the directory that
-the job was started from, which nothing else is imported from.
 """
 
 from __future__ import annotations
@@ -13,17 +10,14 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from syllabus.manifests.errors import first_line
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256, with_decoding
 from syllabus.pipeline.encoders.batches import Batches
+from syllabus.pipeline.encoders.factories import construct, line_of
 from syllabus.pipeline.encoders.images import EncodedImage, decode, encoded_images
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
@@ -62,7 +56,7 @@ class ModuleEncoder(Encoder):
         except UserError:
             raise
         except Exception as error:  # the module's own
-            raise self._wrong(f"fails on a first example: {_line(error)}") from None
+            raise self._wrong(f"fails on a first example: {line_of(error)}") from None
         return Identity(
             "module",
             self.spec.name,
@@ -120,55 +114,6 @@ class ModuleEncoder(Encoder):
         return UserError(f"encoder {self.spec.name!r}: {what}")
 
 
-@dataclass(frozen=True)
-class _Directory:
-    """Finds modules in a directory; the last of `sys.meta_path`, it is asked for what nothing else has.
-
-    In `sys.path`, even last, a file google.py would be taken for the package of that name, which has no
-    `__init__.py`.
-    """
-
-    directory: str
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Return where a module that lies in the directory itself is loaded from."""
-        return PathFinder.find_spec(name, [self.directory], target) if path is None else None
-
-
-def construct(name: str, directory: str | None = None) -> tuple[Any, Callable[[Any], Any]]:
-    """Return what the factory ``package.module:factory`` makes; what is wrong with it is a `UserError`.
-
-    `directory` becomes the last place that this process imports from.
-    """
-    import torch
-
-    finder = _Directory(directory) if directory is not None else None
-    if finder is not None and finder not in sys.meta_path:
-        sys.meta_path.append(finder)
-    path, _, attribute = name.partition(":")
-    try:
-        factory = getattr(importlib.import_module(path), attribute)
-    except ImportError as error:
-        raise UserError(f"encoder {name!r}: cannot import {path!r}: {error}") from None
-    except (AttributeError, ValueError):
-        raise UserError(f"encoder {name!r}: module {path!r} has no {attribute!r}") from None
-    except Exception as error:  # the module's own
-        raise UserError(f"encoder {name!r}: importing {path!r} fails: {_line(error)}") from None
-    try:
-        made = factory()
-    except Exception as error:  # the factory's own
-        raise UserError(f"encoder {name!r}: the factory fails: {_line(error)}") from None
-    if not (isinstance(made, tuple) and len(made) == 2 and callable(made[1])):
-        raise UserError(
-            f"encoder {name!r}: the factory returned {type(made).__name__}; expected (module, preprocess)"
-        )
-    if not isinstance(made[0], torch.nn.Module):
-        raise UserError(
-            f"encoder {name!r}: the factory made a {type(made[0]).__name__}; expected a torch.nn.Module"
-        )
-    return made
-
-
 def source_sha256(name: str, preprocess: Any) -> str | None:
     """Return the sha256 of the sources of factory and preprocessing: edited, they make other vectors.
 
@@ -182,7 +127,3 @@ def source_sha256(name: str, preprocess: Any) -> str | None:
     found = sorted(file for file in files if file is not None and Path(file).is_file())
     contents = sorted(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in found)
     return hashlib.sha256("".join(contents).encode()).hexdigest() if contents else None
-
-
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {first_line(error)}"

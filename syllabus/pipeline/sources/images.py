@@ -22,7 +22,7 @@ class ImageFolderSource(Source):
 
     suffixes = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
-    def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
+    def check(self, columns: Columns) -> None:  # noqa: D102
         if columns.weight is not None:
             raise UserError(
                 f"{self.store.url()}: weight={columns.weight!r}: a folder of images has no column of weights"
@@ -37,6 +37,9 @@ class ImageFolderSource(Source):
                 f"{self.store.url()}: {columns.kind}={columns.content!r}: a folder of images holds images"
                 " only; give image='image'"
             )
+
+    def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
+        self.check(columns)
         # A chunk ends at an image that its own content chooses: adding or removing one image then changes
         # the chunk that it lies in and, but for cuts that are forced by its size, no other.
         members: list[str] = []

@@ -30,6 +30,10 @@ class ParquetSource(Source):
 
     suffixes = (".parquet", ".pq")
 
+    def check(self, columns: Columns) -> None:  # noqa: D102
+        with self.opened(self.files[0]) as handle:
+            self._check(self.files[0], columns, self._parquet(self.files[0], handle).schema)
+
     def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:

@@ -65,6 +65,10 @@ class LineSource(Source):
                 f"{self.store.url(file)}: cannot be read as .{how}: {first_line(error)}"
             ) from None
 
+    def check(self, columns: Columns) -> None:  # noqa: D102
+        with self.opened(self.files[0]) as handle:
+            self._check(self.files[0], columns, *self._head(self.files[0], handle, columns))
+
     def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:

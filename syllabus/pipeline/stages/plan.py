@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from syllabus.pipeline.encoders import EncoderSpec, Identity, spec_of
+from syllabus.pipeline.encoders import EncoderSpec, Identity, check_encoder, spec_of
 from syllabus.pipeline.encoders.identity_cache import identify
 from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Bounds, Options
@@ -88,7 +88,10 @@ def make_plan(options: Options) -> Plan:
     """Return the plan of a job; every mistake in the source or encoder is found here, as a `UserError`."""
     source, ignored = open_source(options.source, options.follow_links)
     columns = columns_of(options)
+    source.check(columns)
     spec = spec_of(options, source, columns)
+    # Before every file is read for its digest; what loads it finds out the rest.
+    check_encoder(spec)
     chunks = list(source.chunks(columns, CHUNK_ROWS if spec.cheap else ENCODED_ROWS))
     if not any(chunk.rows for chunk in chunks):
         raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
