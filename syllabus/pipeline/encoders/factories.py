@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from typing import Any
 
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
 
 
