@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,15 @@ class ParquetSource(Source):
     """Parquet files of one schema, as far as the columns asked for go."""
 
     suffixes = (".parquet", ".pq")
+
+    @contextmanager
+    def opened(self, file: str) -> Iterator[Any]:
+        """Yield an open file; what Arrow finds wrong in it, wherever it is met, is the user's to mend."""
+        with super().opened(file) as handle:
+            try:
+                yield handle
+            except (pa.ArrowException, UnicodeDecodeError) as error:  # names in a damaged footer
+                raise self._broken(file, error) from None
 
     def check(self, columns: Columns) -> None:  # noqa: D102
         with self.opened(self.files[0]) as handle:
