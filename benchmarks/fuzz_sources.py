@@ -6,15 +6,19 @@ accepted with its own values, or rejected; none is missing; and chunks of anothe
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import io
 import json
+import lzma
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from damage import Attempt
 from fuzz import bounded_memory, mutated
@@ -26,6 +30,12 @@ from syllabus.pipeline.sources import Columns, open_source
 from syllabus.pipeline.sources.records import Limits
 
 LIMITS = Limits(10_000, 100_000, 100_000, 200, 100, 50_000)
+UNPACK = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+    ".zst": lambda content: pa.CompressedInputStream(pa.BufferReader(content), "zstd").read(),
+}
 TEXT = Columns("text", "text", "label", "id", limits=LIMITS)
 VECTOR = Columns("embedding", "vector", limits=LIMITS)
 IMAGE = Columns("image", "image", limits=LIMITS)
@@ -53,11 +63,6 @@ def csv_rows(content: bytes, delimiter: str) -> Iterator[dict[str, Any] | None]:
         yield dict(zip(rows[0], row, strict=True)) if whole else None
 
 
-def parquet_rows(content: bytes) -> Iterator[dict[str, Any] | None]:
-    """The rows as pyarrow has them."""
-    yield from pq.read_table(io.BytesIO(content)).to_pylist()
-
-
 class Fuzz:
     """Makes a source, reads it, and compares."""
 
@@ -69,59 +74,71 @@ class Fuzz:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         form = pick(random, ["jsonl", "csv", "tsv", "parquet", "parquet", "vector", "image"])
-        changed = random.random() < 0.5
         if form == "image":
             suffix, content = image_file(random)
-            (self.folder / f"a.{suffix}").write_bytes(mutated(content, random) if changed else content)
-            return self.images(f"{form}{' changed' * changed}")
-        pack, rows = "", None
-        if form == "jsonl":
-            content, rows = json_file(random), json_rows
+        elif form == "jsonl":
+            suffix, content = form, json_file(random)
         elif form in ("csv", "tsv"):
-            delimiter = "\t" if form == "tsv" else ","
-            content, rows = csv_file(random, delimiter), lambda content: csv_rows(content, delimiter)
+            suffix, content = form, csv_file(random, "\t" if form == "tsv" else ",")
         else:
-            content, rows = parquet_file(random, "vector" if form == "vector" else "text"), parquet_rows
-        content = mutated(content, random) if changed else content
-        packed = content
-        if rows is not parquet_rows and random.random() < 0.3:
+            suffix, content = "parquet", parquet_file(random, "vector" if form == "vector" else "text")
+        content = mutated(content, random) if random.random() < 0.5 else content
+        if form in ("jsonl", "csv", "tsv") and random.random() < 0.3:
             pack = pick(random, list(PACK))
-            packed = PACK[pack](content)
-            if random.random() < 0.3:
-                packed, rows = mutated(packed, random, 2), None  # what is left of it nobody else can say
-        name = f"d.{'parquet' if form == 'vector' else form}{pack}"
-        (self.folder / name).write_bytes(packed)
-        columns = VECTOR if form == "vector" else TEXT
-        return compared(
-            self.folder, columns, rows and (lambda: list(rows(content))), f"{name}{' changed' * changed}"
+            suffix, content = suffix + pack, PACK[pack](content)
+            content = mutated(content, random, 2) if random.random() < 0.3 else content
+        file = self.folder / f"{form}.{suffix}"
+        file.write_bytes(content)
+        return judged(file)
+
+
+def judged(file: Path) -> Attempt:
+    """Read a file as a source, and as somebody else would; `vector.parquet` is one of vectors."""
+    kind = (
+        "parquet"
+        if file.suffix == ".parquet"
+        else next((each for each in ("jsonl", "csv", "tsv") if f".{each}" in file.name), "image")
+    )
+    if kind == "image":
+        return judged_image(file)
+
+    def rows() -> list[dict[str, Any] | None]:
+        content = UNPACK.get(file.suffix, bytes)(file.read_bytes())
+        if kind == "parquet":
+            return pq.read_table(io.BytesIO(content)).to_pylist()
+        return list(
+            json_rows(content) if kind == "jsonl" else csv_rows(content, "\t" if kind == "tsv" else ",")
         )
 
-    def images(self, what: str) -> Attempt:
-        """Read and decode the image."""
-        rejects: list[Any] = []
-        with bounded_memory():
-            source, _ = open_source(str(self.folder))
-            (chunk,) = source.chunks(IMAGE)
-            (records,) = source.read([chunk], IMAGE)
-            image = EncodedImage(records.content[0], 0, lambda *why: rejects.append(why), 100_000).open()
-        if (image is None) != (len(rejects) == 1):
-            return Attempt(what, "silent", f"{image} with {rejects}")
-        return Attempt(what, "accepted" if image is not None else "refused", str(rejects))
+    return compared(file, VECTOR if file.name.startswith("vector") else TEXT, rows)
 
 
-def compared(folder: Path, columns: Columns, oracle: Any, what: str) -> Attempt:
-    """Read a source and compare it with the rows of an independent reading, if any."""
+def judged_image(file: Path) -> Attempt:
+    """Read and decode an image: it is there, or a reject is."""
+    rejects: list[Any] = []
+    with bounded_memory():
+        source, _ = open_source(str(file))
+        (chunk,) = source.chunks(IMAGE)
+        (records,) = source.read([chunk], IMAGE)
+        most = LIMITS.max_image_pixels
+        image = EncodedImage(records.content[0], 0, lambda *why: rejects.append(why), most).open()
+    if (image is None) != (len(rejects) == 1):
+        return Attempt(file.name, "silent", f"{image} with {rejects}")
+    return Attempt(file.name, "accepted" if image is not None else "refused", str(rejects))
+
+
+def compared(place: Path, columns: Columns, oracle: Callable[[], list[Any]]) -> Attempt:
+    """Read a source and compare it with the rows of an independent reading, if that goes."""
+    what = place.name
     try:
         with bounded_memory():
-            found = list(read(folder, columns, 8192))
-            again = list(read(folder, columns, 3))
+            found = list(read(place, columns, 8192))
+            again = list(read(place, columns, 3))
     except UserError as error:
         lines = str(error).splitlines()
         return Attempt(what, "refused" if len(lines) == 1 else "traceback", str(error))
     if repr(found) != repr(again):
         return Attempt(what, "silent", f"chunks of another size: {found} {again}")
-    if oracle is None:
-        return Attempt(what, "accepted")
     try:
         expected = oracle()
     except Exception as error:  # the other reading gives up; ours did not
@@ -134,9 +151,9 @@ def compared(folder: Path, columns: Columns, oracle: Any, what: str) -> Attempt:
     return Attempt(what, "accepted")
 
 
-def read(folder: Path, columns: Columns, chunk_rows: int) -> Iterator[tuple[Any, Any, Any, Any]]:
+def read(place: Path, columns: Columns, chunk_rows: int) -> Iterator[tuple[Any, Any, Any, Any]]:
     """Yield content, label, id and reject of each row."""
-    source, _ = open_source(str(folder))
+    source, _ = open_source(str(place))
     for chunk in source.chunks(columns, chunk_rows):
         for records in source.read([chunk], columns):
             labels = records.labels.texts if records.labels is not None else [None] * chunk.rows

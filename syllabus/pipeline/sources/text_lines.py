@@ -32,9 +32,10 @@ BOM = b"\xef\xbb\xbf"
 
 
 class LongLine(bytes):
-    """The beginning of a line that has more bytes than a record may have; `length` is all of them."""
+    """The beginning of a line that has more bytes than a record may have; the rest of it is looked at."""
 
     length: int
+    blank: bool
 
 
 Parsed = dict[str, Any] | str
@@ -148,7 +149,7 @@ class LineSource(Source):
         return not record.removeprefix(BOM).strip()
 
     def _is_filled(self, record: bytes) -> bool:
-        return isinstance(record, LongLine) or not self._blank(record)
+        return not (record.blank if isinstance(record, LongLine) else self._blank(record))
 
     def _filled(self, file: str, lines: Iterator[bytes], most: int) -> Iterator[bytes]:
         return filter(self._is_filled, self._records(file, lines, most))
@@ -232,9 +233,10 @@ def lines_of(
     while line := stream.readline(most + 1):
         if len(line) > most:
             long = LongLine(line[:LONG_HEAD])
-            long.length = len(line)
+            long.length, long.blank = len(line), not line.strip()
             while not line.endswith(b"\n") and (line := stream.readline(BUFFER)):
                 long.length += len(line)
+                long.blank = long.blank and not line.strip()
             line = long
         yield line
 
