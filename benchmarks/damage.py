@@ -42,9 +42,9 @@ class Attempt:
     said: str = ""
 
 
-def serve(kind: str, folder: str, seed: int, numbers: Connection) -> None:
+def serve(module: str, name: str, folder: str, seed: int, numbers: Connection) -> None:
     """Run the tries whose numbers come, in this process."""
-    damage = importlib.import_module(f"damage_{kind}").Damage(Path(folder))
+    damage = getattr(importlib.import_module(module), name)(Path(folder))
     numbers.send(None)
     while True:
         number = numbers.recv()
@@ -58,8 +58,8 @@ def serve(kind: str, folder: str, seed: int, numbers: Connection) -> None:
 class Server:
     """A process that runs tries, begun again when one kills it or does not end."""
 
-    def __init__(self, kind: str, folder: str, seed: int, seconds: float) -> None:
-        self._arguments = (kind, folder, seed)
+    def __init__(self, module: str, name: str, folder: str, seed: int, seconds: float) -> None:
+        self._arguments = (module, name, folder, seed)
         self._seconds = seconds
         self._start()
 
@@ -95,7 +95,7 @@ def run(kind: str, numbers: range, seed: int, seconds: float, loud: bool) -> Cou
     """Run the tries of one kind and print what failed."""
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix=f"damage-{kind}-") as folder:
-        server = Server(kind, folder, seed, seconds)
+        server = Server(f"damage_{kind}", "Damage", folder, seed, seconds)
         try:
             for number in numbers:
                 attempt = server.attempt(number)

@@ -28,6 +28,12 @@ except ImportError:  # not on Windows
 
 TEMPORARY = ".tmp"
 CHUNK = 1 << 22
+_KINDS = {
+    pafs.FileType.NotFound: "nothing",
+    pafs.FileType.File: "file",
+    pafs.FileType.Directory: "directory",
+    pafs.FileType.Unknown: "special",
+}
 
 
 class Store:
@@ -93,6 +99,10 @@ class Store:
         """Return whether a file, not a directory, of that name is there."""
         info = self.filesystem.get_file_info(self.path(relative))
         return bool(info.type == pafs.FileType.File)
+
+    def kind(self, relative: str = "") -> str:
+        """Return what a name stands for: ``file``, ``directory``, ``special`` (a pipe, …) or ``nothing``."""
+        return _KINDS[self.filesystem.get_file_info(self.path(relative)).type]
 
     def stamp(self, relative: str) -> tuple[int, int]:
         """Return size and time of the last change (ns) of a file: what differs where it was written anew."""

@@ -4,7 +4,16 @@ from syllabus.pipeline import Options, prepare
 prepare(Options(source="data.parquet", output="manifest", text="text", label="class", encoder="hashing"))
 """
 
-from __future__ import annotations
+import sys
+
+# ``python -m syllabus.pipeline`` has the working directory first among the places to import from: a file
+# random.py in it would be executed. So before any other import, and only where this package was asked for:
+if (
+    sys.argv[:1] == ["-m"]
+    and any(each.removeprefix("-m").startswith("syllabus.") for each in sys.orig_argv)
+    and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False))
+):
+    del sys.path[0]
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -31,8 +31,8 @@ class Outcome:
     manifest: str
     document: dict[str, Any]
     stages: list[StageRun]
-    ignored: tuple[str, ...]
-    """Files in the source directory of a kind that is not read."""
+    ignored: tuple[tuple[str, str], ...]
+    """Names in the source directory that are not read, each with the reason."""
 
 
 @contextmanager

@@ -90,4 +90,4 @@ def checks_before_plan(options: Options) -> None:
     for option in ("holdout", "query", "private"):
         if (location := getattr(options, option)) is not None:
             with naming(option):
-                open_source(location)
+                open_source(location, options.follow_links)

@@ -12,6 +12,7 @@ from syllabus.manifests import Fingerprint, Manifest, ManifestError
 from syllabus.manifests.ids import find_ids
 from syllabus.pipeline.sources import CHUNK_ROWS, Chunk, Columns, Records, open_source
 from syllabus.pipeline.sources.reasons import DUPLICATE_ID, FOUND_BY_ENCODER
+from syllabus.pipeline.sources.records import Limits
 
 
 def source_problems(manifest_location: str, source_location: str) -> list[str]:
@@ -35,8 +36,10 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
         numeric=options.get("bins") is not None,
         weight=options.get("weight"),
         where=_filters(options.get("where") or ()),
+        limits=Limits.of(options),
     )
-    source, _ = open_source(source_location)
+    # Whether links may lead out was decided when the manifest was made.
+    source, _ = open_source(source_location, follow_links=True)
     fingerprint = Fingerprint()
     accepted, weights = manifest.examples(), manifest.weights()
     first, heavier = 0, ""

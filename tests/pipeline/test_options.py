@@ -12,6 +12,7 @@ from syllabus.pipeline.command_line.config import read_options
 from syllabus.pipeline.command_line.flags import NOT_FLAGS
 from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.options import Options, choices, easy_epochs, make_options
+from syllabus.pipeline.options.options import unused_options
 
 LEAST = {"source": "/data", "output": "/m", "text": "text", "encoder": "hashing"}
 
@@ -202,16 +203,18 @@ def test_toml_and_flags_give_equal_options(tmp_path, monkeypatch):
         budgets = "sqrt"\norder = "balance"\npasses = 2\nsketch_dim = 8\nbins = 9\nbucket_size = 99\nseed = 5
         workers = 2\nthreads_per_worker = 3\nmemory_per_worker = 1.5\nmax_reject_rate = 0.2
         runner = "PrismRunner"\noverwrite = true\nrunner_options = ["--a=b", "-c"]\nwhere = ["a=b", "c=d=e"]
-        holdout = "data/test.d"\nneighbours = 7\nduplicate_threshold = 0.8
+        follow_links = true\nholdout = "data/test.d"\nneighbours = 7\nduplicate_threshold = 0.8
     """
     (tmp_path / "job.toml").write_text(text)
     from_file = read_options(tmp_path / "job.toml", {})
     given = {name: value for name, value in from_file.model_dump().items() if value is not None}
     assert set(Options.model_fields) - set(given) == {"text", "embedding", "clusters", "private", "subsets"}
+    bounds_of_others = {each.option for each in unused_options(from_file)}
+    assert bounds_of_others == {"max_text_bytes", "max_label_bytes"}
     arguments = []
     for name, value in given.items():
         flag = "--" + name.replace("_", "-")
-        if name in NOT_FLAGS:
+        if name in NOT_FLAGS or name in bounds_of_others:
             continue
         for each in value if isinstance(value, tuple) else (value,):
             arguments += [flag] if each is True else [flag, str(each)]

@@ -37,6 +37,12 @@ UNUSED = [
     ({"dtype": "bfloat16"}, {"encoder": "hashing"}, {"encoder": "package:factory"}),
     ({"batch_size": 8}, {"text": None, "encoder": None, "embedding": "v"}, MODEL | {"embedding": None}),
     ({"device": "cpu"}, {"encoder": "hashing", "neighbours": 0}, {"neighbours": 1}),
+    ({"max_text_bytes": 9}, {"text": None, "image": "i"}, {"text": "t", "image": None}),
+    ({"max_image_bytes": 9}, {}, {"text": None, "image": "i"}),
+    ({"max_image_pixels": 9}, {}, {"text": None, "image": "i"}),
+    ({"max_label_bytes": 9}, {}, {"label": "l"}),
+    ({"max_label_bytes": 9}, {"label": "l", "bins": 3}, {"bins": None}),
+    ({"max_id_bytes": 9}, {}, {"id": "k"}),
 ]
 
 

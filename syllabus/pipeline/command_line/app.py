@@ -60,9 +60,7 @@ def prepare(context: typer.Context, config: Config = None, **flags: Any) -> None
     logging.getLogger().setLevel(logging.ERROR)
     from syllabus.pipeline.preparation import prepare as run
     from syllabus.pipeline.reporting.job_messages import print_summary
-    from syllabus.pipeline.runners.run import see_working_directory
 
-    see_working_directory()
     print_summary(console, run(options, console))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from syllabus.pipeline.encoders.images import DECODING
+from syllabus.pipeline.sources.sizes import UNBOUNDED
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class EncoderSpec:
     """Width of the vectors where the source fixes it (``column``)."""
     files: str | None = None
     """Digest of the files of a model in a directory."""
+    max_image_pixels: int = UNBOUNDED
+    """Pixels of an image from which on it is not decoded."""
+    directory: str | None = None
+    """Where the job was started, for ``module``: its modules are looked for there last."""
 
     @property
     def cheap(self) -> bool:

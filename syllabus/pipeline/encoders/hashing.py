@@ -20,6 +20,10 @@ DENSITY = 16 / DIMENSION
 with 8 still one in 3,400."""
 
 
+PIECE = 4_000_000
+"""Characters that are hashed at once, where texts allow it: each takes some 70 bytes meanwhile."""
+
+
 class HashingEncoder(Encoder):
     """scikit-learn's HashingVectorizer and SparseRandomProjection, with fixed seeds."""
 
@@ -43,4 +47,13 @@ class HashingEncoder(Encoder):
         return Identity("hashing", "hashing", digest.hexdigest(), "float32", DIMENSION, 0, "cpu")
 
     def encode(self, content: list[Any], reject: Any) -> np.ndarray:  # noqa: ARG002, D102
-        return np.asarray((self.hashes.transform(content) @ self.projection).toarray(), np.float32)
+        made, piece, held = [np.zeros((0, DIMENSION), np.float32)], [], 0
+        for number, text in enumerate(content, start=1):
+            piece.append(text)
+            held += len(text)
+            if held >= PIECE or number == len(content):
+                made.append(
+                    np.asarray((self.hashes.transform(piece) @ self.projection).toarray(), np.float32)
+                )
+                piece, held = [], 0
+        return np.concatenate(made)

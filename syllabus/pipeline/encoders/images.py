@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from syllabus.pipeline.sources.reasons import UNREADABLE_IMAGE
+from syllabus.pipeline.sources.reasons import ABOVE, UNREADABLE_IMAGE
+from syllabus.pipeline.sources.sizes import UNBOUNDED
 
 DECODING = 2
 """Part of an encoder's identity where it encodes images; raised when `decode` gives other pixels."""
@@ -30,14 +31,14 @@ TURNS = {
 
 
 class UnreadableImage(ValueError):
-    """Bytes that are no image, a broken one, or one whose mode has no form in 8 bits; `reason` says which."""
+    """Bytes that are no image, a broken one, too large, or of a mode that has no form in 8 bits: `reason`."""
 
-    def __init__(self, detail: str, mode: str | None = None) -> None:
+    def __init__(self, detail: str, mode: str | None = None, reason: str = UNREADABLE_IMAGE) -> None:
         super().__init__(detail)
-        self.reason = UNREADABLE_IMAGE if mode is None else f"{UNREADABLE_IMAGE} of mode {mode}"
+        self.reason = reason if mode is None else f"{reason} of mode {mode}"
 
 
-def decode(data: bytes | None) -> Any:
+def decode(data: bytes | None, max_pixels: int = UNBOUNDED) -> Any:
     """Return a PIL image in RGB; a grey pixel for None, which stands in where an image is broken.
 
     The first frame, turned upright as its EXIF says. What is transparent is laid on white, or on black where
@@ -45,7 +46,8 @@ def decode(data: bytes | None) -> Any:
     their own (modes I and F) by the first of `RANGES` that holds all of them.
 
     Raises:
-      UnreadableImage: whatever it is that the decoder ran into; numbers outside `RANGES`.
+      UnreadableImage: more than `max_pixels`, before any is decoded; numbers outside `RANGES`; whatever it is
+        that the decoder ran into.
     """
     from PIL import Image
 
@@ -57,6 +59,13 @@ def decode(data: bytes | None) -> Any:
             # Remarks on odd metadata; what cannot be decoded raises.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
+                pixels = image.width * image.height
+                if pixels > max_pixels:
+                    bound = f"max_image_pixels is {max_pixels:,}"
+                    raise UnreadableImage(
+                        f"{image.width:,} × {image.height:,} are {pixels:,} pixels; {bound}",
+                        reason=ABOVE["max_image_pixels"],
+                    )
                 # Some formats have their transparency and EXIF behind the pixels.
                 image.load()
                 mode = image.mode
@@ -127,16 +136,21 @@ def _upright(pixels: Any, image: Any) -> Any:
     return pixels if turn is None else pixels.transpose(Image.Transpose[turn])
 
 
+def encoded_images(content: list[bytes], reject: Any, max_pixels: int) -> list[EncodedImage]:
+    """Return images to be decoded one by one; `reject` is called with the row of a broken one."""
+    return [EncodedImage(data, row, reject, max_pixels) for row, data in enumerate(content)]
+
+
 class EncodedImage:
     """An image that is decoded when its batch comes: a chunk of decoded images would fill the memory."""
 
-    def __init__(self, data: bytes, row: int, reject: Any) -> None:
-        self.data, self.row, self.reject = data, row, reject
+    def __init__(self, data: bytes, row: int, reject: Any, max_pixels: int = UNBOUNDED) -> None:
+        self.data, self.row, self.reject, self.max_pixels = data, row, reject, max_pixels
 
     def open(self) -> Any:
         """Return the PIL image; None for a broken one, which is rejected."""
         try:
-            return decode(self.data)
+            return decode(self.data, self.max_pixels)
         except UnreadableImage as error:
             self.reject(self.row, error.reason, str(error))
             return None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec
+from syllabus.pipeline.encoders.factories import check_module
+from syllabus.pipeline.encoders.model_loading import check_model
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.sources import Columns, Source
@@ -39,7 +42,17 @@ def spec_of(options: Options, source: Source, columns: Columns) -> EncoderSpec:
         options.batch_size,
         options.threads_per_worker,
         dimension,
+        max_image_pixels=columns.limits.max_image_pixels,
+        directory=os.getcwd() if kind == "module" else None,  # noqa: PTH109 - a string
     )
+
+
+def check_encoder(spec: EncoderSpec) -> None:
+    """Refuse the name of a model or module that is not there; no library that takes seconds is imported."""
+    if spec.kind == "sentence-transformers":
+        check_model(spec.name)
+    elif spec.kind == "module":
+        check_module(spec.name, spec.directory)
 
 
 def build(spec: EncoderSpec) -> Encoder:

@@ -29,6 +29,27 @@ def check_name(name: str) -> None:
         raise _unusable(name, "no such directory")
 
 
+def check_model(name: str) -> None:
+    """Refuse a name that is neither a path, nor in the local cache, nor on the hub; which is asked once."""
+    check_name(name)
+    if Path(name).exists():
+        return
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    for full in _full_names(name):
+        try:
+            if isinstance(try_to_load_from_cache(full, "config.json"), str):
+                return
+        except HFValidationError:
+            break
+    _ask_hub(name)
+
+
+def _full_names(name: str) -> tuple[str, ...]:
+    return (name,) if "/" in name else (f"sentence-transformers/{name}", name)
+
+
 def load_model(name: str, device: str, dtype: Any) -> Any:
     """Return the `SentenceTransformer` of that name or path, ready to encode.
 
@@ -88,7 +109,7 @@ def _ask_hub(name: str) -> None:
 
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
         raise _unusable(name, "it is not in the local cache, and HF_HUB_OFFLINE is set")
-    for full in (name,) if "/" in name else (f"sentence-transformers/{name}", name):
+    for full in _full_names(name):
         try:
             HfApi().model_info(full, timeout=TIMEOUT)
             return

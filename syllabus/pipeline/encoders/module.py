@@ -10,16 +10,15 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from syllabus.manifests.errors import first_line
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256, with_decoding
 from syllabus.pipeline.encoders.batches import Batches
-from syllabus.pipeline.encoders.images import EncodedImage, decode
+from syllabus.pipeline.encoders.factories import construct, line_of
+from syllabus.pipeline.encoders.images import EncodedImage, decode, encoded_images
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
 
@@ -40,7 +39,7 @@ class ModuleEncoder(Encoder):
         return ModuleEncoder(self.spec, (self.module, self.preprocess))
 
     def _construct(self) -> tuple[Any, Any]:
-        module, preprocess = construct(self.spec.name)
+        module, preprocess = construct(self.spec.name, self.spec.directory)
         return module.to(self.device, self.dtype).eval(), preprocess
 
     def identity(self) -> Identity:  # noqa: D102
@@ -57,7 +56,7 @@ class ModuleEncoder(Encoder):
         except UserError:
             raise
         except Exception as error:  # the module's own
-            raise self._wrong(f"fails on a first example: {_line(error)}") from None
+            raise self._wrong(f"fails on a first example: {line_of(error)}") from None
         return Identity(
             "module",
             self.spec.name,
@@ -73,7 +72,7 @@ class ModuleEncoder(Encoder):
         limit_threads(self.spec.threads)
         if self.spec.content == "text":
             return self.batches.run(content)
-        return self.batches.run([EncodedImage(data, row, reject) for row, data in enumerate(content)])
+        return self.batches.run(encoded_images(content, reject, self.spec.max_image_pixels))
 
     def _forward(self, batch: list[Any]) -> np.ndarray:
         import torch
@@ -115,34 +114,6 @@ class ModuleEncoder(Encoder):
         return UserError(f"encoder {self.spec.name!r}: {what}")
 
 
-def construct(name: str) -> tuple[Any, Callable[[Any], Any]]:
-    """Return what the factory ``package.module:factory`` makes; what is wrong with it is a `UserError`."""
-    import torch
-
-    path, _, attribute = name.partition(":")
-    try:
-        factory = getattr(importlib.import_module(path), attribute)
-    except ImportError as error:
-        raise UserError(f"encoder {name!r}: cannot import {path!r}: {error}") from None
-    except (AttributeError, ValueError):
-        raise UserError(f"encoder {name!r}: module {path!r} has no {attribute!r}") from None
-    except Exception as error:  # the module's own
-        raise UserError(f"encoder {name!r}: importing {path!r} fails: {_line(error)}") from None
-    try:
-        made = factory()
-    except Exception as error:  # the factory's own
-        raise UserError(f"encoder {name!r}: the factory fails: {_line(error)}") from None
-    if not (isinstance(made, tuple) and len(made) == 2 and callable(made[1])):
-        raise UserError(
-            f"encoder {name!r}: the factory returned {type(made).__name__}; expected (module, preprocess)"
-        )
-    if not isinstance(made[0], torch.nn.Module):
-        raise UserError(
-            f"encoder {name!r}: the factory made a {type(made[0]).__name__}; expected a torch.nn.Module"
-        )
-    return made
-
-
 def source_sha256(name: str, preprocess: Any) -> str | None:
     """Return the sha256 of the sources of factory and preprocessing: edited, they make other vectors.
 
@@ -156,7 +127,3 @@ def source_sha256(name: str, preprocess: Any) -> str | None:
     found = sorted(file for file in files if file is not None and Path(file).is_file())
     contents = sorted(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in found)
     return hashlib.sha256("".join(contents).encode()).hexdigest() if contents else None
-
-
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {first_line(error)}"

@@ -17,7 +17,7 @@ import numpy as np
 
 from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, state_sha256, with_decoding
 from syllabus.pipeline.encoders.batches import Batches
-from syllabus.pipeline.encoders.images import EncodedImage, decode
+from syllabus.pipeline.encoders.images import EncodedImage, decode, encoded_images
 from syllabus.pipeline.encoders.model_loading import check_name, load_model, quiet
 from syllabus.pipeline.encoders.token_limit import TokenLimit, token_limit
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
@@ -65,7 +65,7 @@ class SentenceEncoder(Encoder):
         limit_threads(self.spec.threads)
         if self.spec.content == "text":
             return self.batches.run(content, [len(text) for text in content])
-        return self.batches.run([EncodedImage(data, row, reject) for row, data in enumerate(content)])
+        return self.batches.run(encoded_images(content, reject, self.spec.max_image_pixels))
 
     def truncated(self, content: list[Any]) -> np.ndarray | None:
         """Return the (n,) mask of the texts beyond the model's limit; None where it has none."""

@@ -31,6 +31,9 @@ class Locations(Group):
         None,
         description="The same of rows to avoid; for objective facility_location_conditional_gain.",
     )
+    follow_links: bool = Field(
+        False, description="Read what symbolic links in the source lead to, outside its directory too."
+    )
 
     @field_validator("source", "output", "work_dir", "holdout", "query", "private", mode="before")
     @classmethod
@@ -66,7 +69,7 @@ class Locations(Group):
         return self.work_dir or self.output.rstrip("/") + ".work"
 
 
-LOCATIONS = tuple(Locations.model_fields)
+LOCATIONS = tuple(name for name in Locations.model_fields if name != "follow_links")
 
 
 def _within(inner: str, outer: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import Field, ValidationInfo, model_validator
 
 from syllabus.pipeline.options.base import Group
+from syllabus.pipeline.options.bounds import Bounds
 from syllabus.pipeline.options.data import Data
 from syllabus.pipeline.options.locations import LOCATIONS, Locations
 from syllabus.pipeline.options.selection import GUIDED_BY, Neighbours, Selection
@@ -33,6 +34,7 @@ class Running(Group):
 
 UNRECORDED = (
     *LOCATIONS,
+    "follow_links",
     # The encoder has a section of its own, by its name and weights, not by its path.
     "encoder",
     "device",
@@ -42,7 +44,7 @@ UNRECORDED = (
 
 
 # The fields follow one another from the last base to the first: locations come first in the help.
-class Options(Running, Neighbours, Selection, Data, Locations):
+class Options(Running, Neighbours, Selection, Bounds, Data, Locations):
     """The options of one job. Frozen; every field is checked when it is made."""
 
     @model_validator(mode="after")
@@ -102,6 +104,7 @@ def unused_options(options: Options) -> Iterator[UnusedOption]:
     """Yield every option that would do nothing in a job of these options, given or not."""
     yield from _unused_of_subsets(options)
     yield from _unused_of_both(options)
+    yield from _unused_bounds(options)
     if all(":" in importance for importance in options.importance):
         named = ", ".join(options.importance) or "none"
         yield UnusedOption(
@@ -157,6 +160,25 @@ def _unused_of_both(options: Options) -> Iterator[UnusedOption]:
     if not (options.subset_count or options.importance):
         for option in ("fraction", "budgets"):
             yield UnusedOption(option, (*causes, "importance"), f"{why}, and no importance")
+
+
+def _unused_bounds(options: Options) -> Iterator[UnusedOption]:
+    """Yield the bounds of what a record does not have."""
+    kind = options.content_kind
+    for name, bounded in (
+        ("max_text_bytes", "text"),
+        ("max_image_bytes", "image"),
+        ("max_image_pixels", "image"),
+    ):
+        if kind != bounded:
+            yield UnusedOption(name, (kind,), f"{kind}={options.content!r}: no record has one")
+    if options.label is None or options.bins is not None:
+        cause = "bins" if options.bins is not None else "label"
+        yield UnusedOption(
+            "max_label_bytes", (cause,), f"{cause}={getattr(options, cause)}: no label is text"
+        )
+    if options.id is None:
+        yield UnusedOption("max_id_bytes", ("id",), "no id")
 
 
 def _no_subsets(options: Options) -> tuple[tuple[str, ...], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 
 from rich.console import Console
 from rich.table import Table
@@ -90,7 +91,9 @@ def print_summary(console: Console, outcome: Outcome) -> None:
         console.print(
             f"memory ran out {halvings} times: batches were halved; the last bits of vectors may differ"
         )
-    if outcome.ignored:
-        say(console, f"{len(outcome.ignored)} files were not read, such as {outcome.ignored[0]}")
+    reasons = Counter(why for _, why in outcome.ignored)
+    for why, count in sorted(reasons.items()):
+        first = next(name for name, reason in outcome.ignored if reason == why)
+        say(console, f"{count:,} {why} were not read, such as {first}")
     say(console, f"manifest: {outcome.manifest}")
     say(console, f"next: syllabus describe {shlex.quote(outcome.manifest)}")

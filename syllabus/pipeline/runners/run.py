@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import logging
-import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -138,13 +136,3 @@ def without_log() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def see_working_directory() -> None:
-    """Let ``package.module:factory`` name a module of the directory that the job is started from."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if here not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([here, *filter(None, paths)])

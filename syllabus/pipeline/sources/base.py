@@ -42,6 +42,10 @@ class Source(ABC):
         return type(self).__name__
 
     @abstractmethod
+    def check(self, columns: Columns) -> None:
+        """Refuse columns that the first file has not, before anything is read whole."""
+
+    @abstractmethod
     def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
         """Yield the chunks in canonical order; a missing column or unreadable file is a `UserError`."""
 

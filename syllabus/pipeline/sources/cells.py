@@ -12,6 +12,7 @@ from syllabus.pipeline.sources.blanks import is_blank
 from syllabus.pipeline.sources.labels import NotALabel, label_text, number_text, read_labels
 from syllabus.pipeline.sources.records import Columns, Records
 from syllabus.pipeline.sources.referenced_images import NotRead
+from syllabus.pipeline.sources.sizes import TooLarge, above, size_above
 from syllabus.pipeline.sources.weights import NotAWeight, weight_of
 
 
@@ -32,7 +33,7 @@ def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Re
         _fill_vectors(records, content, columns.content)
     else:
         records = Records(list(content), None, None)
-        _fill_content(records, columns.kind, columns.content)
+        _fill_content(records, columns)
     read_keys(records, columns, values)
     return records
 
@@ -40,11 +41,13 @@ def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Re
 def read_keys(records: Records, columns: Columns, values: dict[str, list[Any]]) -> None:
     """Give records their labels, ids and weights, and leave out what the filter does not let through."""
     if columns.label:
-        records.labels = read_labels(values[columns.label], columns.label, columns.numeric)
+        records.labels = read_labels(
+            values[columns.label], columns.label, columns.numeric, columns.limits.max_label_bytes
+        )
         for row, reason in records.labels.bad.items():
             records.reject_key(row, *reason)
     if columns.id:
-        records.ids = [_id(records, columns.id, row, value) for row, value in enumerate(values[columns.id])]
+        records.ids = [_id(records, columns, row, value) for row, value in enumerate(values[columns.id])]
     if columns.weight:
         records.weights = [None] * len(values[columns.weight])
         for row, value in enumerate(values[columns.weight]):
@@ -56,8 +59,12 @@ def read_keys(records: Records, columns: Columns, values: dict[str, list[Any]]) 
         records.exclude(row for row, value in enumerate(values[column]) if cell_text(value) != wanted)
 
 
-def _id(records: Records, column: str, row: int, value: Any) -> str | None:
+def _id(records: Records, columns: Columns, row: int, value: Any) -> str | None:
     """The id of a row; a bad one is None, and its row is rejected."""
+    column, most = columns.id, columns.limits.max_id_bytes
+    if (size := size_above(value, most)) is not None:
+        records.reject_key(row, *above("max_id_bytes", column, size, most))
+        return None
     if isinstance(value, NoPythonValue):
         records.reject_key(row, reasons.BAD_ID, f"column {column}: {value}")
         return None
@@ -77,7 +84,7 @@ def _id(records: Records, column: str, row: int, value: Any) -> str | None:
 
 def cell_text(value: Any) -> str | None:
     """Return a value as the text that ``--where`` compares: None where it is null or has no text."""
-    if isinstance(value, NoPythonValue):
+    if isinstance(value, NoPythonValue | TooLarge):
         return None
     if isinstance(value, float):
         return number_text(value)
@@ -111,8 +118,14 @@ def _checked(text: str) -> str | bytes:
     return text
 
 
-def _fill_content(records: Records, kind: str, column: str) -> None:
+def _fill_content(records: Records, columns: Columns) -> None:
+    kind, column = columns.kind, columns.content
+    bound = f"max_{kind}_bytes"
+    most = getattr(columns.limits, bound)
     for row, value in enumerate(records.content):
+        if (size := size_above(value, most)) is not None:
+            records.reject(row, *above(bound, column, size, most))
+            value = None
         if kind == "text" and isinstance(value, bytes | str):
             value = _decode(value) if isinstance(value, bytes) else _checked(value)
             if isinstance(value, bytes):

@@ -10,15 +10,23 @@ import pyarrow.compute as pc
 
 from syllabus.pipeline.sources import reasons
 from syllabus.pipeline.sources.cells import NoPythonValue, reject_not_finite
-from syllabus.pipeline.sources.column_types import BOOL8, UUID, extension_name, is_list, is_string
+from syllabus.pipeline.sources.column_types import BOOL8, UUID, extension_name, is_list, is_string, plain
 from syllabus.pipeline.sources.records import Records
+from syllabus.pipeline.sources.sizes import UNBOUNDED, TooLarge
 
 
-def values_of(column: pa.ChunkedArray) -> list[Any]:
+def values_of(column: pa.ChunkedArray, most: int = UNBOUNDED) -> list[Any]:
     """Return Python values; strings as bytes where the column holds some that are not UTF-8.
 
-    A value that Python has none for, such as a time beyond the year 9999, is a `NoPythonValue` that says so.
+    A value that Python has none for, such as a time beyond the year 9999, is a `NoPythonValue` that says so;
+    one of more than `most` bytes, or a list of more than `most` values, is `TooLarge`, and not made.
     """
+    if large := _larger_than(column, most):
+        values: list[Any] = []
+        for row, size in large.items():  # ascending; not by a filter, which Arrow has not for all types
+            values += values_of(column.slice(len(values), row - len(values)))
+            values.append(size)
+        return values + values_of(column.slice(len(values)))
     column = stored(column)
     kind = column.type
     listed = is_list(kind)
@@ -33,6 +41,36 @@ def values_of(column: pa.ChunkedArray) -> list[Any]:
         return [_value_of(scalar) for scalar in column]
 
 
+def _larger_than(column: pa.ChunkedArray, most: int) -> dict[int, TooLarge]:
+    """The rows of a column whose values have more than `most` bytes, or lists more values."""
+    unit = "values" if is_list(plain(column.type)) else "bytes"
+    found: dict[int, TooLarge] = {}
+    first = 0
+    for chunk in column.chunks if most < UNBOUNDED else ():
+        sizes = _sizes(chunk)
+        for row in () if sizes is None else np.flatnonzero(sizes > most).tolist():
+            found[first + row] = TooLarge(f"{sizes[row]:,} {unit}")
+        first += len(chunk)
+    return found
+
+
+def _sizes(array: pa.Array) -> np.ndarray | None:
+    """(n,) int64 bytes of texts and bytes, or values of lists, 0 for nulls; None for other types."""
+    kind = array.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _sizes(array.storage)
+    if pa.types.is_dictionary(kind):
+        inner = _sizes(array.dictionary)
+        return None if inner is None else np.append(inner, 0)[array.indices.fill_null(-1).to_numpy()]
+    if is_list(kind):
+        return np.asarray(pc.list_value_length(array).fill_null(0).to_numpy())
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        array = array.cast(pa.large_binary())
+    elif not (is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return None
+    return np.asarray(pc.binary_length(array).fill_null(0).to_numpy(zero_copy_only=False))
+
+
 def _value_of(scalar: Any) -> Any:
     try:
         return scalar.as_py()
@@ -40,12 +78,15 @@ def _value_of(scalar: Any) -> Any:
         return NoPythonValue(f"{scalar.type} of {getattr(scalar, 'value', '?')}: {error}")
 
 
-def field_of(column: pa.ChunkedArray, name: str) -> list[Any]:
-    """Return the values of a field of a column of structs; nulls where there is no such field."""
+def field_of(column: pa.ChunkedArray, name: str, most: int = UNBOUNDED) -> list[Any]:
+    """Return the values of a field of a column of structs; nulls where there is no such field.
+
+    Those of more than `most` bytes are `TooLarge`.
+    """
     column = stored(column)
     if column.type.get_field_index(name) < 0:
         return [None] * len(column)
-    return values_of(pc.struct_field(column, name))
+    return values_of(pc.struct_field(column, name), most)
 
 
 def stored(column: pa.ChunkedArray) -> pa.ChunkedArray:

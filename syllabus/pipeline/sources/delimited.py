@@ -10,7 +10,8 @@ from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.compression import without_compression
 from syllabus.pipeline.sources.labels import FEW_LABELS
-from syllabus.pipeline.sources.text_lines import BOM, LineSource, Parsed, lines_of
+from syllabus.pipeline.sources.records import Columns
+from syllabus.pipeline.sources.text_lines import BOM, LineSource, LongLine, Parsed, lines_of
 
 
 class CsvSource(LineSource):
@@ -23,11 +24,19 @@ class CsvSource(LineSource):
 
     has_header = True
 
-    def _records(self, file: str, lines: Iterator[bytes]) -> Iterator[bytes]:
+    def _records(self, file: str, lines: Iterator[bytes], most: int) -> Iterator[bytes]:
         held: list[bytes] = []
 
         def texts() -> Iterator[str]:
+            size = 0
             for line in lines:
+                # A quote that is never closed would take in the rest of the file.
+                size = len(line) + (size if held else 0)
+                if size > most or isinstance(line, LongLine):
+                    raise UserError(
+                        f"{self.store.url(file)}: record {number}: is longer than max_record_bytes={most:,};"
+                        f" is a quote opened and never closed? {(held or [line])[0][:100]!r}"
+                    )
                 held.append(line)
                 yield line.removeprefix(BOM).decode("utf-8", "surrogateescape")
 
@@ -49,15 +58,25 @@ class CsvSource(LineSource):
             held.clear()
             number += 1
 
-    def _names(self, file: str, handle: Any) -> list[str]:
+    def _names(self, file: str, handle: Any, most: int) -> list[str]:
         handle.seek(0)
-        header = next(self._filled(file, lines_of(handle)), b"")
+        header = next(self._filled(file, lines_of(handle, most), most), b"")
         try:
             return self._split(file, header.removeprefix(BOM))
         except csv.Error as error:
             raise UserError(
                 f"{self.store.url(file)}: the header is not CSV: {first_line(error)}: {header[:100]!r}"
             ) from None
+
+    def _check(self, file: str, columns: Columns, names: list[str], head: list[dict[str, Any]]) -> None:
+        foreign = [name.encode("utf-8", "surrogateescape") for name in names if not _is_unicode(name)]
+        if foreign and not set(columns.names) <= set(names):
+            missing = next(name for name in columns.names if name not in names)
+            raise UserError(
+                f"{self.store.url(file)}: column {missing!r} is unknown, and the header is not UTF-8:"
+                f" {foreign[0][:100]!r}; write the file as UTF-8"
+            )
+        super()._check(file, columns, names, head)
 
     def _parse(self, file: str, record: bytes, names: list[str]) -> Parsed:
         try:
@@ -100,3 +119,8 @@ class CsvSource(LineSource):
         # A text may be longer than csv's own limit of 131,072 characters.
         csv.field_size_limit(2**31 - 1)
         return csv.reader(texts, delimiter="\t" if self.format_of(file) == "tsv" else ",")
+
+
+def _is_unicode(name: str) -> bool:
+    """Whether a name was UTF-8: else some of its bytes are kept as halves of surrogate pairs."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+from syllabus.manifests.storage import sha256_of
 from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.sources.base import Source
 from syllabus.pipeline.sources.cells import records_of
-from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
+from syllabus.pipeline.sources.records import CHUNK_BYTES, CHUNK_ROWS, Chunk, Columns, Records
+from syllabus.pipeline.sources.sizes import TooLarge
 
 COLUMNS = ("image", "folder", "path")
 LEAST_ROWS = 512
@@ -20,7 +22,7 @@ class ImageFolderSource(Source):
 
     suffixes = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
-    def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
+    def check(self, columns: Columns) -> None:  # noqa: D102
         if columns.weight is not None:
             raise UserError(
                 f"{self.store.url()}: weight={columns.weight!r}: a folder of images has no column of weights"
@@ -35,25 +37,34 @@ class ImageFolderSource(Source):
                 f"{self.store.url()}: {columns.kind}={columns.content!r}: a folder of images holds images"
                 " only; give image='image'"
             )
+
+    def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
+        self.check(columns)
         # A chunk ends at an image that its own content chooses: adding or removing one image then changes
         # the chunk that it lies in and, but for cuts that are forced by its size, no other.
         members: list[str] = []
-        digest = hashlib.sha256()
+        digest, held = hashlib.sha256(), 0
         for file in self.files:
-            own = hashlib.sha256(self._bytes(file)).digest()
+            image, own = self._image(file, columns.limits.max_image_bytes)
             members.append(file)
             digest.update(own)
+            held += len(image)
             chosen = int.from_bytes(own[:8], "little") % CUT_EVERY == 0
-            if len(members) == chunk_rows or (chosen and len(members) >= LEAST_ROWS):
+            full = len(members) == chunk_rows or held >= CHUNK_BYTES
+            if full or (chosen and len(members) >= LEAST_ROWS):
                 yield _chunk(members, digest)
-                members, digest = [], hashlib.sha256()
+                members, digest, held = [], hashlib.sha256(), 0
         if members:
             yield _chunk(members, digest)
 
     def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:  # noqa: D102
         for chunk in chunks:
-            images = [self._bytes(file) for file in chunk.members]
-            if _digest(images) != chunk.digest:
+            images, digest = [], hashlib.sha256()
+            for file in chunk.members:
+                image, own = self._image(file, columns.limits.max_image_bytes)
+                images.append(image)
+                digest.update(own)
+            if digest.hexdigest() != chunk.digest:
                 raise UserError(
                     f"{self.store.url(chunk.file)}: it, or an image near it, has changed; run again"
                 )
@@ -75,13 +86,13 @@ class ImageFolderSource(Source):
             f"{self.store.url()}: a folder of images holds no embeddings (column {columns.content!r})"
         )
 
-    def _bytes(self, file: str) -> bytes:
+    def _image(self, file: str, most: int) -> tuple[bytes | TooLarge, bytes]:
+        """The bytes of an image, of at most `most`, and their digest."""
         with self.opened(file) as handle:
-            return bytes(handle.read())
-
-
-def _digest(images: list[bytes]) -> str:
-    return hashlib.sha256(b"".join(hashlib.sha256(image).digest() for image in images)).hexdigest()
+            if (size := handle.size()) > most:
+                return TooLarge(f"{size:,} bytes"), bytes.fromhex(sha256_of(self.store, file))
+            image = bytes(handle.read())
+        return image, hashlib.sha256(image).digest()
 
 
 def _chunk(members: list[str], digest: hashlib._Hash) -> Chunk:

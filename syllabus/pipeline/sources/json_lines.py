@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from syllabus.pipeline.errors import UserError
-from syllabus.pipeline.sources.text_lines import BOM, HEAD, LineSource, Parsed, lines_of
+from syllabus.pipeline.sources.text_lines import BOM, LineSource, Parsed, first_records, lines_of
 
 
 class JsonLinesSource(LineSource):
@@ -15,20 +15,20 @@ class JsonLinesSource(LineSource):
 
     suffixes = (".jsonl", ".ndjson", ".json")
 
-    def _records(self, file: str, lines: Iterator[bytes]) -> Iterator[bytes]:  # noqa: ARG002
+    def _records(self, file: str, lines: Iterator[bytes], most: int) -> Iterator[bytes]:  # noqa: ARG002
         return lines
 
-    def _names(self, file: str, handle: Any) -> list[str]:
+    def _names(self, file: str, handle: Any, most: int) -> list[str]:
         # The columns of JSON lines are those of the first objects: one that is absent is a null.
         handle.seek(0)
         names: dict[str, None] = {}
         first = wrong = None
-        for record, _ in zip(self._filled(file, lines_of(handle)), range(HEAD)):  # noqa: B905
-            first = self._parse(file, record, [])
+        for record in first_records(self._filled(file, lines_of(handle, most), most)):
+            first = self._parse_bounded(file, record, [], most)
             if isinstance(first, dict):
                 names.update(dict.fromkeys(first))
             else:
-                wrong = wrong or first
+                wrong = wrong or first[1]
         if wrong is not None and not names:
             raise UserError(f"{self.store.url(file)}: holds no JSON object a line: {wrong}")
         return list(names)

@@ -10,6 +10,7 @@ from typing import Any
 
 from syllabus.pipeline.sources.blanks import is_blank
 from syllabus.pipeline.sources.reasons import BLANK, INVALID_UTF8, NOT_A_CLASS, NOT_A_NUMBER
+from syllabus.pipeline.sources.sizes import UNBOUNDED, TooLarge, above, size_above
 
 FEW_LABELS = 50
 """Distinct values that a label may have, however few the examples."""
@@ -38,23 +39,28 @@ class Labels:
     bad: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 
-def read_labels(values: list[Any], column: str, numeric: bool) -> Labels:
-    """Return the labels in a column's raw values; each bad one costs its row alone."""
+def read_labels(values: list[Any], column: str, numeric: bool, most: int = UNBOUNDED) -> Labels:
+    """Return the labels in a column's raw values, of at most `most` bytes; each bad one costs its row."""
     labels = Labels([None] * len(values), [None] * len(values) if numeric else None)
     for row, value in enumerate(values):
         try:
             if value is None or (numeric and value == b""):  # an empty cell of CSV holds no number
                 continue
-            if numeric:
+            if numeric and not isinstance(value, TooLarge):
                 number = number_of(value)
                 assert labels.numbers is not None
                 labels.numbers[row], labels.texts[row] = number, number_text(number)
+            elif (size := size_above(value, most)) is not None:
+                labels.bad[row] = above("max_label_bytes", column, size, most)
             elif isinstance(value, list):
                 if labels.lists is None:
                     labels.lists = [None] * len(values)
                 found = list(dict.fromkeys(_members(value)))
-                labels.lists[row] = found
-                labels.texts[row] = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+                text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+                if (size := size_above(text, most)) is not None:
+                    labels.bad[row] = above("max_label_bytes", column, size, most)
+                    continue
+                labels.lists[row], labels.texts[row] = found, text
                 if any(map(is_blank, found)):
                     labels.bad[row] = (BLANK["label"], f"column {column}: {found!r:.100}")
             else:

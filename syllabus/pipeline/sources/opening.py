@@ -12,35 +12,38 @@ from syllabus.pipeline.sources.compression import SUFFIXES, without_compression
 from syllabus.pipeline.sources.delimited import CsvSource
 from syllabus.pipeline.sources.images import ImageFolderSource
 from syllabus.pipeline.sources.json_lines import JsonLinesSource
+from syllabus.pipeline.sources.listing import LeftOut, canonical, list_files
 from syllabus.pipeline.sources.parquet import ParquetSource
 from syllabus.pipeline.sources.text_lines import LineSource
 
 KINDS: tuple[type[Source], ...] = (ParquetSource, JsonLinesSource, CsvSource, ImageFolderSource)
 
 
-def open_source(location: str) -> tuple[Source, list[str]]:
-    """Return the source at `location`, a file or a directory, and the files in it that it does not read.
+def open_source(location: str, follow_links: bool = False) -> tuple[Source, list[LeftOut]]:
+    """Return the source at `location`, a file or a directory, and what of it is not read.
 
     The kind follows from the suffixes of the names; two kinds in one directory are an error, and so is
     none. Names that begin with a dot or an underscore are no data. Files come in canonical order: by the
-    UTF-8 components of their path.
+    UTF-8 components of their path. With `follow_links` links may lead out of the directory.
     """
     store = Store(location)
     try:
-        there, is_file = store.exists(), store.is_file()
+        kind_of_place = store.kind()
     except ManifestError as error:
         raise UserError(f"source {error}") from None
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"source {store.url()}: cannot be opened: {first_line(error)}") from None
-    if not there:
+    if kind_of_place == "nothing":
         raise UserError(f"source {store.url()}: no such file or directory")
-    if is_file:
+    if kind_of_place == "special":
+        raise UserError(f"source {store.url()}: is a pipe, a socket or a device; give a file or a directory")
+    if kind_of_place == "file":
         path, mark, query = store.location.partition("?" if "://" in store.location else "\0")
         parent, _, name = path.rpartition("/")
-        store, files = Store((parent or "/") + mark + query), [name]
+        store, files, left_out = Store((parent or "/") + mark + query), [name], []
     else:
-        files = _files(store)
-        _check_not_saved_to_disk(store, files)
+        files, left_out = list_files(store, lambda name: _kind_of(name) is not None, follow_links)
+        _check_not_saved_to_disk(store, sorted({*files, *(left.name for left in left_out)}, key=canonical))
     known = {file: kind for file in files if (kind := _kind_of(file)) is not None}
     kinds = sorted({kind.__name__ for kind in known.values()})
     if not kinds:
@@ -55,28 +58,17 @@ def open_source(location: str) -> tuple[Source, list[str]]:
             f"source {store.url()}: holds files of {len(kinds)} kinds, such as"
             f" {' and '.join(examples[name] for name in kinds)}; give a directory of one kind"
         )
-    kind = next(iter(known.values()))
-    return kind(store, list(known)), [file for file in files if file not in known]
-
-
-def _files(store: Store) -> list[str]:
-    try:
-        found = list(store.files())
-    except OSError as error:
-        raise UserError(f"source {store.url()}: cannot be listed: {first_line(error)}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"source {store.url()}: a file name is not UTF-8: {error.object!r}") from None
-    files = [file for file in found if not any(part.startswith((".", "_")) for part in file.split("/"))]
-    return sorted(files, key=lambda path: [part.encode() for part in path.split("/")])
+    return next(iter(known.values()))(store, list(known)), left_out
 
 
 def _check_not_saved_to_disk(store: Store, files: list[str]) -> None:
     """Refuse what Hugging Face's ``save_to_disk`` writes: its JSON is about the data, which are Arrow's."""
     for file in files:
         folder, _, name = file.rpartition("/")
-        beside = {other.rpartition("/")[2] for other in files if other.rpartition("/")[0] == folder}
-        arrow = any(other.endswith(".arrow") for other in beside)
-        if name == "dataset_dict.json" or (arrow and name in ("state.json", "dataset_info.json")):
+        if name not in ("dataset_dict.json", "state.json", "dataset_info.json"):
+            continue
+        arrow = any(other.rpartition("/")[0] == folder and other.endswith(".arrow") for other in files)
+        if name == "dataset_dict.json" or arrow:
             raise UserError(
                 f"source {store.url()}: is what Hugging Face's save_to_disk writes ({file}), which is not"
                 " read; write it as Parquet with Dataset.to_parquet, and give that file"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import read_keys, records_of
 from syllabus.pipeline.sources.column_types import column_problem, is_image_struct, plain
 from syllabus.pipeline.sources.column_values import field_of, values_of, vectors_of
-from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
+from syllabus.pipeline.sources.records import CHUNK_BYTES, CHUNK_ROWS, Chunk, Columns, Records
 from syllabus.pipeline.sources.referenced_images import with_images
 from syllabus.pipeline.sources.row_groups import RowGroups
 
@@ -30,16 +31,29 @@ class ParquetSource(Source):
 
     suffixes = (".parquet", ".pq")
 
+    @contextmanager
+    def opened(self, file: str) -> Iterator[Any]:
+        """Yield an open file; what Arrow finds wrong in it, wherever it is met, is the user's to mend."""
+        with super().opened(file) as handle:
+            try:
+                yield handle
+            except (pa.ArrowException, UnicodeDecodeError) as error:  # names in a damaged footer
+                raise self._broken(file, error) from None
+
+    def check(self, columns: Columns) -> None:  # noqa: D102
+        with self.opened(self.files[0]) as handle:
+            self._check(self.files[0], columns, self._parquet(self.files[0], handle).schema)
+
     def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
                 parquet = self._parquet(file, handle)
                 self._check(file, columns, parquet.schema)
-                rows = parquet.metadata.num_rows
+                rows, step = parquet.metadata.num_rows, parquet.rows_within(CHUNK_BYTES, columns.content)
+                step = min(chunk_rows, step)
                 digest = sha256_of(self.store, file)
                 chunks = [
-                    Chunk(file, first, min(chunk_rows, rows - first), digest)
-                    for first in range(0, rows, chunk_rows)
+                    Chunk(file, first, min(step, rows - first), digest) for first in range(0, rows, step)
                 ]
                 yield from self._with_images(parquet, columns, chunks)
 
@@ -101,7 +115,7 @@ class ParquetSource(Source):
         return _rows_from(batches, skipped, chunks)
 
     def _records(self, chunk: Chunk, columns: Columns, table: pa.Table, width: int) -> Records:
-        keys = {name: values_of(table.column(name)) for name in columns.key_names}
+        keys = {name: values_of(table.column(name), columns.most_bytes(name)) for name in columns.key_names}
         column = table.column(columns.content)
         if columns.kind == "embedding":
             records = vectors_of(column, width)
@@ -109,8 +123,9 @@ class ParquetSource(Source):
                 read_keys(records, columns, keys)
                 return records
         if not is_image_struct(plain(column.type)):
-            return records_of(columns, {**keys, columns.content: values_of(column)}, width)
-        content, digest = self._images(chunk, column)
+            content = values_of(column, columns.most_bytes(columns.content))
+            return records_of(columns, {**keys, columns.content: content}, width)
+        content, digest = self._images(chunk, column, columns.limits.max_image_bytes)
         if digest != chunk.images:
             raise UserError(
                 f"{self.store.url(chunk.file)}: an image that rows {chunk.first_row:,} to"
@@ -118,9 +133,10 @@ class ParquetSource(Source):
             )
         return records_of(columns, {**keys, columns.content: content}, width)
 
-    def _images(self, chunk: Chunk, column: pa.ChunkedArray) -> tuple[list[Any], str]:
+    def _images(self, chunk: Chunk, column: pa.ChunkedArray, most: int) -> tuple[list[Any], str]:
         """The bytes of a column of images, and the digest of those that only have a path."""
-        return with_images(self.store, chunk.file, *(field_of(column, name) for name in ("bytes", "path")))
+        contents = field_of(column, "bytes", most)
+        return with_images(self.store, chunk.file, contents, field_of(column, "path"), most)
 
     def _with_images(self, parquet: RowGroups, columns: Columns, chunks: list[Chunk]) -> Iterator[Chunk]:
         """Put the images that rows name by their paths into the digests of chunks, since they are content."""
@@ -130,7 +146,7 @@ class ParquetSource(Source):
             yield from chunks
             return
         for chunk, table in zip(chunks, self._tables(parquet, chunks, [name]), strict=True):
-            _, digest = self._images(chunk, table.column(name))
+            _, digest = self._images(chunk, table.column(name), columns.limits.max_image_bytes)
             both = hashlib.sha256((chunk.digest + digest).encode()).hexdigest()
             yield replace(chunk, digest=both, images=digest) if digest else chunk
 

@@ -15,6 +15,15 @@ NOT_A_CLASS = "label is not a class"
 NOT_A_NUMBER = "label is not a number"
 BAD_WEIGHT = "bad weight"
 MISSING = {name: f"missing {name}" for name in ("label", "id", "weight")}
+ABOVE = {
+    "max_text_bytes": "text above max_text_bytes",
+    "max_image_bytes": "image above max_image_bytes",
+    "max_image_pixels": "image above max_image_pixels",
+    "max_label_bytes": "label above max_label_bytes",
+    "max_id_bytes": "id above max_id_bytes",
+    "max_record_bytes": "record above max_record_bytes",
+}
+"""By the option that bounds it."""
 DUPLICATE_ID = "duplicate id"
-FOUND_BY_ENCODER = frozenset((UNREADABLE_IMAGE, NOT_FINITE, ZERO_VECTOR))
+FOUND_BY_ENCODER = frozenset((UNREADABLE_IMAGE, NOT_FINITE, ZERO_VECTOR, ABOVE["max_image_pixels"]))
 """Reasons that reading alone may not find."""

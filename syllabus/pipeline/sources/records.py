@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,12 +11,42 @@ import numpy as np
 
 from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.sources.labels import Labels
+from syllabus.pipeline.sources.sizes import UNBOUNDED
 
 CHUNK_ROWS = 8192
 """Rows in a chunk of work: what a killed worker repeats at most."""
 
+CHUNK_BYTES = 128 << 20
+"""Bytes of content at which a chunk ends before it has all its rows: a worker holds it whole."""
+
 Kind = Literal["text", "image", "embedding"]
 DETAIL_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one record, by the names of the options; a row beyond one of them is rejected."""
+
+    max_text_bytes: int = UNBOUNDED
+    max_image_bytes: int = UNBOUNDED
+    max_image_pixels: int = UNBOUNDED
+    max_label_bytes: int = UNBOUNDED
+    max_id_bytes: int = UNBOUNDED
+    max_record_bytes: int = UNBOUNDED
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Limits:
+        """Return the bounds among options; what they do not name is unbounded."""
+        return cls(**{name: options[name] for name in cls.__dataclass_fields__ if name in options})
+
+    def of_content(self, kind: Kind) -> dict[str, int]:
+        """Return those that decide which contents are rejected, for keys."""
+        names = [f"max_{kind}_bytes", f"max_{kind}_pixels", "max_record_bytes"]
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+
+    def of_keys(self) -> dict[str, int]:
+        """Return those that decide which labels and ids are rejected, for keys."""
+        return {name: getattr(self, name) for name in ("max_label_bytes", "max_id_bytes", "max_record_bytes")}
 
 
 @dataclass(frozen=True)
@@ -33,6 +63,8 @@ class Columns:
     """The column of what each example costs: what budgets count."""
     where: tuple[tuple[str, str], ...] = ()
     """(column, text) that a row must have, or it is passed over."""
+    limits: Limits = Limits()
+    """Bounds of one record."""
 
     @property
     def names(self) -> list[str]:
@@ -44,6 +76,19 @@ class Columns:
         """The distinct names beside the content: of label, id, weight and filters."""
         wanted = (self.label, self.id, self.weight, *(column for column, _ in self.where))
         return list(dict.fromkeys(name for name in wanted if name is not None))
+
+    def most_bytes(self, name: str) -> int:
+        """Return how many bytes of a column's value are read: those of its bound, all where it filters."""
+        limits, found = self.limits, [0]
+        if name == self.content:
+            found.append(getattr(limits, f"max_{self.kind}_bytes", UNBOUNDED))
+        if name == self.label:
+            found.append(UNBOUNDED if self.numeric else limits.max_label_bytes)
+        if name == self.id:
+            found.append(limits.max_id_bytes)
+        if name == self.weight or name in dict(self.where):
+            found.append(UNBOUNDED)
+        return max(found)
 
     def check_names(self, file: str, names: Sequence[str]) -> None:
         """Refuse a file whose columns `names` lack one of these, or have one of them twice."""

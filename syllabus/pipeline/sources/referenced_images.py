@@ -10,6 +10,7 @@ from typing import Any
 
 from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import Store
+from syllabus.pipeline.sources.sizes import UNBOUNDED, TooLarge
 
 
 class NotRead(str):
@@ -18,8 +19,8 @@ class NotRead(str):
     __slots__ = ()
 
 
-def read_image(store: Store, file: str, path: str) -> bytes | NotRead:
-    """Return the bytes of the image at `path`, relative to the folder of the source's `file`.
+def read_image(store: Store, file: str, path: str, most: int = UNBOUNDED) -> bytes | NotRead | TooLarge:
+    """Return the bytes of the image at `path`, relative to the folder of the source's `file`; `most` of them.
 
     Nothing outside the source is read, neither by ``..`` nor by a link, nor by an absolute path or URL.
     """
@@ -39,26 +40,29 @@ def read_image(store: Store, file: str, path: str) -> bytes | NotRead:
                 return outside
         if not store.is_file(relative):
             return NotRead(f"{path!r} is no file in the folder of {file}")
-        return store.read(relative)
+        with store.open(relative) as handle:
+            size = handle.size()
+            return bytes(handle.read()) if size <= most else TooLarge(f"{size:,} bytes")
     except (OSError, ValueError) as error:
         return NotRead(f"{path!r} cannot be read: {first_line(error)}")
 
 
 def with_images(
-    store: Store, file: str, contents: list[Any], paths: list[Any]
-) -> tuple[list[bytes | NotRead | None], str]:
+    store: Store, file: str, contents: list[Any], paths: list[Any], most: int = UNBOUNDED
+) -> tuple[list[Any], str]:
     """Return the bytes of each row, read from its path where it has none, and a digest of what was read.
 
-    A row is `NotRead` where its path was not; the digest is empty where no row needed its path.
+    A row is `NotRead` where its path was not, `TooLarge` where there are more than `most` bytes. The digest
+    is empty where no row needed its path.
     """
     digest = hashlib.sha256()
-    found: list[bytes | NotRead | None] = []
+    found: list[Any] = []
     needed = False
     for content, path in zip(contents, paths, strict=True):
         if content is None and path is not None:
             needed = True
             image = (
-                read_image(store, file, path)
+                read_image(store, file, path, most)
                 if isinstance(path, str)
                 else NotRead(f"{path!r} is no path in UTF-8")
             )

@@ -40,6 +40,17 @@ class RowGroups:
         """Return the rows of each row group."""
         return [self.metadata.row_group(number).num_rows for number in range(self.metadata.num_row_groups)]
 
+    def rows_within(self, size: int, name: str) -> int:
+        """Return how many rows of a column take about `size` bytes, in the row group where they take most.
+
+        A dictionary may hide what a row weighs; 1 where a row weighs more.
+        """
+        heaviest = 0.0
+        for number, rows in enumerate(self.rows()):
+            weight = sum(column.total_uncompressed_size for column in self._columns(number, [name]))
+            heaviest = max(heaviest, weight / max(rows, 1))
+        return max(1, int(size / heaviest)) if heaviest else size
+
     def may_lack(self, struct: str, field: str) -> bool:
         """Return whether a field of a struct may be null or absent, as far as the statistics tell."""
         for number in range(self.metadata.num_row_groups):

@@ -20,13 +20,23 @@ from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import records_of
 from syllabus.pipeline.sources.compression import BROKEN, Decompressed, is_compressed
 from syllabus.pipeline.sources.labels import FLOAT_LABEL, NotALabel, number_of
-from syllabus.pipeline.sources.reasons import UNREADABLE_RECORD
-from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
+from syllabus.pipeline.sources.reasons import ABOVE, UNREADABLE_RECORD
+from syllabus.pipeline.sources.records import CHUNK_BYTES, CHUNK_ROWS, Chunk, Columns, Records
+from syllabus.pipeline.sources.sizes import UNBOUNDED
 
 BUFFER = 1 << 20
-HEAD = 1000
-"""Records from whose beginning the columns of JSON lines, and the width of vectors, are found."""
+HEAD, HEAD_BYTES = 1000, 32 << 20
+"""Records, and bytes of them, from which the columns of JSON lines and the width of vectors are found."""
+LONG_HEAD = 200
 BOM = b"\xef\xbb\xbf"
+
+
+class LongLine(bytes):
+    """The beginning of a line that has more bytes than a record may have; the rest of it is looked at."""
+
+    length: int
+    blank: bool
+
 
 Parsed = dict[str, Any] | str
 """The values of a record by column, or what is wrong with it."""
@@ -56,22 +66,27 @@ class LineSource(Source):
                 f"{self.store.url(file)}: cannot be read as .{how}: {first_line(error)}"
             ) from None
 
+    def check(self, columns: Columns) -> None:  # noqa: D102
+        with self.opened(self.files[0]) as handle:
+            self._check(self.files[0], columns, *self._head(self.files[0], handle, columns))
+
     def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
-                self._check(file, columns, *self._head(file, handle))
+                most = columns.limits.max_record_bytes
+                self._check(file, columns, *self._head(file, handle, columns))
                 handle.seek(0)
                 digest = hashlib.sha256()
                 cuts: list[tuple[int, int]] = []  # (byte where a chunk begins, its rows)
                 position, header = 0, self.has_header
-                for record in self._records(file, _hashed(lines_of(handle), digest)):
-                    if not self._blank(record):
+                for record in self._records(file, lines_of(handle, most, digest=digest), most):
+                    if self._is_filled(record):
                         if not header:
-                            if not cuts or cuts[-1][1] == chunk_rows:
+                            if not cuts or cuts[-1][1] == chunk_rows or position - cuts[-1][0] >= CHUNK_BYTES:
                                 cuts.append((position, 0))
                             cuts[-1] = (cuts[-1][0], cuts[-1][1] + 1)
                         header = False
-                    position += len(record)
+                    position += record.length if isinstance(record, LongLine) else len(record)
             first = 0
             for number, (start, rows) in enumerate(cuts, start=1):
                 end = cuts[number][0] if number < len(cuts) else position
@@ -80,44 +95,46 @@ class LineSource(Source):
 
     def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:  # noqa: D102
         width = self.dimension(columns) if columns.kind == "embedding" else 0
-        file = chunks[0].file
+        file, most = chunks[0].file, columns.limits.max_record_bytes
         with self.opened(file) as handle:
-            names = self._names(file, handle)
+            names = self._names(file, handle, most)
             for chunk in chunks:
                 handle.seek(chunk.start)
-                lines = iter(io.BytesIO(handle.read(chunk.length)))
-                found = [self._parse(file, record, names) for record in self._filled(file, lines)]
-                if len(found) != chunk.rows:
+                lines = lines_of(handle, most, chunk.length)
+                values: dict[str, list[Any]] = {name: [] for name in columns.names}
+                bad: dict[int, tuple[str, str]] = {}
+                count = 0
+                for count, record in enumerate(self._filled(file, lines, most), start=1):
+                    parsed = self._parse_bounded(file, record, names, most)
+                    if not isinstance(parsed, dict):
+                        bad[count - 1], parsed = parsed, {}
+                    for name, found in values.items():
+                        found.append(parsed.get(name))
+                if count != chunk.rows:
                     raise UserError(f"{self.store.url(file)}: has changed since the job began")
-                values = {
-                    name: [row.get(name) if isinstance(row, dict) else None for row in found]
-                    for name in columns.names
-                }
                 records = records_of(columns, values, width)
-                for row, record in enumerate(found):
-                    if isinstance(record, str):
-                        # What could not be read is the reason, not the nulls that it left.
-                        records.excluded.discard(row)
-                        records.bad.pop(row, None)
-                        records.reject(row, UNREADABLE_RECORD, record)
+                for row, reason in bad.items():
+                    # What could not be read is the reason, not the nulls that it left.
+                    records.excluded.discard(row)
+                    records.bad.pop(row, None)
+                    records.reject(row, *reason)
                 yield records
 
     def dimension(self, columns: Columns) -> int:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
-                names, parsed = self._head(file, handle)
+                names, parsed = self._head(file, handle, columns)
                 self._check(file, columns, names, parsed)
-            found = [row.get(columns.content) for row in parsed if isinstance(row, dict)]
-            if width := most_common_width(found):
+            if width := most_common_width([row[columns.content] for row in parsed]):
                 return width
         return 0
 
     @abstractmethod
-    def _records(self, file: str, lines: Iterator[bytes]) -> Iterator[bytes]:
+    def _records(self, file: str, lines: Iterator[bytes], most: int) -> Iterator[bytes]:
         """Join lines into records; nothing is lost, so that lengths add up to positions."""
 
     @abstractmethod
-    def _names(self, file: str, handle: Any) -> list[str]:
+    def _names(self, file: str, handle: Any, most: int) -> list[str]:
         """The columns of an open file; none where it is empty."""
 
     @abstractmethod
@@ -131,19 +148,33 @@ class LineSource(Source):
     def _blank(self, record: bytes) -> bool:
         return not record.removeprefix(BOM).strip()
 
-    def _filled(self, file: str, lines: Iterator[bytes]) -> Iterator[bytes]:
-        return (record for record in self._records(file, lines) if not self._blank(record))
+    def _is_filled(self, record: bytes) -> bool:
+        return not (record.blank if isinstance(record, LongLine) else self._blank(record))
 
-    def _head(self, file: str, handle: Any) -> tuple[list[str], list[Parsed]]:
-        """The columns and the first records of an open file."""
-        names = self._names(file, handle)
+    def _filled(self, file: str, lines: Iterator[bytes], most: int) -> Iterator[bytes]:
+        return filter(self._is_filled, self._records(file, lines, most))
+
+    def _parse_bounded(self, file: str, record: bytes, names: list[str], most: int) -> Any:
+        """The values of a record by column, or reason and detail of its reject."""
+        if isinstance(record, LongLine):
+            size = f"{record.length:,} bytes; max_record_bytes is {most:,}"
+            return ABOVE["max_record_bytes"], f"{size}: {bytes(record[:100])!r}"
+        parsed = self._parse(file, record, names)
+        return parsed if isinstance(parsed, dict) else (UNREADABLE_RECORD, parsed)
+
+    def _head(self, file: str, handle: Any, columns: Columns) -> tuple[list[str], list[dict[str, Any]]]:
+        """The columns of an open file, and of its first records the content and the label."""
+        most = columns.limits.max_record_bytes
+        names = self._names(file, handle, most)
         handle.seek(0)
-        records = self._filled(file, lines_of(handle))
+        records = self._filled(file, lines_of(handle, most), most)
         if self.has_header:
             next(records, None)
-        return names, [self._parse(file, record, names) for record, _ in zip(records, range(HEAD))]  # noqa: B905
+        wanted = [name for name in (columns.content, columns.label) if name is not None]
+        parsed = (self._parse_bounded(file, record, names, most) for record in first_records(records))
+        return names, [{name: row.get(name) for name in wanted} for row in parsed if isinstance(row, dict)]
 
-    def _check(self, file: str, columns: Columns, names: list[str], head: list[Parsed]) -> None:
+    def _check(self, file: str, columns: Columns, names: list[str], head: list[dict[str, Any]]) -> None:
         if not names and not head:
             return
         where = self.store.url(file)
@@ -153,7 +184,7 @@ class LineSource(Source):
                 f"{where}: image={columns.content!r}: a file of lines holds no bytes of images; give a folder"
                 " of images, or Parquet"
             )
-        labels = [row.get(columns.label) for row in head if isinstance(row, dict)] if columns.label else []
+        labels = [row[columns.label] for row in head] if columns.label else []
         labels = [label for label in labels if label not in (None, b"")]
         if columns.numeric:
             if labels and not any(map(_is_number, labels)):
@@ -174,26 +205,47 @@ def _is_number(value: Any) -> bool:
 
 
 class _Raw(io.RawIOBase):
-    """A pyarrow file as a raw stream: its own readline is a Python call a byte."""
+    """The next `length` bytes of a pyarrow file as a raw stream: its own readline is a Python call a byte."""
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
+    def __init__(self, handle: Any, length: int, digest: Any) -> None:
+        self._handle, self._left, self._digest = handle, length, digest
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._handle.read(len(buffer))
+        data = self._handle.read(min(len(buffer), self._left))
+        self._left -= len(data)
+        if self._digest is not None:
+            self._digest.update(data)
         buffer[: len(data)] = data
         return len(data)
 
 
-def lines_of(handle: Any) -> Iterator[bytes]:
-    """Return the lines of a pyarrow file."""
-    return iter(io.BufferedReader(_Raw(handle), BUFFER))
+def lines_of(
+    handle: Any, most: int = UNBOUNDED, length: int = UNBOUNDED, digest: Any = None
+) -> Iterator[bytes]:
+    """Yield the lines of the next `length` bytes of a pyarrow file; of one above `most` a `LongLine`.
 
-
-def _hashed(lines: Iterator[bytes], digest: Any) -> Iterator[bytes]:
-    for line in lines:
-        digest.update(line)
+    What is read is added to `digest`. Memory: a line of at most `most` bytes.
+    """
+    stream = io.BufferedReader(_Raw(handle, length, digest), BUFFER)
+    while line := stream.readline(most + 1):
+        if len(line) > most:
+            long = LongLine(line[:LONG_HEAD])
+            long.length, long.blank = len(line), not line.strip()
+            while not line.endswith(b"\n") and (line := stream.readline(BUFFER)):
+                long.length += len(line)
+                long.blank = long.blank and not line.strip()
+            line = long
         yield line
+
+
+def first_records(records: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the first `HEAD` records, or fewer of `HEAD_BYTES`; one at least."""
+    held = 0
+    for record, _ in zip(records, range(HEAD)):  # noqa: B905
+        yield record
+        held += len(record)
+        if held >= HEAD_BYTES:
+            return

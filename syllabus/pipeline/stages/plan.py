@@ -8,13 +8,15 @@ from functools import cached_property
 
 import numpy as np
 
-from syllabus.pipeline.encoders import EncoderSpec, Identity, spec_of
+from syllabus.pipeline.encoders import EncoderSpec, Identity, check_encoder, spec_of
 from syllabus.pipeline.encoders.identity_cache import identify
 from syllabus.pipeline.errors import UserError, naming
-from syllabus.pipeline.options import Options
+from syllabus.pipeline.options import Bounds, Options
 from syllabus.pipeline.sources import CHUNK_ROWS, Chunk, Columns, Records, Source, open_source
 from syllabus.pipeline.sources.labels import FEW_LABELS
+from syllabus.pipeline.sources.listing import LeftOut
 from syllabus.pipeline.sources.reasons import BAD_WEIGHT
+from syllabus.pipeline.sources.records import Limits
 from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
 
 RUN_CHUNKS = 16
@@ -48,8 +50,8 @@ class Plan:
     encoder: EncoderSpec
     identity: Identity
     chunks: tuple[PlannedChunk, ...]
-    ignored: tuple[str, ...]
-    """Files in the source directory of a kind that is not read."""
+    ignored: tuple[LeftOut, ...]
+    """Files in the source directory that are not read."""
     mean_weight: float | None = None
     """Of the first rows; None where budgets count examples."""
 
@@ -84,9 +86,12 @@ class Plan:
 
 def make_plan(options: Options) -> Plan:
     """Return the plan of a job; every mistake in the source or encoder is found here, as a `UserError`."""
-    source, ignored = open_source(options.source)
+    source, ignored = open_source(options.source, options.follow_links)
     columns = columns_of(options)
+    source.check(columns)
     spec = spec_of(options, source, columns)
+    # Before every file is read for its digest; what loads it finds out the rest.
+    check_encoder(spec)
     chunks = list(source.chunks(columns, CHUNK_ROWS if spec.cheap else ENCODED_ROWS))
     if not any(chunk.rows for chunk in chunks):
         raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
@@ -132,6 +137,7 @@ def columns_of(options: Options) -> Columns:
         numeric=options.bins is not None,
         weight=options.weight,
         where=options.filters,
+        limits=Limits.of(options.model_dump(include=set(Bounds.model_fields))),
     )
 
 
@@ -191,6 +197,7 @@ def embed_key(
         **_rows_of(chunk, form),
         kind=columns.kind,
         content=columns.content,
+        limits=columns.limits.of_content(columns.kind),
         encoder=identity,
         **_filter(columns),
         # The number of threads sets the last bits of a model's products.
@@ -207,6 +214,7 @@ def _rows_key(chunk: Chunk, columns: Columns, form: str) -> str:
         label=columns.label,
         id=columns.id,
         numeric=columns.numeric,
+        limits=columns.limits.of_keys(),
         **({"weight": columns.weight} if columns.weight is not None else {}),
         **_filter(columns),
     )

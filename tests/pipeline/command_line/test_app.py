@@ -137,13 +137,14 @@ def test_the_summary_tells_what_was_reused_and_what_comes_next(capsys):
         "partitions": [{}] * 3,
         "subsets": [{"count": 5, "budget": 100}],
     }
-    summary.print_summary(Console(width=80), Outcome("/m [x]", document, stages, ("README.md",)))
+    ignored = (("README.md", "files of another kind"), ("x", "links that lead nowhere"))
+    summary.print_summary(Console(width=80), Outcome("/m [x]", document, stages, ignored))
     shown = capsys.readouterr().out
     for part in (
         "998 examples in 3 partitions; 5 subsets of 100",
         "2 rows were rejected: null text 2; see rejects/",
         "memory ran out 2 times",
-        "1 files were not read, such as README.md",
+        "1 files of another kind were not read, such as README.md",
         "next: syllabus describe '/m [x]'",
     ):
         assert part in shown

@@ -67,7 +67,7 @@ def test_a_mistake_is_told_before_beam_or_a_model_library_is_loaded(
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "manifest.json").write_text("{}")
     given = {"--source": "rows.parquet", "--output": "m", "--text": "text", "--label": "class"}
-    given |= {"--encoder": "all-MiniLM-L6-v2", **dict(zip(flags[::2], flags[1::2], strict=False))}
+    given |= {"--encoder": str(tmp_path), **dict(zip(flags[::2], flags[1::2], strict=False))}
     write_rows(tmp_path / "rows.parquet")
     arguments = [str(tmp_path / "bad.toml")] if flags == ["bad.toml"] else []
     for flag, value in given.items():
@@ -77,3 +77,29 @@ def test_a_mistake_is_told_before_beam_or_a_model_library_is_loaded(
     assert (code, found) == (2, [])
     assert line in told
     assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoder", "line"),
+    [("nosuchmodel", "it is not in the local cache"), ("nosuch:make", "cannot import 'nosuch'")],
+)
+def test_an_encoder_that_is_not_there_is_told_before_files_are_read_whole(
+    tmp_path, monkeypatch, capsys, encoder, line
+):
+    from syllabus.pipeline.command_line.app import run
+    from syllabus.pipeline.sources.parquet import ParquetSource
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(ParquetSource, "chunks", lambda *_: pytest.fail("reads the source"))
+    monkeypatch.setattr("syllabus.pipeline.encoders.loading.build", lambda _: pytest.fail("loads libraries"))
+    write_rows(tmp_path / "rows.parquet")
+    arguments = [
+        "--source",
+        str(tmp_path / "rows.parquet"),
+        "--output",
+        str(tmp_path / "m"),
+        "--text",
+        "text",
+    ]
+    assert run(["prepare", *arguments, "--encoder", encoder]) == 2
+    assert line in capsys.readouterr().err

@@ -125,14 +125,14 @@ def test_images_by_path_are_read_inside_the_source(tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "secret").write_bytes(b"secret")
     (root / "data" / "link").symlink_to(tmp_path / "outside" / "secret")
-    (root / "data" / "folder").symlink_to(tmp_path / "outside")
+    (root / "data" / ".folder").symlink_to(tmp_path / "outside")
     os.mkfifo(root / "data" / "pipe")  # reading it would wait for ever
     paths = [
         "files/a",
         "../pictures/b",
         "../../outside/secret",
         "link",
-        "folder/secret",
+        ".folder/secret",
         "pipe",
     ]
     paths += [

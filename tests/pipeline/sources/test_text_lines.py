@@ -119,3 +119,11 @@ def test_invalid_utf8_costs_one_row_each(tmp_path, suffix, kind):
     # What is left can be written.
     for row in rows:
         "".join(value for value in row[2:] if value is not None).encode("utf-8")
+
+
+def test_a_header_that_is_not_utf8_is_told_where_it_hides_a_column(tmp_path):
+    (tmp_path / "d.csv").write_bytes("text,café\na,b\nc,d\n".encode("latin-1"))
+    assert mistake(tmp_path, Columns("text", "text", "café")).endswith(
+        "column 'café' is unknown, and the header is not UTF-8: b'caf\\xe9'; write the file as UTF-8"
+    )
+    assert [row[2] for row in read(tmp_path, Columns("text", "text"))[0]] == ["a", "c"]
