@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+from syllabus.selectors.numerics.scalars import plain_scalar
 from syllabus.trainer.batch_size.signals import Decision
-from syllabus.trainer.validation import plain_scalar
 
 
 @dataclasses.dataclass(frozen=True)
