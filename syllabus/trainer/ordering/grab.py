@@ -15,19 +15,12 @@ from syllabus.selectors.balancing import Halving
 from syllabus.selectors.balancing.vectors import DenseVectors, VectorBlock
 from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.ordering.balancers import (
-    Balancer,
-    GreedyBalancer,
-    MeanBalancer,
-    NextOrder,
-    PairBalancer,
-)
 from syllabus.trainer.ordering.base import EpochSource
 from syllabus.trainer.ordering.cycles import STARTS, Cycles
 from syllabus.trainer.ordering.gradient_cursor import GradientCursor
+from syllabus.trainer.ordering.order_server import BALANCES, OrderServer
 from syllabus.trainer.validation import one_of, whole
 
-BALANCES = ("greedy", "kernel-halving", "mean", "pair")
 STATE_VERSION = 1
 
 
@@ -59,8 +52,7 @@ class GraB:
         self.start = one_of("GraB", "start", start, STARTS)
         self.unit = whole("GraB", "unit", unit, 1)
         self._source: EpochSource | None = None
-        self._balancer: Balancer = MeanBalancer()
-        self._following = NextOrder(0)
+        self._server = OrderServer(self.balance, 0)
         self._cycles: Cycles | None = None
         self._order = np.empty(0, np.int64)  # of the cycle
         self._digest = ""  # of that order
@@ -104,21 +96,13 @@ class GraB:
         else:
             groups = self._cursor.named(indices, len(block), lambda: source.rows_of(self._slice()))
         self._stepped, self._width = True, block.width
-        new = (groups >= 0) & ~self._following.seen[groups]
-        if not new.all():
-            if not new.any():
-                return
-            kept = torch.from_numpy(np.flatnonzero(new)).to(block.device)
-            block, groups = block.take(kept), groups[new]
-        if self._balancer.step(block, groups, self._following):
-            self._following.seen[groups] = True
+        self._server.step(block, groups)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the order depends on from here on: tensors of O(n + d) and plain values.
 
         Save it in a file of its own beside the sampler's, whose O(1) state names the order by its digest.
         """
-        following = self._following
         return {
             **self._identity(),
             "epoch": self._cursor.epoch,
@@ -127,9 +111,7 @@ class GraB:
             "stepped": self._stepped,
             "width": self._width,
             "order": torch.from_numpy(self._order.copy()),
-            "following": [torch.from_numpy(following.places.copy()), following.front, following.back],
-            "seen": torch.from_numpy(following.seen.copy()),
-            "balancer": self._balancer.state_dict(),
+            **self._server.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -147,11 +129,9 @@ class GraB:
         self._stepped, self._opened = state["stepped"], False
         self._take(state["order"].numpy().copy())
         begin = self._served()[1].of(max(state["epoch"], 0))[1]
-        self._cursor.open(state["epoch"], begin, len(self._following.places), state["place"])
-        self._balancer = self._new_balancer()
-        self._balancer.load_state_dict(state["balancer"])
-        places, self._following.front, self._following.back = state["following"]
-        self._following.places[:], self._following.seen[:] = places.numpy(), state["seen"].numpy()
+        self._cursor.open(state["epoch"], begin, len(self._order) // self.unit, state["place"])
+        self._server = self._new_server()
+        self._server.load_state_dict(state)
 
     # What the sampler calls.
 
@@ -213,7 +193,7 @@ class GraB:
         if cycle != self._cycle:
             self._cycle = cycle
             if len(self._order) and np.array_equal(np.sort(self._order), cycles.members(epoch)):
-                groups = self._balancer.turn(self._following, self._halving())
+                groups = self._server.turn(self._halving())
                 whole = len(groups) * self.unit
                 turned = self._order[:whole].reshape(-1, self.unit)[groups].ravel()
                 self._take(np.concatenate([turned, self._order[whole:]]))
@@ -221,8 +201,8 @@ class GraB:
                 if len(self._order):
                     self._warn(f"epoch {epoch} has another set than the one before")
                 self._take(cycles.first_order(epoch))
-                self._balancer = self._new_balancer()
-        self._cursor.open(epoch, begin, len(self._following.places))
+                self._server = self._new_server()
+        self._cursor.open(epoch, begin, len(self._order) // self.unit)
         self._stepped = False
 
     def _warn(self, found: str) -> None:
@@ -235,17 +215,15 @@ class GraB:
             )
 
     def _take(self, order: np.ndarray) -> None:
-        self._order, self._following = order, NextOrder(len(order) // self.unit)
+        self._order = order
         self._digest = hashlib.sha256(order.astype("<i8").tobytes()).hexdigest()
 
-    def _new_balancer(self) -> Balancer:
-        if self.balance == "greedy":
-            return GreedyBalancer()
-        return MeanBalancer() if self.balance == "mean" else PairBalancer(self._halving())
+    def _new_server(self) -> OrderServer:
+        return OrderServer(self.balance, len(self._order) // self.unit, self._halving())
 
     def _halving(self) -> Halving | None:
         source, cycles = self._served()
-        pairs = len(self._following.places) // 2
+        pairs = len(self._order) // self.unit // 2
         if self.balance != "kernel-halving" or not pairs:
             return None
         return Halving(pairs, cycles.count(), counter_rng.key(source.seed, "halving", self._cycle))
