@@ -16,9 +16,11 @@ from syllabus.selectors.balancing.vectors import DenseVectors, VectorBlock
 from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering.base import EpochSource
+from syllabus.trainer.ordering.coordination import Coordination, deal
 from syllabus.trainer.ordering.cycles import STARTS, Cycles
 from syllabus.trainer.ordering.gradient_cursor import GradientCursor
 from syllabus.trainer.ordering.order_server import BALANCES, OrderServer
+from syllabus.trainer.ranks import world_size
 from syllabus.trainer.validation import one_of, whole
 
 STATE_VERSION = 1
@@ -60,6 +62,7 @@ class GraB:
         self._cycle = -1
         self._cursor = GradientCursor(self.unit)
         self._opened = self._stepped = self._warned = False
+        self._ranks = Coordination()
 
     def __repr__(self) -> str:
         return f"GraB(balance={self.balance!r}, start={self.start!r}, unit={self.unit})"
@@ -85,24 +88,33 @@ class GraB:
             TrainerError: no epoch has begun; more gradients than examples given out; indices of other
                 number or epoch; another width than before.
         """
-        if not self._opened:
-            raise TrainerError("GraB.step: no epoch has begun; take the batch from the sampler's loader")
         block = _block(gradients)
         if self._width not in (None, block.width):
             raise TrainerError(f"GraB.step: gradients have width {block.width}; before it was {self._width}")
-        source, _ = self._served()
-        if indices is None:
-            groups = self._cursor.next(len(block), source.given_out)
-        else:
-            groups = self._cursor.named(indices, len(block), lambda: source.rows_of(self._slice()))
+        groups = self._groups_of(len(block), indices)
         self._stepped, self._width = True, block.width
-        self._server.step(block, groups)
+        if self._cursor.deal.workers == 1:
+            self._server.step(block, groups)
+        else:
+            self._ranks.tell(self._server, block, groups)
+
+    def skip(self, count: int) -> None:
+        """Pass over the next `count` gradients, of a batch that has none, such as one whose loss is NaN.
+
+        On several ranks each of them calls `step` or `skip` once a batch; 0 where it has no batch at all.
+        """
+        groups = self._groups_of(whole("GraB.skip", "count", count, 0), None)
+        if self._cursor.deal.workers > 1:
+            self._ranks.tell(self._server, None, groups[:0])
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the order depends on from here on: tensors of O(n + d) and plain values.
 
-        Save it in a file of its own beside the sampler's, whose O(1) state names the order by its digest.
+        Save it in a file of its own beside the sampler's, whose O(1) state names the order by its digest. It
+        is the same on every rank and holds on any number of them. It starts no communication, so one rank may
+        ask alone: it only waits for the features that are on their way.
         """
+        self._ranks.finish(self._server)
         return {
             **self._identity(),
             "epoch": self._cursor.epoch,
@@ -120,6 +132,7 @@ class GraB:
         Raises:
             TrainerError: the state was made for something else.
         """
+        self._ranks.finish(self._server)
         for name, value in self._identity().items():
             if state.get(name) != value:
                 raise TrainerError(
@@ -129,7 +142,9 @@ class GraB:
         self._stepped, self._opened = state["stepped"], False
         self._take(state["order"].numpy().copy())
         begin = self._served()[1].of(max(state["epoch"], 0))[1]
-        self._cursor.open(state["epoch"], begin, len(self._order) // self.unit, state["place"])
+        self._cursor.open(state["epoch"], begin, len(self._order) // self.unit)
+        self._cursor.place = state["place"]
+        self._ranks.leave()
         self._server = self._new_server()
         self._server.load_state_dict(state)
 
@@ -139,8 +154,11 @@ class GraB:
         """Serve `source`; called by its constructor."""
         if self._source is not None:
             raise TrainerError("GraB: already the order of another sampler; make one for each")
-        if source.num_replicas != 1:
-            raise TrainerError(f"GraB: num_replicas={source.num_replicas}; it orders one process's epochs")
+        if source.num_replicas > 1 and world_size() == 1:
+            raise TrainerError(
+                f"GraB: num_replicas={source.num_replicas}, and torch.distributed is not initialised, through"
+                " which ranks tell each other their gradients; make the sampler after init_process_group"
+            )
         self._cycles = Cycles(source.curriculum, self.unit, self.start, source.seed)
         self._source = source
         if not self._cycles.come_again():
@@ -163,10 +181,14 @@ class GraB:
                 f"GraB: epoch {epoch} comes after {current}; load the state of then to go back"
             )
         self.leave(epoch)
+        self._cursor.deal = deal(source := self._served()[0])
+        self._ranks.finish(self._server)
         if epoch > current:
             self._enter(epoch)
-        self._cursor.place, self._opened = place, True
-        return self._slice()
+        self._cursor.go_to(place, source.curriculum.count(epoch))
+        self._opened = True
+        order = self._slice()
+        return order[self._cursor.arranged(np.arange(len(order)))]
 
     def order_id(self, epoch: int) -> str:
         """Return what names the order that `epoch` follows; empty as long as that is not known."""
@@ -181,6 +203,31 @@ class GraB:
             )
 
     # Private.
+
+    def _groups_of(self, count: int, indices: Sequence[int] | None) -> np.ndarray:
+        if not self._opened:
+            raise TrainerError("GraB.step: no epoch has begun; take the batch from the sampler's loader")
+        source, _ = self._served()
+        if self._cursor.deal.workers > 1:
+            self._ranks.finish(self._server)
+            self._ranks.begin(self._cursor.epoch, self._equal)
+        if indices is None:
+            return self._cursor.next(count, source.given_out)
+        return self._cursor.named(indices, count, lambda: source.rows_of(self._slice()))
+
+    def _equal(self) -> dict[str, Any]:
+        """Return what the ranks must have alike when they begin an epoch, or go on with it."""
+        identity = self._identity()
+        return {
+            **identity.pop("curriculum"),
+            "order_seed": identity.pop("seed"),
+            **identity,
+            "start": self.start,
+            "place": self._cursor.place,
+            "dealing": "the host's" if self._cursor.deal.by_host else "the sampler's",
+            "order": self._digest[:12],
+            "state": self._server.digest()[:12],
+        }
 
     def _served(self) -> tuple[EpochSource, Cycles]:
         if self._source is None or self._cycles is None:
