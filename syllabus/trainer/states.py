@@ -26,7 +26,7 @@ NEW = ("drawn",)  # in states of a user's own schedule; those made before are no
 def mapping(where: str, name: str, value: Any) -> dict[str, Any]:
     """Return a dict whose keys are texts."""
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise TrainerError(f"{where}: {name} is a {kind_of(value)}; expected a dict")
+        raise TrainerError(f"{where}: {name} is a {kind_of(value)}; expected a dict whose keys are texts")
     return value
 
 
@@ -56,7 +56,7 @@ def integer(low: int = 0, high: int = COUNT) -> Field:
 
 
 def number(low: float = -math.inf, high: float = math.inf, *, finite: bool = True) -> Field:
-    """A number in [low, high], neither NaN nor infinite but where that is allowed."""
+    """A number in [low, high], neither NaN nor infinite but where that is allowed; an integer stays one."""
 
     def check(where: str, name: str, value: Any) -> float:
         found = real(where, name, value)
@@ -64,7 +64,8 @@ def number(low: float = -math.inf, high: float = math.inf, *, finite: bool = Tru
             raise TrainerError(f"{where}: {name}={found} is not finite")
         if found < low or found > high:
             raise TrainerError(f"{where}: {name}={found:g} is outside [{low:g}, {high:g}]")
-        return found
+        plain = plain_scalar(value)
+        return plain if isinstance(plain, int) else found
 
     return check
 
@@ -123,6 +124,7 @@ def tensor(shape: Iterable[int | None], *dtypes: torch.dtype) -> Field:
         wanted = f"{' or '.join(map(str, dtypes))} of shape {expected}".replace("None", "…")
         if (
             not isinstance(value, torch.Tensor)
+            or value.is_meta
             or value.layout != torch.strided
             or value.dtype not in dtypes
             or value.ndim != len(expected)

@@ -18,6 +18,7 @@ from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering.base import EpochSource
 from syllabus.trainer.ordering.coordination import Coordination, deal
 from syllabus.trainer.ordering.cycles import STARTS, Cycles
+from syllabus.trainer.ordering.grab_state import check_grab_state
 from syllabus.trainer.ordering.gradient_cursor import GradientCursor
 from syllabus.trainer.ordering.order_server import BALANCES, OrderServer
 from syllabus.trainer.ranks import world_size
@@ -130,14 +131,11 @@ class GraB:
         """Continue from `state`; load the sampler's state after this one.
 
         Raises:
-            TrainerError: the state was made for something else.
+            TrainerError: the state was made for something else, or is not sound; nothing was loaded then.
         """
         self._ranks.finish(self._server)
-        for name, value in self._identity().items():
-            if state.get(name) != value:
-                raise TrainerError(
-                    f"GraB.load_state_dict: {name} is {state.get(name)!r} in the state and {value!r} here"
-                )
+        _, cycles = self._served()
+        state = check_grab_state(state, self._identity(), cycles, self.unit, self.balance)
         self._cycle, self._width = state["cycle"], state["width"]
         self._stepped, self._opened = state["stepped"], False
         self._take(state["order"].numpy().copy())
