@@ -20,6 +20,7 @@ from syllabus.trainer.validation import flag, kind_of, real, shown, whole
 Field = Callable[[str, str, Any], Any]
 COUNT = 2**63 - 1  # the greatest that an int64 holds
 ONLY_WEIGHTED = ("unit", "total")  # in states of curricula whose budgets count the units of a column
+SHOWN = 3  # differences that an error tells
 NEW = ("drawn",)  # in states of a user's own schedule; those made before are not asked for it
 
 
@@ -141,11 +142,12 @@ def tensor(shape: Iterable[int | None], *dtypes: torch.dtype) -> Field:
 def differences(state: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Return what a state was made for that is not as `here`; empty where all is."""
     expected = {**dict.fromkeys(ONLY_WEIGHTED), **here}
-    return "; ".join(
+    found = [
         f"{name} is {shown(state.get(name), 80)} in the state and {shown(value, 80)} here"
         for name, value in expected.items()
         if not (equal(state.get(name), value) or (name in NEW and name not in state))
-    )
+    ]
+    return "; ".join(found[:SHOWN]) + (f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
 
 
 def equal(one: Any, other: Any) -> bool:

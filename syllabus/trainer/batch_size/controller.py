@@ -243,9 +243,14 @@ class BatchSizeController:
 
     def take(self, checked: dict[str, Any]) -> None:
         """Continue from what `checked` returned."""
-        self._last = None if checked["last"] is None else (checked["last"][0], checked["last"][1])
+        before = self._state
         self._state = {name: copy.deepcopy(checked[name]) for name in ("rule", "sums", "target")}
-        self.decision = self._applied(Decision.of(checked["decision"]))
+        try:
+            self.decision = self._applied(Decision.of(checked["decision"]))
+        except BaseException:  # a size without bound, or what a user's own rule raises
+            self._state = before
+            raise
+        self._last = None if checked["last"] is None else (checked["last"][0], checked["last"][1])
 
     def _identity(self) -> dict[str, Any]:
         names = ("initial", "maximum", "minimum", "dwell", "every", "wait", "growth", "monotone", "half_life")

@@ -34,7 +34,7 @@ def begun(balance: str, factors: bool = False, unit: int = 1, steps: int = 7):
 def test_nothing_but_what_an_epoch_can_have_is_loaded(balance, factors):
     _, grab = begun(balance, factors)
     taken = check_refusals(grab, grab.state_dict())
-    # Other values that an epoch can have, vectors of other gradients, and places that a greedy order uses later.
+    # Other values that an epoch can have, vectors of other gradients, places that greedy uses later.
     loose = ["place", "stepped", r"balancer'?, 'halving'?, 0", "balancer'?, '(position|mean|total|rows)"]
     loose += [r"balancer'?, 'held'?, [12]", *(["following'?, 0"] if balance == "greedy" else [])]
     assert [name for name in taken if not re.match(rf"\('({'|'.join(loose)})'?[,)]", name)] == []
@@ -64,7 +64,8 @@ def test_entries_that_do_not_go_together_are_refused(balance):
     for entries in (
         {"order": twice}, {"order": order + 1}, {"following": [places, front + 1, back]},
         {"following": [repeated, front, back]}, {"seen": unseen}, {"seen": torch.ones_like(seen)},
-        {"following": [places, back, front]}, {"cycle": 0}, {"epoch": 0}, {"place": 24}, {"width": None}, {"width": 7},
+        {"following": [places, back, front]}, {"cycle": 0}, {"epoch": 0}, {"place": 24}, {"width": None},
+        {"width": 7},
     ):  # fmt: skip
         if balance == "greedy" and ("seen" in entries or entries.get("following", [None])[0] is repeated):
             continue  # it places nothing before the cycle ends, and keeps zeros for what was not seen
