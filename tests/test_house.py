@@ -100,13 +100,14 @@ MAY: dict[str, dict[str, set[str]]] = {
         "errors": set(),
         "counter_rng": set(),
         "validation": {"errors"},
+        "states": {"errors", "validation"},
         "ranks": {"errors", "validation"},
         "curriculum": {"errors", "counter_rng", "validation"},
         "gradients": {"errors", "counter_rng", "validation"},
-        "ordering": {"errors", "counter_rng", "validation", "ranks", "curriculum"},
-        "data": {"errors", "counter_rng", "validation", "ranks", "curriculum", "ordering"},
-        "batch_size": {"errors", "counter_rng", "validation", "ranks", "curriculum"},
-        "loop": {"errors", "counter_rng", "validation", "ranks", "data", "ordering", "batch_size"},
+        "ordering": {"errors", "counter_rng", "validation", "states", "ranks", "curriculum"},
+        "data": {"errors", "counter_rng", "validation", "states", "ranks", "curriculum", "ordering"},
+        "batch_size": {"errors", "counter_rng", "validation", "states", "ranks", "curriculum"},
+        "loop": {"errors", "counter_rng", "validation", "states", "ranks", "data", "ordering", "batch_size"},
         "tuning": {"errors", "counter_rng", "validation", "curriculum", "data", "loop"},
     },
 }  # fmt: skip
@@ -114,20 +115,13 @@ MAY: dict[str, dict[str, set[str]]] = {
 PUBLIC = {
     "manifests.storage", "manifests.ids", "manifests.budgets", "manifests.format", "manifests.errors",
     "selectors.herding", "selectors.importances", "selectors.neighbours", "selectors.balancing",
-    "selectors.balancing.vectors", "selectors.numerics.counter_rng", "selectors.numerics.union_find",
-    "trainer.tuning",
+    "selectors.balancing.vectors", "selectors.numerics.counter_rng", "selectors.numerics.scalars",
+    "selectors.numerics.union_find", "trainer.tuning",
 }  # fmt: skip
 HEAVY = (
-    "optuna",
+    "apache_beam", "sentence_transformers", "transformers", "pandas", "sklearn", "typer", "pydantic", "optuna",
     "plotly",
-    "apache_beam",
-    "sentence_transformers",
-    "transformers",
-    "pandas",
-    "sklearn",
-    "typer",
-    "pydantic",
-)
+)  # fmt: skip
 # What importing a room must leave unloaded.
 UNLOADED = {
     "manifests": ("torch", "numba", "faiss", *HEAVY),

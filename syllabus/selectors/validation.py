@@ -9,7 +9,6 @@ is kept is Python's own.
 """
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import dot
+from syllabus.selectors.numerics.scalars import is_tensor, plain_scalar
 
 if TYPE_CHECKING:
     import torch
@@ -87,14 +87,7 @@ def python_number(value: Any) -> int | float | None:
     Takes Python's, NumPy's and torch's scalars and what has no dimension: arrays, tensors. Truth values,
     dates and complex numbers are no real numbers.
     """
-    if isinstance(value, (np.generic, np.ndarray)):
-        if value.ndim or value.dtype.kind not in "iuf":
-            return None
-        value = int(value) if value.dtype.kind in "iu" else float(value)
-    elif _is_tensor(value):
-        if value.ndim:
-            return None
-        value = value.item()
+    value = plain_scalar(value)
     if isinstance(value, bool):
         return None
     # Subclasses too become the plain types.
@@ -149,11 +142,12 @@ def real_number(value: Any, name: str, accepted: Callable[[float], bool], bounds
 
 def numbers_of(values: Any, what: str, caller: str) -> NDArray[Any]:
     """Return an array, tensor on any device or sequence of real numbers as an array of the same dtype."""
-    if _is_tensor(values):
+    if is_tensor(values):
         values = values.detach().cpu()
         values = (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()
     elif isinstance(values, (list, tuple)):
-        values = [number if (number := python_number(value)) is not None else value for value in values]
+        # As in an array: an entry has the value that it holds, not the shortest decimal of it.
+        values = [value.item() if is_tensor(value) and not value.ndim else value for value in values]
     try:
         array = np.asarray(values)
     except ValueError:  # sequences of unlike lengths
@@ -205,15 +199,9 @@ def seed_words(seed: Any, caller: str) -> tuple[int, ...]:
     return tuple(whole_number(word, "seed", 0, 2**64 - 1, "[0, 2^64)", caller) for word in words)
 
 
-def _is_tensor(value: Any) -> bool:
-    # A tensor can only exist where torch was imported: no need to load it for those who have arrays.
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
 def _as_array(vectors: Any, caller: str, kinds: tuple[type[np.generic], ...] = (np.float32,)) -> NDArray[Any]:
     given = getattr(vectors, "dtype", None)
-    if _is_tensor(vectors):
+    if is_tensor(vectors):
         vectors = vectors.detach().cpu()
         vectors = (vectors.float() if str(given) == "torch.bfloat16" else vectors).numpy()
     if not isinstance(vectors, np.ndarray):

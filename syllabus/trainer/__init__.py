@@ -9,7 +9,8 @@ from syllabus.trainer.curriculum import SCHEDULES, Curriculum
 from syllabus.trainer.data import ManifestSampler, ManifestStream
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.gradients import CountSketch, FullGradients, LastLayer, MeanGradient
-from syllabus.trainer.loop.fit import EpochRecord, fit
+from syllabus.trainer.loop.fit import fit
+from syllabus.trainer.loop.resuming import EpochRecord
 from syllabus.trainer.ordering import ORDERS, GraB
 
 __all__ = [

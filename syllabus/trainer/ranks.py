@@ -27,7 +27,7 @@ def find_ranks(
         TrainerError: out of bounds; or W is to be found where accelerate deals out every loader it prepares.
     """
     world = world_size()
-    if num_replicas is None and world > 1 and _accelerate_runs():
+    if num_replicas is None and world > 1 and accelerate_runs():
         raise TrainerError(
             f"{caller}: accelerate deals the batches of a loader that it prepares out to its "
             f"{world} processes itself; give num_replicas=1, rank=0 (without prepare: num_replicas={world} "
@@ -54,7 +54,8 @@ def check_ranks(num_replicas: int, caller: str = "ManifestSampler") -> None:
         )
 
 
-def _accelerate_runs() -> bool:
+def accelerate_runs() -> bool:
+    """Return whether accelerate has started in this process, and so deals out the loaders it prepares."""
     # Asked through what is loaded already: this room does not import its hosts.
     state = sys.modules.get("accelerate.state")
     return state is not None and bool(state.PartialState._shared_state)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from syllabus.selectors.numerics.scalars import plain_scalar
 from syllabus.trainer.errors import TrainerError
 
 
@@ -30,7 +31,7 @@ def whole(where: str, name: str, value: Any, low: int | None = None, high: int |
     """
     plain = plain_scalar(value)
     if isinstance(plain, bool) or not isinstance(plain, int):
-        raise TrainerError(f"{where}: {name}={_shown(value)} is a {_kind(value)}; expected an integer")
+        raise TrainerError(f"{where}: {name}={shown(value)} is a {kind_of(value)}; expected an integer")
     if not -(2**63) <= plain < 2**64:
         raise TrainerError(f"{where}: {name} is an integer of more than 64 bits")
     if high is not None and low is not None and not low <= plain <= high:
@@ -50,7 +51,7 @@ def real(where: str, name: str, value: Any) -> float:
     """
     plain = plain_scalar(value)
     if isinstance(plain, bool) or not isinstance(plain, (int, float)):
-        raise TrainerError(f"{where}: {name}={_shown(value)} is a {_kind(value)}; expected a number")
+        raise TrainerError(f"{where}: {name}={shown(value)} is a {kind_of(value)}; expected a number")
     try:
         number = float(plain)
     except OverflowError:
@@ -66,7 +67,7 @@ def flag(where: str, name: str, value: Any) -> bool:
     """
     plain = plain_scalar(value)
     if not isinstance(plain, bool):
-        raise TrainerError(f"{where}: {name}={_shown(value)} is a {_kind(value)}; expected True or False")
+        raise TrainerError(f"{where}: {name}={shown(value)} is a {kind_of(value)}; expected True or False")
     return plain
 
 
@@ -80,7 +81,7 @@ def names(where: str, name: str, value: Any) -> tuple[str, ...]:
         raise TrainerError(f"{where}: {name}={value!r} is a text; give a sequence of names")
     if not isinstance(value, (Sequence, set, frozenset)) or not all(isinstance(one, str) for one in value):
         raise TrainerError(
-            f"{where}: {name}={_shown(value)} is a {_kind(value)}; expected a sequence of names"
+            f"{where}: {name}={shown(value)} is a {kind_of(value)}; expected a sequence of names"
         )
     return tuple(map(str, value))
 
@@ -92,7 +93,7 @@ def one_of(where: str, name: str, value: Any, known: Sequence[str]) -> str:
         TrainerError: it is not among the `known`.
     """
     if not isinstance(value, str) or value not in known:
-        raise TrainerError(f"{where}: {name} {_shown(value)} is unknown; known: {', '.join(known)}")
+        raise TrainerError(f"{where}: {name} {shown(value)} is unknown; known: {', '.join(known)}")
     return str(value)
 
 
@@ -103,27 +104,17 @@ def column(where: str, values: Any) -> None:
         raise TrainerError(f"{where}: have shape {tuple(shape)}; expected one a row, (rows,)")
 
 
-def plain_scalar(value: Any) -> Any:
-    """Return Python's own of a scalar of numpy's or torch's; anything else as it is."""
-    if isinstance(value, torch.Tensor) and value.ndim == 0:
-        value = value.detach().cpu()
-        value = value.numpy() if value.dtype != torch.bfloat16 else value.float().numpy()
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, (np.float16, np.float32)):
-        return float(str(value))
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what a value is, for errors: its type; of arrays and tensors dtype and shape as well."""
     if isinstance(value, (np.ndarray, torch.Tensor)):
         return f"{type(value).__name__} of {value.dtype} of shape {tuple(value.shape)}"
     return type(value).__name__
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any, most: int = 60) -> str:
+    """Return a value in one line of at most so many letters, for errors."""
     try:
         text = " ".join(repr(value).split())
-    except ValueError:  # a number of thousands of digits
+    except (ValueError, RecursionError):  # a number of thousands of digits; a list inside itself
         return f"{type(value).__name__} too large to show"
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -18,6 +18,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from syllabus.trainer.batch_size.controller import BatchSizeController
+from syllabus.trainer.batch_size.controller_state import check_applied_state
 from syllabus.trainer.batch_size.cutting import Cutter
 from syllabus.trainer.batch_size.deciding import Decider
 from syllabus.trainer.batch_size.probe import Probe
@@ -228,7 +229,12 @@ class AdaptiveBatchSize:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state`, which may be of another number of ranks or another grain."""
+        """Continue from `state`, which may be of another number of ranks or another grain.
+
+        Raises:
+            TrainerError: it is of another rule or options, or not sound; nothing was loaded then.
+        """
+        state = check_applied_state(state)
         self._decider.load(state)
         self.updates, self.examples = state["updates"], state["examples"]
         self.epoch, self._position = state["epoch"], state["position"]

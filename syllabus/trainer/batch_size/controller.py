@@ -10,12 +10,12 @@ import copy
 import math
 from typing import Any
 
+from syllabus.trainer.batch_size.controller_state import STATE_VERSION, Limits, check_controller_state
 from syllabus.trainer.batch_size.rule import Rule
 from syllabus.trainer.batch_size.signals import Averages, Decision, Signals
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.validation import flag, real, whole
 
-STATE_VERSION = 1
 NOTHING_MEASURED = Signals()
 NONE_YET = Averages()
 SLACK = 1e-12  # what float64 rounding may add to a quotient; ⌈·⌉ must not take it for an example more
@@ -234,16 +234,23 @@ class BatchSizeController:
         Raises:
             TrainerError: the state is of another version, rule or options.
         """
-        if state.get("version") != STATE_VERSION:
-            raise TrainerError(
-                f"BatchSizeController: version is {state.get('version')!r}; this code reads {STATE_VERSION}"
-            )
-        for name, value in self._identity().items():
-            if (saved := state["identity"].get(name)) != value:
-                raise TrainerError(f"BatchSizeController: {name} is {saved} in the state and {value} here")
-        self._last = None if state["last"] is None else (state["last"][0], state["last"][1])
-        self._state = {name: copy.deepcopy(state[name]) for name in ("rule", "sums", "target")}
-        self.decision = self._applied(Decision.of(state["decision"]))
+        self.take(self.checked(state))
+
+    def checked(self, state: Any) -> dict[str, Any]:
+        """Return what `take` takes of a state that was checked; changes nothing."""
+        limits = Limits(self.initial, self.minimum, self.maximum, self.growth)
+        return check_controller_state(state, self._identity(), self.rule, limits)
+
+    def take(self, checked: dict[str, Any]) -> None:
+        """Continue from what `checked` returned."""
+        before = self._state
+        self._state = {name: copy.deepcopy(checked[name]) for name in ("rule", "sums", "target")}
+        try:
+            self.decision = self._applied(Decision.of(checked["decision"]))
+        except BaseException:  # a size without bound, or what a user's own rule raises
+            self._state = before
+            raise
+        self._last = None if checked["last"] is None else (checked["last"][0], checked["last"][1])
 
     def _identity(self) -> dict[str, Any]:
         names = ("initial", "maximum", "minimum", "dwell", "every", "wait", "growth", "monotone", "half_life")

@@ -11,6 +11,7 @@ Growing the batch *is* the decay of the learning rate: with these rules lower it
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import statistics
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from syllabus.trainer.batch_size.controller import BatchSizeController
 from syllabus.trainer.batch_size.rule import Rule
 from syllabus.trainer.batch_size.signals import Decision
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.states import Field, number, optional, row, section, several
 
 REDUCTIONS = {"min": min, "mean": statistics.fmean, "median": statistics.median, "max": max}
 HISTORY_GROWTH = 1.1  # losses are kept at examples that grow by this factor: O(log examples) of them
@@ -68,6 +70,10 @@ class AdaDamp(Rule):
     def begin(self, initial: int) -> dict[str, Any]:  # noqa: ARG002 - as every rule's
         """Return no first loss, and no history."""
         return {"first": None, "history": []}
+
+    def check_state(self, initial: int) -> Field:  # noqa: ARG002 - as every rule's
+        """Return what checks the first loss and the history, whose examples rise."""
+        return section({"first": optional(number()), "history": _history})
 
     def target(self, state: dict[str, Any], initial: int, at: Decision) -> float | None:
         """Return B₀ (F₀ − F*) / (F − F*)."""
@@ -137,6 +143,10 @@ class AdaDampNN(Rule):
         """Return no first norm."""
         return {"first": None}
 
+    def check_state(self, initial: int) -> Field:  # noqa: ARG002 - as every rule's
+        """Return what checks the first norm."""
+        return section({"first": optional(number(0))})
+
     def target(self, state: dict[str, Any], initial: int, at: Decision) -> float | None:
         """Return B₀ ‖g₀‖² / ‖g‖²."""
         norm = at.signals.probe_norm if self.gradient == "probe" else at.averages.norm
@@ -183,6 +193,11 @@ class RadaDamp(Rule):
         """Return no values."""
         return {"now": None, "first": None}
 
+    def check_state(self, initial: int) -> Field:  # noqa: ARG002 - as every rule's
+        """Return what checks the two pairs of loss and norm."""
+        pair = optional(row(number(), number(0)))
+        return section({"now": pair, "first": pair})
+
     def target(self, state: dict[str, Any], initial: int, at: Decision) -> float | None:
         """Return B₀ / ½(L/L₀ + N/N₀)."""
         losses = [value for value in at.signals.losses if math.isfinite(value)]
@@ -198,6 +213,14 @@ class RadaDamp(Rule):
             now / first if first > 0 else 0.0 for now, first in zip(state["now"], state["first"], strict=True)
         )
         return max(initial / damping, initial) if damping > 0 else None
+
+
+def _history(where: str, name: str, value: Any) -> list[list[float]]:
+    """Pairs of examples, which rise, and losses."""
+    pairs = several(row(number(0), number()))(where, name, value)
+    if any(b <= a for (a, _), (b, _) in itertools.pairwise(pairs)):
+        raise TrainerError(f"{where}: {name}: the examples do not rise")
+    return pairs
 
 
 def published(initial: int, optimum: float = 0.0) -> BatchSizeController:

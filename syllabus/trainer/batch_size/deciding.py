@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from syllabus.trainer.batch_size.controller import BatchSizeController
+from syllabus.trainer.batch_size.controller_state import check_progress
 from syllabus.trainer.batch_size.pending import Pending
 from syllabus.trainer.batch_size.probe import Probe
 from syllabus.trainer.batch_size.signals import Decision, Signals
@@ -65,8 +66,10 @@ class Decider:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned."""
-        self.controller.load_state_dict(state["controller"])
+        """Continue from what `state` returned, which was checked but for the controller's own."""
+        controller = self.controller.checked(state["controller"])
+        check_progress(state, controller["last"])
+        self.controller.take(controller)
         self._pending.load(state["pending"])
         self.records = [Decision.of(record) for record in state["records"]]
 

@@ -10,6 +10,7 @@ from syllabus.trainer.batch_size.checks import finite
 from syllabus.trainer.batch_size.rule import Rule
 from syllabus.trainer.batch_size.signals import Decision
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.states import Field, integer, section
 
 PATIENCE = 10  # decisions without a measurement before that is an error
 
@@ -34,6 +35,10 @@ class _ByNoise(Rule):
     def begin(self, initial: int) -> dict[str, Any]:  # noqa: ARG002 - as every rule's
         """Return no decision without a measurement."""
         return {"unmeasured": 0}
+
+    def check_state(self, initial: int) -> Field:  # noqa: ARG002 - as every rule's
+        """Return what checks how many decisions were without."""
+        return section({"unmeasured": integer(0, PATIENCE)})
 
     def _measured(self, state: dict[str, Any], at: Decision) -> bool:
         if at.averages.noise is not None and at.averages.squared_gradient is not None:

@@ -10,6 +10,7 @@ from syllabus.trainer.batch_size.checks import check_positive, finite
 from syllabus.trainer.batch_size.rule import Rule
 from syllabus.trainer.batch_size.signals import Decision
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.states import Field, number, section
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,11 @@ class PadaDamp(Rule):
     def begin(self, initial: int) -> dict[str, Any]:
         """Return the rate."""
         return {"rate": self.rate_from(initial)}
+
+    def check_state(self, initial: int) -> Field:
+        """Return what checks the rate, which follows from the options."""
+        rate = self.rate_from(initial)
+        return section({"rate": number(rate, rate)})
 
     def target(self, state: dict[str, Any], initial: int, at: Decision) -> float:
         """Return B₀ + rate·updates."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+from syllabus.selectors.numerics.scalars import plain_scalar
 from syllabus.trainer.batch_size.signals import Decision
-from syllabus.trainer.validation import plain_scalar
+from syllabus.trainer.states import Field, entries
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,16 @@ class Rule:
     def begin(self, initial: int) -> dict[str, Any]:  # noqa: ARG002 - rules with a budget use it
         """Return the state before the first update: plain values."""
         return {}
+
+    def check_state(self, initial: int) -> Field:
+        """Return what checks a state that is loaded; by default that it has the names of `begin`."""
+        names = self.begin(initial)
+
+        def check(where: str, name: str, value: Any) -> dict[str, Any]:
+            entries(where, value, dict.fromkeys(names, lambda _where, _name, one: one), name)
+            return dict(value)
+
+        return check
 
     def target(self, state: dict[str, Any], initial: int, at: Decision) -> float | None:
         """Return the wished size, in examples; None keeps the last. May change `state`.

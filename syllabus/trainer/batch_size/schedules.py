@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from syllabus.trainer.batch_size.rule import Rule
 from syllabus.trainer.batch_size.signals import Decision
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.states import Field, integer, number, section
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 SCALINGS = {"none": 0.0, "root": 0.5, "linear": 1.0}
@@ -147,6 +148,18 @@ class Seesaw(Rule):
         """Return the schedule's first value as its peak."""
         first = self._at(0)
         return {"peak": first, "factor": first, "halved": 0}
+
+    def check_state(self, initial: int) -> Field:  # noqa: ARG002 - as every rule's
+        """Return what checks that the factor is the peak's, so many times halved."""
+        fields = section({"peak": number(0), "factor": number(0), "halved": integer(0, self.halvings)})
+
+        def check(where: str, name: str, value: Any) -> dict[str, Any]:
+            found: dict[str, Any] = fields(where, name, value)
+            if found["factor"] != found["peak"] * 2 ** (-found["halved"] / 2):
+                raise TrainerError(f"{where}: {name}: factor, peak and halved do not agree")
+            return found
+
+        return check
 
     def target(self, state: dict[str, Any], initial: int, at: Decision) -> float:
         """Return B₀·2^h."""

@@ -138,6 +138,7 @@ class Curriculum:
         self.n = self.pool.n
         self._last: tuple[int, np.ndarray] | None = None
         self._counts: dict[int, int] = {}
+        self._drawn: str | None = None
         self._check_stored()
         if drawn and may_be_empty(self.pool):
             for epoch in range(epochs):
@@ -218,7 +219,14 @@ class Curriculum:
         return self.pool.stored_subset(self._check(epoch, "subset_of"))
 
     def identity(self) -> dict[str, str | int | float]:
-        """Return what decides the epochs' indices, in plain values: two that are equal draw the same."""
+        """Return what decides the epochs' indices, in plain values: two that are equal draw the same.
+
+        A user's own schedule is known by its name and a digest of its first and last epoch.
+
+        Cost: O(1); of a user's own schedule, two epochs at the first call.
+        """
+        if self._custom and not self.full and self._drawn is None:
+            self._drawn = self._custom.digest(self, self.pool)
         return {
             "schedule": self.schedule,
             "budget": self.budget,
@@ -229,6 +237,7 @@ class Curriculum:
             "importance": self.importance,
             "filters": ", ".join(sorted(self.filters)),
             "rungs": ", ".join(map(str, self.rungs)),
+            **({} if self._drawn is None else {"drawn": self._drawn}),
             **({} if self.units.weights is None else {"unit": self.unit, "total": self.manifest.total}),
         }
 

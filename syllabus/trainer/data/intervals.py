@@ -13,7 +13,7 @@ Intervals = list[tuple[int, int]]
 def share(intervals: Intervals, parts: int, part: int) -> Intervals:
     """Return the `part`-th of `parts` consecutive shares, whose lengths differ by one at most."""
     total = length(intervals)
-    return _cut(intervals, total * part // parts, total * (part + 1) // parts)
+    return _cut(intervals, [(total * part // parts, total * (part + 1) // parts)])
 
 
 def even(intervals: Intervals, parts: int, count: int, drop_last: bool) -> Intervals:
@@ -23,7 +23,7 @@ def even(intervals: Intervals, parts: int, count: int, drop_last: bool) -> Inter
     """
     total = length(intervals)
     if drop_last:
-        return _cut(intervals, 0, total - total % parts)
+        return _cut(intervals, [(0, total - total % parts)])
     return [*intervals, (count, count + -total % parts)] if total % parts else intervals
 
 
@@ -34,8 +34,9 @@ def left(intervals: Intervals, history: Sequence[Sequence[int]], count: int, dro
     """
     for parts, given in history:
         whole = even(intervals, parts, count, drop_last)
-        shares = [share(whole, parts, part) for part in range(parts)]
-        rest = [piece for each in shares for piece in _cut(each, given, length(each))]
+        total = length(whole)
+        kept = [(total * part // parts + given, total * (part + 1) // parts) for part in range(parts)]
+        rest = _cut(whole, kept)
         intervals = [(start, min(stop, count)) for start, stop in rest if start < count]
     return intervals
 
@@ -47,15 +48,21 @@ def length(intervals: Intervals) -> int:
 
 def without_first(intervals: Intervals, given: int) -> Intervals:
     """Return the intervals without their first `given` positions."""
-    return _cut(intervals, given, length(intervals))
+    return _cut(intervals, [(given, length(intervals))])
 
 
-def _cut(intervals: Intervals, first: int, last: int) -> Intervals:
-    """Return positions first … last - 1 of the concatenation."""
-    pieces, before = [], 0
+def _cut(intervals: Intervals, ranges: Intervals) -> Intervals:
+    """Return the positions of the concatenation that lie in the ascending `ranges` of it. O(both lengths)."""
+    pieces, before, place = [], 0, 0
     for start, stop in intervals:
-        low, high = max(first - before, 0), min(last - before, stop - start)
-        if low < high:
-            pieces.append((start + low, start + high))
-        before += stop - start
+        end = before + stop - start
+        while place < len(ranges) and ranges[place][0] < end:
+            first, last = ranges[place]
+            low, high = max(first, before), min(last, end)
+            if low < high:
+                pieces.append((start + low - before, start + high - before))
+            if last > end:
+                break  # it goes on in the next interval
+            place += 1
+        before = end
     return pieces

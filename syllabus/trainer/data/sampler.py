@@ -11,14 +11,15 @@ from torch.utils.data import DistributedSampler
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.data.epoch_iterator import EpochIterator, EpochRows, RankShare
 from syllabus.trainer.data.iterators_in_use import IteratorsInUse
-from syllabus.trainer.data.loader_states import differences, sampler_state
+from syllabus.trainer.data.loader_states import sampler_state
 from syllabus.trainer.data.row_matching import RowMap, check_labels, match_rows
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering import ORDERS
 from syllabus.trainer.ordering.base import OnlineOrder
 from syllabus.trainer.ordering.named import check_order
 from syllabus.trainer.ranks import check_ranks, find_ranks
-from syllabus.trainer.validation import column, flag, whole
+from syllabus.trainer.states import differences, entries, equal, integer, mapping, text
+from syllabus.trainer.validation import column, flag, shown, whole
 
 STATE_VERSION = 1
 
@@ -155,7 +156,11 @@ class ManifestSampler(DistributedSampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next `iter`; naming the one that a state was loaded for keeps it."""
-        epoch = whole("ManifestSampler.set_epoch", "epoch", epoch, 0)
+        epoch = whole("ManifestSampler.set_epoch", "epoch", epoch)
+        if not 0 <= epoch < self.curriculum.epochs:
+            raise TrainerError(
+                f"ManifestSampler.set_epoch: epoch={epoch} is outside [0, epochs={self.curriculum.epochs})"
+            )
         if self._online is not None:
             self._online.leave(epoch)
         self._iterators.name(epoch)
@@ -196,8 +201,9 @@ class ManifestSampler(DistributedSampler):
         Raises:
             TrainerError: the state is of another version, manifest, curriculum, order or seed.
         """
-        self.epoch, position = self._checked(sampler_state(state))
-        self._iterators.load(self.epoch, position)
+        epoch, position = self._checked(sampler_state(state))
+        self.epoch = epoch
+        self._iterators.load(epoch, position)
 
     @property
     def given_out(self) -> int:
@@ -231,22 +237,24 @@ class ManifestSampler(DistributedSampler):
 
     def _checked(self, state: dict[str, Any]) -> tuple[int, int]:
         """Return (epoch, position) of a state that was made for the same sequence as this sampler's."""
-        if state.get("version") != STATE_VERSION:
+        where, epochs = "load_state_dict", self.curriculum.epochs
+        state = mapping(where, "the state", state)
+        if not equal(state.get("version"), STATE_VERSION):
             raise TrainerError(
-                f"load_state_dict: version is {state.get('version')!r}; this code reads {STATE_VERSION}"
+                f"{where}: version is {shown(state.get('version'))}; this code reads {STATE_VERSION}"
             )
         if wrong := differences(state, self._identity()):
-            raise TrainerError(f"load_state_dict: {wrong}")
-        epoch, position = state.get("epoch", -1), state.get("global_examples", -1)
-        if not 0 <= epoch <= self.curriculum.epochs:
-            raise TrainerError(
-                f"load_state_dict: epoch={epoch} is outside [0, epochs={self.curriculum.epochs}]"
-            )
-        k = self._count(epoch)
-        if not 0 <= position < k:
-            raise TrainerError(f"load_state_dict: global_examples={position} is outside [0, {k})")
+            raise TrainerError(f"{where}: {wrong}")
+        fields = {"epoch": integer(), "global_examples": integer()}
+        found = entries(where, state, fields if self._online is None else {**fields, "order_id": text})
+        epoch, position = found["epoch"], found["global_examples"]
+        if epoch > epochs:
+            raise TrainerError(f"{where}: epoch={epoch} is outside [0, epochs={epochs}]")
+        k = self._count(epoch) if epoch < epochs else 1  # after the last there is the beginning of no epoch
+        if position >= k:
+            raise TrainerError(f"{where}: global_examples={position} is outside [0, {k})")
         if self._online is not None:
-            self._online.check(epoch, position, state.get("order_id", ""))
+            self._online.check(epoch, position, found["order_id"])
         return epoch, position
 
     def _samples(self, epoch: int) -> int:

@@ -13,13 +13,13 @@ from torch.utils.data import IterableDataset, get_worker_info
 from syllabus.trainer import counter_rng
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.data.intervals import even, left, share, without_first
-from syllabus.trainer.data.loader_states import differences, stream_states
+from syllabus.trainer.data.loader_states import stream_states
 from syllabus.trainer.data.row_groups import RowGroups
+from syllabus.trainer.data.stream_state import STATE_VERSION, check_stream_states
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ranks import check_ranks, find_ranks
 from syllabus.trainer.validation import flag, whole
 
-STATE_VERSION = 2  # 1 had shares of ranks that differed by one
 ORDERS = ("sequential", "shuffle")
 PIECE = 1_024  # rows that are Python objects at once
 
@@ -183,12 +183,7 @@ class ManifestStream(IterableDataset):
                 their number is another now.
         """
         states, over = stream_states(state)
-        state = states[0]
-        ranks = {state["ranks"], *(parts for parts, _ in state["history"])}
-        if state.get("version") == 1 and (state.get("drop_last") or ranks == {1}):
-            state = {**state, "version": STATE_VERSION}  # these shares are as they were
-        if wrong := differences(state, self._identity()):
-            raise TrainerError(f"ManifestStream.load_state_dict: {wrong}")
+        state = check_stream_states(states, over, self._identity(), self.curriculum, self.drop_last)
         self._forget()
         if get_worker_info():
             # The loop's process says the epoch to all workers; a worker's state is of that one only, and the

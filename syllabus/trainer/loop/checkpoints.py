@@ -1,60 +1,106 @@
 """Checkpoints: everything that the next step of a run depends on, in one file.
 
-The file is torch's, read with `weights_only=True`: it holds tensors and plain values and cannot run code.
+The file is torch's, an uncompressed zip archive read with `weights_only=True`: it holds tensors and plain
+values and cannot run code. The archive has a CRC-32 of each part, which torch does not look at: here they are
+compared first, so that a bit that flipped is found.
 """
 
-import io
+from __future__ import annotations
+
+import contextlib
 import os
-import pickle
 import random
-from pathlib import Path
+import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from syllabus.manifests.errors import first_line
-from syllabus.manifests.storage import Store
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.loop.checkpoint_files import CheckpointFile
+from syllabus.trainer.states import entries, integer, number, optional, row, several, tensor, text
 
 VERSION = 1
+WORDS = 624  # of the state of a Mersenne twister
+RANDOM = {
+    "torch": tensor((None,), torch.uint8),
+    "cuda": several(tensor((None,), torch.uint8)),
+    "numpy": row(text, tensor((WORDS,), torch.int64), integer(0, WORDS), integer(0, 1), number()),
+    "python": row(integer(3, 3), several(integer(0, 2**32 - 1), WORDS + 1), optional(number())),
+}
 
 
 def save(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
-    """Write `content` (tensors, plain values) and the random generators' state; whole or not at all."""
-    store, name = _place(path)
-    with store.writing(name) as file:
+    """Write `content` (tensors, plain values) and the random generators' state; whole or not at all.
+
+    Raises:
+        TrainerError: it cannot be written; the file of before is as it was.
+    """
+    # Torch makes a RuntimeError of some errors of files.
+    written = CheckpointFile(path).writing()
+    with _errors_of(path, "cannot be written", RuntimeError), written as file, _checksums():
         torch.save({"version": VERSION, "random": _random_state(), **content}, file)
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Return what `save` wrote, tensors on the CPU; None where there is no file.
 
+    Removes what killed runs left of the file's earlier writings.
+
     Raises:
-        TrainerError: the file is no checkpoint, or of another version.
+        TrainerError: the file is no checkpoint, damaged, larger than the memory, or of another version; or
+            there is none and none could be written.
     """
-    store, name = _place(path)
-    if not store.exists(name):
-        return None
-    try:
-        content = torch.load(io.BytesIO(store.read(name)), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise TrainerError(f"checkpoint {path}: unreadable ({first_line(error)})") from None
+    place = CheckpointFile(path)
+    with _errors_of(path, "cannot be read"):
+        place.sweep()
+        file = place.open()
+        if file is None:
+            place.check_writable()
+            return None
+    # Whatever is wrong with bytes that pass for an archive: readers of zips and pickles raise all sorts.
+    with file, _errors_of(path, "unreadable", Exception):
+        _check_archive(file)
+        file.seek(0)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     version = content.get("version") if isinstance(content, dict) else None
-    if version != VERSION:
+    if type(version) is not int or version != VERSION:
         raise TrainerError(f"checkpoint {path}: version is {version!r}; this code reads {VERSION}")
     return content
 
 
+def check_random(where: str, name: str, value: Any) -> dict[str, Any]:
+    """Return a saved state of the random generators, of which each is tried on a generator of its own."""
+    state = entries(where, value, RANDOM, name)
+    try:
+        torch.Generator().set_state(state["torch"])
+        np.random.RandomState().set_state(_numpy_state(state))
+        random.Random().setstate(_python_state(state))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise TrainerError(f"{where}: {name} is no state of a generator ({first_line(error)})") from None
+    return state
+
+
 def restore_random(state: dict[str, Any]) -> None:
-    """Set the random generators of torch, numpy and Python to a saved `state`."""
+    """Set the random generators of torch, numpy and Python to a saved `state`, which was checked."""
     torch.set_rng_state(state["torch"])
-    if torch.cuda.is_available() and state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if torch.cuda.is_available():
+        for device, saved in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
+            torch.cuda.set_rng_state(saved, device)
+    np.random.set_state(_numpy_state(state))  # noqa: NPY002 - the user's data set may use it
+    random.setstate(_python_state(state))
+
+
+def _numpy_state(state: dict[str, Any]) -> tuple[Any, ...]:
     name, words, *rest = state["numpy"]
-    np.random.set_state((name, words.numpy().astype(np.uint32), *rest))  # noqa: NPY002 - the user's data set may use it
+    return (name, words.numpy().astype(np.uint32), *rest)
+
+
+def _python_state(state: dict[str, Any]) -> tuple[Any, ...]:
     version, words, gauss = state["python"]
-    random.setstate((version, tuple(words), gauss))
+    return version, tuple(words), gauss
 
 
 def _random_state() -> dict[str, Any]:
@@ -68,9 +114,48 @@ def _random_state() -> dict[str, Any]:
     }
 
 
-def _place(path: str | os.PathLike[str]) -> tuple[Store, str]:
-    text = os.fspath(path)
-    if "://" not in text:
-        return Store(Path(text).parent), Path(text).name
-    folder, _, name = text.rpartition("/")
-    return Store(folder), name
+def _check_archive(file: Any) -> None:
+    """Raise where a file is no archive of torch's, or a part of it is not what was written."""
+    with zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+        packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
+        if packed:  # it might unpack to anything
+            raise TrainerError(f"{packed[0]} is compressed, which no checkpoint is")
+        size, memory = sum(part.file_size for part in parts), _memory()
+        if size > memory:
+            raise TrainerError(f"holds {size:,} bytes; this machine has {memory:,} bytes of memory")
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise TrainerError(f"{damaged} is not as it was written: its CRC-32 differs")
+
+
+def _memory() -> int:
+    """Return the bytes of memory of this machine."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not on Windows
+        return 2**63
+
+
+@contextlib.contextmanager
+def _checksums() -> Iterator[None]:
+    """Have torch write checksums, whatever it is set to."""
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(True)
+    try:
+        yield
+    finally:
+        torch.serialization.set_crc32_options(before)
+
+
+@contextlib.contextmanager
+def _errors_of(path: str | os.PathLike[str], what: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Make one line of what is raised: of errors of files, and of these `kinds`."""
+    try:
+        yield
+    except TrainerError as error:
+        prefix = f"checkpoint {path}: "
+        raise TrainerError(prefix + str(error).removeprefix(prefix)) from None
+    except (OSError, *kinds) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        raise TrainerError(f"checkpoint {path}: {what} ({reason})") from None

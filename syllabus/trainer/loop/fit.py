@@ -5,7 +5,6 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Sized
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,18 +17,9 @@ from syllabus.trainer.data import ManifestSampler
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.loop import checkpoints
 from syllabus.trainer.loop.progress import TrainingProgress
+from syllabus.trainer.loop.resuming import EpochRecord, resume
 from syllabus.trainer.ordering import GraB
 from syllabus.trainer.validation import whole
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """Record of one epoch: mean training `loss` over its `examples` (of this rank), and its `seconds`."""
-
-    epoch: int
-    loss: float
-    examples: int
-    seconds: float
 
 
 def fit(
@@ -100,6 +90,9 @@ def fit(
     num_workers = whole("fit", "num_workers", num_workers, 0)
     if checkpoint_every is not None:
         checkpoint_every = whole("fit", "checkpoint_every", checkpoint_every, 1)
+    if microbatch is not None:
+        microbatch = whole("fit", "microbatch", microbatch, 1)
+    probe = whole("fit", "probe", probe, 1)
     if controller is None and (microbatch is not None or on_decision is not None):
         raise TrainerError("fit: microbatch and on_decision go with a controller, which is missing")
     grab = sampler.order if isinstance(sampler.order, GraB) else None
@@ -146,31 +139,19 @@ def fit(
     # Summed where it is computed, so that no step waits for a number to come back from the device.
     loss_sum = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
-    saved = checkpoints.load(checkpoint) if checkpoint is not None else None
-    if saved is not None:
-        if grab is not None:
-            grab.load_state_dict(saved["grab"])
-        sampler.load_state_dict(saved["sampler"])
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        if (scheduler is None) != (saved["scheduler"] is None):
-            raise TrainerError(
-                f"checkpoint {checkpoint}: one of the two runs has a scheduler, the other none"
-            )
-        if scheduler is not None:
-            scheduler.load_state_dict(saved["scheduler"])
-        if (adaptive is None) != (saved.get("adaptive") is None):
-            raise TrainerError(
-                f"checkpoint {checkpoint}: one of the two runs has a controller, the other none"
-            )
-        if adaptive is not None:
-            adaptive.load_state_dict(saved["adaptive"])
-            batches = saved["batches"]
-        records = [EpochRecord(**record) for record in saved["records"]]
-        first_epoch, step = sampler.epoch, saved["step"]
-        examples, seconds = saved["examples"], saved["seconds"]
-        loss_sum.fill_(saved["loss_sum"])
-        checkpoints.restore_random(saved["random"])
+    if checkpoint is not None:
+        come = resume(
+            checkpoint,
+            model=model,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            sampler=sampler,
+            grab=grab,
+            adaptive=adaptive,
+        )
+        records, step, batches, examples = come.records, come.step, come.batches, come.examples
+        seconds, first_epoch = come.seconds, len(come.records)
+        loss_sum.fill_(come.loss_sum)
 
     def save(global_examples: int) -> None:
         if checkpoint is None or sampler.rank != 0:

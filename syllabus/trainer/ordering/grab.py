@@ -15,19 +15,15 @@ from syllabus.selectors.balancing import Halving
 from syllabus.selectors.balancing.vectors import DenseVectors, VectorBlock
 from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.ordering.balancers import (
-    Balancer,
-    GreedyBalancer,
-    MeanBalancer,
-    NextOrder,
-    PairBalancer,
-)
 from syllabus.trainer.ordering.base import EpochSource
+from syllabus.trainer.ordering.coordination import Coordination, deal
 from syllabus.trainer.ordering.cycles import STARTS, Cycles
+from syllabus.trainer.ordering.grab_state import check_grab_state
 from syllabus.trainer.ordering.gradient_cursor import GradientCursor
+from syllabus.trainer.ordering.order_server import BALANCES, OrderServer
+from syllabus.trainer.ranks import world_size
 from syllabus.trainer.validation import one_of, whole
 
-BALANCES = ("greedy", "kernel-halving", "mean", "pair")
 STATE_VERSION = 1
 
 
@@ -59,8 +55,7 @@ class GraB:
         self.start = one_of("GraB", "start", start, STARTS)
         self.unit = whole("GraB", "unit", unit, 1)
         self._source: EpochSource | None = None
-        self._balancer: Balancer = MeanBalancer()
-        self._following = NextOrder(0)
+        self._server = OrderServer(self.balance, 0)
         self._cycles: Cycles | None = None
         self._order = np.empty(0, np.int64)  # of the cycle
         self._digest = ""  # of that order
@@ -68,6 +63,7 @@ class GraB:
         self._cycle = -1
         self._cursor = GradientCursor(self.unit)
         self._opened = self._stepped = self._warned = False
+        self._ranks = Coordination()
 
     def __repr__(self) -> str:
         return f"GraB(balance={self.balance!r}, start={self.start!r}, unit={self.unit})"
@@ -93,32 +89,33 @@ class GraB:
             TrainerError: no epoch has begun; more gradients than examples given out; indices of other
                 number or epoch; another width than before.
         """
-        if not self._opened:
-            raise TrainerError("GraB.step: no epoch has begun; take the batch from the sampler's loader")
         block = _block(gradients)
         if self._width not in (None, block.width):
             raise TrainerError(f"GraB.step: gradients have width {block.width}; before it was {self._width}")
-        source, _ = self._served()
-        if indices is None:
-            groups = self._cursor.next(len(block), source.given_out)
-        else:
-            groups = self._cursor.named(indices, len(block), lambda: source.rows_of(self._slice()))
+        groups = self._groups_of(len(block), indices)
         self._stepped, self._width = True, block.width
-        new = (groups >= 0) & ~self._following.seen[groups]
-        if not new.all():
-            if not new.any():
-                return
-            kept = torch.from_numpy(np.flatnonzero(new)).to(block.device)
-            block, groups = block.take(kept), groups[new]
-        if self._balancer.step(block, groups, self._following):
-            self._following.seen[groups] = True
+        if self._cursor.deal.workers == 1:
+            self._server.step(block, groups)
+        else:
+            self._ranks.tell(self._server, block, groups)
+
+    def skip(self, count: int) -> None:
+        """Pass over the next `count` gradients, of a batch that has none, such as one whose loss is NaN.
+
+        On several ranks each of them calls `step` or `skip` once a batch; 0 where it has no batch at all.
+        """
+        groups = self._groups_of(whole("GraB.skip", "count", count, 0), None)
+        if self._cursor.deal.workers > 1:
+            self._ranks.tell(self._server, None, groups[:0])
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the order depends on from here on: tensors of O(n + d) and plain values.
 
-        Save it in a file of its own beside the sampler's, whose O(1) state names the order by its digest.
+        Save it in a file of its own beside the sampler's, whose O(1) state names the order by its digest. It
+        is the same on every rank and holds on any number of them. It starts no communication, so one rank may
+        ask alone: it only waits for the features that are on their way.
         """
-        following = self._following
+        self._ranks.finish(self._server)
         return {
             **self._identity(),
             "epoch": self._cursor.epoch,
@@ -127,31 +124,27 @@ class GraB:
             "stepped": self._stepped,
             "width": self._width,
             "order": torch.from_numpy(self._order.copy()),
-            "following": [torch.from_numpy(following.places.copy()), following.front, following.back],
-            "seen": torch.from_numpy(following.seen.copy()),
-            "balancer": self._balancer.state_dict(),
+            **self._server.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`; load the sampler's state after this one.
 
         Raises:
-            TrainerError: the state was made for something else.
+            TrainerError: the state was made for something else, or is not sound; nothing was loaded then.
         """
-        for name, value in self._identity().items():
-            if state.get(name) != value:
-                raise TrainerError(
-                    f"GraB.load_state_dict: {name} is {state.get(name)!r} in the state and {value!r} here"
-                )
+        self._ranks.finish(self._server)
+        _, cycles = self._served()
+        state = check_grab_state(state, self._identity(), cycles, self.unit, self.balance)
         self._cycle, self._width = state["cycle"], state["width"]
         self._stepped, self._opened = state["stepped"], False
         self._take(state["order"].numpy().copy())
         begin = self._served()[1].of(max(state["epoch"], 0))[1]
-        self._cursor.open(state["epoch"], begin, len(self._following.places), state["place"])
-        self._balancer = self._new_balancer()
-        self._balancer.load_state_dict(state["balancer"])
-        places, self._following.front, self._following.back = state["following"]
-        self._following.places[:], self._following.seen[:] = places.numpy(), state["seen"].numpy()
+        self._cursor.open(state["epoch"], begin, len(self._order) // self.unit)
+        self._cursor.place = state["place"]
+        self._ranks.leave()
+        self._server = self._new_server()
+        self._server.load_state_dict(state)
 
     # What the sampler calls.
 
@@ -159,8 +152,11 @@ class GraB:
         """Serve `source`; called by its constructor."""
         if self._source is not None:
             raise TrainerError("GraB: already the order of another sampler; make one for each")
-        if source.num_replicas != 1:
-            raise TrainerError(f"GraB: num_replicas={source.num_replicas}; it orders one process's epochs")
+        if source.num_replicas > 1 and world_size() == 1:
+            raise TrainerError(
+                f"GraB: num_replicas={source.num_replicas}, and torch.distributed is not initialised, through"
+                " which ranks tell each other their gradients; make the sampler after init_process_group"
+            )
         self._cycles = Cycles(source.curriculum, self.unit, self.start, source.seed)
         self._source = source
         if not self._cycles.come_again():
@@ -183,10 +179,14 @@ class GraB:
                 f"GraB: epoch {epoch} comes after {current}; load the state of then to go back"
             )
         self.leave(epoch)
+        self._cursor.deal = deal(source := self._served()[0])
+        self._ranks.finish(self._server)
         if epoch > current:
             self._enter(epoch)
-        self._cursor.place, self._opened = place, True
-        return self._slice()
+        self._cursor.go_to(place, source.curriculum.count(epoch))
+        self._opened = True
+        order = self._slice()
+        return order[self._cursor.arranged(np.arange(len(order)))]
 
     def order_id(self, epoch: int) -> str:
         """Return what names the order that `epoch` follows; empty as long as that is not known."""
@@ -202,6 +202,31 @@ class GraB:
 
     # Private.
 
+    def _groups_of(self, count: int, indices: Sequence[int] | None) -> np.ndarray:
+        if not self._opened:
+            raise TrainerError("GraB.step: no epoch has begun; take the batch from the sampler's loader")
+        source, _ = self._served()
+        if self._cursor.deal.workers > 1:
+            self._ranks.finish(self._server)
+            self._ranks.begin(self._cursor.epoch, self._equal)
+        if indices is None:
+            return self._cursor.next(count, source.given_out)
+        return self._cursor.named(indices, count, lambda: source.rows_of(self._slice()))
+
+    def _equal(self) -> dict[str, Any]:
+        """Return what the ranks must have alike when they begin an epoch, or go on with it."""
+        identity = self._identity()
+        return {
+            **identity.pop("curriculum"),
+            "order_seed": identity.pop("seed"),
+            **identity,
+            "start": self.start,
+            "place": self._cursor.place,
+            "dealing": "the host's" if self._cursor.deal.by_host else "the sampler's",
+            "order": self._digest[:12],
+            "state": self._server.digest()[:12],
+        }
+
     def _served(self) -> tuple[EpochSource, Cycles]:
         if self._source is None or self._cycles is None:
             raise TrainerError("GraB: not the order of a sampler yet; make ManifestSampler(..., order=grab)")
@@ -213,7 +238,7 @@ class GraB:
         if cycle != self._cycle:
             self._cycle = cycle
             if len(self._order) and np.array_equal(np.sort(self._order), cycles.members(epoch)):
-                groups = self._balancer.turn(self._following, self._halving())
+                groups = self._server.turn(self._halving())
                 whole = len(groups) * self.unit
                 turned = self._order[:whole].reshape(-1, self.unit)[groups].ravel()
                 self._take(np.concatenate([turned, self._order[whole:]]))
@@ -221,8 +246,8 @@ class GraB:
                 if len(self._order):
                     self._warn(f"epoch {epoch} has another set than the one before")
                 self._take(cycles.first_order(epoch))
-                self._balancer = self._new_balancer()
-        self._cursor.open(epoch, begin, len(self._following.places))
+                self._server = self._new_server()
+        self._cursor.open(epoch, begin, len(self._order) // self.unit)
         self._stepped = False
 
     def _warn(self, found: str) -> None:
@@ -235,17 +260,15 @@ class GraB:
             )
 
     def _take(self, order: np.ndarray) -> None:
-        self._order, self._following = order, NextOrder(len(order) // self.unit)
+        self._order = order
         self._digest = hashlib.sha256(order.astype("<i8").tobytes()).hexdigest()
 
-    def _new_balancer(self) -> Balancer:
-        if self.balance == "greedy":
-            return GreedyBalancer()
-        return MeanBalancer() if self.balance == "mean" else PairBalancer(self._halving())
+    def _new_server(self) -> OrderServer:
+        return OrderServer(self.balance, len(self._order) // self.unit, self._halving())
 
     def _halving(self) -> Halving | None:
         source, cycles = self._served()
-        pairs = len(self._following.places) // 2
+        pairs = len(self._order) // self.unit // 2
         if self.balance != "kernel-halving" or not pairs:
             return None
         return Halving(pairs, cycles.count(), counter_rng.key(source.seed, "halving", self._cycle))

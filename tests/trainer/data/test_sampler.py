@@ -140,9 +140,11 @@ def test_errors_name_the_option_its_value_and_the_bound(options, message):
 
 def test_epochs_out_of_range_are_errors():
     one = sampler(curriculum())
-    with pytest.raises(TrainerError, match="epoch=-1 is below 0"):
-        one.set_epoch(-1)
-    one.set_epoch(6)
+    for epoch in (-1, 6):
+        with pytest.raises(TrainerError, match=rf"set_epoch: epoch={epoch} is outside \[0, epochs=6\)"):
+            one.set_epoch(epoch)
+    assert one.epoch == 0
+    one.load_state_dict({**one.state_dict(), "epoch": 6})  # of a run that has ended: there is no such epoch
     with pytest.raises(TrainerError, match=r"epoch=6 is outside \[0, epochs=6\)"):
         list(one)
 

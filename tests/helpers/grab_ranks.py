@@ -1,0 +1,171 @@
+"""What the ranks of the tests of CD-GraB do; see `forked_ranks.py`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from syllabus.manifests import Manifest
+from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts
+from syllabus.trainer import Curriculum, GraB, ManifestSampler
+from syllabus.trainer.ordering.order_server import OrderServer
+
+
+def known_features(n: int, d: int = 6, seed: int = 0) -> torch.Tensor:
+    """Whole numbers: sums are exact, so plain references agree to the last bit."""
+    return torch.from_numpy(np.random.default_rng(seed).integers(-3, 4, (n, d)).astype(np.float32))
+
+
+def block(rows: torch.Tensor, n: int, form: str) -> Any:
+    """The features of `rows`, as they are or as outer products."""
+    if form == "dense":
+        return DenseVectors(known_features(n)[rows])
+    return OuterProducts(known_features(n, 3, 1)[rows], known_features(n, 4, 2)[rows], bias=True)
+
+
+def warm_up() -> None:
+    """Compile what the cases use."""
+    for balance in ("pair", "mean"):
+        for form in ("dense", "outer"):
+            server = OrderServer(balance, 4)
+            server.step(block(torch.arange(4), 4, form), np.arange(4), [2, 2])
+
+
+def sampler_of(
+    manifest: str, fraction: float = 1.0, balance: str = "pair", unit: int = 1, seed: int = 0, **options: Any
+) -> tuple[ManifestSampler, GraB]:
+    options.setdefault("schedule", "fresh")
+    grab = GraB(balance, unit=unit)
+    curriculum = Curriculum(Manifest.open(manifest), fraction, 12, seed=seed, **options)
+    return ManifestSampler(curriculum, grab), grab
+
+
+def visits(
+    rank: int,
+    world: int,
+    n: int,
+    epochs: int,
+    batch: int,
+    form: str = "dense",
+    drop_last: bool = False,
+    stop: int | None = None,
+    load: str | None = None,
+    save: str | None = None,
+    broken: int | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Go through epochs with known features; return each epoch's rows on this rank, and states.
+
+    Args:
+        stop: after so many steps save what is asked for and return.
+        load, save: checkpoints, read by all ranks, written by rank 0.
+        broken: the step in which the features of the last rank are NaN.
+    """
+    sampler, grab = sampler_of(**options)
+    if load is not None:
+        saved = torch.load(load, weights_only=True)
+        grab.load_state_dict(saved["grab"])
+        sampler.load_state_dict(saved["sampler"])
+    seen, steps = [], 0
+    for epoch in range(sampler.epoch, epochs):
+        sampler.set_epoch(epoch)
+        used = sampler.state_dict()["global_examples"]
+        seen.append([])
+        for rows in DataLoader(range(n), batch_size=batch, sampler=sampler, drop_last=drop_last):
+            features = block(rows[: len(rows) // grab.unit * grab.unit], n, form)
+            if grab.unit > 1:  # a unit's mean; a short batch has one too
+                groups = [known_features(n)[part].mean(0) for part in rows.split(grab.unit)]
+                features = DenseVectors(torch.stack(groups) * 4)
+            if steps == broken and rank == world - 1:
+                features = DenseVectors(features.rows * torch.nan)
+            grab.step(features)
+            seen[-1] += rows.tolist()
+            used, steps = used + len(rows) * world, steps + 1
+            if steps == stop:
+                if rank == 0 and save is not None:
+                    torch.save({"grab": grab.state_dict(), "sampler": sampler.state_dict(used)}, save)
+                return {"seen": seen, "bytes": grab._ranks.sent}
+    state = grab.state_dict()
+    if rank == 0 and save is not None:
+        torch.save({"grab": state, "sampler": sampler.state_dict(used)}, save)
+    return {"seen": seen, "digest": grab._server.digest(), "bytes": grab._ranks.sent}
+
+
+def mistaken(
+    rank: int, world: int, manifest: str, n: int, mistake: str, other: str = "", batch: int = 4
+) -> list[int]:
+    """Train with a mistake on the last rank; return the steps done before anything was noticed."""
+    last, options = rank == world - 1, {}
+    if last and mistake in ("seed", "balance", "unit", "fraction"):
+        options = {
+            "seed": {"seed": 1}, "balance": {"balance": "mean"}, "unit": {"unit": 2},
+            "fraction": {"fraction": 0.5},
+        }[mistake]  # fmt: skip
+    sampler, grab = sampler_of(other if last and mistake == "manifest" else manifest, **options)
+    done = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        for step, rows in enumerate(DataLoader(range(n), batch_size=batch, sampler=sampler)):
+            features = known_features(n)[rows]
+            if last and mistake == "width":
+                features = features[:, :3]
+            if last and (epoch, step) == (1, 2):
+                if mistake == "missed":
+                    continue
+                if mistake == "left":
+                    break
+                if mistake == "late":
+                    time.sleep(8)
+                if mistake == "killed":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if mistake == "state":
+                    grab._server._balancer._running_sum += 1
+                if mistake == "signs":
+                    grab._server._balancer._running_sum.neg_().sub_(1)
+            grab.step(features if grab.unit == 1 else features[:2])
+            done.append(step)
+            Path(f"{manifest}.{rank}.steps").write_text(str(len(done)))
+    return done
+
+
+def alone(rank: int, _world: int, manifest: str, n: int) -> list[Any]:
+    """Let rank 0 do by itself all that must not need the others: look into a loader, and save a state."""
+    sampler, grab = sampler_of(manifest)
+    loader = DataLoader(range(n), batch_size=4, sampler=sampler)
+    found = []
+    if rank == 0:
+        next(iter(loader))
+        grab.state_dict()
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        for step, rows in enumerate(loader):
+            if rank == 0 and step == 1:
+                next(iter(sampler))
+            grab.step(known_features(n)[rows])
+            if rank == 0 and step == 2:
+                found.append(int(grab.state_dict()["seen"].sum()))
+    return found
+
+
+def skips(rank: int, world: int, manifest: str, n: int) -> dict[str, Any]:
+    """Pass over a batch on one rank, over another on all, and have no last batch on the last rank."""
+    sampler, grab = sampler_of(manifest)
+    sampler.set_epoch(0)
+    batches = list(DataLoader(range(n), batch_size=4, sampler=sampler))
+    for step, rows in enumerate(batches):
+        if (step == 1 and rank == 1) or step == 2:
+            grab.skip(len(rows))
+        elif step == len(batches) - 1 and rank == world - 1:
+            grab.skip(0)
+        else:
+            grab.step(known_features(n)[rows])
+    seen = grab.state_dict()["seen"]
+    order = grab.state_dict()["order"]
+    return {"rows": [rows.tolist() for rows in batches], "seen": order[seen].tolist()}
