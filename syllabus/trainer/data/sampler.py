@@ -16,7 +16,7 @@ from syllabus.trainer.data.row_matching import RowMap, check_labels, match_rows
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering import ORDERS
 from syllabus.trainer.ordering.base import OnlineOrder
-from syllabus.trainer.ordering.named import check_order
+from syllabus.trainer.ordering.named import check_order, set_of_epoch
 from syllabus.trainer.ranks import check_ranks, find_ranks
 from syllabus.trainer.states import differences, entries, equal, integer, mapping, text
 from syllabus.trainer.validation import column, flag, shown, whole
@@ -264,7 +264,10 @@ class ManifestSampler(DistributedSampler):
 
     def _count(self, epoch: int) -> int:
         """Return the examples of an epoch before any is repeated or dropped; after the last, of the last."""
-        k = self.curriculum.count(min(epoch, self.curriculum.epochs - 1))
+        epoch = min(epoch, self.curriculum.epochs - 1)
+        if self._online is None:
+            epoch = set_of_epoch(self.order, self.curriculum, epoch)
+        k = self.curriculum.count(epoch)
         self._check_dropped(k)
         return k
 

@@ -240,7 +240,7 @@ def fit(
             examples, seconds = 0, 0.0
             if on_epoch is not None:
                 on_epoch(record)
-            save(sampler.curriculum.count(epoch))
+            save(sampler.total_size)
     return records
 
 

@@ -56,13 +56,6 @@ class Cycles:
         """Return how many cycles the curriculum's epochs make."""
         return self.of(self.curriculum.epochs - 1)[0] + 1
 
-    def come_again(self) -> bool:
-        """Return whether any set may come again; of a user's own schedule only its epochs tell."""
-        curriculum = self.curriculum
-        one_subset = curriculum.easy_epochs > 1 and curriculum.manifest.subset_count(curriculum.fraction) == 1
-        own = curriculum.schedule not in SCHEDULES
-        return self.whole or curriculum.refresh_every > 1 or one_subset or own or curriculum.epochs == 1
-
     def members(self, epoch: int) -> np.ndarray:
         """Return the int64 indices of the epoch's cycle, ascending."""
         return self.curriculum.examples if self.whole else self.curriculum.indices(epoch)
@@ -84,3 +77,11 @@ class Cycles:
             )
         order = manifest.order(manifest.orders[0])
         return order[np.isin(order, members)] if len(members) < len(order) else order
+
+
+def sets_come_again(curriculum: Curriculum) -> bool:
+    """Return whether any set may come again; of a user's own schedule only its epochs tell."""
+    whole = curriculum.schedule == "fresh" or curriculum.full
+    one_subset = curriculum.easy_epochs > 1 and curriculum.manifest.subset_count(curriculum.fraction) == 1
+    own = curriculum.schedule not in SCHEDULES
+    return whole or curriculum.refresh_every > 1 or one_subset or own or curriculum.epochs == 1

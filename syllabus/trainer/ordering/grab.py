@@ -17,7 +17,7 @@ from syllabus.trainer import counter_rng
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering.base import EpochSource
 from syllabus.trainer.ordering.coordination import Coordination, deal
-from syllabus.trainer.ordering.cycles import STARTS, Cycles
+from syllabus.trainer.ordering.cycles import STARTS, Cycles, sets_come_again
 from syllabus.trainer.ordering.grab_state import check_grab_state
 from syllabus.trainer.ordering.gradient_cursor import GradientCursor
 from syllabus.trainer.ordering.order_server import BALANCES, OrderServer
@@ -159,7 +159,7 @@ class GraB:
             )
         self._cycles = Cycles(source.curriculum, self.unit, self.start, source.seed)
         self._source = source
-        if not self._cycles.come_again():
+        if not sets_come_again(source.curriculum):
             self._warn(f"schedule {source.curriculum.schedule!r} draws another set for every epoch")
 
     def leave(self, epoch: int) -> None:

@@ -5,6 +5,7 @@ All are of one size, so that a rank that sends another kind than the others is a
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import torch.distributed
 
 from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, VectorBlock
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.ordering.rank_progress import RankProgress
 
 ENTER, STEP = 1, 2  # kinds of messages
 _NONE, _DENSE, _OUTER = 0, 1, 2  # forms of features
@@ -85,8 +87,7 @@ class Messages:
         self._groups = np.empty(0, np.int64)
         self._work: Any = None
         self._failed = ""
-        self._store = _store()
-        self._number = 0  # of messages
+        self._progress = RankProgress(self._group.group_name, self.world, self.rank)
         self.sent = 0
 
     @property
@@ -189,10 +190,9 @@ class Messages:
                 rows.copy_(block.rows)
         self._header, self._block = header, block
         self._groups = self._groups if groups is None else groups
-        self.sent, self._number = self.sent + size, self._number + 1
+        self.sent += size
         try:
-            if self._store is not None:
-                self._store.set(self._key(self.rank), str(self._number))
+            self._progress.sends()
             self._work = torch.distributed.all_gather(
                 list(self._all.unbind()), self._mine, group=self._group, async_op=True
             )
@@ -220,43 +220,17 @@ class Messages:
         return headers
 
     def _fail(self, header: Header, error: Exception) -> None:
-        reason = str(error).strip().split("\n")[0]
+        missing = self._progress.missing()
+        # Without the place in the backend's source, and its advice.
+        reason = re.sub(r"^\[[^]]*\] ", "", str(error).strip()).split("\n")[0].split(". ")[0]
         self._stop(
-            f"GraB: {_place(header)}: rank {self.rank} got no answer from {self._missing()} ({reason});"
+            f"GraB: {_place(header)}: rank {self.rank} got no answer from {missing} ({reason});"
             " the job cannot go on: start it again from its last checkpoint"
         )
 
     def _stop(self, message: str) -> None:
         self._failed, self._header, self._block = message, None, None
         raise TrainerError(message) from None
-
-    def _missing(self) -> str:
-        """Name the ranks that have not sent the message that is waited for."""
-        behind = []
-        try:
-            for rank in range(self.world):
-                key = self._key(rank)
-                known = self._store is not None and self._store.check([key])
-                if not known or int(self._store.get(key)) < self._number:
-                    behind.append(rank)
-        except RuntimeError:
-            return "rank 0, or whatever else kept torch.distributed's store"
-        behind = [rank for rank in behind if rank != self.rank]
-        if not behind:
-            return "a rank that ended in the middle of its message"
-        return f"rank{'s' * (len(behind) > 1)} {', '.join(map(str, behind))}"
-
-    def _key(self, rank: int) -> str:
-        return f"syllabus/{self._group.group_name}/{rank}"
-
-
-def _store() -> Any:
-    """Return the store that the ranks met in, where each says how far it is; None for one that would grow."""
-    store = torch.distributed.distributed_c10d._get_default_store()
-    inner = store
-    while isinstance(inner, torch.distributed.PrefixStore):
-        inner = inner.underlying_store
-    return None if type(inner).__name__ == "FileStore" else store
 
 
 def _place(header: Header) -> str:

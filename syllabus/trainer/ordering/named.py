@@ -13,6 +13,7 @@ from syllabus.selectors import herding as offline
 from syllabus.trainer import counter_rng
 from syllabus.trainer.curriculum import Curriculum
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.ordering.paired_epochs import counted_epoch, mirrored_epoch, warn_without_pairs
 
 Order = Callable[[Curriculum, int, int], np.ndarray]
 PASSES = 5
@@ -52,6 +53,26 @@ def flip_flop(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
     return order[::-1] if epoch % 2 else order
 
 
+def reversal(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
+    """A shuffle, and then the same played backwards: paired reversal (arXiv 2604.00260).
+
+    Epochs 2i and 2i + 1 are a pair where both have the same set. With ``fresh`` two cycles are: the epochs of
+    the second are those of the first, sets and all, from the last to the first. An epoch without a partner is
+    that of ``shuffle``.
+    """
+    return _in_pairs(shuffle, curriculum, epoch, seed)
+
+
+def blocks(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
+    """Block reshuffling with paired reversal (arXiv 2604.00260), of blocks that are alike.
+
+    The k examples are dealt to √k blocks, each with its share of every partition within one example; the blocks
+    come in random order and so do the examples of a block. Blocks dealt without regard to partitions would
+    give a permutation as any other. Pairs of epochs are those of ``reversal``.
+    """
+    return _in_pairs(_in_blocks, curriculum, epoch, seed)
+
+
 def sequential(curriculum: Curriculum, epoch: int, _seed: int) -> np.ndarray:
     """Ascending index, for evaluation and for debugging."""
     return curriculum.indices(epoch)
@@ -76,16 +97,19 @@ def herding(curriculum: Curriculum, epoch: int, _seed: int) -> np.ndarray:
 
 ORDERS: dict[str, Order] = {
     "balance": balance,
+    "blocks": blocks,
     "flip_flop": flip_flop,
     "herding": herding,
+    "reversal": reversal,
     "sequential": sequential,
     "shuffle": shuffle,
     "shuffle_once": shuffle_once,
 }
+PAIRED = ("blocks", "reversal")
 
 
 def check_order(name: str, curriculum: Curriculum) -> None:
-    """Refuse an order that is unknown or whose data the manifest lacks; warn of a fixed one."""
+    """Refuse an order that is unknown or whose data the manifest lacks; warn of one that does harm or nothing."""
     if not isinstance(name, str) or name not in ORDERS:
         raise TrainerError(f"order {name!r} is unknown; known: {', '.join(sorted(ORDERS))}")
     if name == "balance" and curriculum.manifest.sketch_dimension is None:
@@ -99,6 +123,32 @@ def check_order(name: str, curriculum: Curriculum) -> None:
             "epoch follows the full data's order, which is no better for it than a random one",
             stacklevel=3,
         )
+    if name in PAIRED:
+        warn_without_pairs(name, curriculum)
+
+
+def set_of_epoch(name: str, curriculum: Curriculum, epoch: int) -> int:
+    """Return an epoch whose set has as many examples as the order `name` gives `epoch`."""
+    return counted_epoch(curriculum, epoch) if name in PAIRED else epoch
+
+
+def _in_pairs(order: Order, curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
+    first = mirrored_epoch(curriculum, epoch)
+    visited = order(curriculum, first, seed)
+    return visited[::-1] if first != epoch else visited
+
+
+def _in_blocks(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
+    indices = curriculum.indices(epoch)
+    count = max(round(len(indices) ** 0.5), 1)
+    partitions = curriculum.manifest.partitions()[np.searchsorted(curriculum.manifest.examples(), indices)]
+    # By partition, and at random inside of one: dealt out in turn, each block gets its share of all.
+    shuffled = _shuffled(epoch, seed, len(indices))
+    dealt = shuffled[np.argsort(partitions[shuffled], kind="stable")]
+    blocks = counter_rng.permutation(counter_rng.key(seed, "blocks", epoch), count)
+    place = np.empty(len(indices), np.int64)
+    place[dealt] = blocks[np.arange(len(indices)) % count]
+    return indices[shuffled[np.argsort(place[shuffled], kind="stable")]]
 
 
 def _shuffled(epoch: int, seed: int, count: int) -> np.ndarray:

@@ -126,7 +126,8 @@ def test_a_data_loader_keeps_the_order_whatever_its_workers(num_workers):
     [
         (
             {"order": "random"},
-            "'random' is unknown; known: balance, flip_flop, herding, sequential, shuffle, shuffle_once",
+            "'random' is unknown; known: balance, blocks, flip_flop, herding, reversal, sequential, shuffle,"
+            " shuffle_once",
         ),
         ({"num_replicas": 0}, "num_replicas=0 is below 1"),
         ({"num_replicas": 2, "rank": 2}, r"rank=2 is outside \[0, num_replicas=2\)"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from forked_ranks import Ranks
@@ -76,3 +78,79 @@ def test_the_order_of_the_ranks_is_that_of_the_order_server(ranks, manifests, wo
     for epoch in range(5):
         assert [one["seen"][epoch] for one in found] == expected[epoch]
     assert {one["digest"] for one in found} == {digest}
+
+
+# What differs, is missed or does not come
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("seed", "the ranks differ: seed is 0 on rank 0 and 1 on rank 1"),
+        ("fraction", "the ranks differ: budget is 40 on rank 0 and 20 on rank 1"),
+        ("balance", "the ranks differ: name is grab-pair on rank 0 and grab-mean on rank 1"),
+        ("unit", "the ranks differ: unit is 1 on rank 0 and 2 on rank 1"),
+        ("manifest", "the ranks differ: manifest is"),
+        ("width", "features of rank 0 are vectors of 6 numbers, of rank 1 vectors of 3 numbers"),
+        ("missed", "rank 0 is at step 4 of epoch 1 and rank 1 at the beginning of epoch 2"),
+        ("left", "rank 0 is at step 2 of epoch 1 and rank 1 at the beginning of epoch 2"),
+        ("state", "epoch 2: the ranks differ: state is"),
+        ("signs", "epoch 1: the order of rank 1 is not that of rank 0"),
+    ],
+)
+def test_ranks_that_differ_are_one_error_on_each_and_early(ranks, manifests, mistake, message):
+    manifest = manifests(40)
+    other = manifests(40, seed=1) if mistake == "manifest" else ""
+    errors = ranks.errors(
+        "grab_ranks.mistaken", 2, manifest=manifest, other=other, n=40, mistake=mistake, timeout=20
+    )
+    for error in errors:
+        assert error.startswith("TrainerError: GraB: ")
+        assert message in error
+        assert "\n" not in error
+
+
+def test_a_rank_that_does_not_come_is_named_with_the_step_within_the_timeout(ranks, manifests):
+    manifest = manifests(40)
+    late = ranks.run("grab_ranks.mistaken", 4, manifest=manifest, n=40, mistake="late", batch=2, timeout=4)
+    for found in late[:3]:
+        assert "step 2 of epoch 1: rank" in found["error"]
+        assert "got no answer from rank 3 (" in found["error"]
+        assert found["seconds"] < 12
+    assert "TrainerError" in late[3]["error"] or "RuntimeError" in late[3]["error"]
+    killed = ranks.run(
+        "grab_ranks.mistaken", 4, manifest=manifest, n=40, mistake="killed", batch=2, timeout=20
+    )
+    assert killed[3]["exit"] == -9
+    for found in killed[:3]:
+        # Its last message may have been on its way.
+        assert re.search("step [12] of epoch 1: rank . got no answer from (rank|another)", found["error"])
+        assert found["seconds"] < 15
+    for neighbour in (0, 2):  # what they know is gone with rank 0, which kept the store of this job
+        assert re.search(r"from rank (1 or )?3 \(", killed[neighbour]["error"])
+
+
+def test_one_rank_may_look_into_its_loader_and_save_a_state_alone(ranks, manifests):
+    found = ranks.values("grab_ranks.alone", 2, manifest=manifests(40), n=40, timeout=15)
+    assert found == [[24, 24], []]
+
+
+def test_batches_without_gradients_are_passed_over_and_no_rank_hangs(ranks, manifests):
+    found = ranks.values("grab_ranks.skips", 2, manifest=manifests(38), n=38, timeout=15)
+    assert found[0]["seen"] == found[1]["seen"]
+    first, second = found[0]["rows"], found[1]["rows"]
+    # Of the second batch rank 1 had none, of the third neither, of the last rank 1.
+    stepped = [*first[0], *second[0], *first[1], *first[3], *second[3], *first[4]]
+    assert sorted(found[0]["seen"]) == sorted(stepped)
+
+
+def test_features_that_are_not_finite_on_one_rank_pass_over_the_step_on_all(ranks, manifests):
+    found = ranks.values(
+        "grab_ranks.visits", 2, manifest=manifests(40), n=40, epochs=3, batch=4, broken=1, timeout=15
+    )
+    assert found[0]["digest"] == found[1]["digest"]
+    first, second = (one["seen"] for one in found)
+    merged = [np.stack([one[epoch] for one in (first, second)], 1).ravel() for epoch in range(3)]
+    assert all(sorted(order) == list(range(40)) for order in merged)
+    # The step's examples keep their rank: between those that went to the front and to the back.
+    assert merged[1][16:24].tolist() == merged[0][8:16].tolist()
