@@ -94,3 +94,4 @@ def print_summary(console: Console, outcome: Outcome) -> None:
         say(console, f"{len(outcome.ignored)} files were not read, such as {outcome.ignored[0]}")
     say(console, f"manifest: {outcome.manifest}")
     say(console, f"next: syllabus describe {shlex.quote(outcome.manifest)}")
+    say(console, f"      syllabus report {shlex.quote(outcome.manifest)}")
