@@ -16,7 +16,7 @@ help:
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[pipeline,cpu,demo,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[pipeline,cpu,demo,report,dev]'
 	touch $@
 
 run: $(STAMP)

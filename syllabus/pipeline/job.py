@@ -89,7 +89,7 @@ def run_stages(
         checks_of_buckets(options, census, layout, guide)
         run.new = plan.source_rows
     graph = holdout = None
-    found = Findings(None, None, None, {})
+    found = Findings(None, None, None, {}, None, None)
     if options.neighbours or tested is not None:
         with job.stage("neighbours", "shards") as run:
             vectors = vectors_of_plan(options, plan, census, transform, work)

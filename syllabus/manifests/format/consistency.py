@@ -9,12 +9,13 @@ from typing import Any
 
 from syllabus.manifests.budgets import budget
 from syllabus.manifests.format.fingerprint import combine
-from syllabus.manifests.format.schema import EXTRA_TABLES, PART, table_rows
+from syllabus.manifests.format.schema import PART, table_rows
 
 LARGEST_TOTAL = 1 << 53
 """Weights sum to no more: up to here float64, in which budgets are computed, knows every whole number."""
 
 PART_DIGITS = 18
+LISTS = ("suspects", "duplicates", "holdout")
 
 
 def total(document: dict[str, Any]) -> int:
@@ -59,6 +60,11 @@ def contradictions(document: dict[str, Any]) -> Iterator[str]:
         yield from _duplicates(document["neighbours"]["duplicates"], n)
     if "holdout" in document:
         yield from _holdout(document["holdout"])
+    if "preview" in document:
+        yield from _preview(document["preview"], n, len(document["partitions"]))
+    for name, entry in document.get("hygiene", {}).items():
+        if name in LISTS and entry["listed"] > entry["found"]:
+            yield f"hygiene.{name}.listed is {entry['listed']}, of {entry['found']} found"
     yield from _files(document["files"])
     yield from _rows(document)
 
@@ -133,6 +139,22 @@ def _holdout(holdout: dict[str, Any]) -> Iterator[str]:
         yield f"holdout.pairs has {len(pairs)} entries, more than the {found} near-duplicates"
 
 
+def _preview(preview: dict[str, Any], n: int, partitions: int) -> Iterator[str]:
+    rows, grid = preview["rows"], preview["grid"]
+    if rows > n:
+        yield f"preview.rows is {rows}, of {n} examples"
+    for name in ("drawn", "texts", "thumbnails"):
+        if preview[name] > rows:
+            yield f"preview.{name} is {preview[name]}, of {rows} rows"
+    for name in ("x", "y"):
+        if not grid[name][0] < grid[name][1]:
+            yield f"preview.grid.{name} runs from {grid[name][0]} to {grid[name][1]}"
+    if len(set(grid["partitions"])) < len(grid["partitions"]):
+        yield "preview.grid.partitions has one of them twice"
+    if any(number >= partitions for number in grid["partitions"]):
+        yield f"preview.grid.partitions has {max(grid['partitions'])}, of {partitions} partitions"
+
+
 def _files(files: list[dict[str, Any]]) -> Iterator[str]:
     paths = [entry["path"] for entry in files]
     if paths != sorted(set(paths)):
@@ -166,13 +188,20 @@ def _rows(document: dict[str, Any]) -> Iterator[str]:
     }
     if "sketches" in document:
         expected["sketches"] = n
+    if "preview" in document:
+        expected["preview"], expected["density"] = (
+            document["preview"]["rows"],
+            document["preview"]["grid"]["rows"],
+        )
+    hygiene = document.get("hygiene", {})
+    expected |= {f"hygiene/{name}": entry["rows"] for name, entry in hygiene.items() if name in LISTS}
     rows = table_rows(document)
     for directory, right in expected.items():
         if directory not in rows:
             yield f"files: there is no part of {directory}/"
         elif rows[directory] != right:
             yield f"files: {directory}/ has {rows[directory]} rows, expected {right}"
-    for directory in sorted(set(rows) - set(expected) - {*EXTRA_TABLES}):
+    for directory in sorted(set(rows) - set(expected)):
         yield f"files: {directory}/ is described nowhere else in the document"
 
 

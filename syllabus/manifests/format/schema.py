@@ -17,17 +17,15 @@ DOCUMENT = "manifest.json"
 ROW_GROUP_ROWS = 131_072
 PART_ROWS = 8 * ROW_GROUP_ROWS
 # A name of an importance or order is a plain word, never a way out of the directory.
-EXTRA_TABLES = ("preview",)
-"""Tables for people, whose columns are not fixed, and which manifest.json needs not describe."""
 PART = re.compile(
-    rf"(examples|subsets|sketches|rejects|{'|'.join(EXTRA_TABLES)}"
+    r"(examples|subsets|sketches|rejects|preview|density|hygiene/(?:suspects|duplicates|holdout)"
     r"|(?:importances|orders)/[A-Za-z0-9_][A-Za-z0-9_.-]*)"
     r"/part-(?P<number>[0-9]{5,})(?:-[0-9a-f]{16})?\.parquet"
 )
 NAME_DIGITS = 16
 """Digits of its sha256 in the name of a part that lies, or may lie, between those of another manifest."""
-# The last two are null where the neighbours stage did not run.
-NULLABLE = ("label", "neighbour_agreement", "duplicate_group")
+# Agreement and group are null where the neighbours stage did not run, contents where none is kept.
+NULLABLE = ("label", "neighbour_agreement", "duplicate_group", "text", "thumbnail")
 SKETCH_LEVELS = 127
 """Values of sketches are whole steps from -127 to 127, so that a sketch and its negative are alike."""
 
@@ -79,6 +77,49 @@ REJECTS = Table(
     _schema(source_file=pa.string(), source_row=pa.int64(), reason=pa.string(), detail=pa.string()),
     (),
 )
+PREVIEW = Table(
+    "preview",
+    _schema(
+        index=pa.int64(),
+        x=pa.float32(),
+        y=pa.float32(),
+        drawn=pa.bool_(),
+        text=pa.string(),
+        thumbnail=pa.binary(),
+    ),
+    ("index",),
+)
+DENSITY = Table(
+    "density", _schema(partition=pa.int32(), cell=pa.int32(), examples=pa.int64()), ("partition", "cell")
+)
+SUSPECTS = Table(
+    "hygiene/suspects",
+    _schema(index=pa.int64(), rank=pa.int32(), neighbour=pa.int64(), cosine=pa.float32()),
+    ("index", "rank"),
+)
+DUPLICATES = Table(
+    "hygiene/duplicates",
+    _schema(index=pa.int64(), other=pa.int64(), cosine=pa.float32()),
+    ("index", "other"),
+)
+HOLDOUT = Table(
+    "hygiene/holdout",
+    _schema(
+        test_index=pa.int64(),
+        source_file=pa.string(),
+        source_row=pa.int64(),
+        index=pa.int64(),
+        cosine=pa.float32(),
+        text=pa.string(),
+        thumbnail=pa.binary(),
+    ),
+    ("test_index",),
+)
+FIXED = {
+    table.directory: table for table in (SUBSETS, REJECTS, PREVIEW, DENSITY, SUSPECTS, DUPLICATES, HOLDOUT)
+}
+"""The tables whose columns are the same in every manifest, by directory."""
+HYGIENE = (SUSPECTS, DUPLICATES, HOLDOUT)
 
 
 def examples(weighted: bool, covered: bool = False) -> Table:

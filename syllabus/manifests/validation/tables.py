@@ -14,6 +14,7 @@ from syllabus.manifests.format.schema import ROW_GROUP_ROWS
 from syllabus.manifests.format.sorting import SortCheck
 from syllabus.manifests.ids import RepetitionCheck
 from syllabus.manifests.reading.manifest import Manifest
+from syllabus.manifests.validation import preview
 from syllabus.manifests.validation import subsets as subset_contents
 from syllabus.manifests.validation.examples import Examples, Indices, arrays, first, membership
 
@@ -50,6 +51,11 @@ def _checks(manifest: Manifest) -> Iterator[tuple[str, Callable[[Manifest, str, 
     yield from ((f"orders/{name}", _order) for name in manifest.orders)
     if any(entry["path"].startswith("sketches/") for entry in manifest.description["files"]):
         yield "sketches", _sketches
+    if "preview" in manifest.description:
+        yield "preview", preview.preview
+        yield "density", preview.density
+    lists = (f"hygiene/{name}" for name in manifest.description.get("hygiene", {}))
+    yield from ((directory, preview.hygiene) for directory in lists if directory in schema.FIXED)
     yield "rejects", _rejects
 
 

@@ -154,4 +154,4 @@ def _table_of(directory: str, description: dict[str, Any]) -> schema.Table | Non
         return schema.examples_of(description)
     if kind == "sketches" and "sketches" in description:
         return schema.sketches(description["sketches"]["dimension"])
-    return {"subsets": schema.SUBSETS, "rejects": schema.REJECTS}.get(kind)
+    return schema.FIXED.get(directory)

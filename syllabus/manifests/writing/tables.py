@@ -25,7 +25,10 @@ REPEATED = {
     "reason",
 }
 # Packed differences: a hundredth of plain pages for what counts up (then zstd), never larger for the rest.
-PACKED = {"index", "source_row", "duplicate_group", "duplicate_of", "weight", "rank", "position"}
+PACKED = set(
+    "index source_row duplicate_group duplicate_of weight rank position"
+    " cell examples neighbour other test_index".split()
+)
 # zstd would save a fifth of the sketches and triple the time of reading them, once an epoch.
 UNCOMPRESSED = {"sketch"}
 DATA_PAGE_BYTES = 1 << 20

@@ -98,6 +98,24 @@ def validate(
     print(printable(f"{manifest}: {report.files} files are sound{made}"))
 
 
+@app.command(short_help="Write a page that shows a manifest.")
+def report(
+    manifest: Location,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="HTML file to write; an earlier report there is replaced. [default: MANIFEST.html]"
+        ),
+    ] = None,
+) -> None:
+    """Write one HTML file that shows a manifest, to be opened in a browser: it fetches nothing."""
+    _check_given(manifest=manifest, output=output)
+    from syllabus.manifests import Manifest
+    from syllabus.pipeline.reporting.html.page import write_report
+
+    print(printable(f"{write_report(Manifest.open(manifest), output)}: open it in a browser"))
+
+
 @app.command(short_help="Write one subset as a plain file.")
 def export(
     manifest: Location,

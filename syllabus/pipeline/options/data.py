@@ -61,6 +61,11 @@ class Data(Group):
         le=2**31,
         description="k-means clusters where there is no label. [default: √(n/100), 2 to 1000]",
     )
+    preview: bool = Field(
+        True,
+        description="Keep a sample with the beginnings of texts, or thumbnails, in the manifest, for"
+        " `syllabus report`; with --private without them.",
+    )
 
     @field_validator("encoder")
     @classmethod

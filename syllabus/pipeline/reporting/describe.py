@@ -16,7 +16,6 @@ from syllabus.pipeline.reporting.input_warnings import input_warnings
 from syllabus.pipeline.reporting.lines import cell, say, warn
 
 SHOWN_PARTITIONS = 12
-HIGH_COSINE = 0.3
 SHOWN_FRACTIONS = 3
 LABEL_WIDTH = 40
 NAME_WIDTH = 22
@@ -93,10 +92,10 @@ def _cosine(console: Console, cosine: float | None) -> None:
     if cosine is None:
         return
     console.print(f"mean cosine of two examples {cosine:.3f}")
-    if cosine > HIGH_COSINE:
+    if cosine > sections.HIGH_COSINE:
         console.print(
-            f"[yellow]warning:[/] above {HIGH_COSINE}: the vectors share a large mean and the cosine hardly"
-            " separates them; try --preprocess center",
+            f"[yellow]warning:[/] above {sections.HIGH_COSINE}: the vectors share a large mean and the cosine"
+            " hardly separates them; try --preprocess center",
         )
 
 

@@ -97,3 +97,4 @@ def print_summary(console: Console, outcome: Outcome) -> None:
         say(console, f"{count:,} {why} were not read, such as {first}")
     say(console, f"manifest: {outcome.manifest}")
     say(console, f"next: syllabus describe {shlex.quote(outcome.manifest)}")
+    say(console, f"      syllabus report {shlex.quote(outcome.manifest)}")

@@ -11,6 +11,8 @@ AGREEMENT_LEGENDS = {
 }
 UNIFORM = 0.95
 """Effective sample size from which draws can hardly be told from uniform ones."""
+HIGH_COSINE = 0.3
+"""Mean cosine from which the vectors share a large mean."""
 SHOWN_LABELS = 4
 LABEL_WIDTH = 30
 SHOWN_PAIRS = 3

@@ -53,6 +53,11 @@ class Source(ABC):
     def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:
         """Yield the records of each chunk; `chunks` lie in one file, in ascending order."""
 
+    def contents(self, chunks: list[Chunk], rows: list[list[int]], columns: Columns) -> Iterator[list[Any]]:
+        """Yield the contents of some rows of each chunk, as `read` gives them."""
+        for records, wanted in zip(self.read(chunks, columns), rows, strict=True):
+            yield [records.content[row] for row in wanted]
+
     @abstractmethod
     def dimension(self, columns: Columns) -> int:
         """Return the width of the embedding column: of most of its first rows; 0 where it has no vectors."""

@@ -28,7 +28,7 @@ def check_importances(context: CommitContext, buckets: Buckets) -> None:
     sized = [importance for importance in context.options.importances if importance.ess is not None]
     for importance in sized:
         for partition, parts in buckets.of_partitions().items():
-            score = _merged(context, importance.base, parts)[2]
+            score = merged_ranking(context, importance.base, parts)[2]
             check_scores(importance, partition_name(partition, context.layout.labels[partition]), score)
 
 
@@ -47,7 +47,7 @@ def write_importance(
     sizes: list[float] = []
     drawn: dict[float, list[float]] = {fraction: [] for fraction in options.fraction}
     for partition, parts in buckets.of_partitions().items():
-        index, gain, score = _merged(context, importance.base, parts)
+        index, gain, score = merged_ranking(context, importance.base, parts)
         probability = _probabilities(importance, score)
         sizes.append(effective_sample_size(probability))
         for fraction, budgets in draws.items():
@@ -82,7 +82,7 @@ def _draws(buckets: Buckets, fraction: float, rule: str) -> np.ndarray:
     return np.maximum(np.floor(shares * np.array(a_unit) + 0.5), shares > 0).astype(np.int64)
 
 
-def _merged(
+def merged_ranking(
     context: CommitContext, base: str, parts: list[Bucket]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return indices, gains and scores of a partition: the rankings of its buckets by (rank, bucket)."""

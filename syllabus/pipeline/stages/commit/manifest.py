@@ -9,7 +9,9 @@ import syllabus
 from syllabus.manifests import ManifestWriter, schema
 from syllabus.pipeline.stages.commit.context import PIECE, Buckets, CommitContext
 from syllabus.pipeline.stages.commit.examples import write_examples
+from syllabus.pipeline.stages.commit.hygiene import write_hygiene
 from syllabus.pipeline.stages.commit.importances import write_importance
+from syllabus.pipeline.stages.commit.preview import write_preview
 from syllabus.pipeline.stages.commit.sketches import write_sketches
 from syllabus.pipeline.stages.commit.subsets import write_subsets
 from syllabus.pipeline.stages.regroup.buckets import by_partition
@@ -46,6 +48,8 @@ def commit(context: CommitContext) -> dict[str, Any]:
             **({"guide": context.guide.as_section()} if context.guide is not None else {}),
             **_weight(context),
             **write_sketches(context, writer, total / n),
+            **write_preview(context, writer, buckets, total / n),
+            **write_hygiene(context, writer),
         }
         return writer.commit(description)
 

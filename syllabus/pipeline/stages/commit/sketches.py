@@ -1,6 +1,5 @@
 """The table of sketches: every embedding less the mean of all, in 8 bits, written group by group."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,8 @@ from syllabus.manifests import ManifestWriter, schema, sketches_table
 from syllabus.manifests.format import SKETCH_LEVELS
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.stages.commit.centred import centred_chunks, even_sample
 from syllabus.pipeline.stages.commit.context import CommitContext
-from syllabus.pipeline.stages.regroup.buckets import read_references, references
 from syllabus.pipeline.stages.transform import principal_axes
 
 SAMPLE = 65_536
@@ -43,43 +42,22 @@ def write_sketches(context: CommitContext, writer: ManifestWriter, mean: np.ndar
     step = _largest(context, mean, axes) / SKETCH_LEVELS or 1.0
     dimension = len(mean) if axes is None else len(axes)
     table = writer.table(schema.sketches(dimension))
-    for index, centred in _centred(context, mean, axes):
+    for index, centred in centred_chunks(context, mean, axes):
         table.write(sketches_table(index, np.rint(centred / step).astype(np.int8)))
     projection = "none" if axes is None else "pca"
     return {"sketches": {"dimension": dimension, "step": step, "projection": projection}}
 
 
-def _centred(
-    context: CommitContext, mean: np.ndarray, axes: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (index, centred float64 vectors, on the axes where there are any) of each chunk with rows."""
-    for group in context.groups:
-        found = [reference for _, reference in references(context.work, group.key)]
-        if not found:
-            continue
-        index, vectors = read_references(context.work, found)
-        # Chunk by chunk: groups follow the memory given, and a product's last bits follow its shape.
-        stops = np.searchsorted(index, [planned.first_index + planned.chunk.rows for planned in group.chunks])
-        for first, stop in zip([0, *stops[:-1]], stops, strict=True):
-            if stop > first:
-                centred = vectors[first:stop] - mean
-                yield index[first:stop], centred if axes is None else centred @ axes.T
-
-
 def _axes(context: CommitContext, mean: np.ndarray, wanted: int | None) -> np.ndarray:
     """Return the (wanted, d) leading principal axes of evenly spaced examples, at most 65,536."""
-    every = -(-context.census.accepted // SAMPLE)
-    parts, seen = [], 0
-    for _, centred in _centred(context, mean, None):
-        parts.append(centred[-seen % every :: every].astype(np.float32))
-        seen += len(centred)
-    return principal_axes(np.concatenate(parts), np.zeros(len(mean)), int(wanted or 0)).astype(np.float64)
+    sample = even_sample(context, mean, SAMPLE)
+    return principal_axes(sample, np.zeros(len(mean)), int(wanted or 0)).astype(np.float64)
 
 
 def _largest(context: CommitContext, mean: np.ndarray, axes: np.ndarray | None) -> float:
     """Return the largest absolute value that a sketch has to hold."""
     if axes is not None:
-        return max(float(np.abs(block).max()) for _, block in _centred(context, mean, axes))
+        return max(float(np.abs(block).max()) for _, block in centred_chunks(context, mean, axes))
     extremes = [context.work.metadata("regroup", group.key)["extremes"] for group in context.groups]
     least, greatest = (np.array([each[side] for each in extremes if each]) for side in (0, 1))
     return float(max((mean - least).max(), (greatest - mean).max()))

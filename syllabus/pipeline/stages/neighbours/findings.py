@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from syllabus.pipeline.stages.neighbours.agreement import agreement_section, label_agreement
 from syllabus.pipeline.stages.neighbours.cover import Cover, largest_groups, plan_cover
-from syllabus.pipeline.stages.neighbours.holdout import Holdout
+from syllabus.pipeline.stages.neighbours.evidence import Evidence, gather_evidence
+from syllabus.pipeline.stages.neighbours.holdout import Holdout, HoldoutPairs
 from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
 from syllabus.pipeline.stages.partitions import Partitioning
 from syllabus.pipeline.stages.rows import AcceptedRows
@@ -30,6 +31,8 @@ class Findings:
     covers: np.ndarray | None
     """(n,) int64, the index of the example that stands for each"""
     sections: dict[str, Any]
+    evidence: Evidence | None
+    holdout: HoldoutPairs | None
 
     def columns(self, first: int, stop: int) -> dict[str, Any]:
         """Return the columns of examples at positions `first` to `stop`; the last one only if it is there."""
@@ -136,16 +139,19 @@ def findings(found: GroupFindings | None, holdout: Holdout | None, index: np.nda
       holdout: the comparison with test data, done; None where none was wanted.
       index: (n,) int64, ascending.
     """
-    sections: dict[str, Any] = {} if holdout is None else {"holdout": holdout.section(index)}
+    pairs = None if holdout is None else holdout.pairs(index)
+    sections: dict[str, Any] = {} if holdout is None or pairs is None else {"holdout": holdout.section(pairs)}
     if found is None:
-        return Findings(None, None, None, sections)
+        return Findings(None, None, None, sections, None, pairs)
     covers = found.cover.covers()
     sections["neighbours"] = {
         **found.graph.as_section(),
         "agreement": found.agreement_section,
         "duplicates": {**_duplicates(found), **_separations(found, covers)},
     }
-    return Findings(found.agreement, index[found.groups], index[covers[-1]], sections)
+    kind = None if found.agreement_section is None else found.agreement_section["kind"]
+    evidence = gather_evidence(found.graph, found.groups, found.agreement, kind)
+    return Findings(found.agreement, index[found.groups], index[covers[-1]], sections, evidence, pairs)
 
 
 def _duplicates(found: GroupFindings) -> dict[str, Any]:

@@ -26,6 +26,27 @@ QUERY_ROWS = 8192
 SHOWN_PAIRS = 20
 
 
+@dataclass(frozen=True, eq=False)
+class HoldoutPairs:
+    """The test rows that are near-duplicates of examples, each with the nearest one."""
+
+    plan: Plan
+    """Of the test data."""
+    tested: np.ndarray
+    """(m,) int64, ascending numbers of rows of the test data, all of its files counted"""
+    index: np.ndarray
+    """(m,) int64, of the examples"""
+    cosine: np.ndarray
+    """(m,) float64"""
+
+    def place(self, row: int) -> dict[str, Any]:
+        """Source file and row of one of the test rows."""
+        firsts = [planned.first_index for planned in self.plan.chunks]
+        number = int(np.searchsorted(firsts, self.tested[row], side="right")) - 1
+        inside, chunk = int(self.tested[row]) - firsts[number], self.plan.chunks[number].chunk
+        return {"source_file": chunk.source_files()[inside], "source_row": chunk.source_rows()[inside]}
+
+
 @dataclass(frozen=True)
 class Holdout:
     """The test data, and the examples that it is compared with; of each row the nearest is searched."""
@@ -44,23 +65,28 @@ class Holdout:
         """Return the key of what is found in a block."""
         return self.knn.key("holdout", tested=self.tested.digest, first=block.first, rows=BLOCK_ROWS)
 
-    def section(self, index: np.ndarray) -> dict[str, Any]:
-        """Return the section of manifest.json, from the shards of all blocks; `index` of each position."""
+    def pairs(self, index: np.ndarray) -> HoldoutPairs:
+        """Return the near-duplicates, from the shards of all blocks; `index` of each position."""
         nearest = TopK.empty(self.tested.n, 1)
         for block in self.blocks():
             nearest.merge(*self.knn.read(self.key(block), of=self.tested.n))
         self._add_copies_of_cut(nearest)
         found = np.flatnonzero(nearest.cosines[:, 0] >= self.knn.threshold - ROUNDING)
-        pairs = [
-            {**self._place(int(row)), "index": index[nearest.ids[row, 0]], "cosine": nearest.cosines[row, 0]}
-            for row in found[:SHOWN_PAIRS]
-        ]
+        rows = [each.index for each in self.tested.rows.all()]
+        tested = np.concatenate(rows)[found] if len(found) else np.empty(0, np.int64)
+        return HoldoutPairs(self.plan, tested, index[nearest.ids[found, 0]], nearest.cosines[found, 0])
+
+    def section(self, found: HoldoutPairs) -> dict[str, Any]:
+        """Return the section of manifest.json."""
         return {
             "rows": self.tested.n,
             "threshold": self.knn.threshold,
-            "near_duplicates": len(found),
-            "share": len(found) / self.tested.n,
-            "pairs": pairs,
+            "near_duplicates": len(found.tested),
+            "share": len(found.tested) / self.tested.n,
+            "pairs": [
+                {**found.place(row), "index": found.index[row], "cosine": found.cosine[row]}
+                for row in range(min(SHOWN_PAIRS, len(found.tested)))
+            ],
             **({} if self.truncated is None else {"truncated": self.truncated}),
         }
 
@@ -72,15 +98,6 @@ class Holdout:
             first = first_equal(np.concatenate([digests, tested]))[len(digests) :]
             same = first < len(digests)
             nearest.ids[rows[same], 0], nearest.cosines[rows[same], 0] = positions[first[same]], 1.0
-
-    def _place(self, position: int) -> dict[str, Any]:
-        """Source file and row of a test row."""
-        first = np.cumsum([0, *self.tested.accepted])
-        number = int(np.searchsorted(first, position, side="right")) - 1
-        planned = self.tested.rows.chunks[number]
-        row = self.tested.rows.of(planned).index[position - first[number]] - planned.first_index
-        chunk = planned.chunk
-        return {"source_file": chunk.source_files()[row], "source_row": chunk.source_rows()[row]}
 
 
 def make_holdout(

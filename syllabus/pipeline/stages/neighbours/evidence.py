@@ -1,0 +1,98 @@
+"""The evidence of the findings: the neighbours of suspects, and the pairs that near-duplicates make.
+
+Both are bounded whatever the data: what is left out is drawn by a hash, and counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
+from syllabus.pipeline.stages.transform import mix
+
+MOST_SUSPECTS = 100_000
+FAR = 3.0
+"""Standard deviations from the neighbours' mean from which a number is a suspect."""
+MOST_COPIES, MOST_OF_GROUP = 100_000, 100
+"""Near-duplicates that pairs are listed of, in all and of one group."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Pairs of positions among the accepted rows, as (m,) arrays."""
+
+    suspects: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    """Suspect, rank of the neighbour, neighbour, cosine; sorted by the first two."""
+    suspects_found: int
+    copies: tuple[np.ndarray, np.ndarray, np.ndarray]
+    """Two rows of a group, the smaller first, and their cosine; sorted. Only pairs of near neighbours."""
+    groups_found: int
+
+
+def gather_evidence(
+    graph: NeighbourGraph, groups: np.ndarray, agreement: np.ndarray | None, kind: str | None
+) -> Evidence:
+    """Return the evidence of a searched graph.
+
+    Args:
+      graph: of the examples.
+      groups: (n,) int64, the first position of each row's duplicate group.
+      agreement: (n,) float32; None without labels.
+      kind: of the labels; None without.
+    """
+    suspect = np.zeros(len(groups), np.bool_)
+    if agreement is not None:
+        suspect = np.abs(agreement) >= FAR if kind == "number" else agreement == 0
+    suspects = _drawn(np.flatnonzero(suspect), MOST_SUSPECTS)
+    sizes = np.bincount(groups, minlength=len(groups))
+    listed = _listed(groups, sizes)
+    of_suspects, of_copies = [], []
+    for positions, nearest in graph.found():
+        own, rank = np.nonzero(nearest.ids >= 0)
+        ids, cosines = nearest.ids[own, rank], nearest.cosines[own, rank]
+        own = positions[own]
+        chosen = np.isin(own, suspects)
+        of_suspects.append((own[chosen], rank[chosen], ids[chosen], cosines[chosen]))
+        chosen = listed[own] & listed[ids] & (groups[own] == groups[ids])
+        pair = (np.minimum(own, ids)[chosen], np.maximum(own, ids)[chosen])
+        of_copies.append((*pair, cosines[chosen]))
+    return Evidence(
+        _sorted(of_suspects), int(suspect.sum()), _without_repeats(of_copies), int((sizes > 1).sum())
+    )
+
+
+def _drawn(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, by a hash of each; ascending."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(rows[np.argsort(mix(rows.astype(np.uint64), 3), kind="stable")[:most]])
+
+
+def _listed(groups: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The (n,) mask of the near-duplicates that pairs are listed of: whole groups, or the first of them."""
+    firsts = np.flatnonzero(sizes > 1)
+    firsts = firsts[np.argsort(mix(firsts.astype(np.uint64), 4), kind="stable")]
+    held = np.minimum(sizes[firsts], MOST_OF_GROUP)
+    kept = np.zeros(len(groups), np.bool_)
+    kept[firsts[np.cumsum(held) <= MOST_COPIES]] = True
+    order = np.argsort(groups, kind="stable")
+    place = np.empty(len(groups), np.int64)
+    place[order] = np.arange(len(groups)) - np.searchsorted(groups[order], groups[order])
+    return kept[groups] & (place < MOST_OF_GROUP)
+
+
+def _sorted(parts: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    own, rank, ids, cosines = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((rank, own))
+    return own[order], rank[order], ids[order], cosines[order]
+
+
+def _without_repeats(parts: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pairs once each, though both of two rows may have found the other."""
+    one, other, cosines = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((other, one))
+    one, other, cosines = one[order], other[order], cosines[order]
+    new = np.append(True, (one[1:] != one[:-1]) | (other[1:] != other[:-1]))[: len(one)]
+    return one[new], other[new], cosines[new]
