@@ -57,6 +57,11 @@ class GradientCursor:
         self.place = self._start = place
         self._size = size
 
+    @property
+    def through(self) -> bool:
+        """Whether nothing is left of the epoch that all workers could have."""
+        return self._size - self.place < self.deal.workers
+
     def arranged(self, positions: np.ndarray) -> np.ndarray:
         """Return which places of the epoch's order the workers visit at `positions`, int64."""
         together = self.deal.workers * self.unit

@@ -17,7 +17,7 @@ from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, Ve
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering.rank_progress import RankProgress
 
-ENTER, STEP = 1, 2  # kinds of messages
+BEGINNING, STEP, END = 1, 2, 3  # kinds of messages
 _NONE, _DENSE, _OUTER = 0, 1, 2  # forms of features
 
 
@@ -25,7 +25,7 @@ class Header(NamedTuple):
     """What a message says of itself.
 
     Attributes:
-        kind: `ENTER` where an epoch is begun or gone on with, else `STEP`.
+        kind: `BEGINNING` where an epoch is begun or gone on with, `STEP`, or `END` where it is through.
         epoch, step: where its rank stands; steps count from that beginning.
         digest: of what must be equal on all ranks.
         count: rows of features.
@@ -70,6 +70,7 @@ class Messages:
     Attributes:
         world, rank: W and r of `torch.distributed`.
         sent: bytes that this rank has given out, to each other rank.
+        unanswered: whether a rank did not answer.
     """
 
     def __init__(self) -> None:
@@ -86,7 +87,7 @@ class Messages:
         self._block: VectorBlock | None = None
         self._groups = np.empty(0, np.int64)
         self._work: Any = None
-        self._failed = ""
+        self._failed, self.unanswered = "", False
         self._progress = RankProgress(self._group.group_name, self.world, self.rank)
         self.sent = 0
 
@@ -95,11 +96,11 @@ class Messages:
         """Whether a message is under way."""
         return self._header is not None
 
-    def enter(self, epoch: int, equal: Mapping[str, Any]) -> None:
-        """Begin or go on with an epoch, or raise on all ranks if they are not `equal`, name by name."""
+    def agree(self, kind: int, epoch: int, equal: Mapping[str, Any]) -> None:
+        """Wait for all ranks at the beginning or end of an epoch; raise on all if one is not `equal`."""
         mine = {name: str(value) for name, value in equal.items()}
         digest = hashlib.sha256(repr(sorted(mine.items())).encode()).digest()
-        self._send(Header(ENTER, epoch, 0, int.from_bytes(digest[:8], "little", signed=True)), None)
+        self._send(Header(kind, epoch, 0, int.from_bytes(digest[:8], "little", signed=True)), None)
         headers, self._header = self._received(), None
         if len({header.digest for header in headers}) == 1:
             return
@@ -111,7 +112,8 @@ class Messages:
             # The order follows from the rest, so it is named only where that is equal.
             if rank is not None and not (differ and name in ("order", "state")):
                 differ.append(f"{name} is {value} on rank 0 and {found[rank].get(name)} on rank {rank}")
-        self._stop(f"GraB: epoch {epoch}: the ranks differ: {'; '.join(differ)}")
+        at = _place(Header(kind, epoch, 0, 0))
+        self._stop(f"GraB: {at}: the ranks differ: {'; '.join(differ)}")
 
     def start(
         self, epoch: int, step: int, digest: int, block: VectorBlock | None, groups: np.ndarray
@@ -220,7 +222,7 @@ class Messages:
         return headers
 
     def _fail(self, header: Header, error: Exception) -> None:
-        missing = self._progress.missing()
+        self.unanswered, missing = True, self._progress.missing()
         # Without the place in the backend's source, and its advice.
         reason = re.sub(r"^\[[^]]*\] ", "", str(error).strip()).split("\n")[0].split(". ")[0]
         self._stop(
@@ -234,8 +236,8 @@ class Messages:
 
 
 def _place(header: Header) -> str:
-    if header.kind == ENTER:
-        return f"the beginning of epoch {header.epoch}"
+    if header.kind != STEP:
+        return f"the {'beginning' if header.kind == BEGINNING else 'end'} of epoch {header.epoch}"
     return f"step {header.step} of epoch {header.epoch}"
 
 

@@ -92,9 +92,9 @@ def test_the_order_of_the_ranks_is_that_of_the_order_server(ranks, manifests, wo
         ("unit", "the ranks differ: unit is 1 on rank 0 and 2 on rank 1"),
         ("manifest", "the ranks differ: manifest is"),
         ("width", "features of rank 0 are vectors of 6 numbers, of rank 1 vectors of 3 numbers"),
-        ("missed", "rank 0 is at step 4 of epoch 1 and rank 1 at the beginning of epoch 2"),
+        ("missed", "rank 0 is at the end of epoch 1 and rank 1 at the beginning of epoch 2"),
         ("left", "rank 0 is at step 2 of epoch 1 and rank 1 at the beginning of epoch 2"),
-        ("state", "epoch 2: the ranks differ: state is"),
+        ("state", "the end of epoch 1: the ranks differ: state is"),
         ("signs", "epoch 1: the order of rank 1 is not that of rank 0"),
     ],
 )
