@@ -118,7 +118,7 @@ def test_the_help_of_every_option_names_its_bounds(capsys):
                 first = error.errors()[0]
                 if first["type"] in SAID:
                     (bound,) = first["ctx"].values()
-                    powers = {2**power: rf"2\^{power}" for power in (20, 31, 63)}
+                    powers = {2**power: rf"2\^{power}" for power in (20, 24, 31, 63)}
                     expected = SAID[first["type"]].format(powers.get(bound, f"{bound:,.15g}"))
                     assert re.search(expected, shown), (shown, value)
                     found.add((name, first["type"]))
