@@ -5,8 +5,8 @@
     python benchmarks/mutants.py --only budgets    # those whose name holds a text
 
 Lines are those of `mutant_lines.txt`, over the four rooms; `mutant_keys.py` leaves each field out of the keys
-of shards, new ones too. A copy of the tree is changed, and the tests named for the mutant run until one fails:
-in a process forked from one that has the libraries loaded. Results go to --results; what is there is not
+of shards, new ones too. A copy of the tree is changed, and the tests named for it run until one fails, in a
+process forked from one that has the libraries loaded. Results go to --results; what is there is not
 run again. A test that hangs is killed after --timeout seconds and counts as having noticed.
 
 Fields that others of the same key determine are listed with the reason and not run (`mutant_keys.SAME`).
@@ -52,7 +52,8 @@ OF_FIELDS = {
         "'function'": "importance",
     },
     "order": {
-        "groups": "source", "part": "no_two", "fraction": "no_two", "subset": "no_two", "subsets": "objective",
+        "groups": "source", "part": "no_two", "fraction": "no_two", "subset": "no_two",
+        "subsets": "objective",
         "'capacity'": "memory", "**self._read(self.rows)": "passes_or_seed", "**self._read(size)": "passes",
     },
     "inverted_lists.py": {},
@@ -151,7 +152,7 @@ def started(tests: str, tree: Path) -> int:
     code = 70
     try:
         code = _tested(tests, tree)
-    except BaseException:  # noqa: BLE001
+    except BaseException:
         traceback.print_exc()
     finally:
         os._exit(code)
