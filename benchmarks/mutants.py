@@ -2,7 +2,7 @@
 
     python benchmarks/mutants.py                   # all; a table of killed and survived
     python benchmarks/mutants.py --list            # what there is
-    python benchmarks/mutants.py --only budgets    # those whose name holds a text
+    python benchmarks/mutants.py --only budgets    # those whose name holds one of some texts
 
 Lines are those of `mutant_lines.txt`, over the four rooms; `mutant_keys.py` leaves each field out of the keys
 of shards, new ones too. A copy of the tree is changed, and the tests named for it run until one fails, in a
@@ -232,13 +232,13 @@ def main() -> int:
     """Run what is asked for; return 1 where less than 95% are noticed, or a line is not there."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--only", default="", help="part of the name")
-    parser.add_argument("--results", type=Path, default=Path("mutants.csv"))
+    parser.add_argument("--only", nargs="+", default=[""], help="parts of names")
+    parser.add_argument("--results", type=Path, default=Path("runs/mutants.csv"))
     parser.add_argument("--timeout", type=float, default=300.0)
     parser.add_argument("--share", default="0/1", help="i/m: every m-th, from the i-th")
     given = parser.parse_args()
     first, step = map(int, given.share.split("/"))
-    chosen = [mutant for mutant in mutants() if given.only in mutant.name][first::step]
+    chosen = [mutant for mutant in mutants() if any(each in mutant.name for each in given.only)][first::step]
     if given.list:
         for mutant in chosen:
             note = STALE if mutant.text is None else mutant.same or mutant.tests
@@ -248,11 +248,12 @@ def main() -> int:
     if given.results.exists():
         with given.results.open(newline="", encoding="utf-8") as file:
             done = {row["mutant"]: row["outcome"] for row in csv.DictReader(file)}
+    given.results.parent.mkdir(parents=True, exist_ok=True)
     load_libraries()
     results: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as place:
         tree = Path(place) / "tree"
-        skipped = shutil.ignore_patterns(".git", "*.pyc", ".venv", "*_cache", ".hypothesis", "dist")
+        skipped = shutil.ignore_patterns(".git", "*.pyc", ".venv", "*_cache", ".hypothesis", "dist", "runs")
         shutil.copytree(ROOT, tree, ignore=skipped)
         for mutant in chosen:
             if mutant.same or mutant.text is None:

@@ -32,9 +32,10 @@ def _nothing_goes_on() -> Iterator[None]:
     before = {*threading.enumerate(), *multiprocessing.active_children()}
     yield
     until = time.monotonic() + GRACE
-    while left := [each for each in at_work() if each not in before]:
+    if any(each not in before for each in at_work()):
         # Workers of a loader end when its iterator is collected, which may be part of a circle.
         gc.collect()
+    while left := [each for each in at_work() if each not in before]:
         if time.monotonic() > until:
             pytest.fail(f"left at work: {', '.join(each.name for each in left)}")
         time.sleep(0.05)
