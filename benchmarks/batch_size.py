@@ -23,7 +23,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 import torch
-from batch_size_convex import PROBLEMS, compare, seesaw
+from batch_size_convex import compare, seesaw
+from batch_size_problems import PROBLEMS
 from milo_data import idx
 from torch.utils.data import DataLoader, TensorDataset
 

@@ -1,9 +1,4 @@
-"""The problems of `batch_size.py` with exact losses: gradients with noise, several seeds at once.
-
-Every problem gives, for (seeds, d) weights, the exact loss above its optimum, and the mean gradient of B
-examples drawn with replacement; for large B the mean of their Gaussian noise is drawn at once, which is the
-same in law.
-"""
+"""What rules of batch sizes cost on the problems of `batch_size_problems.py`, over grids of their options."""
 
 from __future__ import annotations
 
@@ -13,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from batch_size_problems import DIMENSIONS, Problem, strongly_convex
 
 from syllabus.trainer.batch_size import (
     AdaDamp,
@@ -26,90 +22,7 @@ from syllabus.trainer.batch_size import (
     cosine,
 )
 
-DIMENSIONS = 50
 PROBE = 512 / 3  # a forward pass of the default probe, in gradients
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A loss above its optimum, its gradient, and the noise of one example's gradient.
-
-    Attributes:
-        loss: (seeds, d) weights -> (seeds,) losses above the optimum.
-        gradient: (seeds, d) weights -> (seeds, d).
-        noise: standard deviation of one example's gradient in each coordinate.
-        start: (d,) first weights.
-        smoothness: L; learning rates are given as shares of 1/L.
-        targets: five losses over two decades.
-    """
-
-    name: str
-    loss: Callable[[np.ndarray], np.ndarray]
-    gradient: Callable[[np.ndarray], np.ndarray]
-    noise: float
-    start: np.ndarray
-    smoothness: float
-    targets: np.ndarray
-
-
-def strongly_convex() -> Problem:
-    """A quadratic with eigenvalues from .1 to 1."""
-    values = np.geomspace(0.1, 1.0, DIMENSIONS)
-    start = np.full(DIMENSIONS, math.sqrt(2 / values.sum()))  # the loss is 1
-    return Problem(
-        "strongly convex",
-        lambda w: 0.5 * (w**2 * values).sum(-1),
-        lambda w: w * values,
-        0.3,
-        start,
-        1.0,
-        np.geomspace(1e-1, 1e-3, 5),
-    )
-
-
-def convex() -> Problem:
-    """A quadratic whose spectrum reaches down so far that gradient descent's loss falls as 1/updates.
-
-    Eigenvalues are geometric from 1 to 1e-5 and every direction's share of ‖w − w*‖² is the same in λ, so
-    that Σ λ exp(−2λk) goes as 1/k over the whole range of targets: the rate of the class, by no luck of the
-    start.
-    """
-    values = np.geomspace(1e-5, 1.0, DIMENSIONS)
-    start = np.full(DIMENSIONS, math.sqrt(2 / values.sum()))
-    return Problem(
-        "convex",
-        lambda w: 0.5 * (w**2 * values).sum(-1),
-        lambda w: w * values,
-        0.1,
-        start,
-        1.0,
-        np.geomspace(1e-1, 1e-3, 5),
-    )
-
-
-def non_convex() -> Problem:
-    """Σ log(1 + λw²/2)/√d: smooth, with negative curvature far from the optimum; what falls is ‖∇F‖².
-
-    As the paper's third class asks only for a small gradient, ‖∇F‖² stands in for the loss here.
-    """
-    values = np.geomspace(0.1, 1.0, DIMENSIONS)
-    start = np.full(DIMENSIONS, 2.0) / np.sqrt(values)
-
-    def gradient(w: np.ndarray) -> np.ndarray:
-        return w * values / (1 + w**2 * values / 2) / math.sqrt(DIMENSIONS)
-
-    return Problem(
-        "non-convex",
-        lambda w: (gradient(w) ** 2).sum(-1),
-        gradient,
-        0.3,
-        start,
-        1.0 / math.sqrt(DIMENSIONS),
-        np.geomspace(1e-1, 1e-3, 5),
-    )
-
-
-PROBLEMS = (strongly_convex, convex, non_convex)
 
 
 @dataclass(frozen=True)

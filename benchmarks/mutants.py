@@ -2,11 +2,11 @@
 
     python benchmarks/mutants.py                   # all; a table of killed and survived
     python benchmarks/mutants.py --list            # what there is
-    python benchmarks/mutants.py --only budgets    # those whose name holds a text
+    python benchmarks/mutants.py --only budgets    # those whose name holds one of some texts
 
 Lines are those of `mutant_lines.txt`, over the four rooms; `mutant_keys.py` leaves each field out of the keys
-of shards, new ones too. A copy of the tree is changed, and the tests named for the mutant run until one fails:
-in a process forked from one that has the libraries loaded. Results go to --results; what is there is not
+of shards, new ones too. A copy of the tree is changed, and the tests named for it run until one fails, in a
+process forked from one that has the libraries loaded. Results go to --results; what is there is not
 run again. A test that hangs is killed after --timeout seconds and counts as having noticed.
 
 Fields that others of the same key determine are listed with the reason and not run (`mutant_keys.SAME`).
@@ -52,7 +52,8 @@ OF_FIELDS = {
         "'function'": "importance",
     },
     "order": {
-        "groups": "source", "part": "no_two", "fraction": "no_two", "subset": "no_two", "subsets": "objective",
+        "groups": "source", "part": "no_two", "fraction": "no_two", "subset": "no_two",
+        "subsets": "objective",
         "'capacity'": "memory", "**self._read(self.rows)": "passes_or_seed", "**self._read(size)": "passes",
     },
     "inverted_lists.py": {},
@@ -151,7 +152,7 @@ def started(tests: str, tree: Path) -> int:
     code = 70
     try:
         code = _tested(tests, tree)
-    except BaseException:  # noqa: BLE001
+    except BaseException:
         traceback.print_exc()
     finally:
         os._exit(code)
@@ -231,13 +232,13 @@ def main() -> int:
     """Run what is asked for; return 1 where less than 95% are noticed, or a line is not there."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--only", default="", help="part of the name")
-    parser.add_argument("--results", type=Path, default=Path("mutants.csv"))
+    parser.add_argument("--only", nargs="+", default=[""], help="parts of names")
+    parser.add_argument("--results", type=Path, default=Path("runs/mutants.csv"))
     parser.add_argument("--timeout", type=float, default=300.0)
     parser.add_argument("--share", default="0/1", help="i/m: every m-th, from the i-th")
     given = parser.parse_args()
     first, step = map(int, given.share.split("/"))
-    chosen = [mutant for mutant in mutants() if given.only in mutant.name][first::step]
+    chosen = [mutant for mutant in mutants() if any(each in mutant.name for each in given.only)][first::step]
     if given.list:
         for mutant in chosen:
             note = STALE if mutant.text is None else mutant.same or mutant.tests
@@ -247,11 +248,12 @@ def main() -> int:
     if given.results.exists():
         with given.results.open(newline="", encoding="utf-8") as file:
             done = {row["mutant"]: row["outcome"] for row in csv.DictReader(file)}
+    given.results.parent.mkdir(parents=True, exist_ok=True)
     load_libraries()
     results: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as place:
         tree = Path(place) / "tree"
-        skipped = shutil.ignore_patterns(".git", "*.pyc", ".venv", "*_cache", ".hypothesis", "dist")
+        skipped = shutil.ignore_patterns(".git", "*.pyc", ".venv", "*_cache", ".hypothesis", "dist", "runs")
         shutil.copytree(ROOT, tree, ignore=skipped)
         for mutant in chosen:
             if mutant.same or mutant.text is None:

@@ -1,6 +1,11 @@
 """Fixtures that more than one test module uses."""
 
+import gc
+import multiprocessing
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 # The modules that tests share: pytest's importlib mode leaves sys.path alone.
@@ -11,6 +16,43 @@ import torch
 from engines import _flink_session, flink, flink_jar, prism
 
 __all__ = ["_flink_session", "flink", "flink_jar", "prism"]
+
+
+GRACE = 20.0
+"""Seconds in which what a test started has to end."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on() -> Iterator[None]:
+    """Wait until all that a test started has ended, and fail it if something has not.
+
+    A worker of Beam whose pipeline failed waits for input for another second. Then it prints that its channel
+    was closed: into the output of whichever test comes next.
+    """
+    before = {*threading.enumerate(), *multiprocessing.active_children()}
+    yield
+    until = time.monotonic() + GRACE
+    if any(each not in before for each in at_work()):
+        # Workers of a loader end when its iterator is collected, which may be part of a circle.
+        gc.collect()
+    while left := [each for each in at_work() if each not in before]:
+        if time.monotonic() > until:
+            pytest.fail(f"left at work: {', '.join(each.name for each in left)}")
+        time.sleep(0.05)
+
+
+def at_work() -> list[threading.Thread | multiprocessing.Process]:
+    """Return the processes, and the threads that someone has to wait for or that work for Beam.
+
+    Threads of Beam's pool stay for the next pipeline: those that have nothing to do are not at work.
+    """
+    threads = [
+        each
+        for each in threading.enumerate()
+        if not each.daemon
+        or (type(each).__module__.startswith("apache_beam") and getattr(each, "_work_item", None) is not None)
+    ]
+    return [*threads, *multiprocessing.active_children()]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -60,3 +60,13 @@ def table(manifest: Path, name: str) -> pa.Table:
 
 def document(manifest: Path) -> dict[str, Any]:
     return json.loads((manifest / "manifest.json").read_text())
+
+
+def add_weights(path: Path, weights: np.ndarray, name: str = "words") -> None:
+    """Append a column to a Parquet file."""
+    rows = pq.read_table(path)
+    pq.write_table(rows.append_column(name, pa.array(weights)), path, row_group_size=200)
+
+
+SIZES = {"weight": "words", "fraction": (0.05, 0.3), "subsets": 2, "neighbours": 0, "importance": "radius"}
+"""Options of a small job whose budgets count words."""

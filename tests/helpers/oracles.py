@@ -190,3 +190,8 @@ def prefix_norms(rows, order):
     centred = rows.astype(np.float64) - rows.astype(np.float64).mean(axis=0)
     sums = np.cumsum(centred[np.asarray(order)], axis=0)
     return np.linalg.norm(sums, axis=1), np.abs(sums).max(axis=1)
+
+
+def tokens(n, seed):
+    """Return (n,) costs like the lengths of texts."""
+    return np.ceil(20 * np.random.default_rng(seed).lognormal(0, 1, n))

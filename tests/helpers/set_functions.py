@@ -80,3 +80,12 @@ def having(optimizer):
     """Return the names for which an optimiser is valid."""
     few = oracles.planted("normal", 3, 2, seed=0)
     return [name for name in NAMES if optimizer in valid_optimizers(made(name, few))]
+
+
+OFFERED = [
+    "graph_cut",
+    "facility_location",
+    "facility_location_conditional_gain",
+    "facility_location_mutual_information",
+]
+"""Those that take costs in the job."""

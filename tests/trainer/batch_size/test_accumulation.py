@@ -9,9 +9,9 @@ import warnings
 
 import pytest
 import torch
+from accumulated_training import N, Spy, criterion, network, points, relative, train
 from torch.utils.data import DataLoader, TensorDataset
 
-from syllabus.trainer import TrainerError
 from syllabus.trainer.batch_size import (
     AdaptiveBatchSize,
     BatchSizeController,
@@ -23,54 +23,9 @@ from syllabus.trainer.batch_size import (
     Steps,
 )
 
-N = 41
-criterion = torch.nn.functional.cross_entropy
-
-
-def network(dtype=torch.float64):
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Tanh(), torch.nn.Linear(7, 3)).to(dtype)
-
-
-def points(dtype=torch.float64):
-    generator = torch.Generator().manual_seed(1)
-    return TensorDataset(
-        torch.randn(N, 5, generator=generator, dtype=dtype), torch.randint(3, (N,), generator=generator)
-    )
-
 
 def gradients(model):
     return [p.grad.clone() for p in model.parameters()]
-
-
-def relative(found, expected):
-    difference = sum(float((a - b).square().sum()) for a, b in zip(found, expected, strict=True))
-    return math.sqrt(difference / sum(float(b.square().sum()) for b in expected))
-
-
-class Spy(torch.optim.SGD):
-    """Keeps the gradients, learning rates and βs that each step finds."""
-
-    def __init__(self, parameters, lr=0.1, **options):
-        super().__init__(parameters, lr=lr, **options)
-        self.seen, self.rates = [], []
-
-    def step(self, closure=None):
-        self.seen.append([p.grad.clone() for group in self.param_groups for p in group["params"]])
-        self.rates.append([float(group["lr"]) for group in self.param_groups])
-        return super().step(closure)
-
-
-def train(size, grain, microbatch=None, loader_batch=None, epochs=1, dtype=torch.float64, **options):
-    model, data = network(dtype), points(dtype)
-    optimizer = Spy(model.parameters())
-    controller = BatchSizeController(options.pop("rule", Constant()), size, **options.pop("limits", {}))
-    adaptive = AdaptiveBatchSize(model, optimizer, controller, grain=grain, microbatch=microbatch, **options)
-    for _ in range(epochs):
-        for x, y in adaptive.microbatches(DataLoader(data, loader_batch or grain)):
-            adaptive.backward(criterion(model(x), y))
-            adaptive.step()
-    return model, optimizer, adaptive
 
 
 @pytest.mark.parametrize(
@@ -318,73 +273,6 @@ def test_a_learning_rate_in_a_tensor_is_changed_in_place_and_restored():
     assert model[0].weight.allclose(expected)
 
 
-def test_a_step_in_the_middle_of_an_update_is_refused():
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    adaptive = AdaptiveBatchSize(model, optimizer, BatchSizeController(Constant(), 8), grain=4)
-    for x, y in itertools.islice(adaptive.microbatches(DataLoader(points(), 4)), 1):
-        adaptive.backward(criterion(model(x), y))
-        with pytest.raises(TrainerError, match="in the middle of an update: a host that steps by itself"):
-            optimizer.step()
-        with pytest.raises(TrainerError, match="the update is not complete"):
-            adaptive.updated()
-        with pytest.raises(TrainerError, match="4 examples of an update are accumulated"):
-            adaptive.state_dict()
-        with pytest.raises(TrainerError, match="call it once for each microbatch"):
-            adaptive.backward(criterion(model(x), y))
-
-
-def test_an_unfinished_update_is_dropped_with_a_warning():
-    model = network()
-    optimizer = Spy(model.parameters())
-    adaptive = AdaptiveBatchSize(model, optimizer, BatchSizeController(Constant(), 8), grain=4)
-    for x, y in itertools.islice(adaptive.microbatches(DataLoader(points(), 4)), 1):
-        adaptive.backward(criterion(model(x), y))
-    again = adaptive.microbatches(DataLoader(points(), 4))
-    with pytest.warns(UserWarning, match="4 examples of an unfinished update are dropped"):
-        batches = itertools.chain([next(again)], again)
-    for x, y in batches:
-        adaptive.backward(criterion(model(x), y))
-        adaptive.step()
-    assert relative(optimizer.seen[0], train(8, 4)[1].seen[0]) == 0
-
-
-def test_a_forgotten_step_is_an_error():
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    adaptive = AdaptiveBatchSize(model, optimizer, BatchSizeController(Constant(), 4), grain=4)
-    batches = adaptive.microbatches(DataLoader(points(), 4))
-    x, y = next(batches)
-    adaptive.backward(criterion(model(x), y))
-    with pytest.raises(TrainerError, match="complete and was not stepped"):
-        next(batches)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"grain": 0}, "grain=0 is below 1"),
-        ({"microbatch": 0}, "microbatch=0 is below 1"),
-        ({"rule": "probe"}, "AdaDamp measures probe_loss; give probe=Probe"),
-    ],
-)
-def test_errors_name_the_option_its_value_and_the_bound(options, message):
-    from syllabus.trainer.batch_size import AdaDamp
-
-    rule = AdaDamp() if options.pop("rule", None) else Constant()
-    with pytest.raises(TrainerError, match=message):
-        train(8, rule=rule, **{"grain": 4, **options})
-
-
-def test_a_loss_of_one_an_example_is_refused():
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    adaptive = AdaptiveBatchSize(model, optimizer, BatchSizeController(Constant(), 8), grain=4)
-    for x, y in itertools.islice(adaptive.microbatches(DataLoader(points(), 4)), 1):
-        with pytest.raises(TrainerError, match=r"the loss has shape \(4,\); expected a mean"):
-            adaptive.backward(criterion(model(x), y, reduction="none"))
-
-
 def test_rada_damp_grows_in_training():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -392,23 +280,3 @@ def test_rada_damp_grows_in_training():
             4, 4, rule=RadaDamp(), epochs=30, limits={"wait": 5, "dwell": 3, "maximum": 32}
         )
     assert adaptive.decision.batch_size > 4
-
-
-def test_ranks_without_averaging_are_refused(monkeypatch):
-    monkeypatch.setattr("syllabus.trainer.batch_size.accumulation.world_size", lambda: 2)
-    with pytest.raises(TrainerError, match="2 ranks and the model is a Sequential; wrap it in Distributed"):
-        train(8, 4)
-
-
-def test_an_update_of_which_nothing_counts_is_an_error():
-    for size in (4, 8):
-        model = network()
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        adaptive = AdaptiveBatchSize(model, optimizer, BatchSizeController(Constant(), size), grain=4)
-        batches = adaptive.microbatches(DataLoader(points(), 4))
-        for _ in range(size // 4 - 1):
-            x, y = next(batches)
-            adaptive.backward(criterion(model(x), y), count=0)
-        x, y = next(batches)
-        with pytest.raises(TrainerError, match="nothing in an update counts"):
-            adaptive.backward(criterion(model(x), y), count=0)
