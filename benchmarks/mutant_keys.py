@@ -24,6 +24,8 @@ SAME = {
     ("transform.py", "label"): "the plan's digest is made of keys that hold it",
     ("transform.py", "id"): "the plan's digest is made of keys that hold it",
     ("guide.py", "fitted"): "the digest is of the rows after the transform",
+    ("select/stage.py", "'seed'"): "the digest of the groups, whose keys hold it",
+    ("order/stage.py", "'seed'"): "the digest of the groups, whose keys hold it",
     ("regroup/stage.py", "'edges'"): "the names of bins hold their edges",
 }  # fmt: skip
 """Fields that others of the same key determine: without them nothing is stale. (file, field) and why."""

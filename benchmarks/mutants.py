@@ -75,6 +75,10 @@ RESULT = ("mutant", "outcome", "seconds")
 KILLED, SURVIVED, HUNG, STALE, SAME = "killed", "survived", "hung", "stale", "the same"
 
 
+NO_TESTS = 5
+"""What pytest returns where it finds none."""
+
+
 class Mutant(NamedTuple):
     """A file with one thing changed."""
 
@@ -168,6 +172,8 @@ def _tested(tests: str, tree: Path) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     import pytest
 
+    if not any((tree / part).exists() for part in tests.split()):
+        return NO_TESTS
     given: list[str] = []
     for part in tests.split():
         expression = part.replace("_or_", " or ") if given[-1:] == ["-k"] else part
@@ -184,10 +190,8 @@ def waited(child: int, timeout: float) -> str:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
-            if code > 1:
-                # An import that fails is noticed; options of pytest that are wrong are not ours to count.
-                return KILLED if code == 2 else f"pytest ended with {code}"
-            return SURVIVED if code == 0 else KILLED
+            # 1: a test failed, 2: the tests could not be imported. All else is a fault of the run itself.
+            return {0: SURVIVED, 1: KILLED, 2: KILLED}.get(code, f"ended with {code}")
         time.sleep(0.1)
     os.killpg(child, 9)
     os.waitpid(child, 0)
@@ -261,12 +265,17 @@ def main() -> int:
                 continue
             if mutant.name not in done:
                 began = time.monotonic()
-                done[mutant.name] = run(mutant, tree, given.timeout)
-                row = (mutant.name, done[mutant.name], round(time.monotonic() - began, 1))
+                outcome = run(mutant, tree, given.timeout)
+                took = round(time.monotonic() - began, 1)
+                print(f"{outcome:10}{took:7.1f} s  {mutant.name}", flush=True)
+                results[mutant.name] = outcome
+                if outcome not in (KILLED, SURVIVED, HUNG):
+                    continue  # the run itself failed: once more the next time
+                done[mutant.name] = outcome
                 with given.results.open("a", newline="", encoding="utf-8") as file:
                     writer = csv.writer(file)
+                    row = (mutant.name, outcome, took)
                     writer.writerows([RESULT, row] if not file.tell() else [row])
-                print(f"{row[1]:10}{row[2]:7.1f} s  {row[0]}", flush=True)
             results[mutant.name] = done[mutant.name]
     table(results)
     ran = [outcome for outcome in results.values() if outcome not in (SAME, STALE)]
