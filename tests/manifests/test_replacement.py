@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import resource
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -106,6 +107,25 @@ def full_after(bytes_left, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(storage, "_publish", publishing)
         yield
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_that_takes_no_more_leaves_nothing_beside_the_old_manifest(tmp_path, there):
+    """What Python still holds of it is written when it is closed, and fails once more."""
+    target = tmp_path / "m"
+    if there:
+        write_small_manifest(target, seed=1)
+    before = everything(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most in (0, 3000, 5000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                write_small_manifest(target, n=3000, seed=2, overwrite=there)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert everything(tmp_path) == before
+        assert beside(target) == []
 
 
 @pytest.mark.parametrize("in_place", [False, True])

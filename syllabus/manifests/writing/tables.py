@@ -159,8 +159,9 @@ class _Part:
         self._sink.discarding = True
         with suppress(pa.ArrowException, OSError):
             self._parquet.close()
-        # An exception makes the store drop what it was given.
-        self._stack.__exit__(ManifestError, ManifestError(f"{self.path}: discarded"), None)
+        # An exception makes the store drop what it was given; closing the file writes, and may fail again.
+        with suppress(OSError):
+            self._stack.__exit__(ManifestError, ManifestError(f"{self.path}: discarded"), None)
 
 
 class _CountingSink:
