@@ -186,6 +186,12 @@ class SealedFile:
                 )
         return bounds[0], found
 
+    def read_all(self) -> None:
+        """Verify every block."""
+        self.seek(0)
+        while left := int(self._starts[-1]) - self._place:
+            self.read_buffer(min(left, KEPT))
+
     def read(self, size: int) -> bytes:
         """As `read_buffer`."""
         return bytes(self.read_buffer(size))
