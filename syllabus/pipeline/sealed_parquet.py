@@ -152,7 +152,7 @@ class SealedFile:
             raise Damage("its footer is not the one that was written")
         if wanted <= len(tail):
             return tail
-        return self._file.read_at(wanted - len(tail), self.size - wanted) + tail
+        return bytes(self._file.read_at(wanted - len(tail), self.size - wanted)) + tail
 
     def read_buffer(self, size: int) -> pa.Buffer:
         """Return `size` bytes of the row groups, whose blocks are verified."""
