@@ -12,6 +12,7 @@ import apache_beam as beam
 from rich.console import Console
 
 from syllabus.manifests import ManifestError, budget, check_writable
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import ShardError, UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun, timed
@@ -55,7 +56,12 @@ CHECKS = 16
 
 
 def run_stages(
-    options: Options, plan: Plan, tested: Plan | None, stages: list[StageRun], console: Console
+    options: Options,
+    plan: Plan,
+    tested: Plan | None,
+    stages: list[StageRun],
+    console: Console,
+    wary: bool = False,
 ) -> Outcome:
     """Run the stages of a planned job and commit the manifest.
 
@@ -65,8 +71,9 @@ def run_stages(
       tested: plan of the holdout; None where there is none.
       stages: what was done so far; what is done here is added.
       console: for progress and messages.
+      wary: read what is reused as a whole before it is: some shard was found damaged in the middle.
     """
-    job = _Job(options, console, WorkDirectory(options.work), stages)
+    job = _Job(options, console, WorkDirectory(options.work), stages, wary)
     work = job.work
     limit_threads(options.threads_per_worker)
     dimension = final_dimension(options, plan.identity.dimension)
@@ -74,8 +81,8 @@ def run_stages(
     job.check_space(plan)
     announce_subsets(options, plan.source_rows, plan.mean_weight, job.console)
     work.store.sweep()
-    guide = make_guide(options, plan, work)
     with job.stage("embed", "rows") as run:
+        guide = make_guide(options, plan, work)
         job.embed(run, plan)
     if tested is not None:
         with job.stage("holdout", "rows") as run, naming("holdout"):
@@ -154,6 +161,7 @@ class _Job:
     console: Console
     work: WorkDirectory
     stages: list[StageRun]
+    wary: bool
 
     def stage(self, name: str, unit: str) -> AbstractContextManager[StageRun]:
         """Time a stage, and give its failures a name."""
@@ -241,7 +249,8 @@ class _Job:
     def _to_make(self, shards: set[Shard]) -> set[Shard]:
         """Those of the shards that are not there, or not sound as far as their footers tell.
 
-        The rest of a shard is checked where it is read: nothing is read twice only to be checked.
+        The rest of a shard is checked where it is read: nothing is read twice only to be checked, unless
+        damage was found there before.
         """
         missing = self._missing(shards)
         with ThreadPoolExecutor(CHECKS) as pool:
@@ -253,7 +262,7 @@ class _Job:
 
     def _checked(self, shard: Shard) -> tuple[Shard, ShardError | None]:
         try:
-            self.work.check(*shard)
+            self.work.check(*shard, whole=self.wary)
         except ShardError as error:
             return shard, error
         return shard, None
@@ -280,4 +289,7 @@ class _Job:
             "options": self.options.model_dump(mode="json"),
             "stages": [vars(run) for run in self.stages],
         }
-        self.work.store.write("run.json", json.dumps(document, indent=1).encode() + b"\n")
+        try:
+            self.work.store.write("run.json", json.dumps(document, indent=1).encode() + b"\n")
+        except OSError as error:  # the manifest is committed
+            warn(self.console, f"{self.work.store.url('run.json')}: cannot be written: {first_line(error)}")

@@ -35,11 +35,14 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     """
     console = console or Console(stderr=True)
     checks_before_plan(options)
-    plan, tested, planned = _until_sound(lambda: _plan(options), console)
+    plan, tested, planned = _until_sound(lambda _: _plan(options), console)
     with without_log():
         from syllabus.pipeline.job import run_stages
 
-    return _until_sound(lambda: run_stages(options, plan, tested, [*planned], console), console)
+    def run(wary: bool) -> Outcome:
+        return run_stages(options, plan, tested, [*planned], console, wary)
+
+    return _until_sound(run, console)
 
 
 def _plan(options: Options) -> tuple[Plan, Plan | None, list[StageRun]]:
@@ -51,15 +54,16 @@ def _plan(options: Options) -> tuple[Plan, Plan | None, list[StageRun]]:
     return plan, tested, stages
 
 
-def _until_sound(make: Callable[[], T], console: Console) -> T:
+def _until_sound(make: Callable[[bool], T], console: Console) -> T:
     """Do what reads shards; again where one is damaged, which is out of the way by then and made anew.
 
-    All that is sound is found again. A shard that is damaged twice is the disk's fault, and ends the job.
+    All that is sound is found again; `make` is told whether to look for more damage first. A shard that is
+    damaged twice is the disk's fault, and ends the job.
     """
     found: set[str] = set()
     while True:
         try:
-            return make()
+            return make(bool(found))
         except ShardError as error:
             shard = str(error).partition(": ")[0]
             if shard in found:

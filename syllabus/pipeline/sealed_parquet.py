@@ -152,7 +152,7 @@ class SealedFile:
             raise Damage("its footer is not the one that was written")
         if wanted <= len(tail):
             return tail
-        return self._file.read_at(wanted - len(tail), self.size - wanted) + tail
+        return bytes(self._file.read_at(wanted - len(tail), self.size - wanted)) + tail
 
     def read_buffer(self, size: int) -> pa.Buffer:
         """Return `size` bytes of the row groups, whose blocks are verified."""
@@ -185,6 +185,12 @@ class SealedFile:
                     f"bytes {bounds[0] + first:,} to {bounds[0] + end - 1:,} are not what was written"
                 )
         return bounds[0], found
+
+    def read_all(self) -> None:
+        """Verify every block."""
+        self.seek(0)
+        while left := int(self._starts[-1]) - self._place:
+            self.read_buffer(min(left, KEPT))
 
     def read(self, size: int) -> bytes:
         """As `read_buffer`."""

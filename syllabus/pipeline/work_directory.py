@@ -74,12 +74,19 @@ class WorkDirectory:
 
     def keys(self, stage: str) -> set[str]:
         """Return the keys of the shards of a stage that are there, from one listing."""
-        names = (path.rpartition("/")[2] for path in self.store.files(stage))
+        try:
+            names = [path.rpartition("/")[2] for path in self.store.files(stage)]
+        except OSError as error:
+            raise self._unreadable(stage, error) from None
         return {name.partition(".")[0] for name in names if not name.startswith(".")}
 
     def has(self, stage: str, key: str, suffix: str = ".parquet") -> bool:
         """Whether a shard is there."""
-        return self.store.is_file(self.path(stage, key, suffix))
+        path = self.path(stage, key, suffix)
+        try:
+            return self.store.is_file(path)
+        except OSError as error:
+            raise self._unreadable(path, error) from None
 
     def write(self, stage: str, key: str, table: pa.Table, metadata: dict[str, Any] | None = None) -> None:
         """Write a shard of one row group; `metadata` travels in its footer."""
@@ -112,10 +119,15 @@ class WorkDirectory:
         with self._sealed(stage, key) as sealed:
             return _note(sealed.metadata)
 
-    def check(self, stage: str, key: str) -> None:
-        """Read as much of a shard as says that it is whole and of its name; ShardError if it is not."""
-        with self._sealed(stage, key):
-            pass
+    def check(self, stage: str, key: str, whole: bool = False) -> None:
+        """Read the footer of a shard, which says that nothing is missing, or with `whole` all of it.
+
+        Raises:
+          ShardError: it is damaged, or another's.
+        """
+        with self._sealed(stage, key) as sealed:
+            if whole:
+                sealed.read_all()
 
     @contextmanager
     def open(self, stage: str, key: str) -> Iterator[pq.ParquetFile]:
@@ -156,12 +168,17 @@ class WorkDirectory:
         if isinstance(error, FileNotFoundError):
             return ShardError(f"{url}: is not there any more")
         if isinstance(error, OSError) and error.errno != errno.EIO:
-            return JobError(f"{url}: cannot be read: {first_line(error)}; mend that or delete it")
+            return self._unreadable(path, error)
         try:
             self._remove(path)
         except OSError as other:
             return JobError(f"{url}: is damaged: {error}; cannot be removed: {first_line(other)}")
         return ShardError(f"{url}: is damaged: {first_line(error)}")
+
+    def _unreadable(self, path: str, error: OSError) -> JobError:
+        return JobError(
+            f"{self.store.url(path)}: cannot be read: {first_line(error)}; mend that or delete it"
+        )
 
     def remove(self, stage: str, key: str) -> None:
         """Remove a shard; one that is not there is no error."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -200,16 +199,3 @@ def test_a_file_that_changes_during_the_job_leaves_no_shard(
     run(tmp_path / "s", tmp_path / "m", subsets=1)
     run(tmp_path / "s", tmp_path / "fresh", subsets=1)
     assert digests(tmp_path / "m") == digests(tmp_path / "fresh")
-
-
-def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
-    write_embeddings(tmp_path / "s" / "a.parquet", 300)
-    run(tmp_path / "s", tmp_path / "m", subsets=1)
-    for stage in ("regroup", "rows"):
-        shard = next((tmp_path / "m.work" / stage).rglob("*.parquet"))
-        whole = shard.read_bytes()
-        shard.write_bytes(whole[:50])
-        shutil.rmtree(tmp_path / "m.work" / "census", ignore_errors=True)
-        with pytest.raises(JobError, match=rf"{shard.name}: cannot be read: .*; delete it and run again"):
-            run(tmp_path / "s", tmp_path / "m", subsets=1, overwrite=True)
-        shard.write_bytes(whole)

@@ -113,3 +113,16 @@ def test_counts_cover_as_presence_does():
     counts = scipy.sparse.csr_matrix(np.array([[3, 0, 0], [1, 1, 0], [0, 0, 7]]))
     assert maximize(SetCover(counts), 3).indices.tolist() == [1, 2, 0]
     assert maximize(SetCover(counts), 3).gains.tolist() == [2.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("part", "place", "value"), [("indices", 3, 99), ("indices", 0, -1), ("indptr", 2, 999)]
+)
+def test_entries_outside_a_matrix_are_refused(part: str, place: int, value: int) -> None:
+    """As a damaged file may hold them: scipy looks at some of its numbers only."""
+    matrix = scipy.sparse.csr_matrix(sparse(6, 5, 1, share=0.6))
+    getattr(matrix, part)[place] = value
+    with pytest.raises(
+        SelectionError, match=r"the entries of the sparse features lie outside their shape \(6, 5\)"
+    ):
+        SetCover(matrix)

@@ -175,3 +175,17 @@ def test_joins_in_any_order_name_the_smallest(pairs) -> None:
 def test_what_is_out_of_bounds_is_named(arguments, message) -> None:
     with pytest.raises(SelectionError, match=message):
         neighbours(*arguments)
+
+
+@pytest.mark.parametrize("ids", [[-1], [5], [2**62]])
+def test_ids_that_are_none_reach_no_compiled_loop(ids: list[int]) -> None:
+    groups, wrong, right = UnionFind(5), np.array(ids), np.array([4])
+    for pair in ((wrong, right), (right, wrong), (right, np.array([0, 1]))):
+        with pytest.raises(SelectionError, match=r"ids are not in 0 … 4"):
+            groups.union(*pair)
+    assert groups.roots().tolist() == list(range(5))
+    nearest = TopK.empty(5, 2)
+    for places, lists in ((wrong, 1), (right, 2), (np.array([0, 1]), 1)):
+        with pytest.raises(SelectionError, match="of 5 rows"):
+            nearest.merge(places, TopK(np.zeros((lists, 2), np.int64), np.zeros((lists, 2))))
+    assert (nearest.ids == -1).all()

@@ -9,6 +9,7 @@ import pytest
 from job_sources import write_embeddings
 
 from syllabus.pipeline import JobError, Options, UserError
+from syllabus.pipeline.errors import ShardError
 from syllabus.pipeline.runners import run as runners
 
 
@@ -82,3 +83,11 @@ def test_a_failure_in_a_worker_is_one_line(tmp_path: Path, workers: int) -> None
         runners.run(own, "test", lambda p: p | beam.Create([3]) | beam.Map(_fail))
     with pytest.raises(JobError, match=r"^test: ZeroDivisionError: .*zero; finished shards are kept in "):
         runners.run(own, "test", lambda p: p | beam.Create([3]) | beam.Map(_crash))
+
+
+def test_a_damaged_shard_in_a_worker_elsewhere_is_known_by_its_text(tmp_path: Path) -> None:
+    line = "/w/embed/3f/3f09.parquet: is damaged: it is empty"
+    sent = f"Traceback:\n  in process\nsyllabus.pipeline.errors.ShardError: {line} [while running 'Embed']"
+    found = runners._failure(options(tmp_path), "embed", RuntimeError(sent))
+    assert type(found) is ShardError
+    assert str(found) == line
