@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test test-engines lint bench clean
+.PHONY: help run test test-engines fuzz lint bench clean
 
 help:
 	@echo "make run           prepare a manifest from real text and train from it"
 	@echo "make test          lint, types and tests"
 	@echo "make test-engines  the pipeline on Prism and on a Flink cluster (SYLLABUS_PRISM, SYLLABUS_FLINK_JAR)"
+	@echo "make fuzz          a minute of random sources, options, manifests and states"
 	@echo "make lint          format and lint check, types"
 	@echo "make bench         the benchmarks"
 
@@ -32,6 +33,9 @@ test: lint
 
 test-engines: $(STAMP)
 	$(BIN)/python -m pytest -m engine
+
+fuzz: $(STAMP)
+	$(BIN)/python benchmarks/fuzz.py --seconds 60
 
 $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'

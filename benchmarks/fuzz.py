@@ -29,7 +29,7 @@ from damage import Attempt, Server
 FAILURES = ("silent", "traceback", "memory", "crash", "hang")
 OUTCOMES = ("accepted", "refused", *FAILURES)
 TARGETS = sorted(path.stem.removeprefix("fuzz_") for path in Path(__file__).parent.glob("fuzz_*.py"))
-SECONDS = 60.0
+SECONDS = 180.0
 """After which a try hangs."""
 MOST_BYTES = 1 << 30
 

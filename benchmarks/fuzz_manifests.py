@@ -89,7 +89,7 @@ def use(place: Path) -> None:
     curriculum = Curriculum(manifest, fraction=0.1, epochs=6, schedule="milo", seed=0)
     for epoch in range(6):
         curriculum.indices(epoch)
-    list(ManifestSampler(curriculum, order="herding"))
+    list(ManifestSampler(curriculum))
 
 
 def changed(document: Any, random: np.random.Generator) -> str:

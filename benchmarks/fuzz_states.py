@@ -113,6 +113,11 @@ def changed(state: Any, random: np.random.Generator) -> str:
         return f"{path} left out"
     near = [inner + 1, -inner, inner * 1000, float(inner)] if type(inner) in (int, float) else []
     if isinstance(inner, torch.Tensor):
-        near = [inner[:-1] if inner.ndim else inner, inner.double(), inner * float("nan"), inner - 10**6]
+        near = [
+            inner[:-1] if inner.ndim else inner,
+            inner.double(),
+            inner * float("nan"),
+            inner.long() - 10**6,
+        ]
     holder[key] = pick(random, near if near and random.random() < 0.5 else VALUES)
     return f"{path} = {holder[key]!r:.200}"

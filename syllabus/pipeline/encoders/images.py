@@ -66,12 +66,16 @@ def decode(data: bytes | None, max_pixels: int = UNBOUNDED) -> Any:
                         f"{image.width:,} × {image.height:,} are {pixels:,} pixels; {bound}",
                         reason=ABOVE["max_image_pixels"],
                     )
+                if image.format == "EPS":
+                    raise UnreadableImage("an EPS file is a program; it is not run")
                 # Some formats have their transparency and EXIF behind the pixels.
                 image.load()
                 mode = image.mode
                 return _upright(to_rgb(image), image)
     except (MemoryError, UnreadableImage):
         raise
+    except Image.DecompressionBombError as error:  # Pillow's own bound, before there is an image to look at
+        raise UnreadableImage(str(error), reason=ABOVE["max_image_pixels"]) from None
     except Exception as error:  # decoders of broken data raise a dozen kinds
         # PIL names the buffer by its address, which differs from run to run.
         told = re.sub(r" ?<[\w.]+ object at 0x[0-9a-f]+>", "", str(error))

@@ -41,8 +41,8 @@ class Data(Group):
     )
     encoder: str | None = Field(
         None,
-        description="sentence-transformers name or path, package.module:factory, or 'hashing'."
-        " Not needed with --embedding.",
+        description="sentence-transformers name or path, package.module:factory (code, which runs), or"
+        " 'hashing'. Not needed with --embedding.",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Precision of the encoder's weights."

@@ -161,6 +161,23 @@ def test_an_image_beyond_its_bounds_is_not_decoded(monkeypatch):
     assert found == [(7, "image above max_image_pixels", detail)]
 
 
+def test_an_image_beyond_the_bound_of_pillow_names_ours():
+    small = io.BytesIO()
+    Image.new("P", (4, 4)).save(small, "gif")
+    large = small.getvalue()[:6] + b"\xff\xff\xff\xff" + small.getvalue()[10:]
+    found = []
+    assert EncodedImage(large, 0, lambda *reject: found.append(reject)).open() is None
+    assert found[0][1] == "image above max_image_pixels"
+
+
+def test_an_image_that_is_a_program_is_not_run(monkeypatch):
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("runs"))
+    found = []
+    assert EncodedImage(program, 0, lambda *reject: found.append(reject)).open() is None
+    assert found == [(0, "unreadable image", "an EPS file is a program; it is not run")]
+
+
 @pytest.mark.parametrize("form", ["folder", "bytes", "paths"])
 def test_an_image_of_many_bytes_is_not_read(tmp_path, form):
     (tmp_path / "a.png").write_bytes(b"x" * 50)
