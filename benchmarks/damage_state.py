@@ -2,8 +2,8 @@
 
 The states of a sampler, of GraB under every balance, of a stream, of batch-size controllers, and what `fit`
 keeps beside model and optimizer, all in mid-epoch. A try changes one to three entries of one of them,
-wherever they lie: taken out, of another type, out of bounds, resized, shuffled, another's. It must be refused in one
-line, with the object as it was; or it must name a place that a run can be in. Then the object is used:
+wherever they lie: taken out, of another type, out of bounds, resized, shuffled, another's. It must be refused
+in one line, with the object as it was; or it must name a place that a run can be in. Then it is used:
 
 - a sampler, a stream or GraB gives the rest of the epoch that the state names, and every row of it once;
 - GraB makes a permutation of the next epoch from it;
