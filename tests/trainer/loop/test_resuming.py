@@ -104,20 +104,22 @@ def test_it_is_taken_whole(tmp_path, content):
     assert torch.equal(torch.get_rng_state(), content["random"]["torch"])
 
 
-def test_every_damaged_entry_is_refused_or_is_one_that_a_run_can_have(tmp_path, content):
+def test_every_damaged_entry_is_refused_or_is_one_that_a_run_can_have(monkeypatch, content):
     own = {name: content[name] for name in ("step", "examples", "seconds", "loss_sum", "batches", "records")}
     run, taken = Run(), []
+    before = run.state()
     for name, changed in damaged(own):
-        torch.save({key: value for key, value in content.items() if key not in own} | changed, tmp_path / "a")
-        before = run.state()
+        whole = {key: value for key, value in content.items() if key not in own} | changed
+        monkeypatch.setattr(checkpoints, "load", lambda _path, whole=whole: whole)
         try:
-            run.load(tmp_path / "a")
+            run.load(Path("run.pt"))
         except TrainerError as error:
-            one_line, unchanged = "\n" not in str(error), same(run.state(), before)
-            assert one_line, name
-            assert unchanged, name
+            assert "\n" not in str(error), name  # noqa: PT017 - not all of them are refused
+            assert same(run.model.state_dict(), before["parts"][0]), name
         else:
             taken.append(name)
+            run = Run()
+            before = run.state()
     measured = (
         "('loss_sum',)",
         "('seconds',)",
