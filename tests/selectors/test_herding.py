@@ -1,5 +1,7 @@
 """Orders: parity with the measured figures, the walk by a plain reference, the discrepancy by brute force."""
 
+import itertools
+
 import numpy as np
 import oracles
 import pytest
@@ -106,6 +108,19 @@ def test_a_window_never_worsens_an_order_and_is_greedy_when_it_is_wide(n, d, wid
         assert all(place[index] < t + width for t, index in enumerate(refined.tolist()))
     if width >= n and after < before:
         assert after == pytest.approx(herding.discrepancy(rows, herding.greedy(rows)).l2)
+
+
+def test_a_window_gives_the_order_back_where_it_would_be_worse():
+    worse = 0
+    for seed in range(20):
+        rows = np.random.default_rng(seed).standard_normal((6, 3)).astype(np.float32)
+        norms = {order: herding.discrepancy(rows, order).l2 for order in itertools.permutations(range(6))}
+        best = min(norms, key=norms.__getitem__)
+        refined = herding.window(rows, best, width=6)
+        assert refined.tolist() == list(best)
+        # What the whole window would have made of any order: at n it is greedy.
+        worse += herding.discrepancy(rows, herding.greedy(rows)).l2 > norms[best] + 1e-9
+    assert worse > 10
 
 
 def test_rows_need_not_be_centred_nor_normalised():

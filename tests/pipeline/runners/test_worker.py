@@ -18,7 +18,7 @@ from google.protobuf import struct_pb2
 
 from syllabus.pipeline.runners import worker
 
-SECONDS = 60.0
+SECONDS = 300.0  # bounds a failure: what passes waits as long as a process takes to start
 
 
 class FakeRunner(provision_grpc.ProvisionServiceServicer, fn_grpc.BeamFnControlServicer):

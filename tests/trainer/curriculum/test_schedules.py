@@ -109,6 +109,15 @@ def test_drawn_epochs_have_exact_budgets_in_every_partition_and_differ(schedule,
     assert len({indices.tobytes() for indices in epochs}) == EPOCHS
 
 
+@pytest.mark.parametrize("schedule", ["radius", "redraw"])
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_a_draw_is_kept_for_as_many_epochs_as_asked_and_is_then_the_next(schedule, every):
+    once = quiet(manifest(), 0.3, EPOCHS, schedule, seed=0)
+    kept = quiet(manifest(), 0.3, EPOCHS, schedule, seed=0, refresh_every=every)
+    for epoch in range(EPOCHS):
+        np.testing.assert_array_equal(kept.indices(epoch), once.indices(epoch // every))
+
+
 def test_the_budget_rule_is_the_manifests_unless_given():
     assert Curriculum(manifest(), 0.3, 1, "redraw", seed=0).budgets == "proportional"
     description = manifest().description

@@ -183,6 +183,20 @@ def test_a_data_set_in_another_order_is_found_by_its_labels():
         sampler(curriculum(), labels=labels()[:-1])
 
 
+def test_labels_that_merge_or_split_the_manifests_are_other_labels():
+    whole = labels()
+    merged = ["class-0" if text == "class-1" else text for text in whole]
+    with pytest.raises(
+        TrainerError, match=r"labels: row \d+ has 'class-0' where the manifest has 'class-[01]', unlike"
+    ):
+        sampler(curriculum(), labels=merged)
+    split = [f"{text}, {row % 2}" for row, text in enumerate(whole)]
+    with pytest.raises(
+        TrainerError, match=r"labels: row \d+ has 'class-(\d), [01]' where the manifest has 'class-\1'"
+    ):
+        sampler(curriculum(), labels=split)
+
+
 def test_labels_are_compared_at_the_rows_of_the_ids():
     known = manifest().table("examples", ["id", "label"]).to_pydict()
     order = np.random.default_rng(1).permutation(62)

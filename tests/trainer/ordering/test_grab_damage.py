@@ -29,8 +29,7 @@ def begun(balance: str, factors: bool = False, unit: int = 1, steps: int = 7):
     return sampler, grab
 
 
-@pytest.mark.parametrize("factors", [False, True])
-@pytest.mark.parametrize("balance", BALANCES)
+@pytest.mark.parametrize(("balance", "factors"), [("pair", True), *((name, False) for name in BALANCES)])
 def test_nothing_but_what_an_epoch_can_have_is_loaded(balance, factors):
     _, grab = begun(balance, factors)
     taken = check_refusals(grab, grab.state_dict())
