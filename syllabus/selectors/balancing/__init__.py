@@ -1,5 +1,6 @@
 """Vector balancing by signed walks, and the orders they give; over tensors in `balancing.vectors`."""
 
+from syllabus.selectors.balancing.count_sketch import add_sketch, multiply_spectra
 from syllabus.selectors.balancing.walks import (
     NO_DRAWS,
     Halving,
@@ -14,7 +15,9 @@ from syllabus.selectors.balancing.walks import (
 __all__ = [
     "NO_DRAWS",
     "Halving",
+    "add_sketch",
     "bound",
+    "multiply_spectra",
     "pair_walk",
     "products_walk",
     "reorder",

@@ -1,9 +1,8 @@
 """Vector balancing of torch tensors on any device, and of outer products, block by block.
 
 The signs of a block follow from its inner products with where the walk stands and from its Gram matrix
-(`products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once.
-So a vector may also be an outer product that is never written out. What lies in main memory is walked
-directly, which reads it once.
+(`products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once. So a vector may
+be an outer product that is never written out. What lies in main memory is walked directly.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.balancing.outer_products import factor_pair_walk, factor_walk
 from syllabus.selectors.balancing.pieces import pieces_pair_walk
-from syllabus.selectors.balancing.walks import Halving, products_walk, signed_walk
+from syllabus.selectors.balancing.walks import Halving, pair_walk, products_walk, signed_walk
 from syllabus.selectors.errors import SelectionError
 
 _ROWS = 256
+_NARROW = 1024  # columns
 _COLUMNS = 65_536  # of a block of rows are widened to float64 at once
 
 
@@ -273,6 +273,10 @@ def walk_pairs(
             return factor_pair_walk(
                 block.left.numpy(), block.right.numpy(), square.numpy(), rest.numpy(), halving
             )
+        rows = block.pieces[0].numpy()
+        if len(block.pieces) == 1 and block.width <= _NARROW:  # one loop, with the same sums bit for bit
+            found = np.isfinite(rows.sum())
+            return pair_walk(rows, np.arange(len(rows)), running_sum.numpy(), halving) if found else None
         return pieces_pair_walk([piece.numpy() for piece in block.pieces], running_sum.numpy(), halving)
     products, gram = block.products(running_sum)[:, 0], block.gram()
     by_column = gram[:, ::2] - gram[:, 1::2]

@@ -2,9 +2,10 @@
 
 | features        | unit       | cost of a step beside training              | memory beside training  |
 |-----------------|------------|---------------------------------------------|-------------------------|
-| `LastLayer`     | example    | one product (B x p)(p x q), Gram matrices   | the factors, B (p + q)  |
+| `LastLayer`     | example    | one product (B x p)(p x q)                  | the factors, B (p + q)  |
+| wide, sketched  | example    | one pass over the factors, B (p + q)        | the sketch, B 512       |
 | `FullGradients` | example    | takes the place of backward: see there      | B d                     |
-| with a sketch   | example    | a copy of B d numbers more                  | 2 B d while it is made  |
+| with a sketch   | example    | one pass over B d numbers more              | B d                     |
 | `MeanGradient`  | microbatch | a copy of d numbers                         | d                       |
 
 B examples a microbatch, d parameters, a last layer of p outputs and q inputs (bias included).
@@ -14,5 +15,6 @@ from syllabus.trainer.gradients.count_sketch import CountSketch
 from syllabus.trainer.gradients.full_gradients import FullGradients
 from syllabus.trainer.gradients.last_layer import LastLayer
 from syllabus.trainer.gradients.mean_gradient import MeanGradient
+from syllabus.trainer.gradients.tensor_sketch import TensorSketch
 
-__all__ = ["CountSketch", "FullGradients", "LastLayer", "MeanGradient"]
+__all__ = ["CountSketch", "FullGradients", "LastLayer", "MeanGradient", "TensorSketch"]

@@ -1,12 +1,17 @@
-"""The gradient of the last layer, an outer product for each example, kept as its two factors."""
+"""The gradient of the last layer, an outer product for each example: its two factors, or a sketch of it."""
 
 from __future__ import annotations
 
 import torch
 
-from syllabus.selectors.balancing.vectors import OuterProducts
+from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, VectorBlock
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.gradients.loss_scale import WatchedLoss
+from syllabus.trainer.gradients.tensor_sketch import TensorSketch
+from syllabus.trainer.validation import whole
+
+WIDE = 16_384  # numbers of a layer; a walk over more costs more than a sketch of them (measured)
+SKETCH = 512
 
 
 class LastLayer:
@@ -20,17 +25,26 @@ class LastLayer:
         layer: a linear layer of q inputs and p outputs, run once in a forward pass on inputs (B, q).
         loss: the loss module (`torch.nn.CrossEntropyLoss()`, say) with reduction mean, sum or none.
             Without it, pass each loss through `watch`.
+        sketch: numbers to keep of an example's gradient, an even number (`TensorSketch`); 0 keeps its two factors.
+            By default 512 where the layer has more than 16,384 numbers, else 0: the order is as good, and a
+            walk over wide layers would take longer than training.
 
     Whatever then multiplies the loss, a division by the microbatches accumulated or a GradScaler, is seen and
-    undone. Cost: O(B p q) a step in the walk. Memory: the factors, B (p + q + 1) numbers.
+    undone. Cost: O(B p q) a step in the walk, with a sketch O(B (p + q)). Memory: the factors, B (p + q + 1)
+    numbers, or those of the sketch.
 
     Raises:
         TrainerError: a layer that is not linear, a loss that does not say how it reduces.
     """
 
-    def __init__(self, layer: torch.nn.Module, loss: torch.nn.Module | None = None) -> None:
+    def __init__(
+        self, layer: torch.nn.Module, loss: torch.nn.Module | None = None, *, sketch: int | None = None
+    ) -> None:
         if not isinstance(layer, torch.nn.Linear):
             raise TrainerError(f"LastLayer: layer is a {type(layer).__name__}; expected torch.nn.Linear")
+        if sketch is not None:
+            sketch = whole("LastLayer", "sketch", sketch)
+        self._width, self._sketch = sketch, TensorSketch(sketch or SKETCH, seed=0)
         self._bias = layer.bias is not None
         self._loss = WatchedLoss(loss, "LastLayer")
         self._passed: list[tuple[torch.Tensor, torch.Tensor]] = []  # inputs, gradient of outputs
@@ -40,8 +54,8 @@ class LastLayer:
         """Return `loss` itself, so that its scale is seen; `reduction` as in torch's loss modules."""
         return self._loss.watch(loss, reduction)
 
-    def __call__(self) -> OuterProducts:
-        """Return the features of the last backward pass, once.
+    def __call__(self) -> VectorBlock:
+        """Return the features of the last backward pass, once: B outer products, or (B, sketch).
 
         Raises:
             TrainerError: no backward pass, or several; a loss that was not seen; inputs that are not (B, q).
@@ -58,6 +72,9 @@ class LastLayer:
                 f"LastLayer: inputs have shape {tuple(inputs.shape)}; expected (B, {inputs.shape[-1]})"
             )
         undone = self._loss.undone(len(inputs))
+        wide = delta.shape[1] * (inputs.shape[1] + self._bias) > WIDE
+        if self._width or (self._width is None and wide):
+            return DenseVectors(self._sketch(delta, inputs, self._bias).rows * undone)
         return OuterProducts(delta.double() * undone, inputs, self._bias)
 
     def remove(self) -> None:
