@@ -89,9 +89,10 @@ class Page:
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
     def click(self, selector: str) -> None:
-        x, y = self.value(f"""(() => {{
-            const node = document.querySelector({json.dumps(selector)}); node.scrollIntoView({{block: "center"}});
-            const box = node.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()""")
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().toJSON()"
+        self.value(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
+        place = self.value(box)
+        x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
         for kind in ("mousePressed", "mouseReleased"):
             self.mouse(kind, x, y, button="left", clickCount=1)
 

@@ -18,7 +18,7 @@ async function drawCharts() {
     window.Plotly.react(place, traces(), {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: style("--ink") },
       margin: { l: 12, r: 12, t: 10, b: 12 }, hoverlabel: { bgcolor: style("--panel"), bordercolor: style("--line"), font: { color: style("--ink") } },
-      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", ...layout.legend }, ...layout, ...axes,
+      ...layout, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", ...layout.legend }, ...axes,
     }, { displayModeBar: false, responsive: true });
   }
 }
@@ -42,7 +42,7 @@ function valuesChart(content) {
   const names = known.map((each) => share(each.fraction));
   const bound = (each) => (each.upper_bound === null || each.upper_bound === undefined ? null : (each.upper_bound - each.random) / (each.greedy - each.random));
   const marks = (name, values, symbol, colour, size = 12) => ({ x: values, y: names, name, mode: "markers", marker: { symbol, size, color: colour, line: { width: 1, color: style("--panel") } }, hovertemplate: `%{y}: ${name} %{x:.3f}<extra></extra>` });
-  return chart(120 + 46 * known.length, () => [
+  return chart(200 + 40 * known.length, () => [
     marks("random", known.map(() => 0), "circle", style("--faint")),
     marks("least of the subsets", known.map((each) => each.gain.least), "line-ns-open", "#56b4e9", 16),
     marks("mean of the subsets", known.map((each) => each.gain.mean), "diamond", "#0072b2", 13),
@@ -81,10 +81,12 @@ function importancesChart(content) {
 function overlapChart(subset) {
   const size = subset.overlaps.length, names = Array.from({ length: size }, (_, place) => place);
   const values = subset.overlaps.map((row, i) => row.map((value, j) => (i === j ? null : value)));
-  return chart(300, () => [{
-    type: "heatmap", z: values, x: names, y: names, zmin: 0, zmax: 1, colorscale: [[0, style("--soft")], [0.5, "#56b4e9"], [1, "#003a66"]], xgap: 1, ygap: 1,
+  const made = chart(300, () => [{
+    type: "heatmap", z: values, x: names, y: names, zmin: 0, zmax: 1, colorscale: [[0, style("--soft")], [0.5, "#56b4e9"], [1, style("--strong")]], xgap: 1, ygap: 1,
     colorbar: { thickness: 10, outlinewidth: 0, tickvals: [0, 0.5, 1] }, hovertemplate: "subsets %{y} and %{x}: %{z:.3f}<extra></extra>",
-  }], { xaxis: { title: { text: "subset" }, dtick: size > 8 ? 4 : 1, showgrid: false, constrain: "domain" }, yaxis: { title: { text: "subset" }, dtick: size > 8 ? 4 : 1, showgrid: false, autorange: "reversed", scaleanchor: "x" } });
+  }], { xaxis: { title: { text: "subset" }, dtick: size > 8 ? 4 : 1, showgrid: false, zeroline: false, constrain: "domain" }, yaxis: { title: { text: "subset" }, dtick: size > 8 ? 4 : 1, showgrid: false, zeroline: false, autorange: "reversed", scaleanchor: "x" } });
+  made.style.maxWidth = "400px";
+  return made;
 }
 
 function orderChart(order) {
