@@ -1,4 +1,4 @@
-// The page, section by section; the map first, and plotly's charts when its script is unpacked.
+// The page, section by section; the map first.
 function overview(content, labels) {
   const { counts, neighbours, holdout } = content, last = content.subsets.at(-1);
   const facts = [[count(counts.accepted), `examples of ${count(counts.source_rows)} rows`], [count(content.partitions.length), content.clusters ? "clusters" : "classes"]];
@@ -134,12 +134,9 @@ async function start() {
   document.getElementById("theme").addEventListener("click", () => {
     theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
     if (window.syllabusMap) window.syllabusMap.draw();
-    if (window.Plotly) drawCharts();
+    redraw();
   });
-  document.documentElement.dataset.shown = performance.now().toFixed(0);
-  const library = el("script", { src: URL.createObjectURL(new Blob([await unpacked("plotly")], { type: "text/javascript" })) });
-  library.addEventListener("load", async () => { await drawCharts(); document.documentElement.dataset.ready = performance.now().toFixed(0); });
-  document.body.append(library);
+  document.documentElement.dataset.ready = performance.now().toFixed(0);
 }
 
 start().catch((error) => {

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 
 from syllabus.manifests import ManifestWriter, schema
-from syllabus.manifests.format.schema import Table
 from syllabus.pipeline.stages.commit.contents import read_contents
 from syllabus.pipeline.stages.commit.context import CommitContext
 from syllabus.pipeline.stages.neighbours.holdout import HoldoutPairs
@@ -69,5 +68,5 @@ def _listed(rows: int, listed: int, found: int) -> dict[str, int]:
     return {"rows": rows, "listed": listed, "found": found}
 
 
-def _write(writer: ManifestWriter, table: Table, columns: list[Any]) -> None:
+def _write(writer: ManifestWriter, table: schema.Table, columns: list[Any]) -> None:
     writer.table(table).write(pa.table(columns, schema=table.schema))
