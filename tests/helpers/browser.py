@@ -18,7 +18,7 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-port=0"
 ).split()
-SECONDS = 60
+SECONDS = 180
 
 
 class Page:
@@ -60,16 +60,22 @@ class Page:
             self.log.append(f"request: {told['request']['url']}")
 
     def open(self, file: Path, width: int = 1280, height: int = 900) -> None:
-        """Open a file and wait until the report in it is drawn."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=width < 600,
-        )
+        """Open a file and wait until the report in it is shown; charts are drawn as they are seen."""
+        self.resize(width, height)
         self.call("Page.navigate", url=file.absolute().as_uri())
         self.wait("document.documentElement && document.documentElement.dataset.ready")
+
+    def resize(self, width: int, height: int) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+
+    def draw_charts(self, width: int = 1280) -> int:
+        """Make the window high enough for all charts until they are drawn; return their number."""
+        self.resize(width, 12_000)
+        every = "[...document.querySelectorAll('.chart')]"
+        self.wait(f"{every}.every((each) => each.querySelector('.main-svg text'))")
+        self.resize(width, 900)
+        return int(self.value(f"{every}.length"))
 
     def wait(self, expression: str) -> Any:
         until = time.monotonic() + SECONDS
@@ -89,9 +95,10 @@ class Page:
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
     def click(self, selector: str) -> None:
-        x, y = self.value(f"""(() => {{
-            const node = document.querySelector({json.dumps(selector)}); node.scrollIntoView({{block: "center"}});
-            const box = node.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()""")
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().toJSON()"
+        self.value(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
+        place = self.value(box)
+        x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
         for kind in ("mousePressed", "mouseReleased"):
             self.mouse(kind, x, y, button="left", clickCount=1)
 

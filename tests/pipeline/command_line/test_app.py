@@ -146,6 +146,7 @@ def test_the_summary_tells_what_was_reused_and_what_comes_next(capsys):
         "memory ran out 2 times",
         "1 files of another kind were not read, such as README.md",
         "next: syllabus describe '/m [x]'",
+        "      syllabus report '/m [x]'",
     ):
         assert part in shown
     assert ["embed", "900", "100", "rows", "3.2"] in [line.split() for line in shown.splitlines()]

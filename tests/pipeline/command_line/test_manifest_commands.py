@@ -1,4 +1,4 @@
-"""The commands that read a manifest: describe, validate, export."""
+"""The commands that read a manifest: describe, validate, report, export."""
 
 import json
 import shutil
@@ -88,7 +88,8 @@ def test_what_is_no_manifest_is_one_line(made, tmp_path, capsys):
         made / "labels" / "manifest.json": f"is a file; a manifest is a directory, here {made / 'labels'}",
     }
     for place, line in places.items():
-        for command in (["describe"], ["validate"], ["export", "--fraction", "0.1", "--output", "x"]):
+        export = ["export", "--fraction", "0.1", "--output", "x"]
+        for command in (["describe"], ["validate"], ["report"], export):
             assert cli.run([*command, str(place)]) == 2
             (told,) = lines_of(capsys)
             assert told.endswith(line)
@@ -164,7 +165,8 @@ def test_a_damaged_manifest_ends_with_1_and_none_with_2(made, tmp_path, capsys):
         shutil.copytree(made / "labels", tmp_path / "m")
         (tmp_path / "m" / "manifest.json").write_bytes(content)
         codes = set()
-        for command in (["describe"], ["validate"], ["export", "--fraction", "0.1", "--output", "x.csv"]):
+        export = ["export", "--fraction", "0.1", "--output", "x.csv"]
+        for command in (["describe"], ["validate"], ["report"], export):
             codes.add(cli.run([*command, str(tmp_path / "m")]))
             (told,) = lines_of(capsys)
             assert "manifest.json: " in told

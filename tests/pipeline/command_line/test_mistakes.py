@@ -143,6 +143,11 @@ def test_a_place_that_cannot_be_is_one_line(
         ["validate"],
         ["validate", ""],
         ["validate", "MANIFEST", "--source", ""],
+        ["report"],
+        ["report", ""],
+        ["report", "MANIFEST", "--output", ""],
+        ["report", "MANIFEST", "--output", "no-such-scheme://x/y.html"],
+        ["report", "MANIFEST", "--output", "/"],
         ["export"],
         ["export", "MANIFEST"],
         *(

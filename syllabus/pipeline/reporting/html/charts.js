@@ -1,26 +1,45 @@
-// Charts by plotly: drawn when its script is unpacked, and again in other colours when the theme changes.
-const CHARTS = [];
+// Charts by plotly, whose script takes longer than all the rest: each is drawn when it is about to be seen.
+const CHARTS = new Map();
 const LINES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+const watcher = new IntersectionObserver((entries) => entries.filter((each) => each.isIntersecting).forEach((each) => {
+  watcher.unobserve(each.target);
+  draw(each.target);
+}), { rootMargin: "300px" });
+let library = null;
 
 function chart(height, traces, layout = {}) {
   const place = el("div", { className: "chart" });
   place.style.height = place.style.minHeight = `${height}px`;
-  CHARTS.push([place, traces, layout]);
+  CHARTS.set(place, { traces, layout, drawn: false });
+  watcher.observe(place);
   return place;
 }
 
-async function drawCharts() {
-  const axis = () => ({ gridcolor: style("--grid"), linecolor: style("--line"), zerolinecolor: style("--line"), tickcolor: style("--line"), automargin: true, fixedrange: true, title: { standoff: 10 } });
-  for (const [place, traces, layout] of CHARTS) {
-    await new Promise((go) => setTimeout(go)); // the page answers in between
-    const axes = {};
-    for (const name of ["xaxis", "yaxis"]) axes[name] = { ...axis(), ...layout[name], title: { standoff: 10, ...layout[name]?.title } };
-    window.Plotly.react(place, traces(), {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: style("--ink") },
-      margin: { l: 12, r: 12, t: 10, b: 12 }, hoverlabel: { bgcolor: style("--panel"), bordercolor: style("--line"), font: { color: style("--ink") } },
-      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", ...layout.legend }, ...layout, ...axes,
-    }, { displayModeBar: false, responsive: true });
-  }
+function loaded() {
+  library ??= unpacked("plotly").then((text) => new Promise((resolve, reject) => {
+    const source = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+    document.body.append(el("script", { src: source, onload: resolve, onerror: reject }));
+  }));
+  return library;
+}
+
+async function draw(place) {
+  await loaded();
+  await new Promise((go) => setTimeout(go)); // the page answers in between
+  const { traces, layout } = CHARTS.get(place), axes = {};
+  const axis = { gridcolor: style("--grid"), linecolor: style("--line"), zerolinecolor: style("--line"), tickcolor: style("--line"), automargin: true, fixedrange: true };
+  for (const name of ["xaxis", "yaxis"]) axes[name] = { ...axis, ...layout[name], title: { standoff: 10, ...layout[name]?.title } };
+  const label = { bgcolor: style("--panel"), bordercolor: style("--line"), font: { color: style("--ink") } };
+  await window.Plotly.react(place, traces(), {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: style("--ink") },
+    margin: { l: 12, r: 12, t: 10, b: 12 }, hoverlabel: label, ...layout, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", ...layout.legend }, ...axes,
+  }, { displayModeBar: false, responsive: true });
+  CHARTS.get(place).drawn = true;
+}
+
+// In the colours of the theme.
+function redraw() {
+  for (const [place, { drawn }] of CHARTS) if (drawn) draw(place);
 }
 
 const percent = { tickformat: ".0%" };
@@ -42,7 +61,7 @@ function valuesChart(content) {
   const names = known.map((each) => share(each.fraction));
   const bound = (each) => (each.upper_bound === null || each.upper_bound === undefined ? null : (each.upper_bound - each.random) / (each.greedy - each.random));
   const marks = (name, values, symbol, colour, size = 12) => ({ x: values, y: names, name, mode: "markers", marker: { symbol, size, color: colour, line: { width: 1, color: style("--panel") } }, hovertemplate: `%{y}: ${name} %{x:.3f}<extra></extra>` });
-  return chart(120 + 46 * known.length, () => [
+  return chart(200 + 40 * known.length, () => [
     marks("random", known.map(() => 0), "circle", style("--faint")),
     marks("least of the subsets", known.map((each) => each.gain.least), "line-ns-open", "#56b4e9", 16),
     marks("mean of the subsets", known.map((each) => each.gain.mean), "diamond", "#0072b2", 13),
@@ -81,10 +100,12 @@ function importancesChart(content) {
 function overlapChart(subset) {
   const size = subset.overlaps.length, names = Array.from({ length: size }, (_, place) => place);
   const values = subset.overlaps.map((row, i) => row.map((value, j) => (i === j ? null : value)));
-  return chart(300, () => [{
-    type: "heatmap", z: values, x: names, y: names, zmin: 0, zmax: 1, colorscale: [[0, style("--soft")], [0.5, "#56b4e9"], [1, "#003a66"]], xgap: 1, ygap: 1,
+  const made = chart(300, () => [{
+    type: "heatmap", z: values, x: names, y: names, zmin: 0, zmax: 1, colorscale: [[0, style("--soft")], [0.5, "#56b4e9"], [1, style("--strong")]], xgap: 1, ygap: 1,
     colorbar: { thickness: 10, outlinewidth: 0, tickvals: [0, 0.5, 1] }, hovertemplate: "subsets %{y} and %{x}: %{z:.3f}<extra></extra>",
-  }], { xaxis: { title: { text: "subset" }, dtick: size > 8 ? 4 : 1, showgrid: false, constrain: "domain" }, yaxis: { title: { text: "subset" }, dtick: size > 8 ? 4 : 1, showgrid: false, autorange: "reversed", scaleanchor: "x" } });
+  }], { xaxis: { title: { text: "subset" }, dtick: size > 8 ? 4 : 1, showgrid: false, zeroline: false, constrain: "domain" }, yaxis: { title: { text: "subset" }, dtick: size > 8 ? 4 : 1, showgrid: false, zeroline: false, autorange: "reversed", scaleanchor: "x" } });
+  made.style.maxWidth = "400px";
+  return made;
 }
 
 function orderChart(order) {

@@ -12,7 +12,7 @@ function el(tag, attributes = {}, ...children) {
 }
 
 const count = (value) => value.toLocaleString("en-US");
-const share = (value) => (value >= 0.995 || value === 0 ? `${Math.round(value * 100)}%` : `${(value * 100).toPrecision(2)}%`);
+const share = (value) => (value >= 0.995 || value === 0 ? `${Math.round(value * 100)}%` : `${Number((value * 100).toPrecision(2))}%`);
 const figure = (value, digits = 3) => (value === null || value === undefined ? "–" : Number(value).toFixed(digits));
 const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 const shorten = (text, most) => ([...text].length > most ? `${[...text].slice(0, most - 1).join("")}…` : text);
@@ -34,7 +34,7 @@ const OTHERS = [138, 146, 158];
 function palette(number) {
   if (number <= FEW.length) return FEW.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
   // Three lightnesses and hues a golden angle apart: neighbours in the list differ in both.
-  return Array.from({ length: number }, (_, place) => oklch([0.56, 0.7, 0.8][place % 3], [0.15, 0.14, 0.12][place % 3], place * 137.508 + 20));
+  return Array.from({ length: number }, (_, place) => oklch([0.53, 0.65, 0.76][place % 3], [0.17, 0.15, 0.14][place % 3], place * 137.508 + 20));
 }
 
 function oklch(lightness, chroma, degrees) {

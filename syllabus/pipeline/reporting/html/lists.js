@@ -25,7 +25,7 @@ class Examples {
 }
 
 function shown(text, image) {
-  if (image) return el("img", { className: "thumb", alt: "", src: `data:image/webp;base64,${image}`, loading: "lazy" });
+  if (image) return el("img", { className: "thumb", alt: "", src: `data:image/webp;base64,${image}` });
   return text === null || text === undefined ? null : el("div", { className: "text" }, text);
 }
 

@@ -8,13 +8,15 @@ const LAYERS = [
   ["copies", "◻", "near-duplicates", "of a group of two or more"],
 ];
 
+const MARGIN = 14;
+
 class Plane {
   constructor(content, points, labels, canvas) {
     Object.assign(this, { content, points, labels, canvas });
     this.context = canvas.getContext("2d");
     this.shown = new Set([...labels.apart, -1]);
     this.layers = new Set(["points", "easy", "suspects"]);
-    this.budget = Math.max(...content.subsets.map((each) => each.fraction), 0) || 0.1;
+    this.budget = content.subsets[0]?.fraction ?? 0.1;
     this.view = { scale: 1, x: 0, y: 0 };
     this.slots = points.mapped.map((at) => (labels.colours.has(points.partition[at]) ? points.partition[at] : -1));
     this.picture = document.createElement("canvas");
@@ -53,9 +55,9 @@ class Plane {
 
   // Where a live point is on the canvas, in CSS pixels; y grows upwards on the map.
   place(number) {
-    const { scale, x, y } = this.view, margin = 14;
-    const [width, height] = [this.canvas.clientWidth - 2 * margin, this.canvas.clientHeight - 2 * margin];
-    return [margin + (this.points.x[number] / 65535 - x) * scale * width, margin + (1 - this.points.y[number] / 65535 - y) * scale * height];
+    const { scale, x, y } = this.view;
+    const [width, height] = [this.canvas.clientWidth - 2 * MARGIN, this.canvas.clientHeight - 2 * MARGIN];
+    return [MARGIN + (this.points.x[number] / 65535 - x) * scale * width, MARGIN + (1 - this.points.y[number] / 65535 - y) * scale * height];
   }
 
   visible(number) { return this.shown.has(this.slots[number]); }
@@ -69,9 +71,9 @@ class Plane {
     canvas.width = width * ratio;
     canvas.height = height * ratio;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const margin = 14, [w, h] = [(width - 2 * margin) * view.scale, (height - 2 * margin) * view.scale];
+    const [w, h] = [(width - 2 * MARGIN) * view.scale, (height - 2 * MARGIN) * view.scale];
     context.imageSmoothingQuality = "high";
-    context.drawImage(this.picture, margin - view.x * w, margin - view.y * h, w, h);
+    context.drawImage(this.picture, MARGIN - view.x * w, MARGIN - view.y * h, w, h);
     const found = { points: new Map(), easy: [], hard: [], suspects: [], copies: [] };
     this.counts = { easy: 0, hard: 0, points: 0 };
     for (let number = 0; number < points.mapped.length; number++) {
@@ -148,7 +150,7 @@ class Plane {
   }
 
   listen() {
-    const canvas = this.canvas, at = (event) => [event.offsetX / canvas.clientWidth, event.offsetY / canvas.clientHeight];
+    const canvas = this.canvas, at = (event) => [(event.offsetX - MARGIN) / (canvas.clientWidth - 2 * MARGIN), (event.offsetY - MARGIN) / (canvas.clientHeight - 2 * MARGIN)];
     let held = null;
     canvas.addEventListener("wheel", (event) => { event.preventDefault(); this.zoom(Math.exp(-event.deltaY / 400), ...at(event)); }, { passive: false });
     canvas.addEventListener("pointerdown", (event) => { held = at(event); canvas.setPointerCapture(event.pointerId); });

@@ -39,14 +39,14 @@ def write_report(manifest: Manifest, output: str | None = None) -> str:
     Raises:
       UserError: plotly is missing, another file is there, or it cannot be written.
 
-    Cost: a minute at most for a million examples, and 60 bytes of memory each.
+    Cost: seven seconds for a million examples on one core; about 60 bytes of memory each.
     """
     plotly = _plotly()
     target = manifest.location.rstrip("/") + ".html" if output is None else _absolute(output)
     directory, _, name = target.rpartition("/")
-    if not name or not directory:
+    if not name:
         raise UserError(f"report: {target}: is no file")
-    store = Store(directory)
+    store = Store(directory or "/")
     try:
         if store.exists(name) and (not store.is_file(name) or not _is_report(store, name)):
             raise UserError(f"report: {target}: is there already, and is no report; give another --output")

@@ -1,4 +1,4 @@
-// The page, section by section; the map first, and plotly's charts when its script is unpacked.
+// The page, section by section; the map first.
 function overview(content, labels) {
   const { counts, neighbours, holdout } = content, last = content.subsets.at(-1);
   const facts = [[count(counts.accepted), `examples of ${count(counts.source_rows)} rows`], [count(content.partitions.length), content.clusters ? "clusters" : "classes"]];
@@ -20,7 +20,8 @@ function mapSection(content, points, labels, examples) {
   const { preview } = content, canvas = el("canvas", { id: "plane", tabIndex: 0, ariaLabel: "map of the embeddings" });
   const button = (text, title, act) => { const made = el("button", { type: "button", title }, text); made.addEventListener("click", act); return made; };
   const controls = el("div", { className: "controls" });
-  const made = section("map", "Map", `Every example lies where its embedding's two leading principal axes put it. The colour behind the points counts all ${count(content.counts.accepted)}; ${count(preview.rows)} of them are live points, of which chance drew ${count(preview.drawn)} and the rest are picks, suspects and near-duplicates.`,
+  const live = preview.rows === content.counts.accepted ? "Each of them is a live point." : `${count(preview.rows)} of them are live points: chance drew ${count(preview.drawn)}, the rest are picks, suspects and near-duplicates.`;
+  const made = section("map", "Map", `Every example lies where its embedding's two leading principal axes put it. The colour behind the points counts all ${count(content.counts.accepted)}. ${live}`,
     el("div", { className: "map" }, el("div", { className: "plane" }, canvas), controls));
   const plane = new Plane(content, points, labels, canvas);
   canvas.parentElement.append(el("div", { className: "zoom" }, button("+", "closer", () => plane.zoom(1.5)), button("−", "farther", () => plane.zoom(1 / 1.5)), button("⟲", "all", () => { plane.view = { scale: 1, x: 0, y: 0 }; plane.draw(); })));
@@ -31,12 +32,11 @@ function mapSection(content, points, labels, examples) {
     return el("label", { className: "choice", title }, box, mark, el("span", {}, name));
   }));
   // Small budgets are the interesting ones: the slider is quadratic.
-  const most = content.hard ? 1 : plane.budget;
+  const stored = Math.max(0, ...content.subsets.map((each) => each.fraction)), most = content.hard ? 1 : stored;
   const slider = el("input", { type: "range", id: "budget", min: 0, max: 1000, value: Math.round(1000 * Math.sqrt(plane.budget / most)), ariaLabel: "budget" });
   const told = el("div", { className: "quiet", id: "told" });
   slider.addEventListener("input", () => { plane.budget = most * (slider.value / 1000) ** 2; plane.draw(); });
   plane.onDraw = () => {
-    const stored = Math.max(0, ...content.subsets.map((each) => each.fraction));
     told.textContent = `the first ${share(plane.budget)} of each class by rank: ${count(plane.counts.easy)} easy and ${count(plane.counts.hard)} hard picks among the points` + (stored && plane.budget > stored * 1.001 ? `; subsets end at ${share(stored)}` : "");
   };
   const budget = el("fieldset", {}, el("legend", {}, "Budget"), slider, told);
@@ -134,12 +134,9 @@ async function start() {
   document.getElementById("theme").addEventListener("click", () => {
     theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
     if (window.syllabusMap) window.syllabusMap.draw();
-    if (window.Plotly) drawCharts();
+    redraw();
   });
-  document.documentElement.dataset.shown = performance.now().toFixed(0);
-  const library = el("script", { src: URL.createObjectURL(new Blob([await unpacked("plotly")], { type: "text/javascript" })) });
-  library.addEventListener("load", async () => { await drawCharts(); document.documentElement.dataset.ready = performance.now().toFixed(0); });
-  document.body.append(library);
+  document.documentElement.dataset.ready = performance.now().toFixed(0);
 }
 
 start().catch((error) => {
