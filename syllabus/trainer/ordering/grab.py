@@ -98,7 +98,8 @@ class GraB:
     def skip(self, count: int) -> None:
         """Pass over the next `count` gradients, of a batch that has none, such as one whose loss is NaN.
 
-        On several ranks each of them calls `step` or `skip` once a batch; 0 where it has no batch at all.
+        On several ranks each of them calls `step` or `skip` once a batch; `skip(0)` where its own are over
+        and others' are not.
         """
         groups = self._groups_of(whole("GraB.skip", "count", count, 0), None)
         self._take_note(None, groups[:0])

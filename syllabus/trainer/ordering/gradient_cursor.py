@@ -74,7 +74,7 @@ class GradientCursor:
         return np.where((ahead >= 0) & (ahead < whole), moved, positions)
 
     def next(self, count: int, given: int) -> np.ndarray:
-        """Return the (count,) groups of the next gradients, and move on.
+        """Return the (count,) groups of the next gradients, and move on; one of several workers that has none, to the end.
 
         Args:
             count: of gradients.
@@ -99,6 +99,8 @@ class GradientCursor:
             at = at.reshape(count, self.unit)
             groups = np.where((at == at[:, :1]).all(1), at[:, 0], -1)
         self.place = min(self.place + count * self.unit * workers, given)
+        if not count and workers > 1:
+            self.place = self._size
         groups[groups >= self._groups] = -1
         return groups
 
