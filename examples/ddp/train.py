@@ -26,7 +26,7 @@ from syllabus.trainer import Curriculum, GraB, LastLayer, ManifestSampler
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "integrations"))
-from material import Classifier, accuracy, columns, prepared, tokenised
+from material import Classifier, accuracy, columns, prepared, tokenised  # noqa: E402
 
 GLOBAL_BATCH = 32  # examples an update has on all processes together
 
@@ -61,7 +61,7 @@ def train(
         rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
     inner.to(device)
     model = DistributedDataParallel(inner) if world > 1 else inner
-    optimizer = torch.optim.SGD(inner.parameters(), lr=0.5)
+    optimizer = torch.optim.Adam(inner.parameters(), lr=0.01)
     # After the processes have met: the sampler deals positions r, r + W, … of the order to rank r.
     grab = GraB()
     curriculum = Curriculum(manifest, fraction=1.0, epochs=epochs, schedule="fresh", seed=0)

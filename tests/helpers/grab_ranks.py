@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from syllabus.manifests import Manifest
 from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts
 from syllabus.trainer import Curriculum, GraB, LastLayer, ManifestSampler, TrainerError
+from syllabus.trainer.ordering import coordination
 from syllabus.trainer.ordering.messages import Messages
 from syllabus.trainer.ordering.order_server import OrderServer
 
@@ -257,3 +258,21 @@ def sent(_rank: int, _world: int, batch: int, width: int) -> int:
         messages.finish()
         sizes.append(messages.sent - before)
     return sizes[-1]
+
+
+def dealt_by_host(
+    rank: int, world: int, manifest: str, n: int, epochs: int, batch: int
+) -> dict[str, list[list[int]]]:
+    """Take every `world`-th batch of a loader of everything, as accelerate does, and return the orders."""
+    coordination.accelerate_runs = lambda: True
+    curriculum, grab = Curriculum(Manifest.open(manifest), 1.0, 12, "fresh", seed=0), GraB()
+    sampler, orders = ManifestSampler(curriculum, grab, num_replicas=1, rank=0), []
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        orders.append(order)
+        completed = [*order, *order]
+        for first in range(0, n, batch * world):
+            rows = completed[first + rank * batch :][:batch]
+            grab.step(known_features(n)[rows])
+    return {"orders": orders}

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.balancing.outer_products import factor_pair_walk, factor_walk
 from syllabus.selectors.balancing.pieces import pieces_pair_walk
-from syllabus.selectors.balancing.walks import Halving, products_walk, signed_walk
+from syllabus.selectors.balancing.walks import Halving, pair_walk, products_walk, signed_walk
 from syllabus.selectors.errors import SelectionError
 
 _ROWS = 256
+_NARROW = 1024  # numbers of a row
 _COLUMNS = 65_536  # of a block of rows are widened to float64 at once
 
 
@@ -273,6 +274,12 @@ def walk_pairs(
             return factor_pair_walk(
                 block.left.numpy(), block.right.numpy(), square.numpy(), rest.numpy(), halving
             )
+        if block.width <= _NARROW:
+            # Such rows are in the caches anyway; many of them are one compiled loop, with the same bits.
+            rows = block.rows.numpy()
+            if not np.isfinite(rows).all():
+                return None
+            return pair_walk(rows, np.arange(len(rows)), running_sum.numpy(), halving)
         return pieces_pair_walk([piece.numpy() for piece in block.pieces], running_sum.numpy(), halving)
     products, gram = block.products(running_sum)[:, 0], block.gram()
     by_column = gram[:, ::2] - gram[:, 1::2]

@@ -207,7 +207,7 @@ class GraB:
         source, _ = self._served()
         if self._cursor.deal.workers > 1:
             self._ranks.finish(self._server)
-            self._ranks.begin(self._cursor.epoch, self._equal)
+            self._ranks.begin(self._cursor.epoch, self._cursor.deal.by_host, self._equal)
         if indices is None:
             return self._cursor.next(count, source.given_out)
         return self._cursor.named(indices, count, lambda: source.rows_of(self._slice()))

@@ -74,7 +74,9 @@ class GradientCursor:
         return np.where((ahead >= 0) & (ahead < whole), moved, positions)
 
     def next(self, count: int, given: int) -> np.ndarray:
-        """Return the (count,) groups of the next gradients, and move on; one of several workers that has none, to the end.
+        """Return the (count,) groups of the next gradients, and move on.
+
+        One of several workers that has none moves on to the end.
 
         Args:
             count: of gradients.

@@ -196,6 +196,19 @@ def test_ranks_that_the_gradients_cannot_come_from_are_refused(ranks, manifests)
         assert f"the sampler has rank={1 - rank}, torch.distributed {rank}" in found[2]
 
 
+def test_batches_that_a_host_deals_out_are_counted_to_the_rank_that_has_them(ranks, manifests):
+    manifest, n = manifests(42), 42
+    found = ranks.values("grab_ranks.dealt_by_host", 2, manifest=manifest, n=n, epochs=4, batch=4)
+    order, server = first_order(manifest), OrderServer("pair", n)
+    for epoch in range(4):
+        order = order[server.turn()] if epoch else order
+        assert found[0]["orders"][epoch] == found[1]["orders"][epoch] == order.tolist()
+        for first in range(0, n, 8):
+            groups = np.arange(first, first + 8)
+            rows = order[groups % n]  # the host completes the last batches with the epoch's first examples
+            server.step(DenseVectors(known_features(n)[rows]), np.where(groups < n, groups, -1), [4, 4])
+
+
 def test_what_a_rank_sends_in_a_step(ranks):
     """Features of q numbers are q B 4 bytes; the rest is 8 B and less than 150."""
     wide = ranks.values("grab_ranks.sent", 2, batch=32, width=256)
