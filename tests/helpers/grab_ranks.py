@@ -15,7 +15,9 @@ from torch.utils.data import DataLoader
 
 from syllabus.manifests import Manifest
 from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts
-from syllabus.trainer import Curriculum, GraB, LastLayer, ManifestSampler
+from syllabus.trainer import Curriculum, GraB, LastLayer, ManifestSampler, TrainerError
+from syllabus.trainer.ordering import coordination
+from syllabus.trainer.ordering.messages import Messages
 from syllabus.trainer.ordering.order_server import OrderServer
 
 
@@ -125,7 +127,7 @@ def mistaken(
                 if mistake == "left":
                     break
                 if mistake == "late":
-                    time.sleep(8)
+                    time.sleep(12)
                 if mistake == "killed":
                     os.kill(os.getpid(), signal.SIGKILL)
                 if mistake == "state":
@@ -229,3 +231,48 @@ def train(
                     torch.save({**state, "sampler": sampler.state_dict(used)}, last)
         used = 0
     return {"lines": lines, "weights": sum(p.sum().item() for p in inner.parameters())}
+
+
+def dealt_otherwise(rank: int, world: int, manifest: str) -> None:
+    """Raise one error that joins those of samplers whose ranks are not torch.distributed's."""
+    curriculum, errors = Curriculum(Manifest.open(manifest), 1.0, 2, "fresh", seed=0), []
+    early = ManifestSampler(curriculum, GraB(), num_replicas=1, rank=0)
+    early._found = True  # as if made before the process group
+    everything = ManifestSampler(curriculum, GraB(), num_replicas=1, rank=0)
+    swapped = ManifestSampler(curriculum, GraB(), num_replicas=world, rank=world - 1 - rank)
+    for sampler in (early, everything, swapped):
+        try:
+            next(iter(sampler))
+        except TrainerError as error:
+            errors.append(str(error))
+    raise RuntimeError(" | ".join(errors))
+
+
+def sent(_rank: int, _world: int, batch: int, width: int) -> int:
+    """Return the bytes of a step's message once the ranks know how large it is."""
+    messages, rows = Messages(), DenseVectors(torch.zeros(batch, width))
+    sizes = []
+    for step in range(3):
+        before = messages.sent
+        messages.start(0, step, 0, rows, np.arange(batch))
+        messages.finish()
+        sizes.append(messages.sent - before)
+    return sizes[-1]
+
+
+def dealt_by_host(
+    rank: int, world: int, manifest: str, n: int, epochs: int, batch: int
+) -> dict[str, list[list[int]]]:
+    """Take every `world`-th batch of a loader of everything, as accelerate does, and return the orders."""
+    coordination.accelerate_runs = lambda: True
+    curriculum, grab = Curriculum(Manifest.open(manifest), 1.0, 12, "fresh", seed=0), GraB()
+    sampler, orders = ManifestSampler(curriculum, grab, num_replicas=1, rank=0), []
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        orders.append(order)
+        completed = [*order, *order]
+        for first in range(0, n, batch * world):
+            rows = completed[first + rank * batch :][:batch]
+            grab.step(known_features(n)[rows])
+    return {"orders": orders}

@@ -275,7 +275,7 @@ def walk_pairs(
             )
         rows = block.pieces[0].numpy()
         if len(block.pieces) == 1 and block.width <= _NARROW:  # one loop, with the same sums bit for bit
-            found = np.isfinite(rows.sum())
+            found = np.isfinite(rows).all()
             return pair_walk(rows, np.arange(len(rows)), running_sum.numpy(), halving) if found else None
         return pieces_pair_walk([piece.numpy() for piece in block.pieces], running_sum.numpy(), halving)
     products, gram = block.products(running_sum)[:, 0], block.gram()

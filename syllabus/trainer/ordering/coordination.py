@@ -29,7 +29,7 @@ class Coordination:
 
     def __init__(self) -> None:
         self._messages: Messages | None = None
-        self._epoch, self._step = -1, 0
+        self._epoch, self._step, self._even = -1, 0, False
 
     @property
     def sent(self) -> int:
@@ -40,8 +40,15 @@ class Coordination:
         """Have the ranks agree anew on where they stand, at their next step."""
         self._epoch = -1
 
-    def begin(self, epoch: int, equal: Callable[[], Mapping[str, Any]]) -> None:
-        """Begin a step; at the first of an epoch, raise on all ranks if they are not `equal`."""
+    def begin(self, epoch: int, even: bool, equal: Callable[[], Mapping[str, Any]]) -> None:
+        """Begin a step; at the first of an epoch, raise on all ranks if they are not `equal`.
+
+        Args:
+            epoch: where this rank stands.
+            even: whether all ranks that have features must have equally many.
+            equal: returns what must be alike, by name.
+        """
+        self._even = even
         if self._messages is None:
             self._messages = Messages()
         if epoch != self._epoch:
@@ -82,6 +89,11 @@ class Coordination:
                     stacklevel=3,
                 )
                 return
+            if self._even and len(set(told.counts) - {0}) > 1:
+                raise TrainerError(
+                    f"GraB: step {self._step - 1} of epoch {self._epoch}: the ranks have {told.counts}"
+                    " gradients; where a host deals batches out all need equally many (accelerate: even_batches=True)"
+                )
             if told.block is not None:
                 server.step(told.block, told.groups, told.counts)
 

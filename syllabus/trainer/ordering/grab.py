@@ -99,7 +99,8 @@ class GraB:
     def skip(self, count: int) -> None:
         """Pass over the next `count` gradients, of a batch that has none, such as one whose loss is NaN.
 
-        On several ranks each of them calls `step` or `skip` once a batch; 0 where it has no batch at all.
+        On several ranks each of them calls `step` or `skip` once a batch; `skip(0)` where its own are over
+        and others' are not.
         """
         groups = self._groups_of(whole("GraB.skip", "count", count, 0), None)
         self._take_note(None, groups[:0])
@@ -204,7 +205,7 @@ class GraB:
         source, _ = self._served()
         if self._cursor.deal.workers > 1:
             self._ranks.finish(self._server)
-            self._ranks.begin(self._cursor.epoch, self._equal)
+            self._ranks.begin(self._cursor.epoch, self._cursor.deal.by_host, self._equal)
         if indices is None:
             return self._cursor.next(count, source.given_out)
         return self._cursor.named(indices, count, lambda: source.rows_of(self._slice()))

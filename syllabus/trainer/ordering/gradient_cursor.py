@@ -76,6 +76,8 @@ class GradientCursor:
     def next(self, count: int, given: int) -> np.ndarray:
         """Return the (count,) groups of the next gradients, and move on.
 
+        One of several workers that has none moves on to the end.
+
         Args:
             count: of gradients.
             given: examples of the epoch that the sampler has given out.
@@ -99,6 +101,8 @@ class GradientCursor:
             at = at.reshape(count, self.unit)
             groups = np.where((at == at[:, :1]).all(1), at[:, 0], -1)
         self.place = min(self.place + count * self.unit * workers, given)
+        if not count and workers > 1:
+            self.place = self._size
         groups[groups >= self._groups] = -1
         return groups
 

@@ -15,7 +15,7 @@ import torch.distributed
 
 from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, VectorBlock
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.ordering.rank_progress import RankProgress
+from syllabus.trainer.ordering.silent_ranks import missing
 
 BEGINNING, STEP, END = 1, 2, 3  # kinds of messages
 _NONE, _DENSE, _OUTER = 0, 1, 2  # forms of features
@@ -88,7 +88,6 @@ class Messages:
         self._groups = np.empty(0, np.int64)
         self._work: Any = None
         self._failed, self.unanswered = "", False
-        self._progress = RankProgress(self._group.group_name, self.world, self.rank)
         self.sent = 0
 
     @property
@@ -194,7 +193,6 @@ class Messages:
         self._groups = self._groups if groups is None else groups
         self.sent += size
         try:
-            self._progress.sends()
             self._work = torch.distributed.all_gather(
                 list(self._all.unbind()), self._mine, group=self._group, async_op=True
             )
@@ -222,11 +220,11 @@ class Messages:
         return headers
 
     def _fail(self, header: Header, error: Exception) -> None:
-        self.unanswered, missing = True, self._progress.missing()
+        self.unanswered, silent = True, missing(self._group.group_name)
         # Without the place in the backend's source, and its advice.
         reason = re.sub(r"^\[[^]]*\] ", "", str(error).strip()).split("\n")[0].split(". ")[0]
         self._stop(
-            f"GraB: {_place(header)}: rank {self.rank} got no answer from {missing} ({reason});"
+            f"GraB: {_place(header)}: rank {self.rank} got no answer from {silent} ({reason});"
             " the job cannot go on: start it again from its last checkpoint"
         )
 

@@ -6,19 +6,12 @@ import shutil
 
 import pytest
 import torch
-from forked_ranks import Ranks
 from small_manifest import write_small_manifest
 
 from syllabus.selectors.balancing.vectors import DenseVectors
 from syllabus.trainer.ordering.order_server import OrderServer
 
 N = 48  # six global batches of 8 an epoch
-
-
-@pytest.fixture(scope="module")
-def ranks():
-    with Ranks() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
