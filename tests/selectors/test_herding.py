@@ -112,15 +112,15 @@ def test_a_window_never_worsens_an_order_and_is_greedy_when_it_is_wide(n, d, wid
 
 def test_a_window_gives_the_order_back_where_it_would_be_worse():
     worse = 0
-    for seed in range(20):
-        rows = np.random.default_rng(seed).standard_normal((6, 3)).astype(np.float32)
-        norms = {order: herding.discrepancy(rows, order).l2 for order in itertools.permutations(range(6))}
+    for seed in range(10):
+        rows = np.random.default_rng(seed).standard_normal((5, 3)).astype(np.float32)
+        norms = {order: herding.discrepancy(rows, order).l2 for order in itertools.permutations(range(5))}
         best = min(norms, key=norms.__getitem__)
-        refined = herding.window(rows, best, width=6)
+        refined = herding.window(rows, best, width=5)
         assert refined.tolist() == list(best)
         # What the whole window would have made of any order: at n it is greedy.
         worse += herding.discrepancy(rows, herding.greedy(rows)).l2 > norms[best] + 1e-9
-    assert worse > 10
+    assert worse > 3
 
 
 def test_rows_need_not_be_centred_nor_normalised():
