@@ -8,14 +8,16 @@ const LAYERS = [
   ["copies", "◻", "near-duplicates", "of a group of two or more"],
 ];
 
-const MARGIN = 14;
+const MARGIN = 14, MOST_SHOWN = 400;
 
 class Plane {
   constructor(content, points, labels, canvas) {
     Object.assign(this, { content, points, labels, canvas });
     this.context = canvas.getContext("2d");
     this.shown = new Set([...labels.apart, -1]);
-    this.layers = new Set(["points", "easy", "suspects"]);
+    // Many suspects would hide what is under them.
+    const suspects = points.mapped.filter((at) => points.suspect[at]).length;
+    this.layers = new Set(["points", "easy", ...(suspects <= MOST_SHOWN ? ["suspects"] : [])]);
     this.budget = content.subsets[0]?.fraction ?? 0.1;
     this.view = { scale: 1, x: 0, y: 0 };
     this.slots = points.mapped.map((at) => (labels.colours.has(points.partition[at]) ? points.partition[at] : -1));

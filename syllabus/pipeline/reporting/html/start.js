@@ -1,5 +1,5 @@
 // The page, section by section; the map first.
-function overview(content, labels) {
+function overview(content) {
   const { counts, neighbours, holdout } = content, last = content.subsets.at(-1);
   const facts = [[count(counts.accepted), `examples of ${count(counts.source_rows)} rows`], [count(content.partitions.length), content.clusters ? "clusters" : "classes"]];
   if (content.unit !== "examples") facts.push([count(content.total), `${shorten(flat(content.unit), 24)}, which budgets count`]);
@@ -13,7 +13,6 @@ function overview(content, labels) {
   section("overview", "Overview", null,
     el("div", { className: "facts" }, facts.map(([value, text]) => el("div", { className: "fact" }, el("b", {}, value), el("span", {}, text)))),
     content.warnings.map((line) => el("p", { className: "warning" }, line)));
-  void labels;
 }
 
 function mapSection(content, points, labels, examples) {
@@ -124,7 +123,7 @@ async function start() {
   document.title = `${content.name} – syllabus report`;
   document.getElementById("name").textContent = flat(content.name);
   const labels = new Labels(content), examples = new Examples(points, labels);
-  overview(content, labels);
+  overview(content);
   if (content.map) mapSection(content, points, labels, examples);
   subsetSections(content, labels);
   hygieneSections(content, examples);
