@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from syllabus.manifests import Manifest
 from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts
-from syllabus.trainer import Curriculum, GraB, LastLayer, ManifestSampler, TrainerError
+from syllabus.trainer import Curriculum, GraB, LastLayer, ManifestSampler, TrainerError, fit
 from syllabus.trainer.ordering import coordination
 from syllabus.trainer.ordering.messages import Messages
 from syllabus.trainer.ordering.order_server import OrderServer
@@ -276,3 +276,27 @@ def dealt_by_host(
             rows = completed[first + rank * batch :][:batch]
             grab.step(known_features(n)[rows])
     return {"orders": orders}
+
+
+def fits(_rank: int, world: int, manifest: str, n: int, checkpoint: str, epochs: list[int]) -> dict[str, Any]:
+    """Train by `fit`, again and again up to one of `epochs`, from the checkpoint of the time before."""
+    for last in epochs:
+        torch.manual_seed(0)
+        inner = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+        model = torch.nn.parallel.DistributedDataParallel(inner)
+        sampler, grab = sampler_of(manifest)
+        criterion = torch.nn.CrossEntropyLoss()
+        records = fit(
+            model,
+            torch.utils.data.TensorDataset(known_features(n, 5, 3), torch.arange(n) % 3),
+            sampler,
+            loss=criterion,
+            optimizer=torch.optim.SGD(inner.parameters(), 0.1),
+            batch_size=8 // world,
+            epochs=last,
+            features=LastLayer(inner[2], criterion),
+            progress=False,
+            checkpoint=checkpoint,
+        )
+    weights = sum(p.sum().item() for p in inner.parameters())
+    return {"epochs": len(records), "weights": weights, "digest": grab._server.digest()}

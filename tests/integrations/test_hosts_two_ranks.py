@@ -29,7 +29,7 @@ def output(tmp_path_factory) -> Path:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*launch, HELPERS / "two_ranks.py", folder, output],
-        cwd=HELPERS.parent, capture_output=True, text=True, timeout=240, check=False,
+        cwd=HELPERS.parent, capture_output=True, text=True, timeout=500, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]

@@ -44,7 +44,8 @@ class ManifestSampler(DistributedSampler):
     Args:
         curriculum: which examples each epoch has.
         order: ``shuffle`` (keyed by seed and epoch) or another name of `ORDERS`, or a `GraB` object,
-            which is told the gradients and refines the order while training; one process only.
+            which is told the gradients and refines the order while training; on several ranks they tell
+            each other, through `torch.distributed`.
         ids: the ids of the user's data set, one a row, where it was shuffled, filtered or changed since the
             manifest was made; every id of the manifest must be in one row. Without it, row = index.
         labels: the labels of the user's data set, one a row, however they are written: 1,000 of them are

@@ -92,7 +92,8 @@ class Coordination:
             if self._even and len(set(told.counts) - {0}) > 1:
                 raise TrainerError(
                     f"GraB: step {self._step - 1} of epoch {self._epoch}: the ranks have {told.counts}"
-                    " gradients; where a host deals batches out all need equally many (accelerate: even_batches=True)"
+                    " gradients; where a host deals batches out all need equally many (accelerate:"
+                    " even_batches=True)"
                 )
             if told.block is not None:
                 server.step(told.block, told.groups, told.counts)

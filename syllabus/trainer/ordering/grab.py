@@ -31,8 +31,9 @@ class GraB:
     """An order for `ManifestSampler(curriculum, order=grab)` that is refined while training.
 
     After each backward pass `step` is told the gradients of the batch's examples, or small features that
-    stand for them. An example that got none in a cycle (a batch dropped, an epoch left early, features that
-    are not finite) keeps its rank; one that comes a second time in a cycle is passed over.
+    stand for them; under `torch.distributed` on every rank those of its own (CD-GraB). An example that got
+    none in a cycle (a batch dropped, an epoch left early, features that are not finite) keeps its rank; one
+    that comes a second time in a cycle is passed over.
 
     Args:
         balance: ``pair`` (needs no mean of an earlier cycle), ``mean`` (GraB as first published),
@@ -83,11 +84,12 @@ class GraB:
                 sampler gave out next: right for any loader that keeps the sampler's order.
 
         Cost: one inner product and one addition of width d a group. A block with NaN or infinity is passed
-        over, as a GradScaler passes over its step.
+        over, as a GradScaler passes over its step. On several ranks call it on each, once a batch and before
+        the optimizer: the features travel to the others until the next call, and all walk over all of them.
 
         Raises:
             TrainerError: no epoch has begun; more gradients than examples given out; indices of other
-                number or epoch; another width than before.
+                number or epoch; another width than before; ranks that differ, or one that does not answer.
         """
         block = _block(gradients)
         if self._width not in (None, block.width):
@@ -170,8 +172,7 @@ class GraB:
 
     def visits(self, epoch: int, place: int) -> np.ndarray:
         """Enter `epoch` at `place` and return its example indices in the order of their visit."""
-        current = self._cursor.epoch
-        if epoch < current:
+        if epoch < (current := self._cursor.epoch):
             raise TrainerError(
                 f"GraB: epoch {epoch} comes after {current}; load the state of then to go back"
             )
@@ -182,8 +183,7 @@ class GraB:
             self._enter(epoch)
         self._cursor.go_to(place, source.curriculum.count(epoch))
         self._opened = True
-        order = self._slice()
-        return order[self._cursor.arranged(np.arange(len(order)))]
+        return self._cursor.visits(self._slice())
 
     def order_id(self, epoch: int) -> str:
         """Return what names the order that `epoch` follows; empty as long as that is not known."""
@@ -202,7 +202,7 @@ class GraB:
     def _groups_of(self, count: int, indices: Sequence[int] | None) -> np.ndarray:
         if not self._opened:
             raise TrainerError("GraB.step: no epoch has begun; take the batch from the sampler's loader")
-        source, _ = self._served()
+        source = self._served()[0]
         if self._cursor.deal.workers > 1:
             self._ranks.finish(self._server)
             self._ranks.begin(self._cursor.epoch, self._cursor.deal.by_host, self._equal)
@@ -238,7 +238,7 @@ class GraB:
         return self._source, self._cycles
 
     def _enter(self, epoch: int) -> None:
-        _, cycles = self._served()
+        cycles = self._served()[1]
         cycle, begin = cycles.of(epoch)
         if cycle != self._cycle:
             self._cycle = cycle
@@ -273,8 +273,7 @@ class GraB:
 
     def _halving(self) -> Halving | None:
         source, cycles = self._served()
-        pairs = len(self._order) // self.unit // 2
-        if self.balance != "kernel-halving" or not pairs:
+        if self.balance != "kernel-halving" or not (pairs := len(self._order) // self.unit // 2):
             return None
         return Halving(pairs, cycles.count(), counter_rng.key(source.seed, "halving", self._cycle))
 

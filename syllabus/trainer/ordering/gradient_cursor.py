@@ -31,7 +31,7 @@ class GradientCursor:
     Groups are named by their place in the cycle's order; -1 stands for what is no whole group.
 
     Of W workers the sampler gives each every W-th example from where the epoch was begun. So that a worker's
-    `unit` examples are a group, `arranged` puts W groups side by side: worker j has the j-th of each W.
+    `unit` examples are a group, `visits` puts W groups side by side: worker j has the j-th of each W.
 
     Attributes:
         epoch: the one that is open, -1 before the first.
@@ -62,11 +62,19 @@ class GradientCursor:
         """Whether nothing is left of the epoch that all workers could have."""
         return self._size - self.place < self.deal.workers
 
-    def arranged(self, positions: np.ndarray) -> np.ndarray:
+    def visits(self, order: np.ndarray) -> np.ndarray:
+        """Return the epoch's order as the workers visit it, position by position."""
+        return order[self._places(np.arange(len(order)))] if self._moved else order
+
+    @property
+    def _moved(self) -> bool:
+        return self.deal.workers > 1 and self.unit > 1 and not self.deal.by_host
+
+    def _places(self, positions: np.ndarray) -> np.ndarray:
         """Return which places of the epoch's order the workers visit at `positions`, int64."""
-        together = self.deal.workers * self.unit
-        if self.deal.workers == 1 or self.unit == 1 or self.deal.by_host:
+        if not self._moved:
             return positions
+        together = self.deal.workers * self.unit
         ahead = positions - self._start
         whole = (self._size - self._start) // together * together  # what is left is dealt as it comes
         within = ahead % together
@@ -96,7 +104,7 @@ class GradientCursor:
             groups = np.arange(first, first + count)
         else:
             places = self.place + self.deal.positions(count * self.unit)
-            at = (self.begin + self.arranged(places)) // self.unit
+            at = (self.begin + self._places(places)) // self.unit
             at[places >= self._size] = -1  # examples that are repeated so that all workers have equally many
             at = at.reshape(count, self.unit)
             groups = np.where((at == at[:, :1]).all(1), at[:, 0], -1)

@@ -65,6 +65,17 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_nothing_comes_twice(
         assert [one["weights"] for one in again] == [one["weights"] for one in whole]
 
 
+def test_fit_trains_on_several_ranks_and_goes_on_from_its_checkpoint(ranks, manifest, tmp_path):
+    whole = ranks.values(
+        "grab_ranks.fits", 2, manifest=manifest, n=N, checkpoint=str(tmp_path / "a"), epochs=[3]
+    )
+    again = ranks.values(
+        "grab_ranks.fits", 2, manifest=manifest, n=N, checkpoint=str(tmp_path / "b"), epochs=[1, 3]
+    )
+    assert whole[0] == whole[1] == again[0] == again[1]
+    assert whole[0]["epochs"] == 3
+
+
 def test_accumulation_without_averaging_has_the_order_of_its_microbatches(ranks, manifest, tmp_path):
     found = ranks.values(
         "grab_ranks.train", 2, manifest=manifest, n=N, folder=str(tmp_path), accumulate=2, epochs=2
