@@ -1,8 +1,8 @@
 """Vector balancing of torch tensors on any device, and of outer products, block by block.
 
 The signs of a block follow from its inner products with where the walk stands and from its Gram matrix
-(`products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once. So a vector may
-be an outer product that is never written out. What lies in main memory is walked directly.
+(`products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once. So a vector
+may be an outer product that is never written out. What lies in main memory is walked directly.
 """
 
 from collections.abc import Callable, Iterator
@@ -293,9 +293,7 @@ def _lies_here(block: VectorBlock) -> bool:
     return block.device.type == "cpu"
 
 
-def _fetched(
-    products: torch.Tensor, gram: torch.Tensor
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def _fetched(products: torch.Tensor, gram: torch.Tensor) -> tuple[np.ndarray, np.ndarray] | None:
     """Bring both to main memory in one copy, the only wait of a block; None where a value is not finite."""
     both = torch.cat([products[None], gram]).cpu().numpy()
     # A vector with NaN or infinity shows on the diagonal.
