@@ -66,7 +66,7 @@ class Plan:
 RATES = tuple(2.0**k for k in range(-5, 1))
 PLANS = {
     ("softmax", False): Plan("softmax", 2048, 64, (16, 64, 4, 1), RATES, 5),
-    ("softmax", True): Plan("softmax", 512, 32, (16, 4), RATES[2:], 3),
+    ("softmax", True): Plan("softmax", 1024, 32, (16, 64), RATES[2:], 5),
     ("lenet", False): Plan("lenet", 1024, 20, (16,), tuple(r / 8 for r in RATES[:4]), 4),
     ("lenet", True): Plan("lenet", 256, 4, (16,), (1 / 128,), 2),
 }
