@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from torch.utils.data import DataLoader
 
 from syllabus.manifests import Manifest
 from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts
-from syllabus.trainer import Curriculum, GraB, ManifestSampler
+from syllabus.trainer import Curriculum, GraB, LastLayer, ManifestSampler, TrainerError
+from syllabus.trainer.ordering import coordination
+from syllabus.trainer.ordering.messages import Messages
 from syllabus.trainer.ordering.order_server import OrderServer
 
 
@@ -31,7 +34,9 @@ def block(rows: torch.Tensor, n: int, form: str) -> Any:
 
 
 def warm_up() -> None:
-    """Compile what the cases use."""
+    """Compile what the cases use, and import what torch imports with the first optimizer and DDP."""
+    import torch._dynamo
+
     for balance in ("pair", "mean"):
         for form in ("dense", "outer"):
             server = OrderServer(balance, 4)
@@ -122,7 +127,7 @@ def mistaken(
                 if mistake == "left":
                     break
                 if mistake == "late":
-                    time.sleep(8)
+                    time.sleep(12)
                 if mistake == "killed":
                     os.kill(os.getpid(), signal.SIGKILL)
                 if mistake == "state":
@@ -167,3 +172,107 @@ def skips(rank: int, world: int, manifest: str, n: int) -> dict[str, Any]:
     seen = grab.state_dict()["seen"]
     order = grab.state_dict()["order"]
     return {"rows": [rows.tolist() for rows in batches], "seen": order[seen].tolist()}
+
+
+def train(
+    rank: int,
+    world: int,
+    manifest: str,
+    n: int,
+    folder: str,
+    epochs: int = 3,
+    accumulate: int = 1,
+    die: int | None = None,
+    resume: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train under DistributedDataParallel with a global batch of 8, from FOLDER/last.pt if it is asked for.
+
+    Args:
+        accumulate: microbatches that a batch is made of, all but the last without averaging.
+        die: the step in which rank 1 is killed; rank 0 writes FOLDER/last.pt after every third.
+    """
+    torch.manual_seed(0)
+    inner = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    model = torch.nn.parallel.DistributedDataParallel(inner) if world > 1 else inner
+    optimizer = torch.optim.SGD(inner.parameters(), 0.1)
+    sampler, grab = sampler_of(manifest, **options)
+    criterion = torch.nn.CrossEntropyLoss()
+    features = LastLayer(inner[2], criterion)
+    inputs = known_features(n, 5, 3)
+    targets = torch.arange(n) % 3
+    last, lines, used = Path(folder, "last.pt"), [], 0
+    if resume:
+        saved = torch.load(last, weights_only=True)
+        inner.load_state_dict(saved["model"])
+        grab.load_state_dict(saved["grab"])
+        sampler.load_state_dict(saved["sampler"])
+        used = saved["sampler"]["global_examples"]
+    steps = 0
+    for epoch in range(sampler.epoch, epochs):
+        sampler.set_epoch(epoch)
+        loader = DataLoader(range(n), batch_size=8 // world // accumulate, sampler=sampler)
+        for number, rows in enumerate(loader, 1):
+            whole = number % accumulate == 0
+            with nullcontext() if whole or world == 1 else model.no_sync():
+                loss = criterion(model(inputs[rows]), targets[rows]) / accumulate
+                loss.backward()
+            grab.step(features())
+            lines.append([epoch, rows.tolist(), loss.item()])
+            used += len(rows) * world
+            if whole:
+                optimizer.step()
+                optimizer.zero_grad()
+                steps += 1
+                if steps == die and rank == 1:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if steps % 3 == 0 and rank == 0:
+                    state = {"model": inner.state_dict(), "grab": grab.state_dict()}
+                    torch.save({**state, "sampler": sampler.state_dict(used)}, last)
+        used = 0
+    return {"lines": lines, "weights": sum(p.sum().item() for p in inner.parameters())}
+
+
+def dealt_otherwise(rank: int, world: int, manifest: str) -> None:
+    """Raise one error that joins those of samplers whose ranks are not torch.distributed's."""
+    curriculum, errors = Curriculum(Manifest.open(manifest), 1.0, 2, "fresh", seed=0), []
+    early = ManifestSampler(curriculum, GraB(), num_replicas=1, rank=0)
+    early._found = True  # as if made before the process group
+    everything = ManifestSampler(curriculum, GraB(), num_replicas=1, rank=0)
+    swapped = ManifestSampler(curriculum, GraB(), num_replicas=world, rank=world - 1 - rank)
+    for sampler in (early, everything, swapped):
+        try:
+            next(iter(sampler))
+        except TrainerError as error:
+            errors.append(str(error))
+    raise RuntimeError(" | ".join(errors))
+
+
+def sent(_rank: int, _world: int, batch: int, width: int) -> int:
+    """Return the bytes of a step's message once the ranks know how large it is."""
+    messages, rows = Messages(), DenseVectors(torch.zeros(batch, width))
+    sizes = []
+    for step in range(3):
+        before = messages.sent
+        messages.start(0, step, 0, rows, np.arange(batch))
+        messages.finish()
+        sizes.append(messages.sent - before)
+    return sizes[-1]
+
+
+def dealt_by_host(
+    rank: int, world: int, manifest: str, n: int, epochs: int, batch: int
+) -> dict[str, list[list[int]]]:
+    """Take every `world`-th batch of a loader of everything, as accelerate does, and return the orders."""
+    coordination.accelerate_runs = lambda: True
+    curriculum, grab = Curriculum(Manifest.open(manifest), 1.0, 12, "fresh", seed=0), GraB()
+    sampler, orders = ManifestSampler(curriculum, grab, num_replicas=1, rank=0), []
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        orders.append(order)
+        completed = [*order, *order]
+        for first in range(0, n, batch * world):
+            rows = completed[first + rank * batch :][:batch]
+            grab.step(known_features(n)[rows])
+    return {"orders": orders}

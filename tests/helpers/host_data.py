@@ -63,6 +63,21 @@ class Probe(torch.nn.Module):
         return {"loss": (self.weight**2).mean(), "logits": labels}
 
 
+class ProbeWithHead(Probe):
+    """Such a model with a last layer, so that examples have gradients of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = torch.nn.Linear(2, 2)
+        del self.weight
+
+    def forward(self, tokens: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        self.seen.append(tokens[:, 0].tolist())
+        logits = self.head(tokens[:, :2].float() / N)
+        return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
 def keep_going(
     manifest: Manifest,
     dataset: datasets.Dataset,

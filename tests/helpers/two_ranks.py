@@ -12,12 +12,14 @@ import sys
 from pathlib import Path
 
 import torch
-from host_data import EPOCHS, STOP, Probe, changed, keep_going
+from host_data import EPOCHS, STOP, Probe, ProbeWithHead, changed, keep_going
 
 from syllabus.manifests import Manifest
 
 
 def main(manifest: Manifest, output: Path) -> None:
+    import grab_accelerate
+    import grab_lightning
     import with_accelerate
     import with_dataloader
     import with_lightning
@@ -49,6 +51,11 @@ def main(manifest: Manifest, output: Path) -> None:
         with_accelerate.train(manifest, dataset, model, output / "accelerate", EPOCHS, 0, stop)
     keep("accelerate", model)
 
+    model = ProbeWithHead()
+    grab = grab_accelerate.train(manifest, dataset, model, model.head, EPOCHS)
+    keep("grab-accelerate", model)
+    (output / f"grab-accelerate-state-{rank}.txt").write_text(grab._server.digest())
+
     model = Probe()
     with_trainer.train(
         manifest, dataset, model, output / "trainer", EPOCHS, save_strategy="steps", save_steps=1
@@ -64,6 +71,11 @@ def main(manifest: Manifest, output: Path) -> None:
     model = Probe()
     with_lightning.train(manifest, dataset, model, EPOCHS, devices=2, strategy="ddp")
     keep("lightning", model)
+
+    model = ProbeWithHead()
+    grab = grab_lightning.train(manifest, dataset, model, model.head, EPOCHS, devices=2, strategy="ddp")
+    keep("grab-lightning", model)
+    (output / f"grab-lightning-state-{rank}.txt").write_text(grab._server.digest())
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

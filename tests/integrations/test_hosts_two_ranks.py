@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from host_data import BATCH, STOP, Probe, batches, changed, keep_going, local, manifest_in, orders
+from host_data import BATCH, EPOCHS, STOP, N, Probe, batches, changed, keep_going, local, manifest_in, orders
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 
@@ -66,6 +66,21 @@ def test_a_run_under_ddp_goes_on_in_mid_epoch_on_one_process_and_back(seen, outp
     keep_going(manifest, changed(manifest), model, states[1])
     assert list(map(sorted, model.seen)) == steps[STOP:]
     assert together("resumed") == steps[STOP:]
+
+
+@pytest.mark.parametrize("host", ["grab-accelerate", "grab-lightning"])
+def test_under_grab_both_ranks_have_one_order_and_each_epoch_every_example(seen, output, host):
+    states = [(output / f"{host}-state-{rank}.txt").read_text() for rank in range(2)]
+    assert states[0] == states[1]
+    first, second = seen(host)
+    assert len(first) == len(second)
+    steps = len(first) // EPOCHS
+    visited = []
+    for epoch in range(EPOCHS):
+        parts = first[steps * epoch :][:steps], second[steps * epoch :][:steps]
+        visited.append([number for both in zip(*parts, strict=True) for part in both for number in part])
+        assert len(set(visited[-1])) == N
+    assert visited[0] != visited[1] != visited[2]
 
 
 @pytest.mark.parametrize("host", ["accelerate", "trainer"])

@@ -4,6 +4,7 @@ At each step every rank tells the others the gradients of its own examples, befo
 under way while training goes on, and is waited for at the next step.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from syllabus.selectors.balancing.vectors import VectorBlock
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering.base import EpochSource
 from syllabus.trainer.ordering.gradient_cursor import Deal
-from syllabus.trainer.ordering.messages import Messages
+from syllabus.trainer.ordering.messages import BEGINNING, END, Messages
 from syllabus.trainer.ordering.order_server import OrderServer
 from syllabus.trainer.ranks import accelerate_runs, world_size
 
@@ -28,7 +29,7 @@ class Coordination:
 
     def __init__(self) -> None:
         self._messages: Messages | None = None
-        self._epoch, self._step = -1, 0
+        self._epoch, self._step, self._even = -1, 0, False
 
     @property
     def sent(self) -> int:
@@ -39,12 +40,19 @@ class Coordination:
         """Have the ranks agree anew on where they stand, at their next step."""
         self._epoch = -1
 
-    def begin(self, epoch: int, equal: Callable[[], Mapping[str, Any]]) -> None:
-        """Begin a step; at the first of an epoch, raise on all ranks if they are not `equal`."""
+    def begin(self, epoch: int, even: bool, equal: Callable[[], Mapping[str, Any]]) -> None:
+        """Begin a step; at the first of an epoch, raise on all ranks if they are not `equal`.
+
+        Args:
+            epoch: where this rank stands.
+            even: whether all ranks that have features must have equally many.
+            equal: returns what must be alike, by name.
+        """
+        self._even = even
         if self._messages is None:
             self._messages = Messages()
         if epoch != self._epoch:
-            self._messages.enter(epoch, equal())
+            self._messages.agree(BEGINNING, epoch, equal())
             self._epoch, self._step = epoch, 0
 
     def tell(self, server: OrderServer, block: VectorBlock | None, groups: np.ndarray) -> None:
@@ -53,10 +61,39 @@ class Coordination:
         self._messages.start(self._epoch, self._step, server.placed, block, groups)
         self._step += 1
 
-    def finish(self, server: OrderServer) -> None:
-        """Let the server walk over what all ranks told in the step before, as soon as it is there."""
+    def end(self, server: OrderServer) -> None:
+        """Let the server walk over the last step of an epoch; raise on all ranks if one's is not the others'.
+
+        So no rank ends while another waits for it: what a run has left to do after its epochs, such as saving
+        a state on one rank, needs no other rank.
+        """
+        assert self._messages is not None
+        self.finish(server)
+        self._messages.agree(END, self._epoch, {"state": server.digest()[:12]})
+
+    def finish(self, server: OrderServer, forgive: bool = False) -> None:
+        """Let the server walk over what all ranks told in the step before, as soon as it is there.
+
+        Args:
+            server: this rank's.
+            forgive: warn where a rank did not answer, and go on without that step.
+        """
         if self._messages is not None and self._messages.waiting:
-            told = self._messages.finish()
+            try:
+                told = self._messages.finish()
+            except TrainerError as error:
+                if not (forgive and self._messages.unanswered):
+                    raise
+                warnings.warn(
+                    f"{error}; the gradients of that step are lost, and its examples keep their rank",
+                    stacklevel=3,
+                )
+                return
+            if self._even and len(set(told.counts) - {0}) > 1:
+                raise TrainerError(
+                    f"GraB: step {self._step - 1} of epoch {self._epoch}: the ranks have {told.counts}"
+                    " gradients; where a host deals batches out all need equally many (accelerate: even_batches=True)"
+                )
             if told.block is not None:
                 server.step(told.block, told.groups, told.counts)
 

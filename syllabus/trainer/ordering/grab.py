@@ -93,28 +93,25 @@ class GraB:
             raise TrainerError(f"GraB.step: gradients have width {block.width}; before it was {self._width}")
         groups = self._groups_of(len(block), indices)
         self._stepped, self._width = True, block.width
-        if self._cursor.deal.workers == 1:
-            self._server.step(block, groups)
-        else:
-            self._ranks.tell(self._server, block, groups)
+        self._take_note(block, groups)
 
     def skip(self, count: int) -> None:
         """Pass over the next `count` gradients, of a batch that has none, such as one whose loss is NaN.
 
-        On several ranks each of them calls `step` or `skip` once a batch; 0 where it has no batch at all.
+        On several ranks each of them calls `step` or `skip` once a batch; `skip(0)` where its own are over
+        and others' are not.
         """
         groups = self._groups_of(whole("GraB.skip", "count", count, 0), None)
-        if self._cursor.deal.workers > 1:
-            self._ranks.tell(self._server, None, groups[:0])
+        self._take_note(None, groups[:0])
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the order depends on from here on: tensors of O(n + d) and plain values.
 
         Save it in a file of its own beside the sampler's, whose O(1) state names the order by its digest. It
         is the same on every rank and holds on any number of them. It starts no communication, so one rank may
-        ask alone: it only waits for the features that are on their way.
+        ask alone: it waits for the features that are on their way, or warns if they do not come.
         """
-        self._ranks.finish(self._server)
+        self._ranks.finish(self._server, forgive=True)
         return {
             **self._identity(),
             "epoch": self._cursor.epoch,
@@ -210,10 +207,18 @@ class GraB:
         source, _ = self._served()
         if self._cursor.deal.workers > 1:
             self._ranks.finish(self._server)
-            self._ranks.begin(self._cursor.epoch, self._equal)
+            self._ranks.begin(self._cursor.epoch, self._cursor.deal.by_host, self._equal)
         if indices is None:
             return self._cursor.next(count, source.given_out)
         return self._cursor.named(indices, count, lambda: source.rows_of(self._slice()))
+
+    def _take_note(self, block: VectorBlock | None, groups: np.ndarray) -> None:
+        if self._cursor.deal.workers > 1:
+            self._ranks.tell(self._server, block, groups)
+            if self._cursor.through:
+                self._ranks.end(self._server)
+        elif block is not None:
+            self._server.step(block, groups)
 
     def _equal(self) -> dict[str, Any]:
         """Return what the ranks must have alike when they begin an epoch, or go on with it."""

@@ -57,6 +57,11 @@ class GradientCursor:
         self.place = self._start = place
         self._size = size
 
+    @property
+    def through(self) -> bool:
+        """Whether nothing is left of the epoch that all workers could have."""
+        return self._size - self.place < self.deal.workers
+
     def arranged(self, positions: np.ndarray) -> np.ndarray:
         """Return which places of the epoch's order the workers visit at `positions`, int64."""
         together = self.deal.workers * self.unit
@@ -70,6 +75,8 @@ class GradientCursor:
 
     def next(self, count: int, given: int) -> np.ndarray:
         """Return the (count,) groups of the next gradients, and move on.
+
+        One of several workers that has none moves on to the end.
 
         Args:
             count: of gradients.
@@ -94,6 +101,8 @@ class GradientCursor:
             at = at.reshape(count, self.unit)
             groups = np.where((at == at[:, :1]).all(1), at[:, 0], -1)
         self.place = min(self.place + count * self.unit * workers, given)
+        if not count and workers > 1:
+            self.place = self._size
         groups[groups >= self._groups] = -1
         return groups
 

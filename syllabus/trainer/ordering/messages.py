@@ -15,9 +15,9 @@ import torch.distributed
 
 from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, VectorBlock
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.ordering.rank_progress import RankProgress
+from syllabus.trainer.ordering.silent_ranks import missing
 
-ENTER, STEP = 1, 2  # kinds of messages
+BEGINNING, STEP, END = 1, 2, 3  # kinds of messages
 _NONE, _DENSE, _OUTER = 0, 1, 2  # forms of features
 
 
@@ -25,7 +25,7 @@ class Header(NamedTuple):
     """What a message says of itself.
 
     Attributes:
-        kind: `ENTER` where an epoch is begun or gone on with, else `STEP`.
+        kind: `BEGINNING` where an epoch is begun or gone on with, `STEP`, or `END` where it is through.
         epoch, step: where its rank stands; steps count from that beginning.
         digest: of what must be equal on all ranks.
         count: rows of features.
@@ -70,6 +70,7 @@ class Messages:
     Attributes:
         world, rank: W and r of `torch.distributed`.
         sent: bytes that this rank has given out, to each other rank.
+        unanswered: whether a rank did not answer.
     """
 
     def __init__(self) -> None:
@@ -86,8 +87,7 @@ class Messages:
         self._block: VectorBlock | None = None
         self._groups = np.empty(0, np.int64)
         self._work: Any = None
-        self._failed = ""
-        self._progress = RankProgress(self._group.group_name, self.world, self.rank)
+        self._failed, self.unanswered = "", False
         self.sent = 0
 
     @property
@@ -95,11 +95,11 @@ class Messages:
         """Whether a message is under way."""
         return self._header is not None
 
-    def enter(self, epoch: int, equal: Mapping[str, Any]) -> None:
-        """Begin or go on with an epoch, or raise on all ranks if they are not `equal`, name by name."""
+    def agree(self, kind: int, epoch: int, equal: Mapping[str, Any]) -> None:
+        """Wait for all ranks at the beginning or end of an epoch; raise on all if one is not `equal`."""
         mine = {name: str(value) for name, value in equal.items()}
         digest = hashlib.sha256(repr(sorted(mine.items())).encode()).digest()
-        self._send(Header(ENTER, epoch, 0, int.from_bytes(digest[:8], "little", signed=True)), None)
+        self._send(Header(kind, epoch, 0, int.from_bytes(digest[:8], "little", signed=True)), None)
         headers, self._header = self._received(), None
         if len({header.digest for header in headers}) == 1:
             return
@@ -111,7 +111,8 @@ class Messages:
             # The order follows from the rest, so it is named only where that is equal.
             if rank is not None and not (differ and name in ("order", "state")):
                 differ.append(f"{name} is {value} on rank 0 and {found[rank].get(name)} on rank {rank}")
-        self._stop(f"GraB: epoch {epoch}: the ranks differ: {'; '.join(differ)}")
+        at = _place(Header(kind, epoch, 0, 0))
+        self._stop(f"GraB: {at}: the ranks differ: {'; '.join(differ)}")
 
     def start(
         self, epoch: int, step: int, digest: int, block: VectorBlock | None, groups: np.ndarray
@@ -192,7 +193,6 @@ class Messages:
         self._groups = self._groups if groups is None else groups
         self.sent += size
         try:
-            self._progress.sends()
             self._work = torch.distributed.all_gather(
                 list(self._all.unbind()), self._mine, group=self._group, async_op=True
             )
@@ -220,11 +220,11 @@ class Messages:
         return headers
 
     def _fail(self, header: Header, error: Exception) -> None:
-        missing = self._progress.missing()
+        self.unanswered, silent = True, missing(self._group.group_name)
         # Without the place in the backend's source, and its advice.
         reason = re.sub(r"^\[[^]]*\] ", "", str(error).strip()).split("\n")[0].split(". ")[0]
         self._stop(
-            f"GraB: {_place(header)}: rank {self.rank} got no answer from {missing} ({reason});"
+            f"GraB: {_place(header)}: rank {self.rank} got no answer from {silent} ({reason});"
             " the job cannot go on: start it again from its last checkpoint"
         )
 
@@ -234,8 +234,8 @@ class Messages:
 
 
 def _place(header: Header) -> str:
-    if header.kind == ENTER:
-        return f"the beginning of epoch {header.epoch}"
+    if header.kind != STEP:
+        return f"the {'beginning' if header.kind == BEGINNING else 'end'} of epoch {header.epoch}"
     return f"step {header.step} of epoch {header.epoch}"
 
 
