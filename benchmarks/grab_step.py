@@ -3,11 +3,12 @@
     python benchmarks/grab_step.py            # minutes on one thread
     python benchmarks/grab_step.py --sketch 0 # the factors of the last layer as they are, as before sketches
 
-Steps of each kind are taken in turn. Times are those of the fastest tenth of each kind: what disturbs a step only
-adds to it.
+Steps of each kind are taken in turn. Times are those of the fastest tenth of each kind: what disturbs a step
+only adds to it.
 """
 
 import argparse
+import itertools
 import os
 import tempfile
 import time
@@ -39,7 +40,7 @@ def steps(
 ) -> Iterator[None]:
     torch.manual_seed(0)
     layers: list[torch.nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         layers += [torch.nn.Linear(before, after), torch.nn.ReLU()]
     model = torch.nn.Sequential(*layers, torch.nn.Linear(widths[-1], outputs))
     x, y = torch.randn(N, widths[0]), torch.randint(0, outputs, (N,))

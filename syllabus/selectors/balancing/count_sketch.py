@@ -1,4 +1,4 @@
-"""The count sketch of rows, and the product of two sketches in the Fourier domain, each in one compiled pass."""
+"""The count sketch of rows, and the product of two in the Fourier domain, each in one compiled pass."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
 """Vector balancing of torch tensors on any device, and of outer products, block by block.
 
 The signs of a block follow from its inner products with where the walk stands and from its Gram matrix
-(`products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once. So a vector may
-be an outer product that is never written out. What lies in main memory is walked directly.
+(`products_walk`), exactly: of a block of B vectors only B + B² numbers come to main memory, once. So a vector
+may be an outer product that is never written out. What lies in main memory is walked directly.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from syllabus.selectors.balancing.walks import Halving, pair_walk, products_walk
 from syllabus.selectors.errors import SelectionError
 
 _ROWS = 256
-_NARROW = 1024  # columns
+_NARROW = 1024  # numbers of a row
 _COLUMNS = 65_536  # of a block of rows are widened to float64 at once
 
 
@@ -273,10 +273,11 @@ def walk_pairs(
             return factor_pair_walk(
                 block.left.numpy(), block.right.numpy(), square.numpy(), rest.numpy(), halving
             )
-        rows = block.pieces[0].numpy()
-        if len(block.pieces) == 1 and block.width <= _NARROW:  # one loop, with the same sums bit for bit
-            found = np.isfinite(rows).all()
-            return pair_walk(rows, np.arange(len(rows)), running_sum.numpy(), halving) if found else None
+        if block.width <= _NARROW:
+            # Such rows are in the caches anyway; many of them are one compiled loop, with the same bits.
+            rows = block.rows.numpy()
+            finite = np.isfinite(rows).all()
+            return pair_walk(rows, np.arange(len(rows)), running_sum.numpy(), halving) if finite else None
         return pieces_pair_walk([piece.numpy() for piece in block.pieces], running_sum.numpy(), halving)
     products, gram = block.products(running_sum)[:, 0], block.gram()
     by_column = gram[:, ::2] - gram[:, 1::2]
@@ -293,9 +294,7 @@ def _lies_here(block: VectorBlock) -> bool:
     return block.device.type == "cpu"
 
 
-def _fetched(
-    products: torch.Tensor, gram: torch.Tensor
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def _fetched(products: torch.Tensor, gram: torch.Tensor) -> tuple[np.ndarray, np.ndarray] | None:
     """Bring both to main memory in one copy, the only wait of a block; None where a value is not finite."""
     both = torch.cat([products[None], gram]).cpu().numpy()
     # A vector with NaN or infinity shows on the diagonal.

@@ -25,9 +25,9 @@ class LastLayer:
         layer: a linear layer of q inputs and p outputs, run once in a forward pass on inputs (B, q).
         loss: the loss module (`torch.nn.CrossEntropyLoss()`, say) with reduction mean, sum or none.
             Without it, pass each loss through `watch`.
-        sketch: numbers to keep of an example's gradient, an even number (`TensorSketch`); 0 keeps its two factors.
-            By default 512 where the layer has more than 16,384 numbers, else 0: the order is as good, and a
-            walk over wide layers would take longer than training.
+        sketch: numbers to keep of an example's gradient, an even number (`TensorSketch`); 0 keeps its two
+            factors. By default 512 where the layer has more than 16,384 numbers, else 0: the order is as
+            good, and a walk over wide layers would take longer than training.
 
     Whatever then multiplies the loss, a division by the microbatches accumulated or a GradScaler, is seen and
     undone. Cost: O(B p q) a step in the walk, with a sketch O(B (p + q)). Memory: the factors, B (p + q + 1)

@@ -14,9 +14,10 @@ from syllabus.trainer.validation import whole
 class TensorSketch:
     """A seeded bilinear map of two vectors to `width` numbers that keeps inner products on average.
 
-    The count sketch of left ⊗ right, if the bucket of a product is the sum of its factors' modulo `width`, is the
-    circular convolution of the factors' sketches: in the Fourier domain their product. Inner products are the
-    same there, so nothing is transformed back. Each frequency alone keeps them on average; they are those above 0.
+    The count sketch of left ⊗ right, if the bucket of a product is the sum of its factors' modulo `width`, is
+    the circular convolution of the factors' sketches: in the Fourier domain their product. Inner products are
+    the same there, so nothing is transformed back. Each frequency alone keeps them on average; those above 0
+    are taken.
 
     Args:
         width: of the result, even and at least 2.

@@ -66,9 +66,9 @@ def reversal(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
 def blocks(curriculum: Curriculum, epoch: int, seed: int) -> np.ndarray:
     """Block reshuffling with paired reversal (arXiv 2604.00260), of blocks that are alike.
 
-    The k examples are dealt to √k blocks, each with its share of every partition within one example; the blocks
-    come in random order and so do the examples of a block. Blocks dealt without regard to partitions would
-    give a permutation as any other. Pairs of epochs are those of ``reversal``.
+    The k examples are dealt to √k blocks, each with its share of every partition within one example; the
+    blocks come in random order and so do the examples of a block. Blocks dealt without regard to partitions
+    would give a permutation as any other. Pairs of epochs are those of ``reversal``.
     """
     return _in_pairs(_in_blocks, curriculum, epoch, seed)
 
@@ -109,7 +109,7 @@ PAIRED = ("blocks", "reversal")
 
 
 def check_order(name: str, curriculum: Curriculum) -> None:
-    """Refuse an order that is unknown or whose data the manifest lacks; warn of one that does harm or nothing."""
+    """Refuse an order that is unknown or whose data the manifest lacks; warn of one that may harm."""
     if not isinstance(name, str) or name not in ORDERS:
         raise TrainerError(f"order {name!r} is unknown; known: {', '.join(sorted(ORDERS))}")
     if name == "balance" and curriculum.manifest.sketch_dimension is None:

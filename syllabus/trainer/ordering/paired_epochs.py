@@ -11,8 +11,8 @@ from syllabus.trainer.ordering.cycles import sets_come_again
 def mirrored_epoch(curriculum: Curriculum, epoch: int) -> int:
     """Return the epoch that `epoch` is the mirror image of; itself where it is drawn.
 
-    Epochs 2i and 2i + 1 are a pair where they have the same set. With ``fresh`` and proportional budgets cycles
-    are paired instead: the second one is the first from its last epoch to its first.
+    Epochs 2i and 2i + 1 are a pair where they have the same set. With ``fresh`` and proportional budgets
+    cycles are paired instead: the second one is the first from its last epoch to its first.
 
     Cost: where sets are compared, what drawing two costs.
     """

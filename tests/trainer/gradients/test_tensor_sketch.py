@@ -1,4 +1,4 @@
-"""Tensor sketches: what they are by a plain reference, how good orders over them are, when last layers use them."""
+"""Tensor sketches by a plain reference, how good orders over them are, and when last layers use them."""
 
 from __future__ import annotations
 
@@ -121,7 +121,8 @@ def test_one_narrow_piece_is_walked_as_pieces_are(halving):
     sums = [torch.zeros(512, dtype=torch.float64) for _ in range(2)]
     signs = walk_pairs(DenseVectors(rows), sums[0], thresholds[0])
     expected = pieces_pair_walk([rows.numpy()], sums[1].numpy(), thresholds[1])
-    assert signs is not None and expected is not None
+    assert signs is not None
+    assert expected is not None
     assert signs.tolist() == expected.tolist()
     assert torch.equal(*sums)
     rows[7, 3] = float("nan")

@@ -1,4 +1,4 @@
-"""Orders "reversal" and "blocks": which epochs are played backwards, over which sets, on any number of ranks."""
+"""Orders "reversal" and "blocks": which epochs are played backwards, over which sets, on any ranks."""
 
 from __future__ import annotations
 
