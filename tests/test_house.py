@@ -119,8 +119,8 @@ PUBLIC = {
     "selectors.numerics.union_find", "trainer.tuning",
 }  # fmt: skip
 HEAVY = (
-    "apache_beam", "sentence_transformers", "transformers", "pandas", "sklearn", "typer", "pydantic", "optuna",
-    "plotly",
+    "apache_beam", "sentence_transformers", "transformers", "pandas", "sklearn", "typer", "pydantic",
+    "optuna", "plotly",
 )  # fmt: skip
 # What importing a room must leave unloaded.
 UNLOADED = {
