@@ -139,22 +139,23 @@ def test_texts_are_cut_and_private_ones_are_not_kept(tmp_path: Path) -> None:
     assert "0-7" not in "".join(map(str, (tmp_path / "private" / "preview").iterdir()))
 
 
-def test_a_text_that_changes_before_the_commit_is_refused(
+def test_an_image_that_changes_before_the_commit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = write_texts(tmp_path / "a.jsonl", 40)
-    run(source, tmp_path / "m", text="text", subsets=1)
-    content = source.read_text()
+    for row in range(8):
+        (tmp_path / "s" / "a").mkdir(parents=True, exist_ok=True)
+        Image.new("L", (9, 9), row * 9).save(tmp_path / "s" / "a" / f"{row}.png")
     read = contents._contents
 
     def changed(*arguments: object) -> object:
-        source.write_text(content.replace("alpha", "omega"), encoding="utf-8")
+        Image.new("L", (9, 9), 255).save(tmp_path / "s" / "a" / "5.png")
         return read(*arguments)
 
     monkeypatch.setattr(contents, "_contents", changed)
-    with pytest.raises(UserError, match="changed since"):
-        run(source, tmp_path / "n", text="text", subsets=1, work_dir=str(tmp_path / "m.work"))
-    assert not (tmp_path / "n" / "manifest.json").exists()
+    options = {"image": "image", "label": "folder", "encoder": "toy_encoder:pixels", "embedding": None}
+    with pytest.raises(UserError, match=r"a/5\.png: row 0 has changed since it was encoded"):
+        run(tmp_path / "s", tmp_path / "m", fraction=0.5, subsets=1, neighbours=0, **options)
+    assert not (tmp_path / "m" / "manifest.json").exists()
 
 
 def test_thumbnails_are_small_bounded_and_of_the_right_images(
