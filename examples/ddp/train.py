@@ -5,7 +5,7 @@
     torchrun --standalone --nproc-per-node 2 examples/ddp/train.py --stop-after 70   # is interrupted …
     python examples/ddp/train.py                                                     # … and goes on, on one
 
-It goes on from `examples/ddp/checkpoint.pt` where there is one, on any number of processes, and removes it
+It goes on from `examples/ddp/data/checkpoint.pt` where there is one, on any number of processes, and removes it
 in the end.
 """
 
@@ -102,7 +102,8 @@ def main() -> None:
     )
     parser.add_argument("--stop-after", type=int, help="steps after which to end, as an interruption would")
     arguments = parser.parse_args()
-    device, checkpoint = start(), HERE / "checkpoint.pt"
+    device, checkpoint = start(), HERE / "data" / "checkpoint.pt"
+    checkpoint.parent.mkdir(exist_ok=True)
     manifest, begun = prepared(), "went on" if checkpoint.exists() else "began"
     torch.manual_seed(0)
     dataset, model = tokenised(), Classifier()
