@@ -218,6 +218,7 @@ def plot(plan: Plan, noise: float, results: Results, output: Path) -> None:
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     style = {
         "svg.fonttype": "none",
@@ -257,6 +258,8 @@ def plot(plan: Plan, noise: float, results: Results, output: Path) -> None:
         )  # fmt: skip
     panels[2].set(title=f"after {plan.epochs} epochs", xlabel="workers m", xscale="log", yscale="log")
     panels[2].set_xticks(plan.workers, [str(m) for m in plan.workers])
+    for panel in panels:
+        panel.xaxis.set_minor_formatter(NullFormatter())
     figure.legend(*panels[2].get_legend_handles_labels(), loc="outside right center", frameon=False)
     figure.savefig(output, metadata={"Date": None})
 
@@ -272,7 +275,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, nargs="+", default=[0.2, 0.0], help="shares of random labels")
     parser.add_argument("--results", type=Path, default=Path("runs/cdgrab.csv"))
     parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     if options.part == "herding":
         discrepancies()

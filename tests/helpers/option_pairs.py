@@ -74,6 +74,13 @@ PAIRS: dict[str, Pair] = {
     "holdout": Pair("vectors", "{data}/query.jsonl", "manifest.json", "", f"{CHOICE} regroup order"),
     "query": Pair("query", "{data}/other.jsonl", "subsets", "guide subsets", "embed regroup ranking"),
     "private": Pair("private", "{data}/other.jsonl", "subsets", "guide subsets", "embed regroup ranking"),
+    "max_text_bytes": Pair("texts", 10_000_001, "", "embed census regroup", "rows"),
+    "max_image_bytes": Pair("pictures", 99_999_999, "", "embed census regroup", "rows"),
+    "max_image_pixels": Pair("pictures", 49_999_999, "", "embed census regroup", "rows"),
+    "max_label_bytes": Pair("parts", 4000, "", "rows census", "embed"),
+    "max_id_bytes": Pair("vectors", 4000, "", "rows census", "embed"),
+    "max_record_bytes": Pair("parts", 2**24, "", "embed rows", ""),
+    "preview": Pair("texts", False, "preview density", "", f"embed rows census regroup {CHOICE} order"),
     "text": Pair("texts", "title", "subsets sketches", "embed census regroup", "rows"),
     "image": Pair("pictures", "sketch", "subsets sketches", "embed census regroup", ""),
     "embedding": Pair("vectors", "other", "subsets sketches", "embed regroup", "rows"),
@@ -137,6 +144,7 @@ WITHOUT_TRACE: dict[str, tuple[Any, str]] = {
     "max_reject_rate": (0.4, "a job goes on or stops"),
     "runner": (None, "other engines have tests of their own, and their manifests the same bytes"),
     "runner_options": (None, "of engines that are not the embedded one"),
+    "follow_links": (True, "the sources of these jobs have no links"),
     "overwrite": (True, "what is written where a manifest is, is what is written where none is"),
 }
 """Options that cannot change a manifest: a value that everything is used again with, or None, and why."""

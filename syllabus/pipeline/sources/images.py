@@ -75,10 +75,12 @@ class ImageFolderSource(Source):
             }
             yield records_of(columns, values, 0)
 
-    def contents(self, chunks: list[Chunk], rows: list[list[int]], columns: Columns) -> Iterator[list[bytes]]:  # noqa: ARG002
+    def contents(self, chunks: list[Chunk], rows: list[list[int]], columns: Columns) -> Iterator[list[bytes]]:
         """Yield the bytes of some images of each chunk; the others are not opened."""
+        most = columns.limits.max_image_bytes
         for chunk, wanted in zip(chunks, rows, strict=True):
-            yield [self._bytes(chunk.members[row]) for row in wanted]
+            images = (self._image(chunk.members[row], most)[0] for row in wanted)
+            yield [image for image in images if not isinstance(image, TooLarge)]  # accepted ones, so all
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
         return {}  # a million images: see check_unchanged
