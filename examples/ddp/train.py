@@ -5,8 +5,8 @@
     torchrun --standalone --nproc-per-node 2 examples/ddp/train.py --stop-after 70   # is interrupted …
     python examples/ddp/train.py                                                     # … and goes on, on one
 
-It goes on from `examples/ddp/data/checkpoint.pt` where there is one, on any number of processes, and removes it
-in the end.
+It goes on from `examples/ddp/data/checkpoint.pt` where there is one, on any number of processes, and removes
+it in the end.
 """
 
 from __future__ import annotations
