@@ -150,11 +150,14 @@ def relative_threshold(last: NDArray[np.float64], threshold: float, nearer: floa
 
     >>> relative_threshold(np.array([0.92, 0.92]), 0.95)
     0.99
+    >>> relative_threshold(np.array([1 + 1e-9, 1 + 1e-9]), 0.95)
+    1.0
     """
     last = last[np.isfinite(last)]
     if not len(last) or nearer == 0:
         return threshold
-    return max(threshold, 1 - (1 - float(np.quantile(last, 1 - TYPICAL))) / nearer)
+    # Equal rows have a cosine that rounding puts above 1.
+    return max(threshold, 1 - max(0.0, 1 - float(np.quantile(last, 1 - TYPICAL))) / nearer)
 
 
 def pair_cosines(
