@@ -132,6 +132,8 @@ MORE: dict[str, tuple[str, Pair]] = {
     "seed of clusters": ("seed", Pair("clusters", 5, "subsets", "fit regroup", "embed rows census")),
     "source of clusters": ("source", Pair("clusters", "{data}/other", "examples", "fit", "embed rows")),
     "embedding of clusters": ("embedding", Pair("clusters", "other", "examples", "fit regroup", "rows")),
+    # Of the same rows: who may stand for whom is another matter, and who is near is not.
+    "label of all rows": ("label", Pair("parts", "shade", "examples", "rows", "embed neighbours")),
     "one importance": ("importance", Pair("texts", "graph_cut", "", "ranking", "embed regroup subsets")),
 }
 """Pairs for stages that the first pair of the option does not come to; lists need many rows as a rule."""
@@ -167,6 +169,7 @@ def rows_of(number: int) -> list[dict[str, Any]]:
                 "other": draw.standard_normal(DIMENSION).round(4).tolist(),
                 "label": "aab"[row % 3],
                 "topic": "cd"[near % 2] if (number, row) != (0, 4) else None,
+                "shade": "ef"[row % 2],
                 "tags": tags,
                 "score": float(draw.integers(1000)),
                 "key": f"{number}/{row}",

@@ -52,6 +52,7 @@ class Jobs:
                 (inverted_lists, "ROUTED_ROWS"),
             ):
                 patch.setattr(module, rows, 32)
+            patch.setattr(all_pairs, "PART_PAIRS", 4)
             patch.setattr(stage, "EXACT_ROWS", 0 if name == "lists" else stage.EXACT_ROWS)
             patch.setattr(torch_setup, "_has_native", lambda _: True)
             # Beam looks at every method of a DoFn hundreds of times; ours have no states or timers.
@@ -119,6 +120,9 @@ def test_no_two_shards_of_a_job_have_one_key(jobs: Jobs, name: str) -> None:
     # The later one would not be made, and rows would be missing or there twice.
     place = jobs.base(name)
     assert validate(str(place / "m")).problems == []
+    if name == "parts":
+        # Six pairs of three blocks, by four.
+        assert len(shards(place, "neighbours")) == 2
     if name == "lists":
         blocks = len(shards(place, "cells"))
         assert blocks == 3
