@@ -278,7 +278,9 @@ def dealt_by_host(
     return {"orders": orders}
 
 
-def fits(_rank: int, world: int, manifest: str, n: int, checkpoint: str, epochs: list[int]) -> dict[str, Any]:
+def fits(
+    _rank: int, world: int, manifest: str, n: int, checkpoint: str, epochs: list[int], every: int | None = None
+) -> dict[str, Any]:
     """Train by `fit`, again and again up to one of `epochs`, from the checkpoint of the time before."""
     for last in epochs:
         torch.manual_seed(0)
@@ -297,6 +299,20 @@ def fits(_rank: int, world: int, manifest: str, n: int, checkpoint: str, epochs:
             features=LastLayer(inner[2], criterion),
             progress=False,
             checkpoint=checkpoint,
+            checkpoint_every=every,
         )
     weights = sum(p.sum().item() for p in inner.parameters())
     return {"epochs": len(records), "weights": weights, "digest": grab._server.digest()}
+
+
+def growing(rank: int, _world: int, manifest: str, n: int) -> dict[str, Any]:
+    """Save on rank 0 after a batch larger than any before, while the others wait for it elsewhere."""
+    sampler, grab = sampler_of(manifest)
+    sampler.set_epoch(0)
+    rows, seen = iter(sampler), -1
+    for step, size in enumerate((2, 2, 5, 3)):
+        grab.step(known_features(n)[[next(rows) for _ in range(size)]])
+        if step == 2 and rank == 0:
+            seen = int(grab.state_dict()["seen"].sum())
+        torch.distributed.barrier()
+    return {"saved": seen, "seen": int(grab.state_dict()["seen"].sum())}

@@ -60,6 +60,9 @@ class Coordination:
         assert self._messages is not None
         self._messages.start(self._epoch, self._step, server.placed, block, groups)
         self._step += 1
+        if not self._messages.sized:
+            # Here all ranks are at it; later one that saves a state would wait for those that wait for it.
+            self.finish(server)
 
     def end(self, server: OrderServer) -> None:
         """Let the server walk over the last step of an epoch; raise on all ranks if one's is not the others'.
@@ -76,16 +79,24 @@ class Coordination:
 
         Args:
             server: this rank's.
-            forgive: warn where a rank did not answer, and go on without that step.
+            forgive: warn where a rank did not answer, or would have to be asked again, and go on without
+                that step.
         """
         if self._messages is not None and self._messages.waiting:
             try:
-                told = self._messages.finish()
+                told = self._messages.finish(alone=forgive)
             except TrainerError as error:
                 if not (forgive and self._messages.unanswered):
                     raise
                 warnings.warn(
                     f"{error}; the gradients of that step are lost, and its examples keep their rank",
+                    stacklevel=3,
+                )
+                return
+            if told is None:
+                warnings.warn(
+                    "GraB: the state is asked for while larger features than before are on their way; it is"
+                    " without those of the last step, whose examples keep their rank",
                     stacklevel=3,
                 )
                 return

@@ -84,6 +84,7 @@ class Messages:
         self._room = 0  # bytes for features in a message
         self._mine = self._all = torch.empty(0)
         self._header: Header | None = None  # of the message under way
+        self._known: list[Header] | None = None  # of all ranks, where it must be sent again for its size
         self._block: VectorBlock | None = None
         self._groups = np.empty(0, np.int64)
         self._work: Any = None
@@ -133,14 +134,26 @@ class Messages:
             form = (len(block), _DENSE, 0, block.width, 0)
         self._send(Header(STEP, epoch, step, digest, *form), block, groups)
 
-    def finish(self) -> Told:
+    @property
+    def sized(self) -> bool:
+        """Whether the ranks know how large a message is; before, what is told takes two of them."""
+        return self._room > 0
+
+    def finish(self, alone: bool = False) -> Told | None:
         """Wait for the message under way and return what all ranks told.
+
+        Args:
+            alone: whether the other ranks may not be at it: where a larger message is needed, return None
+                and leave it under way.
 
         Raises:
             TrainerError: a rank did not answer, is at another step, has another order or other features.
         """
-        headers = self._received()
+        headers, self._known = self._known or self._received(), None
         most = max(header.bytes() for header in headers)
+        if most > self._room and alone:
+            self._known = headers
+            return None
         if most > self._room:  # the first step, and a larger batch than any before
             assert self._header is not None
             sent, self._room = self._header, -(-most // 64) * 64
@@ -229,7 +242,7 @@ class Messages:
         )
 
     def _stop(self, message: str) -> None:
-        self._failed, self._header, self._block = message, None, None
+        self._failed, self._header, self._block, self._known = message, None, None, None
         raise TrainerError(message) from None
 
 

@@ -130,6 +130,11 @@ def test_one_rank_may_look_into_its_loader_and_save_a_state_alone(ranks, manifes
     assert found == [[24, 24], []]
 
 
+def test_one_rank_may_save_after_a_batch_larger_than_any_before(ranks, manifests):
+    found = ranks.values("grab_ranks.growing", 2, manifest=manifests(40), n=40, timeout=15)
+    assert found == [{"saved": 8, "seen": 24}, {"saved": -1, "seen": 24}]
+
+
 def test_batches_without_gradients_are_passed_over_and_no_rank_hangs(ranks, manifests):
     found = ranks.values("grab_ranks.skips", 2, manifest=manifests(38), n=38, timeout=15)
     assert found[0]["seen"] == found[1]["seen"]

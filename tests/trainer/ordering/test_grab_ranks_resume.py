@@ -70,8 +70,9 @@ def test_fit_trains_on_several_ranks_and_goes_on_from_its_checkpoint(ranks, mani
         "grab_ranks.fits", 2, manifest=manifest, n=N, checkpoint=str(tmp_path / "a"), epochs=[3]
     )
     again = ranks.values(
-        "grab_ranks.fits", 2, manifest=manifest, n=N, checkpoint=str(tmp_path / "b"), epochs=[1, 3]
-    )
+        "grab_ranks.fits", 2, manifest=manifest, n=N, checkpoint=str(tmp_path / "b"), epochs=[1, 3], every=1,
+        timeout=15
+    )  # fmt: skip
     assert whole[0] == whole[1] == again[0] == again[1]
     assert whole[0]["epochs"] == 3
 
