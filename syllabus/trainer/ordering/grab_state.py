@@ -15,6 +15,7 @@ from syllabus.trainer.states import (
     boolean,
     differences,
     entries,
+    equal,
     integer,
     mapping,
     number,
@@ -46,6 +47,8 @@ def check_grab_state(
     Cost: O(n log n).
     """
     state = mapping(LOAD, "the state", state)
+    if equal(state.get("version"), 1):  # as it is now; a wide layer that is sketched now has another width
+        state = {**state, "version": identity["version"]}
     curriculum = mapping(LOAD, "curriculum", state.get("curriculum"))
     outer = {name: value for name, value in identity.items() if name != "curriculum"}
     if wrong := differences(state, outer) or differences(curriculum, identity["curriculum"]):

@@ -39,6 +39,14 @@ def test_nothing_but_what_an_epoch_can_have_is_loaded(balance, factors):
     assert [name for name in taken if not re.match(rf"\('({'|'.join(loose)})'?[,)]", name)] == []
 
 
+@pytest.mark.parametrize("balance", BALANCES)
+def test_a_state_of_version_1_is_taken(balance):
+    _, grab = begun(balance)
+    _, other = make(23, 1.0, grab=GraB(balance))
+    other.load_state_dict(changed(grab, version=1))
+    assert other._server.digest() == grab._server.digest()
+
+
 def test_before_anything_has_begun():
     _, grab = make(23, 1.0)
     taken = check_refusals(grab, grab.state_dict())
