@@ -119,7 +119,7 @@ def _first_only(
     except Failed as error:
         # As pruned, not as failed: samplers then stay away from there.
         raise TrialPruned from error
-    except KeyboardInterrupt:
+    except BaseException:  # Ctrl-C, or a mistake that ends the search: the process did not die of the run
         trial.set_user_attr("interrupted", True)
         raise
 

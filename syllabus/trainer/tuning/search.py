@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import math
 import os
@@ -125,8 +126,16 @@ class Search:
             raise TrainerError(
                 f"Search: curriculum: {', '.join(sorted(reserved))} is set by the search itself"
             )
-        for rung in self.rungs:  # a share too small for the data is said before anything is trained
+        # A share too small for the data is said before anything is trained.
+        curricula = [
             Curriculum(self.manifest, rung.share, self.epochs, seed=self.seed, **self._options)
+            for rung in self.rungs
+        ]
+        # A function is another object in every process, but draws the same.
+        drawn = str(curricula[0].identity().get("drawn"))
+        self._told = {
+            name: drawn if callable(value) else repr(value) for name, value in sorted(self._options.items())
+        }
 
     @functools.cached_property
     def data(self) -> Any:
@@ -211,7 +220,8 @@ class Search:
 
     def _stop_if_all_fail(self, trial: optuna.Trial, error: Exception) -> None:
         trials = trial.study.get_trials(deepcopy=False)
-        failed = [each for each in trials if "error" in each.user_attrs]
+        forgotten = trial.study.user_attrs.get(queue.FORGOTTEN, -1)
+        failed = [each for each in trials if "error" in each.user_attrs and each.number > forgotten]
         scored = any("result" in each.user_attrs for each in trials)
         if not scored and len(failed) >= min(SUSPICIOUS, self.rungs[0].count):
             raise TrainerError(
@@ -219,7 +229,10 @@ class Search:
             ) from error
 
     def _run(self, params: Mapping[str, Any], configuration: int, rung: Rung, seed: int) -> Run:
-        file = f"{self.name}-{rung.name.replace('/', '-of-')}-{configuration}-{seed}.pt"
+        # Named by what is trained as well: one that another search left in the folder has other rates in it.
+        what = [self.manifest.fingerprint, self.epochs, rung.share, self._told, params]
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+        file = f"{self.name}-{rung.name.replace('/', '-of-')}-{configuration}-{seed}-{digest}.pt"
         path = os.fspath(Path(self._folder) / file)
         return Run(
             params,
@@ -252,7 +265,7 @@ class Search:
             "maximize": self.maximize,
             "learning rates": list(self.rates),
             "correction": "fit" if self._correction.fixed is None else self._correction.fixed,
-            "curriculum": {name: repr(value) for name, value in sorted(self._options.items())},
+            "curriculum": self._told,
             "seed": self.seed,
         }
 

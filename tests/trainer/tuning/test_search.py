@@ -278,3 +278,53 @@ def test_the_pictures_show_every_run_and_are_inert(folder):
     assert page.count("configuration ") >= 27
     with pytest.raises(TrainerError, match=r"neither in \.png nor in \.html"):
         draw(summary, folder / "search.gif")
+
+
+def test_a_function_as_schedule_is_the_same_in_another_process(folder):
+    storage = memory()
+    for _ in range(2):
+        options = {"curriculum": {"schedule": lambda curriculum, _epoch: curriculum.examples[:20]}}
+        search(folder, configurations=3, storage=storage, **options).run()
+    other = search(
+        folder, configurations=3, storage=storage,
+        curriculum={"schedule": lambda curriculum, _epoch: curriculum.examples[1:21]},
+    )  # fmt: skip
+    with pytest.raises(TrainerError, match="begun with curriculum"):
+        other.run()
+
+
+def test_checkpoints_are_of_what_is_trained(folder):
+    paths = set()
+    for low in (1e-4, 1e-3):
+
+        def train(run):
+            paths.add((run.configuration, run.share, run.checkpoint))
+            return toy_search.score(run)
+
+        search(folder, train, configurations=3, space={"lr": {"low": low, "high": 1.0}, "width": [64]}).run()
+    assert len({path for *_, path in paths}) == len(paths) == 12
+
+
+def test_once_a_function_is_mended_one_failure_does_not_stop_the_search(folder):
+    storage, mended = memory(), False
+
+    def train(run):
+        if not mended or run.configuration == 3:
+            raise ValueError("no")
+        return toy_search.score(run)
+
+    with pytest.raises(TrainerError, match="first 3 runs failed"):
+        search(folder, train, storage=storage, configurations=6).run()
+    mended = True
+    assert [r.error for r in search(folder, train, storage=storage, configurations=6).run().results].count(
+        ""
+    ) == 8
+
+
+def test_a_mistake_in_what_is_returned_is_no_death(folder):
+    storage, found = memory(), iter([None, "x", None, None])
+    for _ in range(4):
+        with pytest.raises(TrainerError, match="expected a score"):
+            search(folder, lambda _run: next(found), storage=storage, configurations=4).run()
+    summary = search(folder, storage=storage, configurations=4).run()
+    assert [result.error for result in summary.results] == [""] * 7
