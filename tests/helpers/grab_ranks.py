@@ -279,7 +279,13 @@ def dealt_by_host(
 
 
 def fits(
-    _rank: int, world: int, manifest: str, n: int, checkpoint: str, epochs: list[int], every: int | None = None
+    _rank: int,
+    world: int,
+    manifest: str,
+    n: int,
+    checkpoint: str,
+    epochs: list[int],
+    every: int | None = None,
 ) -> dict[str, Any]:
     """Train by `fit`, again and again up to one of `epochs`, from the checkpoint of the time before."""
     for last in epochs:
