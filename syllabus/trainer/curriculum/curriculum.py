@@ -221,9 +221,9 @@ class Curriculum:
     def identity(self) -> dict[str, str | int | float]:
         """Return what decides the epochs' indices, in plain values: two that are equal draw the same.
 
-        A user's own schedule is known by its name and a digest of its first and last epoch.
+        A user's own schedule is known by its name and a digest of its first epoch.
 
-        Cost: O(1); of a user's own schedule, two epochs at the first call.
+        Cost: O(1); of a user's own schedule, one epoch at the first call.
         """
         if self._custom and not self.full and self._drawn is None:
             self._drawn = self._custom.digest(self, self.pool)

@@ -45,13 +45,13 @@ class CustomSchedule:
         return chosen.copy()  # the last one is kept, to be compared with the next
 
     def digest(self, curriculum: Any, pool: Pool) -> str:
-        """Return what tells two functions of one name apart: a digest of the first and last epoch."""
-        found = hashlib.sha256()
-        for epoch in sorted({0, curriculum.epochs - 1}):
-            chosen = np.sort(np.asarray(self._function(curriculum, epoch)))
-            _check(chosen, pool, f"schedule {self.name!r}: epoch {epoch}")
-            found.update(chosen.astype("<i8").tobytes())
-        return found.hexdigest()[:16]
+        """Return what tells two functions of one name apart: a digest of the first epoch.
+
+        The later ones may depend on how many there are, or on what training has found by then.
+        """
+        chosen = np.sort(np.asarray(self._function(curriculum, 0)))
+        _check(chosen, pool, f"schedule {self.name!r}: epoch 0")
+        return hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()[:16]
 
 
 def _check(chosen: np.ndarray, pool: Pool, where: str) -> None:

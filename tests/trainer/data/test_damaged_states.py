@@ -140,3 +140,13 @@ def test_two_functions_of_one_name_are_told_apart():
     ManifestSampler(made(0)).load_state_dict(state)
     del state["drawn"]  # of before there was such an entry
     ManifestSampler(other).load_state_dict(state)
+
+
+def test_a_schedule_may_know_its_later_epochs_only_by_then_and_gain_some():
+    scores = {0: 0.0}
+
+    def mine(one, epoch):
+        return one.examples[int(scores[epoch]) :][:25]
+
+    state = ManifestSampler(Curriculum(manifest(), 0.4, 2, mine, seed=0)).state_dict(3)
+    ManifestSampler(Curriculum(manifest(), 0.4, 4, mine, seed=0)).load_state_dict(state)
