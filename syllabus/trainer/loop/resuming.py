@@ -132,6 +132,8 @@ def _check_model(where: str, model: torch.nn.Module, saved: dict[str, Any]) -> N
         only = "checkpoint" if name in saved else "model"
         raise TrainerError(f"{where}: another model: {name!r} is in the {only} only")
     for name, value in here.items():
+        if torch.nn.parameter.is_lazy(value):
+            continue  # it takes the saved one's shape
         shapes = [getattr(one, "shape", None) for one in (saved[name], value)]
         if shapes[0] != shapes[1]:
             raise TrainerError(f"{where}: another model: {name!r} has shape {shapes[0]}, here {shapes[1]}")

@@ -183,3 +183,15 @@ def test_whole_numbers_of_fit_may_be_scalars_and_are_checked():
                 run.model, Rows(), run.sampler, loss=run.criterion, optimizer=run.optimizer, batch_size=BATCH,
                 controller=run.controller, **options,
             )  # fmt: skip
+
+
+def test_layers_that_are_lazy_take_the_shape_of_the_checkpoint(tmp_path):
+    for epochs in (1, 2):
+        run = Run()
+        run.model[0] = torch.nn.LazyLinear(3)
+        sampler, _ = make(N, 1.0, grab="shuffle")
+        records = fit(
+            run.model, Rows(), sampler, loss=run.criterion, epochs=epochs, batch_size=BATCH, progress=False,
+            optimizer=torch.optim.SGD(run.model.parameters(), 0.1), checkpoint=tmp_path / "kept",
+        )  # fmt: skip
+        assert len(records) == epochs
