@@ -28,7 +28,7 @@ def tune_from(config: Path) -> tuple[str, list[Path]]:
         UserError: a key or value that is none; a function that cannot be found.
         JobError: no run of the search has a score.
     """
-    from syllabus.trainer import TrainerError
+    from syllabus.trainer import Curriculum, TrainerError
     from syllabus.trainer.tuning import Search, draw
 
     values = read_toml(config)
@@ -46,6 +46,19 @@ def tune_from(config: Path) -> tuple[str, list[Path]]:
     for name in LOCATIONS:
         if isinstance(values.get(name), str) and "://" not in values[name]:
             values[name] = str(here / Path(values[name]).expanduser())
+    for name, kind, what in (
+        *((name, str, "text") for name in (*LOCATIONS, "name")),
+        ("curriculum", dict, "table"),
+        ("configurations", int, "whole number"),
+        ("finalists", int, "whole number"),
+        ("learning_rate", (str, list), "text, or a list of them"),
+    ):
+        if name in values and (not isinstance(values[name], kind) or isinstance(values[name], bool)):
+            raise UserError(f"{config}: {name}={values[name]!r} is no {what}")
+    options = list(inspect.signature(Curriculum).parameters)
+    for name in values.get("curriculum", {}):
+        if name not in options:
+            raise UserError(f"{config}: curriculum: {suggestion('key', name, options)}")
     folder = Path(values.setdefault("folder", str(here / "tuning")))
     if isinstance(values.get("scheme"), list):
         values["scheme"] = [tuple(rung) if isinstance(rung, list) else rung for rung in values["scheme"]]

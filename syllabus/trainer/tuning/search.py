@@ -61,7 +61,7 @@ class Search:
         configurations: how many are tried.
         scheme: ``i-epoch``, ``rungs``, ``full`` or (share, count) pairs; see `schemes.plan`.
         share: of the first rung, in examples of a full run.
-        finalists: configurations trained in full.
+        finalists: configurations trained in full; by default 3, or all where there are fewer.
         seeds: runs of each finalist, whose mean counts. From 4 on, Wilcoxon's test stops a finalist early.
         sampler: ``tpe`` or ``random``.
         maximize: whether larger scores are better.
@@ -91,7 +91,7 @@ class Search:
         configurations: int = 27,
         scheme: str | Sequence[tuple[float, int]] = "i-epoch",
         share: float = 1 / 30,
-        finalists: int = 3,
+        finalists: int | None = None,
         seeds: int = 1,
         sampler: str = "tpe",
         maximize: bool = True,
@@ -112,8 +112,10 @@ class Search:
         self.space = parse_space(space)
         self.rates = learning_rates(self.space, learning_rate)
         self.epochs, self.seed = whole("Search", "epochs", epochs, 1), whole("Search", "seed", seed)
-        count = min(configurations, finalists) if scheme == "full" else finalists
-        self.rungs = plan(scheme, configurations, count, share)
+        configurations = whole("Search", "configurations", configurations, 1)
+        if finalists is None or scheme == "full" or not isinstance(scheme, str):
+            finalists = min(3, configurations)
+        self.rungs = plan(scheme, configurations, finalists, share)
         self.seeds = whole("Search", "seeds", seeds, 1)
         self.sampler = one_of("Search", "sampler", sampler, studies.SAMPLERS)
         self.maximize = flag("Search", "maximize", maximize)

@@ -79,6 +79,9 @@ def test_a_search_from_a_file_prints_its_summary_and_draws_it(config, tmp_path, 
         ({":train": ""}, "is not module:function"),
         ({"low = 1e-4": "least = 1e-4"}, "space: lr="),
         ({"[space]": "[space"}, "is not TOML"),
+        ({"epochs = 2": "epochs = 2\nstorage = 5"}, "storage=5 is no text"),
+        ({"epochs = 2": "epochs = 2\nlearning_rate = 5"}, "learning_rate=5 is no text"),
+        ({"schedule": "shcedule"}, "did you mean 'schedule'?"),
     ],
 )
 def test_a_mistake_is_one_line(config, capsys, replaced, line):

@@ -223,7 +223,7 @@ def test_another_search_of_the_same_name_is_refused(folder):
         ({"scheme": "halving"}, "scheme 'halving' is unknown; known: i-epoch, rungs, full"),
         ({"scheme": [(0.1, 27), (0.05, 3), (1.0, 1)]}, "shares rise"),
         ({"scheme": [0.1]}, "no list of"),
-        ({"configurations": 2}, "finalists=3 is outside"),
+        ({"configurations": 2, "finalists": 3}, "finalists=3 is outside"),
         ({"share": 0.0001, "curriculum": {"schedule": "fresh"}}, "Curriculum: "),
         ({"share": 1.5}, "share=1.5 is outside"),
         ({"correction": "of"}, "correction 'of' is unknown; known: fit, off"),
