@@ -153,15 +153,16 @@ WITHOUT_TRACE: dict[str, tuple[Any, str]] = {
 
 
 def rows_of(number: int) -> list[dict[str, Any]]:
-    """The records of one file: near one of four centres, every sixth all but a copy of the one before."""
+    """The records of one file: near one of four centres, a third of them all but copies."""
     draw = np.random.default_rng(number)
     centres = np.random.default_rng(99).standard_normal((4, DIMENSION))
     records: list[dict[str, Any]] = []
     for row in range(ROWS):
         near = int(draw.integers(4))
         vector = centres[near] + 0.7 * draw.standard_normal(DIMENSION)
-        if row % 6 == 5:
-            vector = np.array(records[-1]["vector"]) + 0.01 * draw.standard_normal(DIMENSION)
+        # Copies of one label and two shades, and of two labels and one shade.
+        if back := {4: 1, 2: 2}.get(row % 6):
+            vector = np.array(records[-back]["vector"]) + 0.01 * draw.standard_normal(DIMENSION)
         tags = [["x"], ["y"], ["x", "y"], ["y", "z"], ["z"]][int(draw.integers(5))]
         records.append(
             {
