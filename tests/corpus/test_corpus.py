@@ -33,7 +33,8 @@ def test_options(fuzz, path, tmp_path, monkeypatch):
     from syllabus.pipeline.command_line import app
 
     monkeypatch.setattr(job, "run_stages", job.run_stages)  # the program puts another in its place
-    monkeypatch.setattr(app.console, "file", app.console.file)
+    # Not `file`: put back, it would be the standard error of now for ever.
+    monkeypatch.setattr(app.console, "_file", app.console._file)
     options = fuzz("options")
     options.Fuzz(tmp_path)
     shutil.copy(path, tmp_path)

@@ -170,13 +170,13 @@ def test_thumbnails_are_small_bounded_and_of_the_right_images(
         Image.fromarray(pixels).save(folder / f"{row:03d}.png")
     monkeypatch.setattr(contents, "MOST_IMAGES", 50)
     opened: list[str] = []
-    read = ImageFolderSource._bytes
+    read = ImageFolderSource._image
 
-    def watched(source: ImageFolderSource, file: str) -> bytes:
+    def watched(source: ImageFolderSource, file: str, most: int) -> object:
         opened.append(file)
-        return read(source, file)
+        return read(source, file, most)
 
-    monkeypatch.setattr(ImageFolderSource, "_bytes", watched)
+    monkeypatch.setattr(ImageFolderSource, "_image", watched)
     options = {"image": "image", "label": "folder", "encoder": "toy_encoder:pixels", "embedding": None}
     run(tmp_path / "s", tmp_path / "m", subsets=1, neighbours=2, **options)
     assert validate(tmp_path / "m").problems == []

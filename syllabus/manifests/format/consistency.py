@@ -9,7 +9,7 @@ from typing import Any
 
 from syllabus.manifests.budgets import budget
 from syllabus.manifests.format.fingerprint import combine
-from syllabus.manifests.format.schema import PART, table_rows
+from syllabus.manifests.format.schema import EXTRA_TABLES, PART, table_rows
 
 LARGEST_TOTAL = 1 << 53
 """Weights sum to no more: up to here float64, in which budgets are computed, knows every whole number."""
@@ -201,7 +201,7 @@ def _rows(document: dict[str, Any]) -> Iterator[str]:
             yield f"files: there is no part of {directory}/"
         elif rows[directory] != right:
             yield f"files: {directory}/ has {rows[directory]} rows, expected {right}"
-    for directory in sorted(set(rows) - set(expected)):
+    for directory in sorted(set(rows) - set(expected) - {*EXTRA_TABLES}):
         yield f"files: {directory}/ is described nowhere else in the document"
 
 

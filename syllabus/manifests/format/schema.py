@@ -16,6 +16,8 @@ FORMAT_VERSION = 1
 DOCUMENT = "manifest.json"
 ROW_GROUP_ROWS = 131_072
 PART_ROWS = 8 * ROW_GROUP_ROWS
+EXTRA_TABLES = ("preview",)
+"""Tables for people: another writer's may have other columns, and manifest.json needs not describe them."""
 # A name of an importance or order is a plain word, never a way out of the directory.
 PART = re.compile(
     r"(examples|subsets|sketches|rejects|preview|density|hygiene/(?:suspects|duplicates|holdout)"

@@ -154,4 +154,6 @@ def _table_of(directory: str, description: dict[str, Any]) -> schema.Table | Non
         return schema.examples_of(description)
     if kind == "sketches" and "sketches" in description:
         return schema.sketches(description["sketches"]["dimension"])
+    if kind in schema.EXTRA_TABLES and kind not in description:
+        return None
     return schema.FIXED.get(directory)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from syllabus.pipeline.encoders.base import EncoderSpec, Identity
-from syllabus.pipeline.sources.records import Chunk, Columns
+from syllabus.pipeline.sources.records import Chunk, Columns, Limits
 from syllabus.pipeline.stages.plan import _rows_key, embed_key
 
 CHUNK = Chunk("a.jsonl", 0, 10, "digest", members=("a/1.png",), images="images")
@@ -50,7 +50,13 @@ def test_the_rows_of_a_chunk_are_in_both_keys(name: str) -> None:
     assert changed(chunk=replace(CHUNK, **{name: OTHER[name]})) == (name != "members", True)
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Columns)])
+def test_the_bounds_of_a_record_are_in_the_keys_of_what_they_may_reject() -> None:
+    for field in fields(Limits):
+        bounded = replace(COLUMNS, limits=Limits(**{field.name: 9}))
+        assert changed(columns=bounded) != (False, False) or field.name.startswith("max_image"), field.name
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Columns) if field.name != "limits"])
 def test_a_column_is_in_the_keys_of_what_is_made_from_it(name: str) -> None:
     of_vectors, of_rows = name in ("kind", "content", "where"), name not in ("kind", "content")
     assert changed(columns=replace(COLUMNS, **{name: OTHER[name]})) == (of_vectors, of_rows)
