@@ -71,6 +71,8 @@ def own_files(store: Store) -> set[str]:
     try:
         found = dict(_entries(store))
     except (pa.ArrowException, OSError) as error:
+        if isinstance(error, NotADirectoryError) and not os.path.lexists(store.location):
+            return set()  # below a file: `check_writable` names that
         raise ManifestError(f"{where}: cannot be written to: {first_line(error)}") from error
     foreign = sorted(path for path, own in found.items() if not own)
     if foreign:
