@@ -133,6 +133,7 @@ class Search:
             Curriculum(self.manifest, rung.share, self.epochs, seed=self.seed, **self._options)
             for rung in self.rungs
         ]
+        self._whole = curricula[-1]
         # A function is another object in every process, but draws the same.
         drawn = str(curricula[0].identity().get("drawn"))
         self._told = {
@@ -166,7 +167,7 @@ class Search:
             if place + 1 < len(self.rungs):
                 after = self.rungs[place + 1]
                 slots = [self._promoted(result, after, exponents) for result in best[: after.count]]
-        full = self._run({}, 0, self.rungs[-1], self.seed).examples
+        full = sum(self._whole.count(epoch) for epoch in range(self.epochs))
         return summarise(self.rungs, results, exponents, self.maximize, self.seeds, full)
 
     def _study(self, place: int) -> optuna.Study:
@@ -188,8 +189,12 @@ class Search:
         for offset in range(count):
             before = attributes.get("scores", {}).get(str(offset))
             run = self._run(params, attributes["configuration"], rung, self.seed + offset)
-            score = self._score(trial, run) if before is None else float(before)
             examples += run.examples
+            try:
+                score = self._score(trial, run) if before is None else float(before)
+            except queue.Failed:
+                trial.set_user_attr("examples", examples)  # as if it had been whole: it may have been
+                raise
             scores.append(score)
             trial.report(score, offset)
             if count > 1 and offset + 1 < count and trial.should_prune():
@@ -290,7 +295,7 @@ def _results(study: optuna.Study, rung: Rung, slots: Sequence[Mapping[str, Any]]
                 params=json.loads(attributes.get("params", "{}")),
                 score=result.get("score"),
                 seed_scores=tuple(result.get("seed_scores", ())),
-                examples=result.get("examples", 0),
+                examples=result.get("examples", attributes.get("examples", 0)),
                 error=attributes.get("error", ""),
             )
         )

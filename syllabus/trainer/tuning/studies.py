@@ -36,6 +36,13 @@ def open_storage(location: Any, folder: str) -> Any:
     except ImportError:
         raise TrainerError("tuning needs Optuna: pip install 'syllabus[tune]'") from None
     if location is not None and not isinstance(location, (str, os.PathLike)):
+        alive = getattr(location, "heartbeat_interval", None)
+        if not alive and not isinstance(location, optuna.storages.InMemoryStorage):
+            warnings.warn(
+                "Search: the storage has no heartbeat: a run whose process is killed is waited for without"
+                " end; give its URL, or RDBStorage(url, heartbeat_interval=10)",
+                stacklevel=3,
+            )
         return location
     url = os.fspath(Path(folder) / "search.db") if location is None else os.fspath(location)
     if "://" not in url:

@@ -169,6 +169,7 @@ def test_failed_and_collapsed_runs_are_recorded_and_the_rest_goes_on(folder):
     assert errors == {1: "ValueError: diverged", 2: "collapsed: the score is nan"}
     assert "failed: 1 × ValueError: diverged" in str(summary)
     assert {1, 2}.isdisjoint(r.configuration for r in of(summary, 1.0))
+    assert summary.full_runs == pytest.approx(6 / 30 + 3, rel=0.02)  # what collapsed was trained, too
 
 
 def test_a_mistake_in_the_function_stops_the_search_and_is_forgotten_once_it_is_mended(folder):
