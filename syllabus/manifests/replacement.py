@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,8 @@ def make_beside(target: Path) -> Path:
     try:
         if os.path.ismount(target) or staged.stat().st_dev != target.stat().st_dev:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(target))
+        if _is_anothers(target):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(target))
     except OSError:
         staged.rmdir()
         raise
@@ -100,6 +103,15 @@ def finish(target: Path) -> bool:
         staged.rename(target)
     sync_directory(target.parent)
     return True
+
+
+def _is_anothers(target: Path) -> bool:
+    """Whether only another user may rename a directory, as in /tmp: the directory above is sticky."""
+    if not hasattr(os, "geteuid"):
+        return False
+    above = target.parent.stat()
+    owners = (0, above.st_uid, target.stat().st_uid)
+    return bool(above.st_mode & stat.S_ISVTX) and os.geteuid() not in owners
 
 
 def _is_empty(folder: Path) -> bool:

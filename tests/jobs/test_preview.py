@@ -139,6 +139,23 @@ def test_texts_are_cut_and_private_ones_are_not_kept(tmp_path: Path) -> None:
     assert "0-7" not in "".join(map(str, (tmp_path / "private" / "preview").iterdir()))
 
 
+def test_contents_are_read_within_the_bounds_of_the_job(tmp_path: Path) -> None:
+    (tmp_path / "i").mkdir()
+    draw = np.random.default_rng(0)
+    for row in range(12):
+        side = 64 if row == 3 else 8
+        Image.fromarray(draw.integers(0, 255, (side, side, 3), np.uint8)).save(tmp_path / "i" / f"{row}.png")
+    images = [{"bytes": None, "path": f"i/{row}.png"} for row in range(12)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {"image": pa.array(images, kind), "label": list("ab" * 6)}
+    pq.write_table(pa.table(columns), tmp_path / "d.parquet")
+    options = {"image": "image", "label": "label", "encoder": "toy_encoder:pixels", "embedding": None}
+    bounds = {"max_image_bytes": 2000, "max_reject_rate": 0.5}
+    run(tmp_path / "d.parquet", tmp_path / "m", subsets=1, neighbours=2, **options, **bounds)
+    about = document(tmp_path / "m")
+    assert (about["counts"]["rejected"], about["preview"]["thumbnails"]) == (1, 11)
+
+
 def test_an_image_that_changes_before_the_commit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

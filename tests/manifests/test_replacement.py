@@ -147,6 +147,20 @@ def test_a_disk_that_fills_leaves_the_old_manifest(tmp_path, new, monkeypatch, i
     assert (everything(target) == new) == (not in_place)
 
 
+def test_another_users_directory_in_a_sticky_one_is_not_renamed(tmp_path, monkeypatch):
+    """Nobody but its owner may, as in /tmp: the parts go into it, and nothing fails at the end."""
+    target = tmp_path / "m"
+    write_small_manifest(target, seed=1)
+    monkeypatch.setattr(replacement.os, "geteuid", lambda: tmp_path.stat().st_uid + 4711)
+    replacement.make_beside(target).rmdir()
+    tmp_path.chmod(0o1777)
+    with pytest.raises(PermissionError):
+        replacement.make_beside(target)
+    assert beside(target) == []
+    overwrite(target)
+    assert validate(target).problems == []
+
+
 def test_where_nothing_can_lie_beside_it_parts_have_their_content_in_their_names(tmp_path, new, monkeypatch):
     target = tmp_path / "m"
     write_small_manifest(target, seed=1)

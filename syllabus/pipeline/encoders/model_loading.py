@@ -17,6 +17,8 @@ from syllabus.pipeline.errors import UserError
 TIMEOUT = 10.0
 TALKERS = ("sentence_transformers", "transformers", "huggingface_hub")
 """Libraries that print bars, advice and notices of renaming while they load models."""
+ROOT_FILES = ("modules.json", "config.json", "config_sentence_transformers.json")
+"""Of which every model has one at its root; CLIP models have no config.json there."""
 
 
 def check_name(name: str) -> None:
@@ -34,16 +36,24 @@ def check_model(name: str) -> None:
     check_name(name)
     if Path(name).exists():
         return
+    if not _is_cached(name):
+        _ask_hub(name)
+
+
+def _is_cached(name: str) -> bool:
+    """Whether one of the folders that sentence-transformers may load from has something of the model."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    for full in _full_names(name):
-        try:
-            if isinstance(try_to_load_from_cache(full, "config.json"), str):
-                return
-        except HFValidationError:
-            break
-    _ask_hub(name)
+    folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+    try:
+        return any(
+            isinstance(try_to_load_from_cache(full, file, cache_dir=folder), str)
+            for full in _full_names(name)
+            for file in ROOT_FILES
+        )
+    except HFValidationError:
+        return False
 
 
 def _full_names(name: str) -> tuple[str, ...]:

@@ -61,7 +61,10 @@ def _sizes(array: pa.Array) -> np.ndarray | None:
         return _sizes(array.storage)
     if pa.types.is_dictionary(kind):
         inner = _sizes(array.dictionary)
-        return None if inner is None else np.append(inner, 0)[array.indices.fill_null(-1).to_numpy()]
+        if inner is None:
+            return None
+        # Cast first: others than pandas write indices without a sign, which have no -1.
+        return np.append(inner, 0)[array.indices.cast(pa.int64()).fill_null(-1).to_numpy()]
     if is_list(kind):
         return np.asarray(pc.list_value_length(array).fill_null(0).to_numpy())
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):

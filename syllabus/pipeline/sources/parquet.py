@@ -49,12 +49,11 @@ class ParquetSource(Source):
             with self.opened(file) as handle:
                 parquet = self._parquet(file, handle)
                 self._check(file, columns, parquet.schema)
-                rows, step = parquet.metadata.num_rows, parquet.rows_within(CHUNK_BYTES, columns.content)
-                step = min(chunk_rows, step)
                 digest = sha256_of(self.store, file)
-                chunks = [
-                    Chunk(file, first, min(step, rows - first), digest) for first in range(0, rows, step)
-                ]
+                chunks, first = [], 0
+                for rows in parquet.pieces(chunk_rows, CHUNK_BYTES, columns.content):
+                    chunks.append(Chunk(file, first, rows, digest))
+                    first += rows
                 yield from self._with_images(parquet, columns, chunks)
 
     def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:  # noqa: D102

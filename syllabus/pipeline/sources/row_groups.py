@@ -40,16 +40,25 @@ class RowGroups:
         """Return the rows of each row group."""
         return [self.metadata.row_group(number).num_rows for number in range(self.metadata.num_row_groups)]
 
-    def rows_within(self, size: int, name: str) -> int:
-        """Return how many rows of a column take about `size` bytes, in the row group where they take most.
+    def pieces(self, most_rows: int, size: int, name: str) -> Iterator[int]:
+        """Yield the rows of consecutive pieces: `most_rows`, fewer where a column of them takes `size` bytes.
 
-        A dictionary may hide what a row weighs; 1 where a row weighs more.
+        What a row takes is the mean of its row group: one group of heavy rows makes no other pieces smaller.
+        A dictionary may hide what a row weighs; a piece has one row at least.
         """
-        heaviest = 0.0
+        taken, held = 0, 0.0
         for number, rows in enumerate(self.rows()):
             weight = sum(column.total_uncompressed_size for column in self._columns(number, [name]))
-            heaviest = max(heaviest, weight / max(rows, 1))
-        return max(1, int(size / heaviest)) if heaviest else size
+            each, left = weight / max(rows, 1), rows
+            while left:
+                fitting = int((size - held) / each) if each else left
+                more = min(left, most_rows - taken, max(fitting, 0 if taken else 1))
+                taken, held, left = taken + more, held + more * each, left - more
+                if left:
+                    yield taken
+                    taken, held = 0, 0.0
+        if taken:
+            yield taken
 
     def may_lack(self, struct: str, field: str) -> bool:
         """Return whether a field of a struct may be null or absent, as far as the statistics tell."""

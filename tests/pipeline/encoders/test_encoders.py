@@ -11,7 +11,7 @@ import pytest
 import torch
 from encoder_factories import TEXTS, never, spec
 
-from syllabus.pipeline.encoders import build, loading
+from syllabus.pipeline.encoders import build, check_encoder, loading
 from syllabus.pipeline.encoders.batches import Batches, out_of_memory
 from syllabus.pipeline.errors import UserError
 
@@ -187,6 +187,20 @@ def test_an_unknown_encoder_is_one_line(name, line, monkeypatch, capfd):
     assert line in str(error.value)
     assert len(str(error.value).splitlines()) == 1
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("file", ["config.json", "modules.json"])
+def test_a_model_is_found_in_the_folder_that_sentence_transformers_uses(tmp_path, monkeypatch, file):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path))
+    with pytest.raises(UserError, match="not in the local cache"):
+        check_encoder(spec("some-model"))
+    folder = tmp_path / "models--sentence-transformers--some-model"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    (folder / "snapshots" / ("0" * 40) / file).write_text("[]")
+    check_encoder(spec("some-model"))
 
 
 def test_a_directory_that_holds_no_model_is_one_line(tmp_path, capfd):

@@ -53,19 +53,19 @@ def test_a_value_beyond_its_bound_costs_one_row_and_one_within_none(tmp_path, su
     assert (found[1][2], found[2][3], found[3][4]) == (None, None, None)  # not held, nor written to a shard
 
 
-@pytest.mark.parametrize("form", ["list", "dictionary", "view", "binary", "uuid"])
+@pytest.mark.parametrize("form", ["list", "dictionary", "unsigned", "view", "binary", "uuid"])
 def test_types_of_parquet_columns_are_bounded_too(tmp_path, form):
     values = [["a"], ["b"] * 11, None] if form == "list" else ["a", "b" * 11, None]
     kinds = {
         "list": pa.list_(pa.string()),
         "dictionary": pa.dictionary(pa.int32(), pa.string()),
+        "unsigned": pa.dictionary(pa.uint32(), pa.string()),  # as polars writes categories
         "view": pa.string_view(),
         "binary": pa.binary(),
         "uuid": pa.string(),
     }
-    column = pa.array(values, pa.string() if form in ("dictionary", "view") else kinds[form]).cast(
-        kinds[form]
-    )
+    cast = form in ("dictionary", "unsigned", "view")
+    column = pa.array(values, pa.string() if cast else kinds[form]).cast(kinds[form])
     pq.write_table(pa.table({"text": ["t"] * 3, "label": column, "id": list("xyz")}), tmp_path / "d.parquet")
     found, rejects = read(tmp_path, COLUMNS)
     assert [r[1:3] for r in rejects] == [(1, "label above max_label_bytes")]
@@ -142,6 +142,23 @@ def test_chunks_end_by_bytes_where_rows_are_large(tmp_path, monkeypatch):
         ]
         assert found == [row["text"] for row in rows]
     assert records.CHUNK_BYTES > 2**26
+
+
+def test_one_heavy_row_group_leaves_the_chunks_of_the_others(tmp_path):
+    light, heavy = [f"light {row}" for row in range(20_000)], ["x" * 2**24] * 9
+    with pq.ParquetWriter(
+        tmp_path / "d.parquet", pa.schema([("text", pa.string())]), compression="none", use_dictionary=False
+    ) as writer:
+        for texts in (light, heavy, light):
+            writer.write_table(pa.table({"text": texts}))
+    source, _ = open_source(str(tmp_path / "d.parquet"))
+    chunks = list(source.chunks(Columns("text", "text")))
+    rows = [chunk.rows for chunk in chunks]
+    assert sum(rows) == 40_009
+    assert rows[:2] == [8192, 8192]
+    assert len(rows) <= 7  # heavy rows alone decide where a chunk with them ends
+    firsts = [sum(rows[:number]) for number in range(len(rows))]
+    assert [chunk.first_row for chunk in chunks] == firsts
 
 
 def png(width, height):

@@ -71,7 +71,8 @@ def thumbnail(data: bytes) -> bytes | None:
 
 def _contents(plan: Plan, work: WorkDirectory, index: np.ndarray) -> Iterator[Any]:
     """The contents of the rows, in their order; chunks without any of them are not read."""
-    columns = Columns(plan.columns.kind, plan.columns.content)
+    # Within the same bounds: what is beyond them is neither held here nor part of the digests.
+    columns = Columns(plan.columns.kind, plan.columns.content, limits=plan.columns.limits)
     firsts = np.array([planned.first_index for planned in plan.chunks])
     numbers = np.searchsorted(firsts, index, side="right") - 1
     held: list[tuple[PlannedChunk, list[int]]] = []
