@@ -162,3 +162,32 @@ def test_a_manifest_without_a_preview_has_a_report(tmp_path: Path) -> None:
     assert (found["map"], found["suspects"], found["groups"]) == (None, [], [])
     assert [each["fraction"] for each in found["subsets"]] == [0.1, 0.3]
     assert len(found["extremes"][0]["easy"]) == 10
+
+
+def test_a_report_lies_beside_a_manifest_whose_url_has_more_than_a_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("plotly", reason="plotly is missing: pip install 'syllabus[report]'")
+    written: list[str] = []
+
+    class Nowhere:
+        def __init__(self, location: str) -> None:
+            self.location = location
+
+        def exists(self, name: str) -> bool:
+            return name == ""
+
+        def write(self, name: str, _: bytes) -> None:
+            written.extend((self.location, name))
+
+    class Remote:
+        location = "s3://bucket/a/m?endpoint_override=http://127.0.0.1:5555"
+
+    monkeypatch.setattr(page, "Store", Nowhere)
+    monkeypatch.setattr(page, "gather", lambda _: ({}, None))
+    monkeypatch.setattr(page, "render", lambda *_: b"")
+    beside = "s3://bucket/a/m.html?endpoint_override=http://127.0.0.1:5555"
+    for output in (None, beside):
+        written.clear()
+        assert page.write_report(Remote(), output) == beside  # type: ignore[arg-type]
+        assert written == ["s3://bucket/a?endpoint_override=http://127.0.0.1:5555", "m.html"]

@@ -28,7 +28,7 @@ def gather(manifest: Manifest) -> tuple[dict[str, Any], Points]:
     lists = read_lists(manifest)
     points = read_points(manifest, lists.indices())
     content = {
-        "name": manifest.location.rstrip("/").rpartition("/")[2],
+        "name": _name(manifest.location),
         "fingerprint": manifest.fingerprint,
         "version": document["code_version"],
         "encoder": document["encoder"],
@@ -57,6 +57,11 @@ def gather(manifest: Manifest) -> tuple[dict[str, Any], Points]:
         "command": _command(document["options"], document["encoder"]),
     }
     return content, points
+
+
+def _name(location: str) -> str:
+    path = location.partition("?" if "://" in location else "\0")[0]
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def _warnings(document: dict[str, Any]) -> list[str]:

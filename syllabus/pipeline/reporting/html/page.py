@@ -42,11 +42,16 @@ def write_report(manifest: Manifest, output: str | None = None) -> str:
     Cost: seven seconds for a million examples on one core; about 60 bytes of memory each.
     """
     plotly = _plotly()
-    target = manifest.location.rstrip("/") + ".html" if output is None else _absolute(output)
-    directory, _, name = target.rpartition("/")
+    target = manifest.location if output is None else _absolute(output)
+    # What follows the path of a URL, such as an endpoint, has slashes too.
+    place, mark, query = target.partition("?" if "://" in target else "\0")
+    if output is None:
+        place = place.rstrip("/") + ".html"
+        target = place + mark + query
+    directory, _, name = place.rpartition("/")
     if not name:
         raise UserError(f"report: {target}: is no file")
-    store = Store(directory or "/")
+    store = Store((directory or "/") + mark + query)
     try:
         if store.exists(name) and (not store.is_file(name) or not _is_report(store, name)):
             raise UserError(f"report: {target}: is there already, and is no report; give another --output")
