@@ -35,7 +35,7 @@ test-engines: $(STAMP)
 	$(BIN)/python -m pytest -m engine
 
 fuzz: $(STAMP)
-	$(BIN)/python benchmarks/fuzz.py --seconds 60
+	$(BIN)/python benchmarks/fuzz.py --seconds 60 --tries 1000
 
 $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'

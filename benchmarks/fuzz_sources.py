@@ -47,7 +47,8 @@ def json_rows(content: bytes) -> Iterator[dict[str, Any] | None]:
         if not line.removeprefix(b"\xef\xbb\xbf").strip():
             continue
         try:
-            value = json.loads(line.decode("utf-8")) if len(line) < 50_000 else None
+            # Columns that nobody asked for may hold anything, their names too.
+            value = json.loads(line.decode("utf-8", "surrogateescape")) if len(line) < 50_000 else None
         except (ValueError, RecursionError):
             value = None
         yield value if isinstance(value, dict) else None
@@ -57,7 +58,9 @@ def csv_rows(content: bytes, delimiter: str) -> Iterator[dict[str, Any] | None]:
     """The rows below the header, None for one that has another number of cells."""
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     # Lines end with \n: what is left of \r is no row of its own.
+    # Nor is a byte order mark alone, where files were joined.
     rows = [row for row in csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter) if row]
+    rows = [row for row in rows if row != ["\ufeff"]]
     for row in rows[1:]:
         whole = len(row) == len(rows[0])
         yield dict(zip(rows[0], row, strict=True)) if whole else None

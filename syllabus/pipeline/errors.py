@@ -55,4 +55,4 @@ def suggestion(kind: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6) if len(name) <= SHOWN else []
     if near:
         return f"{kind} {quoted(name)} is unknown; did you mean {near[0]!r}?"
-    return f"{kind} {quoted(name)} is unknown; known: {', '.join(names)}"
+    return f"{kind} {quoted(name)} is unknown; known: {', '.join(map(printable, names))}"

@@ -20,7 +20,7 @@ class Bounds(Group):
         100_000_000, ge=1, le=2**31, description="Bytes of an encoded image; a larger one is rejected."
     )
     max_image_pixels: int = Field(
-        50_000_000, ge=1, le=PILLOW, description="Pixels of an image; a larger one is rejected, not decoded."
+        100_000_000, ge=1, le=PILLOW, description="Pixels of an image; a larger one is rejected, not decoded."
     )
     max_label_bytes: int = Field(
         4096, ge=1, le=2**24, description="Bytes of a label, of a list as JSON; a longer one is rejected."

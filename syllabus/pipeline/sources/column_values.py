@@ -107,8 +107,8 @@ def stored(column: pa.ChunkedArray) -> pa.ChunkedArray:
             return column
 
 
-def vectors_of(column: pa.ChunkedArray, width: int) -> Records | None:
-    """Return the records of a column of vectors; None where a row is odd, which is looked at by itself.
+def vectors_of(column: pa.ChunkedArray, width: int, name: str) -> Records | None:
+    """Return the records of the column `name` of vectors; None where a row is odd: each is looked at then.
 
     A null row is rejected as such; the rest is one float32 array, without a Python object a value.
     """
@@ -137,5 +137,5 @@ def vectors_of(column: pa.ChunkedArray, width: int) -> Records | None:
     records = Records(vectors, None, None)
     reject_not_finite(records)
     for row in np.flatnonzero(~there):
-        records.reject(int(row), reasons.NULL["embedding"], "the row is null")
+        records.reject(int(row), reasons.NULL["embedding"], f"column {name} is null")
     return records

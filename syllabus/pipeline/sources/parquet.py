@@ -117,7 +117,7 @@ class ParquetSource(Source):
         keys = {name: values_of(table.column(name), columns.most_bytes(name)) for name in columns.key_names}
         column = table.column(columns.content)
         if columns.kind == "embedding":
-            records = vectors_of(column, width)
+            records = vectors_of(column, width, columns.content)
             if records is not None:
                 read_keys(records, columns, keys)
                 return records

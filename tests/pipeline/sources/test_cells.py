@@ -93,6 +93,11 @@ def test_broken_vectors_cost_one_row_each(tmp_path, kind):
         expected = [(1, "null vector"), (2, "NaN vector"), (3, "NaN vector")]
         expected += [] if fixed else [(4, "wrong width")]
         assert sorted((r[1], r[2]) for r in rejects) == (expected if count == 6 else [])
+        # A null is told the same way whether other rows are odd or not.
+        pq.write_table(pa.table({"v": pa.array([*values[:2], values[5]], kind)}), tmp_path / "e.parquet")
+        _, again = read(tmp_path, Columns("embedding", "v"))
+        assert {reject[3] for reject in again if reject[2] == "null vector"} == {"column v is null"}
+        (tmp_path / "e.parquet").unlink()
     assert rows[5][2].tolist() == [4, 5, 6]
     assert all(not rows[row][2].any() for row, _ in expected)
 
