@@ -44,10 +44,13 @@ def make_beside(target: Path) -> Path:
 
 
 def replace(target: Path, staged: Path) -> Path:
-    """Give `staged` the name and the permissions of `target`; return where that one, whole, is now.
+    """Give `staged` the name, group and permissions of `target`; return where that one, whole, is now.
 
     In one step where the system can. Else in two renames, and if the second fails, the first is undone.
     """
+    if hasattr(os, "chown"):
+        with suppress(OSError):  # a group that this user is not in
+            os.chown(staged, -1, target.stat().st_gid)
     shutil.copymode(target, staged)
     if _exchange(target, staged):
         aside = staged

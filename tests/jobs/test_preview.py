@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,8 @@ from PIL import Image
 from syllabus.manifests import validate
 from syllabus.pipeline import UserError
 from syllabus.pipeline.sources.images import ImageFolderSource
+from syllabus.pipeline.sources.json_lines import JsonLinesSource
+from syllabus.pipeline.sources.records import Chunk
 from syllabus.pipeline.stages.commit import chosen, contents, preview
 
 COUNT = 3000
@@ -137,6 +140,33 @@ def test_texts_are_cut_and_private_ones_are_not_kept(tmp_path: Path) -> None:
         assert set(table(tmp_path / "private", name)["text"].to_pylist()) <= {None}
     assert document(tmp_path / "private")["preview"]["texts"] == 0
     assert "0-7" not in "".join(map(str, (tmp_path / "private" / "preview").iterdir()))
+
+
+def test_of_a_large_source_a_part_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in range(6):
+        write_texts(tmp_path / "s" / f"{file}.jsonl", 40, seed=file)
+    read: list[str] = []
+    contents_of = JsonLinesSource.contents
+
+    def watched(source: JsonLinesSource, chunks: list[Chunk], *rest: Any) -> Iterator[Any]:
+        read.extend(chunk.file for chunk in chunks)
+        return contents_of(source, chunks, *rest)
+
+    monkeypatch.setattr(JsonLinesSource, "contents", watched)
+    monkeypatch.setitem(contents.READ_ROWS, "text", 100)
+    run(tmp_path / "s", tmp_path / "m", text="text", subsets=1, neighbours=0)
+    assert len(read) == len(set(read)) == 2
+    rows, examples = table(tmp_path / "m", "preview"), table(tmp_path / "m", "examples")
+    files = {row["index"]: row["source_file"] for row in examples.to_pylist()}
+    shown = {files[row["index"]] for row in rows.to_pylist() if row["text"] is not None}
+    assert shown == set(read)
+    assert document(tmp_path / "m")["preview"]["texts"] == 80
+    assert len(rows) == 240  # on the map they all are
+    assert validate(tmp_path / "m").problems == []
+    read.clear()
+    monkeypatch.setitem(contents.READ_ROWS, "text", 1)  # one chunk at least
+    run(tmp_path / "s", tmp_path / "one", text="text", subsets=1, neighbours=0)
+    assert len(read) == 1
 
 
 def test_contents_are_read_within_the_bounds_of_the_job(tmp_path: Path) -> None:

@@ -77,9 +77,12 @@ def test_the_new_manifest_takes_the_place_of_the_old_one(tmp_path, new, monkeypa
     target = tmp_path / "m"
     write_small_manifest(target, seed=1, importances=("radius", "other"))
     target.chmod(0o750)
+    group = 12345 if os.geteuid() == 0 else target.stat().st_gid
+    os.chown(target, -1, group)
     overwrite(target)
     assert everything(target) == new
     assert beside(target) == []
+    assert target.stat().st_gid == group
     assert target.stat().st_mode & 0o777 == 0o750
 
 

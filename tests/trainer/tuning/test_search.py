@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import statistics
-import subprocess
-import sys
-import time
 from collections import Counter
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 import toy_search
@@ -18,15 +12,9 @@ from small_manifest import write_small_manifest
 from toy_search import ALPHA, BEST, memory, search
 
 from syllabus.trainer import TrainerError
-from syllabus.trainer.tuning import draw, queue, studies
+from syllabus.trainer.tuning import draw
 
 pytestmark = pytest.mark.skipif(find_spec("optuna") is None, reason="Optuna is not installed")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    write_small_manifest(tmp_path / "m", n=600, fractions=(0.1,))
-    return tmp_path
 
 
 def of(summary, share):
@@ -98,64 +86,6 @@ def test_equal_searches_are_equal(folder):
     assert str(one) == str(other)
     random = search(folder, sampler="random", name="c").run()
     assert [r.params for r in random.results] != [r.params for r in one.results]
-
-
-def start(folder, seconds):
-    command = [sys.executable, toy_search.__file__, str(folder), str(seconds)]
-    path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
-    )
-
-
-def begun(folder):
-    file = Path(folder) / "begun.txt"
-    return file.read_text().splitlines() if file.exists() else []
-
-
-def test_two_processes_share_the_runs_and_agree(folder):
-    workers = [start(folder, 0.05), start(folder, 0.05)]
-    told = [worker.communicate(timeout=100)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0]
-    assert told[0] == told[1] != ""
-    assert set(Counter(begun(folder)).values()) == {1}
-    assert len(begun(folder)) == 12 + 4 + 1
-
-
-def test_a_killed_process_loses_the_run_at_hand_only(folder, monkeypatch):
-    worker = start(folder, 0.6)
-    deadline = time.monotonic() + 60
-    while len(begun(folder)) < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    worker.send_signal(signal.SIGKILL)
-    worker.communicate()
-    lost = begun(folder)[-1]
-    monkeypatch.setattr(studies, "GRACE", 1)
-    monkeypatch.setattr(studies, "HEARTBEAT", 1)
-    runs = []
-
-    def train(run):
-        runs.append(f"{run.share:.4f} {run.configuration}")
-        return toy_search.score(run)
-
-    options = {"scheme": "rungs", "configurations": 12, "finalists": 1, "storage": "database"}
-    search(folder, train, **options).run()
-    assert lost in runs
-    assert Counter(begun(folder) + runs) == {**dict.fromkeys({*begun(folder), *runs}, 1), lost: 2}
-
-
-def test_a_run_whose_process_dies_again_and_again_is_given_up(folder):
-    space = toy_search.SPACE
-    made = search(folder, space=space, configurations=3, finalists=1)
-    study = made._study(0)
-    for _ in range(queue.ATTEMPTS):
-        study.enqueue_trial({}, user_attrs={"slot": "0", "configuration": 0})
-        trial = study.ask()
-        studies.suggested(trial, made.space)
-        study.tell(trial, state=pytest.importorskip("optuna").trial.TrialState.FAIL)
-    summary = made.run()
-    assert [r.error for r in summary.results if r.error] == ["its process died 3 times"]
-    assert "failed: 1 × its process died 3 times" in str(summary)
 
 
 def test_failed_and_collapsed_runs_are_recorded_and_the_rest_goes_on(folder):

@@ -21,6 +21,8 @@ TEXT_LENGTH = 300
 THUMBNAIL_SIDE, THUMBNAIL_QUALITY = 64, 60
 MOST_IMAGES, THUMBNAIL_BYTES = 2500, 1_800_000
 """Images that are looked at, and bytes of all thumbnails: what a page shows at once."""
+READ_ROWS = {"text": 1_000_000, "image": 100_000}
+"""Rows of the source that are read again at most, since one process reads them: about a minute's work."""
 
 
 def read_contents(
@@ -32,7 +34,8 @@ def read_contents(
       plan: of the data.
       work: its shards, which have the digests of the contents.
       index: (m,) int64 ascending, of accepted rows.
-      priority: (m,) places in `index`, the most wanted first: images are bounded in number and bytes.
+      priority: (m,) places in `index`, the most wanted first: images are bounded in number and bytes, and
+        the chunks that are read again in rows.
 
     Raises:
       UserError: a row has another content than when it was encoded.
@@ -40,15 +43,17 @@ def read_contents(
     texts: list[str | None] = [None] * len(index)
     images: list[bytes | None] = [None] * len(index)
     if plan.columns.kind == "text":
-        for place, value in enumerate(_contents(plan, work, index)):
+        read = np.sort(_affordable(plan, index, priority))
+        for place, value in zip(read.tolist(), _contents(plan, work, index[read]), strict=True):
             # Half a surrogate pair has no form in UTF-8.
             texts[place] = str(value)[:TEXT_LENGTH].encode("utf-8", "replace").decode()
     elif plan.columns.kind == "image":
-        wanted = np.sort(priority[:MOST_IMAGES])
+        priority = _affordable(plan, index, priority)[:MOST_IMAGES]
+        wanted = np.sort(priority)
         for place, value in zip(wanted.tolist(), _contents(plan, work, index[wanted]), strict=True):
             images[place] = thumbnail(value)
         room = THUMBNAIL_BYTES
-        for place in priority[:MOST_IMAGES].tolist():
+        for place in priority.tolist():
             room -= len(images[place] or b"")
             if room < 0:
                 images[place] = None
@@ -69,12 +74,31 @@ def thumbnail(data: bytes) -> bytes | None:
     return made.getvalue()
 
 
+def _affordable(plan: Plan, index: np.ndarray, priority: np.ndarray) -> np.ndarray:
+    """Return those of `priority` whose chunks are read again: the most wanted chunks, one at least."""
+    numbers = _chunks_of(plan, index[priority])
+    left, kept = READ_ROWS[plan.columns.kind], []
+    for number in dict.fromkeys(numbers.tolist()):
+        chunk = plan.chunks[number].chunk
+        # Of a folder of images only those are opened that are wanted.
+        left -= 0 if chunk.members else chunk.rows
+        if kept and left < 0:
+            break
+        kept.append(number)
+    return priority[np.isin(numbers, kept)]
+
+
+def _chunks_of(plan: Plan, index: np.ndarray) -> np.ndarray:
+    """Return the number of the chunk that each row lies in."""
+    firsts = np.array([planned.first_index for planned in plan.chunks])
+    return np.asarray(np.searchsorted(firsts, index, side="right") - 1)
+
+
 def _contents(plan: Plan, work: WorkDirectory, index: np.ndarray) -> Iterator[Any]:
     """The contents of the rows, in their order; chunks without any of them are not read."""
     # Within the same bounds: what is beyond them is neither held here nor part of the digests.
     columns = Columns(plan.columns.kind, plan.columns.content, limits=plan.columns.limits)
-    firsts = np.array([planned.first_index for planned in plan.chunks])
-    numbers = np.searchsorted(firsts, index, side="right") - 1
+    numbers = _chunks_of(plan, index)
     held: list[tuple[PlannedChunk, list[int]]] = []
     for number in np.unique(numbers).tolist():
         planned = plan.chunks[number]
