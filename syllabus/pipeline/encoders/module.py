@@ -29,8 +29,8 @@ class ModuleEncoder(Encoder):
     def __init__(self, spec: EncoderSpec, made: tuple[Any, Any] | None = None) -> None:
         self.spec = spec
         self.device = pick_device(spec.device)
-        limit_threads(spec.threads)
         self.dtype = torch_dtype(spec.dtype, self.device)
+        limit_threads(spec.threads)
         self.module, self.preprocess = made if made is not None else self._construct()
         self.batches = Batches(self._forward, spec.batch_size, spec.name)
 

@@ -30,9 +30,9 @@ class SentenceEncoder(Encoder):
         check_name(spec.name)
         self.spec = spec
         self.device = pick_device(spec.device)
-        limit_threads(spec.threads)
         # Refused before the model is loaded, where this CPU only emulates it.
         dtype = torch_dtype(spec.dtype, self.device)
+        limit_threads(spec.threads)
         self.model = model if model is not None else load_model(spec.name, self.device, dtype)
         self.batches = Batches(self._forward, spec.batch_size, spec.name)
 

@@ -1,9 +1,11 @@
 """Device, precision and threads of a worker's torch.
 
-The number of threads sets the last bits of matrix products, so it is an option.
+The number of threads sets the last bits of matrix products, so it is an option. Importing torch takes longer
+than a small job: it is asked only where an encoder has loaded it or a GPU may be there.
 """
 
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,19 @@ _limited = threading.local()
 
 
 def limit_threads(count: int) -> None:
-    """Give BLAS, OpenMP and torch `count` threads when called from this thread."""
-    if getattr(_limited, "count", None) == count:
+    """Give BLAS, OpenMP and torch `count` threads when called from this thread; torch if it is loaded."""
+    limit = (count, "torch" in sys.modules)
+    if getattr(_limited, "limit", None) == limit:
         return
-    import torch
     from threadpoolctl import threadpool_limits
 
-    torch.set_num_threads(count)
+    if limit[1]:
+        import torch  # another thread may be in the middle of it: this waits
+
+        torch.set_num_threads(count)
     # Kept: the limits end with the object.
     _limited.limits = _keep(threadpool_limits(limits=count))
-    _limited.count = count
+    _limited.limit = limit
 
 
 def _keep(limits: Any) -> Any:
@@ -34,6 +39,8 @@ def _keep(limits: Any) -> Any:
 
 def pick_device(asked: str | None) -> str:
     """Return the device to encode on: as asked; else a GPU, worker processes taking turns; else the CPU."""
+    if asked == "cpu" or (asked is None and not _may_have_gpu()):
+        return "cpu"
     import torch
 
     if asked is not None:
@@ -46,6 +53,13 @@ def pick_device(asked: str | None) -> str:
         return asked
     count = torch.cuda.device_count()
     return f"cuda:{os.getpid() % count}" if count else "cpu"
+
+
+def _may_have_gpu() -> bool:
+    """Whether torch could find a GPU: on Linux each driver (NVIDIA, Tegra, WSL, ROCm) has its device file."""
+    if sys.platform != "linux":
+        return True
+    return any(any(Path("/dev").glob(name)) for name in ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd"))
 
 
 def torch_dtype(name: str, device: str) -> Any:

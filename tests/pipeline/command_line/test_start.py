@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from cli_jobs import write_rows
 from small_manifest import write_small_manifest
@@ -43,6 +46,28 @@ def test_commands_on_a_manifest_load_only_what_reads_it(tmp_path: Path) -> None:
         ["export", str(tmp_path / "m"), "--fraction", "0.1", "--output", str(tmp_path / "rows.csv")],
     ):
         assert loaded(arguments, HEAVY)[:2] == (0, [])
+
+
+def test_a_job_on_given_vectors_loads_no_model_library(tmp_path: Path) -> None:
+    rows = {
+        "vector": list(np.random.default_rng(0).standard_normal((40, 4), np.float32)),
+        "label": ["a"] * 40,
+    }
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    arguments = [
+        "--source",
+        str(tmp_path / "rows.parquet"),
+        "--output",
+        str(tmp_path / "m"),
+        "--label",
+        "label",
+    ]
+    unused = tuple(name for name in HEAVY if name not in ("apache_beam", "numba"))
+    code, found, told = loaded(
+        ["prepare", *arguments, "--embedding", "vector", "--workers", "2", "--device", "cpu"], unused
+    )
+    assert (code, found) == (0, []), told
+    assert (tmp_path / "m" / "manifest.json").is_file()
 
 
 @pytest.mark.parametrize(

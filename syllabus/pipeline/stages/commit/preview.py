@@ -17,6 +17,7 @@ from syllabus.pipeline.stages.regroup.buckets import by_partition, read_partitio
 
 SAMPLE = 8192
 """Rows that the plane is fitted to."""
+OVERSAMPLES, POWER_ITERATIONS = 6, 8
 SIDE = 128
 COUNTED_APART = 32
 """Partitions, the largest, that the density is counted of one by one."""
@@ -78,15 +79,18 @@ def _plane(context: CommitContext, mean: np.ndarray) -> np.ndarray:
     Halko, Martinsson and Tropp, "Finding structure with randomness" (2011): a full decomposition would take
     minutes at a thousand dimensions.
     """
-    from sklearn.utils.extmath import randomized_svd
-
-    axes = np.zeros((2, len(mean)))
     sample = even_sample(context, mean, SAMPLE)
+    axes = np.zeros((2, len(mean)))
     with threadpool_limits(context.options.threads_per_worker):
-        leading = randomized_svd(
-            sample, 2, n_oversamples=6, n_iter=8, power_iteration_normalizer="QR", random_state=0
-        )[2]
-    axes[: len(leading)] = leading
+        # Written out: scikit-learn's, the same, takes longer to import than a small job.
+        start = np.random.default_rng(0).standard_normal((len(mean), 2 + OVERSAMPLES), np.float32)
+        basis = np.linalg.qr(sample @ start)[0]
+        for _ in range(POWER_ITERATIONS):
+            basis = np.linalg.qr(sample @ np.linalg.qr(sample.T @ basis)[0])[0]
+        leading = np.linalg.svd(basis.T @ sample, full_matrices=False)[2][:2]
+    # The largest number of each is positive: the picture does not depend on the library.
+    largest = np.take_along_axis(leading, np.abs(leading).argmax(axis=1, keepdims=True), axis=1)
+    axes[: len(leading)] = np.where(largest < 0, -leading, leading)
     return axes
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import sparse
 
 from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
 from syllabus.pipeline.stages.partitions import Partitioning, RowLabels, lists_of
@@ -66,6 +65,8 @@ def _mean(graph: NeighbourGraph, term: Term) -> np.ndarray:
 
 
 def _jaccard(labels: list[RowLabels], vocabulary: tuple[str, ...]) -> Term:
+    from scipy import sparse  # takes long to import, for labels that are lists alone
+
     lists = [lists_of(each) for each in labels]
     counts = np.concatenate([pc.list_value_length(each).to_numpy() for each in lists])
     names = pa.array(vocabulary, pa.string())
