@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
-from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.compiled import compiled, compiled_inside
 from syllabus.selectors.numerics.counter_rng import below
 from syllabus.selectors.validation import indices_of, numbers_of, real_number
 
@@ -209,8 +209,9 @@ def affordable_to_front(
     first `pool_size` entries for good, since what remains only shrinks. Returns how many were drawn, `size`
     or all there are, and the size of the pool.
     """
-    counter = 0
-    drawn = 0
+    # Not literals: numba would compile `_draw` for them too.
+    counter = int(np.int64(0))
+    drawn = int(np.int64(0))
     while drawn < size and drawn < pool_size:
         drawn, pool_size, counter = _draw(pool, drawn, pool_size, key, counter, costs, most)
     return drawn, pool_size
@@ -219,8 +220,8 @@ def affordable_to_front(
 @compiled
 def fill(pool: np.ndarray, key: np.uint64, costs: np.ndarray, limit: float) -> int:
     """Move rows to the front of `pool`, each drawn evenly from those still affordable; return how many."""
-    counter = 0
-    drawn = 0
+    counter = int(np.int64(0))
+    drawn = int(np.int64(0))
     pool_size = pool.shape[0]
     remaining, correction = limit, 0.0
     while drawn < pool_size:
@@ -232,7 +233,7 @@ def fill(pool: np.ndarray, key: np.uint64, costs: np.ndarray, limit: float) -> i
     return drawn
 
 
-@compiled
+@compiled_inside
 def _draw(
     pool: np.ndarray, drawn: int, pool_size: int, key: np.uint64, counter: int, costs: np.ndarray, most: float
 ) -> tuple[int, int, int]:

@@ -213,13 +213,29 @@ def _walk_there(vectors: Any) -> tuple[int, Signs]:
     return len(vectors), centred_walk(as_float32_tensor(vectors, "balance"), "balance")
 
 
-@compiled
 def _prefix_norms(
-    rows: np.ndarray, mean: np.ndarray, order: np.ndarray, positions: np.ndarray, curve: np.ndarray
+    rows: NDArray[np.float32],
+    mean: NDArray[np.float64],
+    order: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    curve: NDArray[np.float64],
 ) -> float:
+    prefix, extreme = np.zeros((2, len(mean)))
+    _write_prefix_norms(rows, mean, order, positions, prefix, extreme, curve)
+    return float(extreme.max())
+
+
+@compiled
+def _write_prefix_norms(
+    rows: np.ndarray,
+    mean: np.ndarray,
+    order: np.ndarray,
+    positions: np.ndarray,
+    prefix: np.ndarray,
+    extreme: np.ndarray,
+    curve: np.ndarray,
+) -> None:
     d = rows.shape[1]
-    prefix = np.zeros(d)
-    extreme = np.zeros(d)
     step = 0
     for point in range(positions.shape[0]):
         largest = 0.0
@@ -227,11 +243,14 @@ def _prefix_norms(
             row = rows[order[step]]
             for j in range(d):
                 prefix[j] += row[j] - mean[j]
-                extreme[j] = max(extreme[j], abs(prefix[j]))
-            largest = max(largest, dot(prefix, prefix))
+                reached = abs(prefix[j])
+                if reached > extreme[j]:
+                    extreme[j] = reached
+            norm = dot(prefix, prefix)
+            if norm > largest:
+                largest = norm
             step += 1
         curve[point] = np.sqrt(largest)
-    return extreme.max()  # type: ignore[no-any-return]
 
 
 @compiled

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
-from syllabus.selectors.numerics.compiled import compiled
-from syllabus.selectors.numerics.fixed_order_sums import dot
+from syllabus.selectors.numerics.distances import squared_norms
 from syllabus.selectors.numerics.scalars import is_tensor, plain_scalar
 
 if TYPE_CHECKING:
@@ -57,28 +56,33 @@ def as_float32_tensor(vectors: "torch.Tensor", caller: str) -> "torch.Tensor":
 
 def check_finite(rows: NDArray[Any], caller: str) -> None:
     """Refuse (n, d) rows with NaN or infinity; O(n d)."""
-    if rows.dtype == np.float32:
-        bad = _first_not_finite(rows)
-    else:
-        finite = np.isfinite(rows).all(axis=1)
-        bad = -1 if finite.all() else int(finite.argmin())
-    if bad >= 0:
-        raise SelectionError(f"{caller}: row {bad} contains NaN or infinity; every value must be finite")
+    # Squares of float32 do not overflow a double, so a sum is finite iff all values are.
+    known = rows.dtype == np.float32
+    finite = np.isfinite(squared_norms(rows)) if known else np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        raise _not_finite(int(finite.argmin()), caller)
 
 
 def unit_rows(vectors: Any, caller: str) -> NDArray[np.float32]:
     """As `as_rows`, and every row has norm 1 within 1e-4."""
     rows = _as_array(vectors, caller)
-    bad, norm = _first_not_unit(rows, NORM_TOLERANCE)
-    if bad >= 0 and not math.isfinite(norm):
-        raise SelectionError(f"{caller}: row {bad} contains NaN or infinity; every value must be finite")
-    if bad >= 0:
+    norms = np.sqrt(squared_norms(rows))
+    unit = np.abs(norms - 1.0) <= NORM_TOLERANCE  # NaN is not
+    if not unit.all():
+        bad = int(unit.argmin())
+        norm = float(norms[bad])
+        if not math.isfinite(norm):
+            raise _not_finite(bad, caller)
         # Eight bits of bfloat16 leave norms of 1 within 1e-3 only, eleven of float16 within 1e-4 from d = 30.
         half = "; normalise them after widening to float32" if vectors.dtype.itemsize == 2 else ""
         raise SelectionError(
             f"{caller}: row {bad} has norm {norm:.6g}; rows must have norm 1 within {NORM_TOLERANCE:g}{half}"
         )
     return rows
+
+
+def _not_finite(row: int, caller: str) -> SelectionError:
+    return SelectionError(f"{caller}: row {row} contains NaN or infinity; every value must be finite")
 
 
 def python_number(value: Any) -> int | float | None:
@@ -222,8 +226,9 @@ def _as_array(vectors: Any, caller: str, kinds: tuple[type[np.generic], ...] = (
 def _as_float32(vectors: NDArray[Any], caller: str) -> NDArray[np.float32]:
     with np.errstate(over="ignore", under="ignore"):
         rows = np.ascontiguousarray(vectors, np.float32)
-    bad = _first_not_finite(rows)
-    if bad >= 0:
+    finite = np.isfinite(squared_norms(rows))
+    if not finite.all():
+        bad = int(finite.argmin())
         beyond = np.flatnonzero(np.isinf(rows[bad]) & np.isfinite(vectors[bad]))
         if len(beyond):
             column = int(beyond[0])
@@ -249,22 +254,3 @@ def _writable(array: NDArray[Any]) -> NDArray[Any]:
     For read-only arrays (those of Arrow, memory maps) numba would compile every loop a second time.
     """
     return array if array.flags.writeable else np.asarray(_Borrowed(array))
-
-
-@compiled
-def _first_not_finite(rows: NDArray[np.float32]) -> int:
-    for i in range(rows.shape[0]):
-        # Squares of float32 do not overflow a double, so the sum is finite iff all values are.
-        if not np.isfinite(dot(rows[i], rows[i])):
-            return i
-    return -1
-
-
-@compiled
-def _first_not_unit(rows: NDArray[np.float32], tolerance: float) -> tuple[int, float]:
-    for i in range(rows.shape[0]):
-        norm = np.sqrt(dot(rows[i], rows[i]))
-        # Written so that NaN fails too.
-        if not (abs(norm - 1.0) <= tolerance):
-            return i, norm
-    return -1, 1.0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.constraint import Constraint
 from syllabus.selectors.functions.base import State
-from syllabus.selectors.functions.similarity import SimilarityName, distance_from
+from syllabus.selectors.functions.similarity import SimilarityName
 from syllabus.selectors.functions.similarity_function import SimilarityFunction
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.distances import nearest_distances
@@ -49,7 +49,7 @@ class DisparityMin(SimilarityFunction):
 
     def distance(self, squared_distance_over_4: float) -> float:
         """Return d of rows with this ‖x - y‖²/4, of which it is an increasing function."""
-        return distance_from(self.similarity.kind, self.similarity.rate, squared_distance_over_4)
+        return float(self.similarity.distances(np.array([squared_distance_over_4]))[0])
 
     def upper_bound(
         self,

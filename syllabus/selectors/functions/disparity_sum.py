@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.functions.pairwise_sum import PairTotals, PairwiseSum, pair_total, sum_of_rows
+from syllabus.selectors.functions.pairwise_sum import PairTotals, PairwiseSum, pair_total
 from syllabus.selectors.functions.similarity import COSINE, SimilarityName
 from syllabus.selectors.numerics.distances import squared_norms
-from syllabus.selectors.numerics.fixed_order_sums import dot
+from syllabus.selectors.numerics.fixed_order_sums import dot, sum_of_rows
 from syllabus.selectors.validation import Vectors
 
 

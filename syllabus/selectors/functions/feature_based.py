@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.functions.base import SetFunction, State
-from syllabus.selectors.functions.pairwise_sum import sum_of_rows
 from syllabus.selectors.numerics.compiled import compiled, compiled_reassociating
-from syllabus.selectors.numerics.fixed_order_sums import UNIT, column_sums
+from syllabus.selectors.numerics.fixed_order_sums import UNIT, column_sums, sum_of_rows
 from syllabus.selectors.validation import Vectors, as_rows, real_number, shown, weights_of
 
 CURVES = {"sqrt": 0, "log": 1, "power": 2}

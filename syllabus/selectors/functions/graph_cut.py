@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.constraint import Constraint
-from syllabus.selectors.functions.pairwise_sum import PairTotals, PairwiseSum, pair_total, sum_of_rows
+from syllabus.selectors.functions.pairwise_sum import PairTotals, PairwiseSum, pair_total
 from syllabus.selectors.functions.similarity import COSINE, SimilarityName
 from syllabus.selectors.numerics.distances import squared_norms
-from syllabus.selectors.numerics.fixed_order_sums import column_sums, dot
+from syllabus.selectors.numerics.fixed_order_sums import column_sums, dot, sum_of_rows
 from syllabus.selectors.validation import Vectors, real_number
 
 

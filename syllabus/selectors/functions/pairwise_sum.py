@@ -183,13 +183,3 @@ def query_scores(
     for position in range(candidates.shape[0]):
         index = candidates[position]
         out[position] = dot(rows[index], query) - terms[index]
-
-
-@compiled
-def sum_of_rows(rows: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Return Σ x over `indices`, (d,) float64, added in their order."""
-    total = np.zeros(rows.shape[1])
-    for index in indices:
-        for j in range(rows.shape[1]):
-            total[j] += rows[index, j]
-    return total

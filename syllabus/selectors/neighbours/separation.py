@@ -164,7 +164,9 @@ def pair_cosines(
     rows: NDArray[np.float32], first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return the cosines of pairs of unit rows, by their places, (m,) float64; the same on every machine."""
-    return np.asarray(_cosines(np.ascontiguousarray(rows), first, second))
+    found = np.empty(len(first))
+    _write_cosines(np.ascontiguousarray(rows), first, second, found)
+    return found
 
 
 def least_cosine(rows: NDArray[np.float32]) -> float:
@@ -182,11 +184,9 @@ def least_cosine(rows: NDArray[np.float32]) -> float:
 
 
 @compiled
-def _cosines(rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    found = np.empty(len(first))
+def _write_cosines(rows: np.ndarray, first: np.ndarray, second: np.ndarray, found: np.ndarray) -> None:
     for pair in range(len(first)):
         found[pair] = dot(rows[first[pair]], rows[second[pair]])
-    return found
 
 
 def _quantiles(values: NDArray[np.float64]) -> tuple[float, ...]:

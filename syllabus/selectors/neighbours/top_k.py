@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
-from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.compiled import compiled, compiled_inside
 from syllabus.selectors.numerics.fixed_order_sums import dot
 from syllabus.selectors.numerics.union_find import union
 
@@ -45,7 +45,7 @@ class TopK:
         _merge(self.ids, self.cosines, places, other.ids, other.cosines)
 
 
-@compiled
+@compiled_inside
 def _reaching(line: np.ndarray, start: int, stop: int, least: np.float32) -> int:
     # A count has no order, so this becomes a vector loop; a maximum would not.
     count = 0
@@ -54,8 +54,25 @@ def _reaching(line: np.ndarray, start: int, stop: int, least: np.float32) -> int
     return count
 
 
-@compiled
 def update_top_k(
+    products: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    query_ids: NDArray[np.int64],
+    rows: NDArray[np.float32],
+    row_ids: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    cosines: NDArray[np.float64],
+    error: float,
+    low: float,
+    parents: NDArray[np.int64],
+) -> None:
+    """Offer each row to each query, and unite the groups of pairs with a cosine of at least `low`."""
+    near, best = np.empty(products.shape[1], np.int64), np.empty(ids.shape[1], np.float32)
+    _update(products, queries, query_ids, rows, row_ids, ids, cosines, error, low, parents, near, best)
+
+
+@compiled
+def _update(
     products: np.ndarray,
     queries: np.ndarray,
     query_ids: np.ndarray,
@@ -66,28 +83,31 @@ def update_top_k(
     error: float,
     low: float,
     parents: np.ndarray,
+    near: np.ndarray,
+    best: np.ndarray,
 ) -> None:
-    """Offer each row to each query, and unite the groups of pairs with a cosine of at least `low`."""
+    """As `update_top_k`; `near`, one number a row, and `best`, k, are overwritten."""
     width = products.shape[1]
     k = ids.shape[1]
-    near = np.empty(width, np.int64)
-    best = np.empty(k, np.float32)
     for i in range(products.shape[0]):
         line = products[i]
         # A row is among the k nearest only if its product reaches the k-th exact cosine known, less ε; and
         # the k-th largest product seen in this line, less 2ε.
+        # (Conditions, not min and max: numba compiles each of those for itself.)
         reach = cosines[i, k - 1] - error
+        joins = low - error
         held = 0
         seen = 0
         for start in range(0, width, CHUNK):
-            stop = min(start + CHUNK, width)
-            if _reaching(line, start, stop, np.float32(min(reach, low - error))) == 0:
+            stop = start + CHUNK if start + CHUNK < width else width
+            least = reach if reach < joins else joins
+            if _reaching(line, start, stop, np.float32(least)) == 0:
                 continue
             for j in range(start, stop):
                 value = line[j]
-                if value < min(reach, low - error) or row_ids[j] == query_ids[i]:
+                if (value < reach and value < joins) or row_ids[j] == query_ids[i]:
                     continue
-                if value >= low - error and (value >= low + error or dot(queries[i], rows[j]) >= low):
+                if value >= joins and (value >= low + error or dot(queries[i], rows[j]) >= low):
                     union(parents, query_ids[i], row_ids[j])
                 if value < reach:
                     continue
@@ -105,28 +125,32 @@ def update_top_k(
                 while place > 0 and best[place - 1] < best[place]:
                     best[place - 1], best[place] = best[place], best[place - 1]
                     place -= 1
-                if seen == k:
-                    reach = max(reach, best[k - 1] - 2.0 * error)
+                if seen == k and best[k - 1] - 2.0 * error > reach:
+                    reach = best[k - 1] - 2.0 * error
         for held_at in range(held):
             j = near[held_at]
             if line[j] >= reach:
                 _insert(ids[i], cosines[i], row_ids[j], dot(queries[i], rows[j]))
 
 
-@compiled
-def transposed(tile: np.ndarray) -> np.ndarray:
+def transposed(tile: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a copy of the transpose."""
+    turned = np.empty(tile.shape[::-1], tile.dtype)
+    _transpose(tile, turned)
+    return turned
+
+
+@compiled
+def _transpose(tile: np.ndarray, turned: np.ndarray) -> None:
     # In squares that fit the cache: five times as fast as a strided copy.
-    turned = np.empty((tile.shape[1], tile.shape[0]), tile.dtype)
     for i in range(0, tile.shape[0], CHUNK):
         for j in range(0, tile.shape[1], CHUNK):
             for b in range(j, min(j + CHUNK, tile.shape[1])):
                 for a in range(i, min(i + CHUNK, tile.shape[0])):
                     turned[b, a] = tile[a, b]
-    return turned
 
 
-@compiled
+@compiled_inside
 def _insert(ids: np.ndarray, cosines: np.ndarray, new: int, cosine: float) -> None:
     """Put one row at its place among the nearest: descending by cosine, then ascending by id."""
     place = len(ids) - 1

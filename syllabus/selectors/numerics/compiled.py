@@ -6,6 +6,7 @@ of a class of named arguments, clear the room's `__pycache__`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numba
@@ -13,14 +14,22 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+# nogil: workers that are threads select from different buckets at once. error_model numpy: a division by zero
+# gives inf, and loops lose a branch each. Nothing calls them from C: a wrapper less to compile.
+_njit: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+
+
 def compiled(function: Function) -> Function:
     """Compile `function` without fast-math: sums keep the order in which they are written."""
-    # nogil: workers that are threads select from different buckets at once.
-    # error_model numpy: a division by zero gives inf, and loops lose a branch each.
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    return cast(Function, _njit()(function))
+
+
+def compiled_inside(function: Function) -> Function:
+    """As `compiled`, for what only compiled functions call: Python cannot, which is quicker to compile."""
+    return cast(Function, _njit(no_cpython_wrapper=True)(function))
 
 
 def compiled_reassociating(function: Function) -> Function:
     """Compile a loop whose sums only bound: the compiler may order and fuse them as is fastest."""
     fast = {"reassoc", "contract", "nsz"}  # infinities keep their meaning
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fast)(function))
+    return cast(Function, _njit(fastmath=fast)(function))

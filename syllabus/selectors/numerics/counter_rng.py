@@ -8,13 +8,13 @@ whether one subset is asked for or a hundred.
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.compiled import compiled, compiled_inside
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MASK = 2**64 - 1
 
 
-@compiled
+@compiled_inside
 def mix(word: np.uint64) -> np.uint64:
     """Return the finaliser of splitmix64: a bijection on 64 bits."""
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -31,13 +31,13 @@ def mix_words(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return words
 
 
-@compiled
+@compiled_inside
 def child(key: np.uint64, number: int) -> np.uint64:
     """Return the key of stream `number` under `key`."""
     return mix(mix(key ^ np.uint64(0xD1B54A32D192ED03)) + (np.uint64(number) + np.uint64(1)) * _GAMMA)
 
 
-@compiled
+@compiled_inside
 def below(key: np.uint64, counter: int, bound: int) -> tuple[int, int]:
     """Return a uniform whole number in [0, bound), bound < 2^32, and the next counter.
 
@@ -66,7 +66,7 @@ def sample_to_front(pool: np.ndarray, remaining: int, size: int, key: np.uint64)
 
     The first `size` steps of a Fisher-Yates shuffle; the set is uniform whatever order the pool was in.
     """
-    counter = 0
+    counter = int(np.int64(0))  # no literal: numba would compile `below` for it too
     for position in range(size):
         jump, counter = below(key, counter, remaining - position)
         other = position + jump
@@ -74,8 +74,9 @@ def sample_to_front(pool: np.ndarray, remaining: int, size: int, key: np.uint64)
 
 
 def stream(key: np.uint64, number: int) -> np.uint64:
-    """Return `child` for callers in Python, where numba hands back an int too large for its own input."""
-    return np.uint64(child(key, number))
+    """Return `child` for callers in Python, where compiling it would take longer than they do."""
+    word = _mix_python(int(key) ^ 0xD1B54A32D192ED03)
+    return np.uint64(_mix_python((word + (number + 1) * int(_GAMMA)) & _MASK))
 
 
 def key_of(words: tuple[int, ...], purpose: int) -> np.uint64:

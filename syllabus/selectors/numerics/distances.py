@@ -38,22 +38,25 @@ def nearest_distances(
     return nearest
 
 
-@compiled
-def squared_norms(rows: np.ndarray) -> np.ndarray:
+def squared_norms(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return ‖x‖² of each row, (n,) float64."""
-    out = np.empty(rows.shape[0])
-    for i in range(rows.shape[0]):
-        out[i] = dot(rows[i], rows[i])
+    out = np.empty(len(rows))
+    _squared_norms(rows, out)
     return out
 
 
 @compiled
+def _squared_norms(rows: np.ndarray, out: np.ndarray) -> None:
+    for i in range(rows.shape[0]):
+        out[i] = dot(rows[i], rows[i])
+
+
 def lower_nearest(
-    product: np.ndarray,
-    rows: np.ndarray,
-    picks: np.ndarray,
-    pick_norms: np.ndarray,
-    nearest: np.ndarray,
+    product: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    picks: NDArray[np.float32],
+    pick_norms: NDArray[np.float64],
+    nearest: NDArray[np.float64],
     error: float,
 ) -> None:
     """Lower `nearest` to the exact distance of each row to the nearest of `picks`, where that is less.
@@ -61,9 +64,18 @@ def lower_nearest(
     product: (b, p) float32, rows @ picks.T within `error`; an entry of -inf leaves its pair out.
     """
     # 4 dist = ‖x‖² + ‖p‖² - 2<x, p>, so the nearest pick has the largest <x, p> - ‖p‖²/2, here g_p.
-    half = np.empty_like(pick_norms)
-    for p in range(pick_norms.shape[0]):
-        half[p] = pick_norms[p] / 2.0
+    _lower_nearest(product, rows, picks, pick_norms / 2, nearest, error)
+
+
+@compiled
+def _lower_nearest(
+    product: np.ndarray,
+    rows: np.ndarray,
+    picks: np.ndarray,
+    half: np.ndarray,
+    nearest: np.ndarray,
+    error: float,
+) -> None:
     for i in range(product.shape[0]):
         best = largest_difference(product[i], half)
         own = dot(rows[i], rows[i]) / 2.0

@@ -18,8 +18,9 @@ import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
-from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.compiled import compiled, compiled_inside
 
 UNIT = 2.0**-53  # half the distance of neighbouring float64 numbers around 1
 UNIT32 = 2.0**-24
@@ -146,13 +147,13 @@ def dot(a: np.ndarray, b: np.ndarray) -> float:
     return _dot(a, b)  # type: ignore[no-any-return]
 
 
-@compiled
+@compiled_inside
 def squared_distance_over_4(a: np.ndarray, b: np.ndarray) -> float:
     """Return ‖a - b‖²/4, which is (1 - cos)/2 for unit rows and exactly 0 for equal ones."""
     return 0.25 * _squared_distance(a, b)  # type: ignore[no-any-return]
 
 
-@compiled
+@compiled_inside
 def centred_dot(s: np.ndarray, row: np.ndarray, mean: np.ndarray) -> float:
     """Return <s, row - mean> without a copy of the centred row."""
     return _centred_dot(s, row, mean)  # type: ignore[no-any-return]
@@ -164,7 +165,7 @@ def excess(a: np.ndarray, b: np.ndarray) -> float:
     return _excess(a, b)  # type: ignore[no-any-return]
 
 
-@compiled
+@compiled_inside
 def largest_difference(a: np.ndarray, b: np.ndarray) -> float:
     """Return max_j (a_j - b_j)."""
     return _largest_difference(a, b)  # type: ignore[no-any-return]
@@ -177,11 +178,20 @@ def dots(rows: np.ndarray, query: np.ndarray, out: np.ndarray) -> None:
         out[i] = dot(rows[i], query)
 
 
-@compiled
-def column_sums(rows: np.ndarray) -> np.ndarray:
-    """Return Σ_i rows[i] as (d,) float64, added in the order of the rows."""
+def sum_of_rows(rows: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return Σ rows[i] over `indices` as (d,) float64, added in their order."""
     total = np.zeros(rows.shape[1])
-    for i in range(rows.shape[0]):
-        for j in range(rows.shape[1]):
-            total[j] += rows[i, j]
+    _add_rows(rows, indices, total)
     return total
+
+
+def column_sums(rows: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the sum of all rows as (d,) float64, added in their order."""
+    return sum_of_rows(rows, np.arange(len(rows)))
+
+
+@compiled
+def _add_rows(rows: np.ndarray, indices: np.ndarray, total: np.ndarray) -> None:
+    for place in range(indices.shape[0]):
+        for j in range(rows.shape[1]):
+            total[j] += rows[indices[place], j]

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
-from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.compiled import compiled, compiled_inside
 
 
 class UnionFind:
@@ -23,7 +23,8 @@ class UnionFind:
         for ids in (first, second):
             if ids.shape != first.shape or (len(ids) and not 0 <= ids.min() <= ids.max() < len(self.parents)):
                 raise SelectionError(f"UnionFind: {len(ids)} ids are not in 0 … {len(self.parents) - 1}")
-        _union_all(self.parents, first, second)
+        # Numba compiles once more for arrays that are read-only.
+        _union_all(self.parents, np.require(first, requirements="W"), np.require(second, requirements="W"))
 
     def roots(self) -> NDArray[np.int64]:
         """Return the smallest id of each id's group, (count,) int64."""
@@ -37,7 +38,7 @@ class UnionFind:
         return others, roots[others]
 
 
-@compiled
+@compiled_inside
 def _root(parents: np.ndarray, name: int) -> int:
     while parents[name] != name:
         parents[name] = parents[parents[name]]
@@ -45,12 +46,15 @@ def _root(parents: np.ndarray, name: int) -> int:
     return name
 
 
-@compiled
+@compiled_inside
 def union(parents: np.ndarray, a: int, b: int) -> None:
     """Unite the groups of two ids; `parents` (count,) int64 is that of `UnionFind`."""
     a, b = _root(parents, a), _root(parents, b)
     # The smaller root stays one, so a root is the smallest id of its group.
-    parents[max(a, b)] = min(a, b)
+    if a < b:
+        parents[b] = a
+    else:
+        parents[a] = b
 
 
 @compiled

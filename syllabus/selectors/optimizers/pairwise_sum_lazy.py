@@ -51,6 +51,7 @@ def lazy(function: PairwiseSum, constraint: Constraint, *_: object) -> Solution:
     used[constraint.candidates] = False
     old = np.empty(function.n)
     terms = function.linear_terms(len(run.picks))
+    largest_offset = float(np.abs(offsets).max())
     remote = RemoteRows(function.products, error) if isinstance(function.products, DeviceProducts) else None
     rough: RemoteRows | QuantizedRows | None = remote
     skip, without = 0, 0
@@ -78,7 +79,7 @@ def lazy(function: PairwiseSum, constraint: Constraint, *_: object) -> Solution:
         before = run.count
         order, threshold = _list_of_best(old, int(function.n - used.sum()) + 1)  # the pick is one of them
         run.count, run.remaining, run.correction = _pick_from_list(
-            terms, longest, order, old, threshold, then, costs, run.remaining, run.correction,
+            terms, longest, largest_offset, order, old, threshold, then, costs, run.remaining, run.correction,
             constraint.least_gain, state.query, used, run.room, before,
         )  # fmt: skip
         state.indices += run.picks[before : run.count].tolist()
@@ -140,6 +141,7 @@ def _score_all(
 def _pick_from_list(
     terms: LinearTerms,
     longest: float,
+    largest_offset: float,
     order: np.ndarray,
     old: np.ndarray,
     threshold: float,
@@ -158,7 +160,6 @@ def _pick_from_list(
     work = _PASS_COST * n
     since = 1
     size_then = np.sqrt(dot(query_then, query_then))
-    largest_offset = np.abs(terms.offsets).max()
     while count < room.picks.shape[0]:
         # Rounding of both scores, of the drift and of the bound itself; γ_d of a dot product is d·u.
         size = size_then + np.sqrt(dot(query, query))
