@@ -47,11 +47,12 @@ class Attempt:
 
 
 class Row(NamedTuple):
-    """A try that was run: of a kind, under a seed, how it ended, and what it took."""
+    """A try that was run: of a kind, under a seed, what was done, how it ended, and what it took."""
 
     kind: str
     seed: int
     number: int
+    damage: str
     outcome: str
     cpu: float
 
@@ -63,6 +64,9 @@ def cpu_seconds() -> float:
 
 def serve(module: str, name: str, folder: str, seed: int, numbers: Connection) -> None:
     """Run the tries whose numbers come, in this process."""
+    # Arrow's allocator would begin a thread when it is imported, and some kinds fork.
+    os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     damage = getattr(importlib.import_module(module), name)(Path(folder))
     numbers.send(None)
     while True:
@@ -95,7 +99,8 @@ class Server:
         self._numbers.send(number)
         try:
             if self._numbers.poll(self._seconds):
-                return self._numbers.recv()
+                attempt, cpu = self._numbers.recv()
+                return attempt, cpu
             outcome = Attempt("", "hang", f"no answer in {self._seconds:g} s")
         except EOFError:
             self._process.join()
@@ -119,7 +124,14 @@ class Results:
         if path is not None and path.exists():
             with path.open(newline="", encoding="utf-8") as file:
                 self.rows = [
-                    Row(row["kind"], int(row["seed"]), int(row["number"]), row["outcome"], float(row["cpu"]))
+                    Row(
+                        row["kind"],
+                        int(row["seed"]),
+                        int(row["number"]),
+                        row["damage"],
+                        row["outcome"],
+                        float(row["cpu"]),
+                    )
                     for row in csv.DictReader(file)
                 ]
 
@@ -141,7 +153,7 @@ def run(kind: str, numbers: Sequence[int], seed: int, seconds: float, loud: bool
         try:
             for number in numbers:
                 attempt, cpu = server.attempt(number)
-                results.add(Row(kind, seed, number, attempt.outcome, round(cpu, 2)))
+                results.add(Row(kind, seed, number, attempt.damage, attempt.outcome, round(cpu, 2)))
                 if loud or attempt.outcome in FAILURES:
                     print(f"{kind} {number}: {attempt.outcome}: {attempt.damage}\n{attempt.said}", flush=True)
         finally:
