@@ -1,7 +1,8 @@
 """Disks that fill: during a job, while it overwrites a manifest, during an export and a validation.
 
 The disk takes a random number of bytes more, then none. What is committed already stays, whole; the rerun,
-with room again, gives the bytes of a run that was never disturbed.
+with room again, gives the bytes of a run that was never disturbed. In most tries the disk is a sink that
+counts; where filesystems may be mounted, one try in six is on a tmpfs that has so many bytes or files left.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import errno
 import io
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,6 +97,47 @@ def filling(left: int) -> Iterator[FullDisk]:
         storage.Path = before  # type: ignore[misc]
 
 
+class SmallDisk:
+    """A tmpfs mounted at `place`, with room enough until it is filling."""
+
+    ROOM = ("1g", 10**5)
+    """Bytes and files."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.hit = False
+
+    def mount(self) -> bool:
+        """Mount it; return whether that is permitted."""
+        size, files = self.ROOM
+        options = f"size={size},nr_inodes={files}"
+        return self._run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.place))
+
+    def unmount(self) -> None:
+        """Unmount it, if it is mounted."""
+        while os.path.ismount(self.place) and self._run("umount", str(self.place)):
+            pass
+
+    @contextmanager
+    def filling(self, left: int, files: int) -> Iterator[SmallDisk]:
+        """Let it take so many bytes (whole pages) and so many files more."""
+        there = os.statvfs(self.place)
+        size = (there.f_blocks - there.f_bfree) * there.f_frsize + max(left, 4096)
+        self._remount(size, there.f_files - there.f_ffree + files)
+        try:
+            yield self
+        finally:
+            self._remount(*self.ROOM)
+
+    def _remount(self, size: int | str, files: int) -> None:
+        options = f"remount,size={size},nr_inodes={files}"
+        if not self._run("mount", "-o", options, str(self.place)):
+            raise RuntimeError(f"{self.place}: cannot be mounted with {options}")
+
+    def _run(self, *command: str) -> bool:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a directory."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -105,6 +148,8 @@ class Damage:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._small = SmallDisk(folder / "try")
+        self._said = io.StringIO()
         random = np.random.default_rng(0)
         labels = random.integers(0, 3, ROWS)
         vectors = random.standard_normal((ROWS, 8)).astype(np.float32)
@@ -123,7 +168,7 @@ class Damage:
     def _run(self, output: Path, seed: int, **more: Any) -> None:
         options = {"subsets": 2, "importance": ("radius",), "fraction": (FRACTION,), "seed": seed, **more}
         named = {"source": str(self._source), "embedding": "vector", "label": "label"}
-        prepare(Options(**named, output=str(output), **options), Console(quiet=True))
+        prepare(Options(**named, output=str(output), **options), Console(file=self._said, width=1000))
 
     def attempt(self, random: np.random.Generator) -> Attempt:
         """Fill the disk at some byte of a job, an export or a validation."""
@@ -131,8 +176,10 @@ class Damage:
             random.choice(["prepare", "prepare", "overwrite", "overwrite", "overwrite", "export", "validate"])
         )
         work = self._folder / "try"
+        self._small.unmount()
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
+        mounted = random.random() < 1 / 6 and self._small.mount()
         output = work / "m"
         if way != "prepare":
             shutil.copytree(self._folder / "m0", output)
@@ -143,16 +190,22 @@ class Damage:
         else:
             size = self._written
         if way in ("export", "validate"):
-            size = 4000
+            size = 150  # little more than the file
         left = int(random.integers(size))
-        done = f"{way}, full after {left} bytes"
+        files = int(random.integers(60)) if random.random() < 0.3 else 10**5
+        done = f"{way}, full after {left} bytes" + (f" or {files} files of a tmpfs" if mounted else "")
+        disk: Any = None
+        self._said = io.StringIO()
         try:
-            with filling(left) as disk:
+            with self._small.filling(left, files) if mounted else filling(left) as disk:
                 said = self._use(way, output, work)
         except (ManifestError, JobError, UserError, OSError) as error:
             said = str(error)
             if "\n" in said:
                 return Attempt(done, "traceback", said)
+        # What is no loss to the manifest is a warning.
+        said += "".join(line for line in self._said.getvalue().splitlines() if "cannot be written" in line)
+        disk.hit |= bool(said)
         if disk.hit and not said:
             return Attempt(done, "silent", "nothing was said")
         return Attempt(done, *self._judge(way, output, work, said, disk.hit))
@@ -190,7 +243,7 @@ class Damage:
         if way == "validate":
             return ("harmless" if not said else "silent"), said
         if hit:
-            self._run(output, 1, overwrite=True)
+            self._run(output, 1, overwrite="manifest.json" in there)
         leftovers = [path.name for path in work.iterdir() if path.name not in ("m", "m.work")]
         if contents(output) != self._expected[1] or validate(output).problems or leftovers:
             return "silent", f"{said}\nthe rerun differs; beside it {leftovers}"

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,19 @@ class Table:
     directory: str
     schema: pa.Schema
     sort_by: tuple[str, ...]
+
+    def problems(self, found: pa.Schema) -> Iterator[str]:
+        """Yield what is wrong with the columns of a part; those that a later version appended are fine."""
+        for place, field in enumerate(self.schema):
+            if place >= len(found) or found.field(place).name != field.name:
+                got = f"{found.field(place).name!r:.60}".strip("'") if place < len(found) else "nothing"
+                yield f"column {place} is {got}, expected {field.name}"
+                return
+            actual = found.field(place)
+            if actual.type != field.type:
+                yield f"column {field.name} is of type {actual.type}, expected {field.type}"
+            elif actual.nullable and not field.nullable:
+                yield f"column {field.name} may be null, which it must not"
 
 
 EXAMPLES = Table(
@@ -139,6 +153,22 @@ def examples(weighted: bool, covered: bool = False) -> Table:
 def examples_of(description: dict[str, Any]) -> Table:
     """The table of the accepted examples that `description`, the content of manifest.json, goes with."""
     return examples("weight" in description, covered(description))
+
+
+def table_of(directory: str, description: dict[str, Any]) -> Table | None:
+    """Return the table that a directory holds; None where this version does not fix its columns."""
+    kind, _, name = directory.partition("/")
+    if kind == "importances":
+        return importance(name)
+    if kind == "orders":
+        return order(name)
+    if kind == "examples":
+        return examples_of(description)
+    if kind == "sketches" and "sketches" in description:
+        return sketches(description["sketches"]["dimension"])
+    if kind in EXTRA_TABLES and kind not in description:
+        return None
+    return FIXED.get(directory)
 
 
 def covered(description: dict[str, Any]) -> bool:

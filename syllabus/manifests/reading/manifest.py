@@ -13,7 +13,7 @@ from syllabus.manifests.budgets import allocate, budget, fill
 from syllabus.manifests.errors import ManifestError
 from syllabus.manifests.format import schema
 from syllabus.manifests.format.consistency import total
-from syllabus.manifests.format.schema import DOCUMENT, ROW_GROUP_ROWS, Table, table_rows
+from syllabus.manifests.format.schema import DOCUMENT, ROW_GROUP_ROWS, Table, table_of, table_rows
 from syllabus.manifests.ids import as_strings, check_ids, find_ids
 from syllabus.manifests.reading import sections
 from syllabus.manifests.reading.opening import Snapshot, load
@@ -289,7 +289,7 @@ class Manifest:
             )
         files = self.description["files"]
         own = [entry for entry in files if entry["path"].rpartition("/")[0] == directory]
-        return Parts(self.store, own, self._snapshot)
+        return Parts(self.store, own, self._snapshot, table_of(directory, self.description))
 
     @staticmethod
     def _named(kind: str, name: str, known: tuple[str, ...]) -> str:

@@ -117,5 +117,5 @@ def _rows(store: Store, path: str) -> int | str:
     try:
         with store.open(path) as source, pq.ParquetFile(source) as file:
             return int(file.metadata.num_rows)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
         return "unreadable"

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syllabus.manifests.errors import ManifestError, first_line
+from syllabus.manifests.format.schema import Table
 from syllabus.manifests.reading.opening import Snapshot
 from syllabus.manifests.storage import Store
 
@@ -30,10 +31,14 @@ class Parts:
       store: the manifest's directory.
       files: the table's entries of manifest.json.
       snapshot: knows whether the manifest is still there.
+      table: what columns the parts have, where that is fixed.
     """
 
-    def __init__(self, store: Store, files: Sequence[dict[str, Any]], snapshot: Snapshot) -> None:
+    def __init__(
+        self, store: Store, files: Sequence[dict[str, Any]], snapshot: Snapshot, table: Table | None
+    ) -> None:
         self.store = store
+        self._table = table
         self._snapshot = snapshot
         self.paths = [str(entry["path"]) for entry in files]
         # Part p holds the rows bounds[p] … bounds[p + 1] - 1 of the table.
@@ -211,8 +216,11 @@ class Parts:
                 groups = (file.metadata.row_group(g).num_rows for g in range(file.num_row_groups))
                 if (rows := sum(groups)) != expected or rows != file.metadata.num_rows:
                     raise ManifestError(f"{path}: has {rows} rows, manifest.json says {expected}")
+                # A footer has no checksum: a bit of it may be a name or a type.
+                for problem in self._table.problems(file.schema_arrow) if self._table is not None else ():
+                    raise ManifestError(f"{path}: {problem}")
                 yield file
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # of a column's name
             self._snapshot.check()
             raise ManifestError(f"{path}: cannot be read: {first_line(error)}") from error
 

@@ -94,7 +94,7 @@ def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[
                 f"has sha256 {digest[:12]}…, manifest.json says {entry['sha256'][:12]}…: it was altered",
             )
             continue
-        table = _table_of(path.rpartition("/")[0], description)
+        table = schema.table_of(path.rpartition("/")[0], description)
         for problem in _parquet_problems(store, path, entry["rows"], table):
             yield path, problem
     # Whoever reads examples/*.parquet would read these too.
@@ -120,7 +120,7 @@ def _parquet_problems(store: Store, path: str, rows: int, table: schema.Table | 
     try:
         with store.open(path) as source, pq.ParquetFile(source) as file:
             metadata, found = file.metadata, file.schema_arrow
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         yield f"is no Parquet file: {first_line(error)}"
         return
     if metadata.num_rows != rows:
@@ -128,32 +128,5 @@ def _parquet_problems(store: Store, path: str, rows: int, table: schema.Table | 
     largest = max((metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)), default=0)
     if largest > ROW_GROUP_ROWS:
         yield f"has a row group of {largest} rows, above {ROW_GROUP_ROWS}"
-    if table is None:
-        return
-    # Columns that a later version appended are no fault.
-    for place, field in enumerate(table.schema):
-        if place >= len(found) or found.field(place).name != field.name:
-            got = found.field(place).name if place < len(found) else "nothing"
-            yield f"column {place} is {got}, expected {field.name}"
-            return
-        actual = found.field(place)
-        if actual.type != field.type:
-            yield f"column {field.name} is of type {actual.type}, expected {field.type}"
-        elif actual.nullable and not field.nullable:
-            yield f"column {field.name} may be null, which it must not"
-
-
-def _table_of(directory: str, description: dict[str, Any]) -> schema.Table | None:
-    """Return the table that a directory holds; None where this version does not fix its columns."""
-    kind, _, name = directory.partition("/")
-    if kind == "importances":
-        return schema.importance(name)
-    if kind == "orders":
-        return schema.order(name)
-    if kind == "examples":
-        return schema.examples_of(description)
-    if kind == "sketches" and "sketches" in description:
-        return schema.sketches(description["sketches"]["dimension"])
-    if kind in schema.EXTRA_TABLES and kind not in description:
-        return None
-    return schema.FIXED.get(directory)
+    if table is not None:
+        yield from table.problems(found)

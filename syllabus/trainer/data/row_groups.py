@@ -83,7 +83,7 @@ class RowGroups:
         try:
             with self._store.open(name) as file, pq.ParquetFile(file) as parquet:
                 return parquet.read_row_group(int(self._number[which]), columns=self.columns)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise TrainerError(f"{name}: cannot be read: {first_line(error)}") from error
 
     def _sizes(self, name: str) -> list[int]:
@@ -95,7 +95,7 @@ class RowGroups:
                     raise TrainerError(f"{name}: has no column {lost[0]!r}; it has {', '.join(known)}")
                 metadata = parquet.metadata
                 return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise TrainerError(f"{name}: cannot be read: {first_line(error)}") from error
 
 

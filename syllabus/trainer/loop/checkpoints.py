@@ -1,8 +1,8 @@
 """Checkpoints: everything that the next step of a run depends on, in one file.
 
 The file is torch's, an uncompressed zip archive read with `weights_only=True`: it holds tensors and plain
-values and cannot run code. The archive has a CRC-32 of each part, which torch does not look at: here they are
-compared first, so that a bit that flipped is found.
+values and cannot run code. Its comment, the last bytes, is the SHA-256 of all before: see `checkpoint_seal`.
+Version 1 had no comment, only the archive's CRC-32 of each part, which torch does not look at.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ import torch
 from syllabus.manifests.errors import first_line
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.loop.checkpoint_files import CheckpointFile
+from syllabus.trainer.loop.checkpoint_seal import SealingSink, check_seal
 from syllabus.trainer.states import entries, integer, number, optional, row, several, tensor, text
 
-VERSION = 1
+VERSION = 2
+UNSEALED = 1
+"""The version without a seal, which is still read."""
 WORDS = 624  # of the state of a Mersenne twister
 RANDOM = {
     "torch": tensor((None,), torch.uint8),
@@ -41,7 +44,9 @@ def save(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
     # Torch makes a RuntimeError of some errors of files.
     written = CheckpointFile(path).writing()
     with _errors_of(path, "cannot be written", RuntimeError), written as file, _checksums():
-        torch.save({"version": VERSION, "random": _random_state(), **content}, file)
+        sealing = SealingSink(file)
+        torch.save({"version": VERSION, "random": _random_state(), **content}, sealing)
+        sealing.finish()
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -62,12 +67,15 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any] | None:
             return None
     # Whatever is wrong with bytes that pass for an archive: readers of zips and pickles raise all sorts.
     with file, _errors_of(path, "unreadable", Exception):
-        _check_archive(file)
+        sealed = check_seal(file)
+        _check_archive(file, sealed)
         file.seek(0)
         content = torch.load(file, map_location="cpu", weights_only=True)
     version = content.get("version") if isinstance(content, dict) else None
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version not in (VERSION, UNSEALED):
         raise TrainerError(f"checkpoint {path}: version is {version!r}; this code reads {VERSION}")
+    if not sealed and version != UNSEALED:
+        raise TrainerError(f"checkpoint {path}: is not as it was written: it has no SHA-256")
     return content
 
 
@@ -114,8 +122,8 @@ def _random_state() -> dict[str, Any]:
     }
 
 
-def _check_archive(file: Any) -> None:
-    """Raise where a file is no archive of torch's, or a part of it is not what was written."""
+def _check_archive(file: Any, sealed: bool) -> None:
+    """Raise where a file is no archive of torch's, or, without a seal, a part is not as it was written."""
     with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
         packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
@@ -124,7 +132,7 @@ def _check_archive(file: Any) -> None:
         size, memory = sum(part.file_size for part in parts), _memory()
         if size > memory:
             raise TrainerError(f"holds {size:,} bytes; this machine has {memory:,} bytes of memory")
-        damaged = archive.testzip()
+        damaged = None if sealed else archive.testzip()
         if damaged is not None:
             raise TrainerError(f"{damaged} is not as it was written: its CRC-32 differs")
 

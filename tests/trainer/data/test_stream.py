@@ -244,6 +244,11 @@ def test_a_source_with_other_rows_is_refused(tmp_path):
         pq.write_table(pa.table({"row": np.arange(rows)}), tmp_path / "a" / "one.parquet")
         with pytest.raises(TrainerError, match=rf"one.parquet: has {rows} rows, \d+ to 53 were numbered"):
             ManifestStream(curriculum(), tmp_path)
+    # The name of a column is no UTF-8 any more.
+    damaged = (tmp_path / "a" / "one.parquet").read_bytes().replace(b"row", b"r\xe4w")
+    (tmp_path / "a" / "one.parquet").write_bytes(damaged)
+    with pytest.raises(TrainerError, match=r"a/one.parquet: cannot be read: 'utf-8' codec"):
+        ManifestStream(curriculum(), tmp_path)
 
 
 def test_one_file_may_be_the_source(tmp_path):

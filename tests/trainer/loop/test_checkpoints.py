@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import io
 import os
 import pickle
 import re
@@ -17,6 +19,7 @@ import torch
 from syllabus.trainer import TrainerError
 from syllabus.trainer.loop import checkpoints
 from syllabus.trainer.loop.checkpoint_files import CheckpointFile
+from syllabus.trainer.loop.checkpoint_seal import SealingSink, check_seal
 
 WORDS = torch.zeros(624, dtype=torch.int64)
 CONTENT = {"weights": torch.arange(500.0), "counts": torch.arange(9), "plain": [1, 2.5, None, "text"]}
@@ -63,11 +66,43 @@ def test_a_flipped_bit_is_found_or_changes_nothing(path):
     assert found > 75  # most of the file are tensors and values
 
 
-def test_each_part_is_compared_with_its_checksum(path):
+def test_what_another_program_packs_anew_is_found(path):
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+        comment = archive.comment
+    assert len(comment) == 64
+    tensors = [name for name, content in parts.items() if len(content) > 500 and "data/" in name]
+    assert tensors
+    for changed in (*tensors, None):
+        for kept in (b"", comment):
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, content in parts.items():
+                    archive.writestr(name, content[::-1] if name == changed else content)
+                archive.comment = kept
+            refused(
+                path, f"is not as it was written: {'its SHA-256 differs' if kept else 'it has no SHA-256'}"
+            )
+
+
+def test_every_byte_is_under_the_seal(path):
+    whole = path.read_bytes()
+    for place in (40, len(whole) // 2, len(whole) - 67, len(whole) - 66, len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        refused(path, "is not as it was written|unreadable")
+    path.write_bytes(whole + b"more")
+    refused(path, "is not as it was written|unreadable")
+    path.write_bytes(whole)
+    assert the_same(checkpoints.load(path))
+
+
+def test_a_checkpoint_of_the_version_without_a_seal_is_read_and_its_parts_are_compared(path):
+    content = {**checkpoints.load(path), "version": checkpoints.UNSEALED}
+    torch.save(content, path)
+    assert the_same(checkpoints.load(path))
+    whole = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
         parts = {part.filename: part.header_offset for part in archive.infolist() if part.file_size > 20}
     assert len(parts) >= 3
-    whole = path.read_bytes()
     for name, start in parts.items():
         damaged = bytearray(whole)
         # A local header has 30 bytes, and the lengths of name and padding in its last four.
@@ -75,6 +110,18 @@ def test_each_part_is_compared_with_its_checksum(path):
         damaged[start + 30 + skipped + 12] ^= 16
         path.write_bytes(damaged)
         refused(path, rf"unreadable|{re.escape(name)} is not as it was written: its CRC-32 differs")
+
+
+@pytest.mark.parametrize("sizes", [[5], [1, 1, 1, 2], [0, 2, 0, 3], [4, 1], [1, 0, 4]])
+def test_a_seal_does_not_depend_on_how_the_bytes_come(sizes):
+    content, sink = b"abc" + bytes(2), io.BytesIO()
+    sealing = SealingSink(sink)
+    for start, size in zip(np.cumsum([0, *sizes]), sizes, strict=False):
+        assert sealing.write(content[start : start + size]) == size
+    sealing.finish()
+    digest = hashlib.sha256(b"abc").hexdigest().encode()
+    assert sink.getvalue() == b"abc" + bytes([64, 0]) + digest
+    assert check_seal(sink)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
@@ -99,9 +146,9 @@ def test_foreign_files_are_refused_and_run_nothing(path):
     torch.save({"version": 1}, path, _use_new_zipfile_serialization=False)
     refused(path, "unreadable")
     torch.save(torch.zeros(3), path)
-    refused(path, "version is None; this code reads 1")
+    refused(path, "version is None; this code reads 2")
     torch.save({"version": True}, path)
-    refused(path, "version is True; this code reads 1")
+    refused(path, "version is True; this code reads 2")
     torch.save({"version": 1, "model": Harmful()}, path)
     refused(path, "unreadable")
     assert not Harmful.ran

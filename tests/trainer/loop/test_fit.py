@@ -229,8 +229,8 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     with pytest.raises(TrainerError, match="one of the two runs has a scheduler"):
         run(checkpoint=tmp_path / "run", scheduler=None)
     content = torch.load(tmp_path / "run", weights_only=True)
-    torch.save({**content, "version": 2}, tmp_path / "newer")
-    with pytest.raises(TrainerError, match="newer: version is 2; this code reads 1"):
+    torch.save({**content, "version": 3}, tmp_path / "newer")
+    with pytest.raises(TrainerError, match="newer: version is 3; this code reads 2"):
         run(checkpoint=tmp_path / "newer")
     (tmp_path / "broken").write_bytes((tmp_path / "run").read_bytes()[:200])
     with pytest.raises(TrainerError, match="broken: unreadable"):
