@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 
 from syllabus import __version__
+from syllabus.pipeline.command_line import lists
 from syllabus.pipeline.command_line.flags import with_flags
+from syllabus.pipeline.command_line.given import Location, check_given
 from syllabus.pipeline.errors import JobError, UserError, printable, suggestion
 
 app = typer.Typer(
@@ -30,7 +32,6 @@ ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind._
 Config = Annotated[
     Path | None, typer.Argument(help="TOML file with options; a flag wins over it.", metavar="[CONFIG.toml]")
 ]
-Location = Annotated[str, typer.Argument(help="Directory of the manifest.", metavar="MANIFEST")]
 
 
 @app.callback(invoke_without_command=True)
@@ -67,7 +68,7 @@ def prepare(context: typer.Context, config: Config = None, **flags: Any) -> None
 @app.command(short_help="Show what is in a manifest.")
 def describe(manifest: Location) -> None:
     """Show what is in a manifest: counts, partitions, subsets, importances, orders."""
-    _check_given(manifest=manifest)
+    check_given(manifest=manifest)
     from syllabus.manifests import Manifest
     from syllabus.pipeline.reporting.describe import print_description
 
@@ -82,7 +83,7 @@ def validate(
     ] = None,
 ) -> None:
     """Check every hash, every order and every subset of a manifest; one line for each problem."""
-    _check_given(manifest=manifest, source=source)
+    check_given(manifest=manifest, source=source)
     from syllabus.manifests import validate as check
     from syllabus.pipeline.source_check import source_problems
 
@@ -109,11 +110,16 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML file that shows a manifest, to be opened in a browser: it fetches nothing."""
-    _check_given(manifest=manifest, output=output)
+    check_given(manifest=manifest, output=output)
     from syllabus.manifests import Manifest
     from syllabus.pipeline.reporting.html.page import write_report
 
     print(printable(f"{write_report(Manifest.open(manifest), output)}: open it in a browser"))
+
+
+app.command(short_help="List examples whose label may be wrong.")(lists.suspects)
+app.command(short_help="List near-duplicates, group by group.")(lists.duplicates)
+app.command(short_help="List test rows that are among the examples.")(lists.holdout)
 
 
 @app.command(short_help="Write one subset as a plain file.")
@@ -129,7 +135,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write one subset as a plain file, for trainers that read no manifest."""
-    _check_given(manifest=manifest, output=output, format=format)
+    check_given(manifest=manifest, output=output, format=format)
     from syllabus.manifests import Manifest
     from syllabus.manifests import export as write
 
@@ -152,13 +158,6 @@ def tune(
     print("\n".join(map(printable, told.splitlines())))
     for path in drawn:
         print(printable(str(path)))
-
-
-def _check_given(**values: str | None) -> None:
-    """Refuse an empty name, as a shell makes of a variable that is not set: it is no directory."""
-    for name, value in values.items():
-        if value == "":
-            raise UserError(f"{name}='': is empty")
 
 
 INTERRUPTED = "interrupted; finished shards are kept"
