@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from syllabus import __version__
-from syllabus.pipeline.command_line import lists
+from syllabus.pipeline.command_line import comparing, lists
 from syllabus.pipeline.command_line.flags import with_flags
 from syllabus.pipeline.command_line.given import Location, check_given
 from syllabus.pipeline.errors import JobError, UserError, printable, suggestion
@@ -120,6 +120,7 @@ def report(
 app.command(short_help="List examples whose label may be wrong.")(lists.suspects)
 app.command(short_help="List near-duplicates, group by group.")(lists.duplicates)
 app.command(short_help="List test rows that are among the examples.")(lists.holdout)
+app.command(short_help="Show what differs between two manifests.")(comparing.compare)
 
 
 @app.command(short_help="Write one subset as a plain file.")

@@ -1,12 +1,14 @@
 """The arguments that several commands have in common."""
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
 
 from syllabus.pipeline.errors import UserError
 
 Location = Annotated[str, typer.Argument(help="Directory of the manifest.", metavar="MANIFEST")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
 def check_given(**values: str | None) -> None:
@@ -14,3 +16,8 @@ def check_given(**values: str | None) -> None:
     for name, value in values.items():
         if value == "":
             raise UserError(f"{name}='': is empty")
+
+
+def print_json(found: dict[str, Any]) -> None:
+    """Print a value as one line of JSON; what no terminal should get is escaped by it."""
+    print(json.dumps(found))
