@@ -73,7 +73,9 @@ MAY: dict[str, dict[str, set[str]]] = {
             "errors", "outcome", "runtime", "options", "work_directory", "stages", "runners", "reporting",
         },
         # The checks and the plan, which import neither Beam nor torch, and then the job.
-        "preparation": {"errors", "options", "outcome", "reporting", "runners", "sources", "stages", "job"},
+        "preparation": {
+            "errors", "options", "outcome", "reporting", "runtime", "runners", "sources", "stages", "job",
+        },
         "command_line": {
             "errors", "options", "outcome", "sources", "preparation", "runners", "reporting", "source_check",
             "source_texts",
