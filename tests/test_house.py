@@ -67,14 +67,18 @@ MAY: dict[str, dict[str, set[str]]] = {
         "runners": {"errors", "options", "work_directory"},
         "reporting": {"errors", "options", "outcome"},
         "source_check": {"errors", "sources"},
+        "source_texts": {"errors", "sources", "source_check"},
         "stages": {"errors", "runtime", "options", "sources", "encoders", "work_directory"},
         "job": {
             "errors", "outcome", "runtime", "options", "work_directory", "stages", "runners", "reporting",
         },
         # The checks and the plan, which import neither Beam nor torch, and then the job.
-        "preparation": {"errors", "options", "outcome", "reporting", "runners", "sources", "stages", "job"},
+        "preparation": {
+            "errors", "options", "outcome", "reporting", "runtime", "runners", "sources", "stages", "job",
+        },
         "command_line": {
             "errors", "options", "outcome", "sources", "preparation", "runners", "reporting", "source_check",
+            "source_texts",
         },
         "__main__": {"command_line"},
     },

@@ -11,7 +11,15 @@ from syllabus.manifests.errors import ManifestError, NoManifestError
 from syllabus.manifests.format import Fingerprint, schema, sketches_table
 from syllabus.manifests.format.json_schema import json_schema
 from syllabus.manifests.reading.export import export
+from syllabus.manifests.reading.hygiene_lists import (
+    list_duplicates,
+    list_holdout,
+    list_suspects,
+    neighbours_label,
+    surest,
+)
 from syllabus.manifests.reading.manifest import Manifest
+from syllabus.manifests.reading.plain_files import PlainFile
 from syllabus.manifests.reading.sketches import read_sketches
 from syllabus.manifests.storage import Store
 from syllabus.manifests.validation.validate import Report, validate
@@ -26,6 +34,7 @@ __all__ = [
     "ManifestError",
     "ManifestWriter",
     "NoManifestError",
+    "PlainFile",
     "Report",
     "Store",
     "TableWriter",
@@ -35,9 +44,14 @@ __all__ = [
     "check_writable",
     "export",
     "json_schema",
+    "list_duplicates",
+    "list_holdout",
+    "list_suspects",
+    "neighbours_label",
     "read_sketches",
     "repair_target",
     "schema",
     "sketches_table",
+    "surest",
     "validate",
 ]

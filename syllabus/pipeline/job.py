@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -87,7 +88,7 @@ def run_stages(
     if tested is not None:
         with job.stage("holdout", "rows") as run, naming("holdout"):
             job.embed(run, tested)
-    with job.stage("census", "rows") as run:
+    with job.stage_here("census", "rows", plan.source_rows) as run:
         census = take_census(plan, options.bins, work)
         checks_after_census(options, plan, census, dimension)
         announce_weights(options, census.accepted, census.weight, job.console)
@@ -116,7 +117,7 @@ def run_stages(
         regroup = RegroupChunks(census.rows(plan, work), layout, transform, options.threads_per_worker)
         job.make(run, context.shards(), SelectAndOrder(groups, regroup, ordering))
         check_importances(context, context.buckets())
-    with job.stage("commit", "files") as run:
+    with job.stage_here("commit", "files") as run:
         document = commit(context)
         run.new = len(document["files"])
     job.write_run()
@@ -166,6 +167,12 @@ class _Job:
     def stage(self, name: str, unit: str) -> AbstractContextManager[StageRun]:
         """Time a stage, and give its failures a name."""
         return timed(self.stages, name, unit)
+
+    @contextmanager
+    def stage_here(self, name: str, unit: str, total: int | None = None) -> Iterator[StageRun]:
+        """The same for a stage that this process works on, with its progress."""
+        with progress.watching(self.console, name, total, unit), self.stage(name, unit) as run:
+            yield run
 
     def embed(self, run: StageRun, plan: Plan) -> None:
         """Embed the chunks whose shards are missing; rows are counted, not shards."""
@@ -278,7 +285,7 @@ class _Job:
         def done() -> int:
             return sum(missing.values()) - sum(missing[shard] for shard in self._missing(set(missing)))
 
-        with progress.watching(self.console, name, run.new, run.unit, done):
+        with progress.watching(self.console, run.stage, run.new, run.unit, done, counter=name):
             run.counters = runners.run(self.options, name, lambda pipeline: pipeline | transform)
 
     def write_run(self) -> None:

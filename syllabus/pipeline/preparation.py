@@ -17,6 +17,7 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun, timed
 from syllabus.pipeline.reporting.lines import warn
 from syllabus.pipeline.runners.run import check_runner, without_log
+from syllabus.pipeline.runtime.progress import watching
 from syllabus.pipeline.sources import open_source
 from syllabus.pipeline.stages.plan import Plan, make_plan, plan_holdout
 from syllabus.pipeline.stages.transform import check_partitions
@@ -35,7 +36,7 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     """
     console = console or Console(stderr=True)
     checks_before_plan(options)
-    plan, tested, planned = _until_sound(lambda _: _plan(options), console)
+    plan, tested, planned = _until_sound(lambda _: _plan(options, console), console)
     with without_log():
         from syllabus.pipeline.job import run_stages
 
@@ -45,9 +46,9 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     return _until_sound(run, console)
 
 
-def _plan(options: Options) -> tuple[Plan, Plan | None, list[StageRun]]:
+def _plan(options: Options, console: Console) -> tuple[Plan, Plan | None, list[StageRun]]:
     stages: list[StageRun] = []
-    with timed(stages, "plan", "units") as run:
+    with watching(console, "plan", None, "rows"), timed(stages, "plan", "units") as run:
         plan = make_plan(options)
         tested = plan_holdout(options, plan.identity.dimension) if options.holdout is not None else None
         run.new = len(plan.chunks)

@@ -24,20 +24,9 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
     Cost: one read of the source. Which rows were accepted is taken from the manifest.
     """
     manifest = Manifest.open(manifest_location)
-    options = manifest.options
-    kind = next((name for name in ("text", "image", "embedding") if options.get(name) is not None), None)
-    if kind is None:  # of another writer
+    columns = recorded_columns(manifest)
+    if columns is None:  # of another writer
         return [f"source {source_location}: cannot be checked: the manifest's options name no content column"]
-    columns = Columns(
-        kind,
-        options[kind],
-        options.get("label"),
-        options.get("id"),
-        numeric=options.get("bins") is not None,
-        weight=options.get("weight"),
-        where=_filters(options.get("where") or ()),
-        limits=Limits.of(options),
-    )
     # Whether links may lead out was decided when the manifest was made.
     source, _ = open_source(source_location, follow_links=True)
     fingerprint = Fingerprint()
@@ -68,6 +57,24 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
         f"source {source_location}: is another data set: rows {begin:,} to {min(end, counted) - 1:,} are the"
         f" first that differ in id, label or content, from {_place(manifest, begin)} on"
     ]
+
+
+def recorded_columns(manifest: Manifest) -> Columns | None:
+    """Return the columns that a manifest was made from; None where its options name no content."""
+    options = manifest.options
+    kind = next((name for name in ("text", "image", "embedding") if options.get(name) is not None), None)
+    if kind is None:
+        return None
+    return Columns(
+        kind,
+        options[kind],
+        options.get("label"),
+        options.get("id"),
+        numeric=options.get("bins") is not None,
+        weight=options.get("weight"),
+        where=_filters(options.get("where") or ()),
+        limits=Limits.of(options),
+    )
 
 
 def _other_weight(

@@ -1,24 +1,20 @@
 """Export of a subset as a plain file, for programs that read no manifest."""
 
-import json
 import os
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
-from syllabus.manifests.errors import ManifestError, first_line
+from syllabus.manifests.errors import ManifestError
 from syllabus.manifests.format import schema
+from syllabus.manifests.reading import plain_files
 from syllabus.manifests.reading.manifest import Manifest
-from syllabus.manifests.storage import Store
+from syllabus.manifests.reading.plain_files import PlainFile, check_format, write_rows
 
 COLUMNS = ("index", "id", "label", "partition", "rank", "gain", "position")
-SUFFIXES = {"txt": ".txt", "csv": ".csv", "jsonl": ".jsonl .ndjson", "parquet": ".parquet"}
-"""The formats, and the suffixes of the files that have them."""
-PIECE = 10_000
+SUFFIXES = {"txt": ".txt", **plain_files.SUFFIXES}
 
 
 def export(
@@ -49,59 +45,18 @@ def export(
 
     Memory: the subset's rows and one row group of the examples.
     """
+    file = None
     if isinstance(output, (str, os.PathLike)):
-        form = _format_of(os.fspath(output)) if format is None else format
-    else:
-        form = format or "txt"
-    if form not in SUFFIXES:
-        raise ManifestError(f"export: format {form!r} is unknown; known: {', '.join(SUFFIXES)}")
-    if isinstance(output, (str, os.PathLike)):
-        store, name = _target(output, overwrite)
+        file = PlainFile("export", output, SUFFIXES, format, default="txt", overwrite=overwrite)
+    form = file.format if file else check_format("export", format, SUFFIXES) or "txt"
     rows = _rows(manifest, fraction, subset)
     if form == "txt":
         _check_lines(rows)
-    if isinstance(output, (str, os.PathLike)):
-        try:
-            with store.writing(name) as sink:
-                _write(rows, form, sink)
-        except (pa.ArrowException, OSError) as error:
-            raise ManifestError(
-                f"export: {os.fspath(output)}: cannot be written: {first_line(error)}"
-            ) from None
+    if file is not None:
+        file.write(rows)
     elif output is not None:
-        _write(rows, form, output)
+        write_rows(rows, form, output)
     return rows
-
-
-def _format_of(output: str) -> str:
-    """Return the format of a file by its name's suffix."""
-    path = output.partition("?")[0] if "://" in output else output
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
-    if not suffix:
-        return "txt"
-    for name, suffixes in SUFFIXES.items():
-        if suffix in suffixes.split():
-            return name
-    known = ", ".join(" ".join(SUFFIXES.values()).split())
-    raise ManifestError(f"export: {output}: suffix {suffix!r} is unknown; known: {known}; or give a format")
-
-
-def _target(output: str | os.PathLike[str], overwrite: bool) -> tuple[Store, str]:
-    """Return where a file is to be written, before anything is read for it."""
-    text = os.fspath(output)
-    directory, _, name = _absolute(output).rpartition("/")
-    if not name or ("://" in text and "://" not in directory):
-        raise ManifestError(f"export: {text!r}: names no file")
-    try:
-        store = Store(directory or "/")
-        store.exists()
-    except (pa.ArrowException, OSError, ManifestError) as error:
-        raise ManifestError(f"export: {text}: cannot be written: {first_line(error)}") from None
-    if store.exists(name) and not store.is_file(name):
-        raise ManifestError(f"export: {text}: is there already, and is no file")
-    if store.exists(name) and not overwrite:
-        raise ManifestError(f"export: {text}: is there already; give another, or --overwrite")
-    return store, name
 
 
 def _rows(manifest: Manifest, fraction: float, subset: int) -> pa.Table:
@@ -113,20 +68,6 @@ def _rows(manifest: Manifest, fraction: float, subset: int) -> pa.Table:
     return table.select([*COLUMNS, *more[2:]])
 
 
-def _write(rows: pa.Table, format: str, sink: Any) -> None:  # noqa: A002
-    if format == "txt":
-        for chunk in rows.column("id").chunks:
-            sink.write("".join(f"{value}\n" for value in chunk.to_pylist()).encode())
-    elif format == "jsonl":
-        for batch in rows.to_batches(max_chunksize=PIECE):
-            lines = (json.dumps(row, ensure_ascii=False) for row in batch.to_pylist())
-            sink.write("".join(f"{line}\n" for line in lines).encode())
-    elif format == "csv":
-        pacsv.write_csv(rows, sink)
-    else:
-        pq.write_table(rows, sink, compression="zstd")
-
-
 def _check_lines(rows: pa.Table) -> None:
     broken = pc.match_substring_regex(rows.column("id"), r"[\r\n]")
     if pc.any(broken).as_py():
@@ -135,8 +76,3 @@ def _check_lines(rows: pa.Table) -> None:
             f"export: id {rows.column('id')[place].as_py()!r} holds a line break;"
             " export as csv, jsonl or parquet"
         )
-
-
-def _absolute(output: str | os.PathLike[str]) -> str:
-    text = os.fspath(output)
-    return text if not text or "://" in text else os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111

@@ -1,8 +1,7 @@
 """A manifest as its readers see it: opening costs one document and one listing, a slice its row groups."""
 
 import os
-from collections.abc import Iterator, Sequence
-from itertools import repeat
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,17 @@ from syllabus.manifests.budgets import allocate, budget, fill
 from syllabus.manifests.errors import ManifestError
 from syllabus.manifests.format import schema
 from syllabus.manifests.format.consistency import total
-from syllabus.manifests.format.schema import DOCUMENT, ROW_GROUP_ROWS, Table, table_of, table_rows
-from syllabus.manifests.ids import as_strings, check_ids, find_ids
+from syllabus.manifests.format.schema import DOCUMENT
+from syllabus.manifests.ids import as_strings, check_ids
 from syllabus.manifests.reading import sections
-from syllabus.manifests.reading.opening import Snapshot, load
-from syllabus.manifests.reading.parquet_parts import Parts
+from syllabus.manifests.reading.manifest_tables import ManifestTables, within
+from syllabus.manifests.reading.opening import load
 from syllabus.manifests.storage import Store
 
 Indices = npt.NDArray[np.int64]
 
 
-class Manifest:
+class Manifest(ManifestTables):
     """A committed manifest; made by `Manifest.open`. It holds no table and may be pickled.
 
     Attributes:
@@ -49,9 +48,7 @@ class Manifest:
     """
 
     def __init__(self, store: Store, description: dict[str, Any]) -> None:
-        self.store = store
-        self.location = store.url()
-        self.description = description
+        super().__init__(store, description)
         self.n = int(description["counts"]["accepted"])
         self.source_rows = int(description["counts"]["source_rows"])
         self.truncated = int(description["counts"].get("truncated", 0))
@@ -72,8 +69,6 @@ class Manifest:
         self.partition_sizes, weights = np.array(sizes, np.int64).T.copy()
         self.partition_units: Indices = weights if self.weighted else self.partition_sizes
         self._subsets = sections.stored_subsets(description)
-        self._rows = table_rows(description)
-        self._snapshot = Snapshot(store, description)
 
     @classmethod
     def open(
@@ -107,47 +102,6 @@ class Manifest:
 
     def __repr__(self) -> str:
         return f"Manifest({self.location!r}, n={self.n}, fractions={self.fractions})"
-
-    def table(
-        self,
-        table: Table | str,
-        columns: Sequence[str] | None = None,
-        start: int = 0,
-        stop: int | None = None,
-    ) -> pa.Table:
-        """Return rows start … stop - 1 of a table, given by itself or by its directory.
-
-        Cost: the row groups that hold these rows (at most 131,072 rows each), in the `columns` asked for.
-
-        Raises:
-          ManifestError: if there is no such table, column or row, or a part cannot be read.
-        """
-        parts = self.parts(table)
-        first, last = _slice(start, stop, parts.rows, table if isinstance(table, str) else table.directory)
-        return parts.read(first, last, columns)
-
-    def column(
-        self, table: Table | str, name: str, start: int = 0, stop: int | None = None
-    ) -> npt.NDArray[Any]:
-        """Return one column of numbers without nulls of rows start … stop - 1, in the column's own dtype.
-
-        Memory: the array and one part, at most 1,048,576 rows.
-
-        Raises:
-          ManifestError: as `table`; or the column is not of numbers, or has nulls.
-        """
-        directory = table if isinstance(table, str) else table.directory
-        parts = self.parts(table)
-        first, last = _slice(start, stop, parts.rows, directory)
-        return parts.column(first, last, name)
-
-    def batches(
-        self, table: Table | str, columns: Sequence[str] | None = None, rows: int = ROW_GROUP_ROWS
-    ) -> Iterator[pa.Table]:
-        """Yield a table in its order, `rows` rows at a time (the last fewer); holds one row group more."""
-        if rows < 1:
-            raise ManifestError(f"batches: rows = {rows} is below 1")
-        return self.parts(table).cut(columns, repeat(rows))
 
     def examples(self, start: int = 0, stop: int | None = None) -> Indices:
         """Return the indices of the accepted examples, ascending, (stop - start,) int64."""
@@ -202,7 +156,7 @@ class Manifest:
         found = self.subsets_of(fraction)
         if not 0 <= i < len(found.sizes):
             raise ManifestError(f"subset: {i} is outside [0, {len(found.sizes) - 1}] for fraction {fraction}")
-        first, last = _slice(start, stop, found.sizes[i], f"subset {i} of fraction {fraction}")
+        first, last = within(start, stop, found.sizes[i], f"subset {i} of fraction {fraction}")
         # Sorted by (budget, subset, position), every subset complete: its rows need not be searched for.
         before = found.first_row + sum(found.sizes[:i])
         return before + first, before + last
@@ -246,50 +200,62 @@ class Manifest:
         """Return positions start … stop - 1 of an order, int64 indices."""
         return self.column(self._named("order", name, self.orders), "index", start, stop)
 
-    def lookup(self, ids: Any) -> Indices:
-        """Return the index of each id, (rows,) int64.
+    def to_arrow(
+        self,
+        table: str = "examples",
+        columns: Sequence[str] | None = None,
+        *,
+        fraction: float | None = None,
+        subset: int | None = None,
+        join: Sequence[str] = (),
+    ) -> pa.Table:
+        """Return a table, or the subsets of one fraction, with columns of the examples beside it on request.
+
+        ``to_arrow("subsets", fraction=0.1, subset=0, join=["id", "label"])`` is a subset in herding order.
 
         Args:
-          ids: (rows,) strings, or integers standing for their text: a sequence, NumPy or Arrow array.
+          table: a directory, such as ``examples``, ``importances/radius`` or ``hygiene/suspects``.
+          columns: those of it that are wanted; all by default.
+          fraction: of ``subsets``: those of this fraction alone.
+          subset: of ``subsets``: the one of this number alone.
+          join: columns of ``examples``, found by the column `index`; they come last.
 
         Raises:
-          ManifestError: if ids are not in the manifest; with their number and three of them.
+          ManifestError: no such table, column, fraction or subset; a column to join by or to add is amiss.
 
-        Cost: reads the columns id and index once; memory O(rows) ids and a row group.
+        Cost: the table's rows in memory; a join reads the columns once where all examples are wanted.
         """
-        wanted = as_strings(ids)
-        rows = max(ROW_GROUP_ROWS, 8 * len(wanted))
-        return find_ids(self.batches(schema.EXAMPLES, ["index", "id"], rows), wanted)
+        first, last = 0, None
+        if fraction is not None or subset is not None:
+            if table != "subsets" or fraction is None:
+                raise ManifestError(
+                    "to_arrow: subset and fraction go with each other and with table 'subsets'"
+                )
+            stored = self.subsets_of(fraction)
+            first, last = stored.first_row, stored.first_row + sum(stored.sizes)
+            if subset is not None:
+                first, last = self.subset_rows(fraction, subset)
+        return self.joined(self.table(table, columns, first, last), join)
 
-    def records(self, indices: Indices, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the rows of ``examples`` for these indices, in the order given, repetitions included.
+    def to_pandas(
+        self,
+        table: str = "examples",
+        columns: Sequence[str] | None = None,
+        *,
+        fraction: float | None = None,
+        subset: int | None = None,
+        join: Sequence[str] = (),
+    ) -> Any:
+        """Return the same as `to_arrow`, as a pandas DataFrame.
 
-        Args:
-          indices: (rows,) int64; each must be an accepted example.
-          columns: those of ``examples`` that are wanted, all by default.
-
-        Cost: the row groups whose statistics admit one of the indices.
+        Raises:
+          ManifestError: as `to_arrow`; or pandas is not installed.
         """
-        wanted, place = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
-        names = list(schema.examples_of(self.description).schema.names if columns is None else columns)
-        rows, found = self.parts(schema.EXAMPLES).with_values("index", wanted, names)
-        if not found.all():
-            missing = wanted[~found]
-            raise ManifestError(
-                f"records: {missing.size} of {wanted.size} indices are no accepted examples: {missing[0]}, …"
-            )
-        return rows.take(pa.array(place))
-
-    def parts(self, table: Table | str) -> Parts:
-        """Return the parts of one table, for readers that need more than slices and batches."""
-        directory = (table if isinstance(table, str) else table.directory).rstrip("/")
-        if directory not in self._rows:
-            raise ManifestError(
-                f"{directory}/: the manifest has no such table; it has {', '.join(self._rows)}"
-            )
-        files = self.description["files"]
-        own = [entry for entry in files if entry["path"].rpartition("/")[0] == directory]
-        return Parts(self.store, own, self._snapshot, table_of(directory, self.description))
+        rows = self.to_arrow(table, columns, fraction=fraction, subset=subset, join=join)
+        try:
+            return rows.to_pandas()
+        except ImportError:
+            raise ManifestError("to_pandas: pandas is missing: pip install 'syllabus[pandas]'") from None
 
     @staticmethod
     def _named(kind: str, name: str, known: tuple[str, ...]) -> str:
@@ -298,10 +264,3 @@ class Manifest:
                 f"{kind} {name!r} is not in the manifest; it has {', '.join(known) or 'none'}"
             )
         return f"{kind}s/{name}"
-
-
-def _slice(start: int, stop: int | None, rows: int, name: str) -> tuple[int, int]:
-    last = rows if stop is None else stop
-    if not 0 <= start <= last <= rows:
-        raise ManifestError(f"{name}: rows {start} to {last} are not within its {rows} rows")
-    return start, last

@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 
 from syllabus import __version__
+from syllabus.pipeline.command_line import comparing, lists
 from syllabus.pipeline.command_line.flags import with_flags
+from syllabus.pipeline.command_line.given import AsJson, Location, check_given, print_json
 from syllabus.pipeline.errors import JobError, UserError, printable, suggestion
 
 app = typer.Typer(
@@ -30,7 +32,6 @@ ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind._
 Config = Annotated[
     Path | None, typer.Argument(help="TOML file with options; a flag wins over it.", metavar="[CONFIG.toml]")
 ]
-Location = Annotated[str, typer.Argument(help="Directory of the manifest.", metavar="MANIFEST")]
 
 
 @app.callback(invoke_without_command=True)
@@ -45,7 +46,15 @@ def whole(
 
 @app.command(short_help="Embed, choose subsets and orders, write a manifest.")
 @with_flags
-def prepare(context: typer.Context, config: Config = None, **flags: Any) -> None:
+def prepare(
+    context: typer.Context,
+    config: Config = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print warnings and errors, no progress and no summary.")
+    ] = False,
+    json: AsJson = False,
+    **flags: Any,
+) -> None:
     """Embed a data set, choose subsets and orders, and write a manifest.
 
     Options of the runner follow after --, as in: --runner PrismRunner -- --environment_type=LOOPBACK
@@ -59,19 +68,33 @@ def prepare(context: typer.Context, config: Config = None, **flags: Any) -> None
     # Before Beam is imported: it warns on import about clients that are not installed.
     logging.getLogger().setLevel(logging.ERROR)
     from syllabus.pipeline.preparation import prepare as run
-    from syllabus.pipeline.reporting.job_messages import print_summary
+    from syllabus.pipeline.reporting.job_messages import print_summary, summary
+    from syllabus.pipeline.reporting.lines import WarningsOnly
 
-    print_summary(console, run(options, console))
+    shown = WarningsOnly(stderr=True, highlight=False) if quiet else console
+    outcome = run(options, shown)
+    print_summary(shown, outcome)
+    if json:
+        print_json(summary(outcome))
 
 
 @app.command(short_help="Show what is in a manifest.")
-def describe(manifest: Location) -> None:
-    """Show what is in a manifest: counts, partitions, subsets, importances, orders."""
-    _check_given(manifest=manifest)
+def describe(manifest: Location, json: AsJson = False) -> None:
+    """Show what is in a manifest: counts, partitions, subsets, importances, orders.
+
+    With --json: where it is, the warnings, and what manifest.json holds.
+    """
+    check_given(manifest=manifest)
     from syllabus.manifests import Manifest
+    from syllabus.pipeline.reporting.advice import warnings_of
     from syllabus.pipeline.reporting.describe import print_description
 
-    print_description(Console(highlight=False), Manifest.open(manifest))
+    opened = Manifest.open(manifest)
+    if json:
+        found = {"location": opened.location, "warnings": warnings_of(opened.description)}
+        print_json({**found, **opened.description})
+    else:
+        print_description(Console(highlight=False), opened)
 
 
 @app.command(short_help="Check every file of a manifest, and its source.")
@@ -80,9 +103,10 @@ def validate(
     source: Annotated[
         str | None, typer.Option(help="The data set: checks that the manifest was made from it, row by row.")
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Check every hash, every order and every subset of a manifest; one line for each problem."""
-    _check_given(manifest=manifest, source=source)
+    check_given(manifest=manifest, source=source)
     from syllabus.manifests import validate as check
     from syllabus.pipeline.source_check import source_problems
 
@@ -90,12 +114,16 @@ def validate(
     problems = list(report.problems)
     if source is not None and report.ok:
         problems += source_problems(manifest, source)
+    if json:
+        sound = {"manifest": manifest, "source": source, "sound": not problems}
+        print_json({**sound, "files": report.files, "problems": problems})
     for problem in problems:
         console.print(printable(f"{manifest}: {problem}"), soft_wrap=True, markup=False, emoji=False)
     if problems:
         raise typer.Exit(1 if report.found else 2)
     made = f"; made from {source}" if source is not None else ""
-    print(printable(f"{manifest}: {report.files} files are sound{made}"))
+    if not json:
+        print(printable(f"{manifest}: {report.files} files are sound{made}"))
 
 
 @app.command(short_help="Write a page that shows a manifest.")
@@ -109,11 +137,17 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML file that shows a manifest, to be opened in a browser: it fetches nothing."""
-    _check_given(manifest=manifest, output=output)
+    check_given(manifest=manifest, output=output)
     from syllabus.manifests import Manifest
     from syllabus.pipeline.reporting.html.page import write_report
 
     print(printable(f"{write_report(Manifest.open(manifest), output)}: open it in a browser"))
+
+
+app.command(short_help="List examples whose label may be wrong.")(lists.suspects)
+app.command(short_help="List near-duplicates, group by group.")(lists.duplicates)
+app.command(short_help="List test rows that are among the examples.")(lists.holdout)
+app.command(short_help="Show what differs between two manifests.")(comparing.compare)
 
 
 @app.command(short_help="Write one subset as a plain file.")
@@ -129,7 +163,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write one subset as a plain file, for trainers that read no manifest."""
-    _check_given(manifest=manifest, output=output, format=format)
+    check_given(manifest=manifest, output=output, format=format)
     from syllabus.manifests import Manifest
     from syllabus.manifests import export as write
 
@@ -152,13 +186,6 @@ def tune(
     print("\n".join(map(printable, told.splitlines())))
     for path in drawn:
         print(printable(str(path)))
-
-
-def _check_given(**values: str | None) -> None:
-    """Refuse an empty name, as a shell makes of a variable that is not set: it is no directory."""
-    for name, value in values.items():
-        if value == "":
-            raise UserError(f"{name}='': is empty")
 
 
 INTERRUPTED = "interrupted; finished shards are kept"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from syllabus.pipeline.reporting import sections
+from syllabus.pipeline.reporting.input_warnings import input_warnings
 from syllabus.pipeline.reporting.sections import chosen_weight, mean_weight, unit_of
 
 LIGHT = 0.5
@@ -15,6 +17,18 @@ MONOTONE = 0.5
 """Largest trade-off with which every row adds to the value of graph cut."""
 ALIKE, LARGE = 0.9, 0.5
 """Jaccard index of subsets that hardly differ; larger fractions must overlap."""
+
+
+def warnings_of(document: dict[str, Any]) -> list[str]:
+    """Return every warning that a manifest gives cause for, one line each."""
+    lines = [*input_warnings(document), *cautions(document), *sections.meaning_lines(document)]
+    cosine = document["encoder"].get("mean_cosine")
+    if cosine is not None and cosine > sections.HIGH_COSINE:
+        lines.append(
+            f"the mean cosine of two examples is {cosine:.2f}: the vectors share a large mean, and the cosine"
+            " hardly separates them; try --preprocess center"
+        )
+    return lines
 
 
 def cautions(document: dict[str, Any]) -> list[str]:

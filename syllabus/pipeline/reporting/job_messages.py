@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,9 +12,9 @@ from rich.table import Table
 from syllabus.manifests import budget
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome
-from syllabus.pipeline.reporting.advice import cautions
+from syllabus.pipeline.reporting.advice import cautions, warnings_of
 from syllabus.pipeline.reporting.input_warnings import input_warnings
-from syllabus.pipeline.reporting.lines import say, warn
+from syllabus.pipeline.reporting.lines import WarningsOnly, say, warn
 from syllabus.pipeline.reporting.sections import duplicate_lines, holdout_lines, spent_lines, unit_of
 
 SUBSET_ROW_BYTES = 12
@@ -62,8 +63,32 @@ def announce_weights(options: Options, accepted: int, weight: int | None, consol
     )
 
 
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """Return what a job did as values of JSON."""
+    document = outcome.document
+    keys = ("fraction", "budget", "count", "objective", "greedy", "normalised_gain", "jaccard")
+    return {
+        "manifest": outcome.manifest,
+        "fingerprint": document["fingerprint"]["sha256"],
+        "code_version": document["code_version"],
+        "counts": document["counts"],
+        "partitions": len(document["partitions"]),
+        "subsets": [{key: each[key] for key in keys if key in each} for each in document["subsets"]],
+        "importances": sorted(document["importances"]),
+        "orders": sorted(document["orders"]),
+        "warnings": warnings_of(document),
+        "not_read": [{"name": name, "why": why} for name, why in outcome.ignored],
+        "stages": [vars(stage) for stage in outcome.stages],
+        "seconds": round(sum(stage.seconds for stage in outcome.stages), 3),
+    }
+
+
 def print_summary(console: Console, outcome: Outcome) -> None:
     """Print the stages with their times and what they reused, the counts, and what comes next."""
+    if isinstance(console, WarningsOnly):
+        for line in warnings_of(outcome.document):
+            warn(console, line)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "reused", "new", "", "seconds"):
         table.add_column(name, justify="left" if name in ("stage", "") else "right")

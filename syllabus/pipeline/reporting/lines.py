@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.text import Text
 
 from syllabus.pipeline.errors import printable
+
+
+class WarningsOnly(Console):
+    """A quiet console that still gets warnings."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(quiet=True, **options)
 
 
 def say(console: Console, line: str, wrap: bool = False) -> None:
@@ -15,7 +24,12 @@ def say(console: Console, line: str, wrap: bool = False) -> None:
 
 def warn(console: Console, line: str, wrap: bool = False) -> None:
     """Print a line of warning, as `say` does."""
-    console.print(Text.assemble(("warning:", "yellow"), f" {printable(line)}"), soft_wrap=not wrap)
+    quiet = console.quiet
+    console.quiet = quiet and not isinstance(console, WarningsOnly)
+    try:
+        console.print(Text.assemble(("warning:", "yellow"), f" {printable(line)}"), soft_wrap=not wrap)
+    finally:
+        console.quiet = quiet
 
 
 def cell(text: str, width: int) -> Text:

@@ -18,6 +18,7 @@ from syllabus.manifests.format import LARGEST_TOTAL
 from syllabus.manifests.ids import RepetitionCheck
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.runtime.progress import advance
 from syllabus.pipeline.stages.partitions import Partitioning, RowLabels, by_class, by_quantile, partition_name
 from syllabus.pipeline.stages.plan import Plan, check_label_count
 from syllabus.pipeline.stages.rows import AcceptedRows
@@ -85,6 +86,7 @@ def take_census(plan: Plan, bins: int | None, work: WorkDirectory) -> Census:
     truncated = None
     for rows in accepted.all():
         chunks.append(int(rows.accepted.sum()))
+        advance("census", rows.planned.chunk.rows)
         places.update(np.packbits(rows.accepted).tobytes() + rows.planned.chunk.rows.to_bytes(8, "little"))
         reasons.update(reason for reason in rows.reasons if reason is not None)
         excluded += int(rows.excluded.sum())

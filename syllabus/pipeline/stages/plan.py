@@ -12,6 +12,7 @@ from syllabus.pipeline.encoders import EncoderSpec, Identity, check_encoder, spe
 from syllabus.pipeline.encoders.identity_cache import identify
 from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Bounds, Options
+from syllabus.pipeline.runtime.progress import advance
 from syllabus.pipeline.sources import CHUNK_ROWS, Chunk, Columns, Records, Source, open_source
 from syllabus.pipeline.sources.labels import FEW_LABELS
 from syllabus.pipeline.sources.listing import LeftOut
@@ -92,7 +93,10 @@ def make_plan(options: Options) -> Plan:
     spec = spec_of(options, source, columns)
     # Before every file is read for its digest; what loads it finds out the rest.
     check_encoder(spec)
-    chunks = list(source.chunks(columns, CHUNK_ROWS if spec.cheap else ENCODED_ROWS))
+    chunks = []
+    for chunk in source.chunks(columns, CHUNK_ROWS if spec.cheap else ENCODED_ROWS):
+        chunks.append(chunk)
+        advance("plan", chunk.rows)
     if not any(chunk.rows for chunk in chunks):
         raise UserError(f"source {options.source}: is empty: {len(source.files)} files, 0 rows")
     mean_weight = _check_values(options, source, columns, chunks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from syllabus.trainer.curriculum.filters import filtered
 from syllabus.trainer.curriculum.phases import Phases, rungs_of
 from syllabus.trainer.curriculum.pool import Pool
 from syllabus.trainer.curriculum.schedules import DRAWS_BY, FIRST_PHASE, SCHEDULES, may_be_empty
+from syllabus.trainer.curriculum.selecting import select_rows
 from syllabus.trainer.curriculum.strata import Strata
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.validation import names, one_of, real, whole
@@ -210,6 +212,28 @@ class Curriculum:
             )
         self._last = epoch, chosen
         return chosen.copy()
+
+    def select(self, dataset: Any, epoch: int, ids: Any = None, *, labels: Any = None) -> Any:
+        """Return the part of a data set that the epoch has, in the data set's own kind where it can select.
+
+        For hosts that shuffle for themselves: the rows ascend by index. `ManifestSampler` has orders.
+
+        Args:
+            dataset: a Hugging Face `Dataset` or whatever has `select(rows)`; a pandas DataFrame; or anything
+                with `len` and integer places, of which a `torch.utils.data.Subset` is made.
+            epoch: from 0.
+            ids: the data set's ids, one a row, or the name of its column, where it was shuffled, filtered or
+                changed since the manifest was made; without it row = index.
+            labels: the data set's labels, one a row, or the name of its column: 1,000 are compared with the
+                manifest's, which finds a data set in another order.
+
+        Raises:
+            TrainerError: the data set has no length, or another one than the manifest's source or `ids`; ids
+                or labels do not fit.
+
+        Cost: `indices(epoch)`; with ids they are matched at each call, ten million in about three seconds.
+        """
+        return select_rows(self.manifest, dataset, self.indices(epoch), ids, labels, self.seed)
 
     def subset_of(self, epoch: int) -> int | None:
         """Return which stored subset the epoch trains on; None where it is drawn.

@@ -9,10 +9,10 @@ import numpy as np
 from torch.utils.data import DistributedSampler
 
 from syllabus.trainer.curriculum import Curriculum
+from syllabus.trainer.curriculum.row_matching import RowMap, check_labels, match_rows
 from syllabus.trainer.data.epoch_iterator import EpochIterator, EpochRows, RankShare
 from syllabus.trainer.data.iterators_in_use import IteratorsInUse
 from syllabus.trainer.data.loader_states import sampler_state
-from syllabus.trainer.data.row_matching import RowMap, check_labels, match_rows
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ordering import ORDERS
 from syllabus.trainer.ordering.base import OnlineOrder

@@ -9,11 +9,10 @@ from typing import Any
 from syllabus.manifests import Manifest, schema
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.reporting import sections
-from syllabus.pipeline.reporting.advice import cautions
+from syllabus.pipeline.reporting.advice import warnings_of
 from syllabus.pipeline.reporting.html.points import Points, read_density, read_points
 from syllabus.pipeline.reporting.html.rows import importance_of, read_lists
 from syllabus.pipeline.reporting.html.subsets import importance_figures, subset_figures
-from syllabus.pipeline.reporting.input_warnings import input_warnings
 
 MOST_PARTITIONS = 1000
 SHOWN_REJECTS = 50
@@ -35,7 +34,7 @@ def gather(manifest: Manifest) -> tuple[dict[str, Any], Points]:
         "counts": document["counts"],
         "unit": sections.unit_of(document) or "examples",
         "total": manifest.total,
-        "warnings": _warnings(document),
+        "warnings": warnings_of(document),
         "notes": sections.uniform_lines(document),
         "partitions": _partitions(document),
         "clusters": all(each["label"] is None for each in document["partitions"]),
@@ -62,17 +61,6 @@ def gather(manifest: Manifest) -> tuple[dict[str, Any], Points]:
 def _name(location: str) -> str:
     path = location.partition("?" if "://" in location else "\0")[0]
     return path.rstrip("/").rpartition("/")[2]
-
-
-def _warnings(document: dict[str, Any]) -> list[str]:
-    lines = [*input_warnings(document), *cautions(document), *sections.meaning_lines(document)]
-    cosine = document["encoder"].get("mean_cosine")
-    if cosine is not None and cosine > sections.HIGH_COSINE:
-        lines.append(
-            f"the mean cosine of two examples is {cosine:.2f}: the vectors share a large mean, and the cosine"
-            " hardly separates them; try --preprocess center"
-        )
-    return lines
 
 
 def _partitions(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from syllabus.manifests import Manifest, schema
+from syllabus.manifests import Manifest, list_suspects, schema
 
 CLASSES, EXTREMES = 30, 10
 SUSPECTS, GROUPS, MEMBERS, TESTED = 50, 40, 6, 50
@@ -90,22 +90,9 @@ def _extremes(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def _suspects(manifest: Manifest) -> list[dict[str, Any]]:
-    """Those whose neighbours are nearest: they are the surest."""
-    names = ("index", "neighbour", "cosine")
-    own, neighbour, cosine = (manifest.column(schema.SUSPECTS, name) for name in names)
-    rows, starts, counts = np.unique(own, return_index=True, return_counts=True)
-    if not len(rows):
-        return []
-    means = np.add.reduceat(cosine.astype(np.float64), starts) / counts
-    chosen = np.lexsort((rows, -means))[:SUSPECTS]
     return [
-        {
-            "index": int(rows[place]),
-            "cosine": float(means[place]),
-            "neighbours": neighbour[starts[place] : starts[place] + counts[place]].tolist(),
-            "cosines": cosine[starts[place] : starts[place] + counts[place]].tolist(),
-        }
-        for place in chosen.tolist()
+        {name: row[name] for name in ("index", "cosine", "neighbours", "cosines")}
+        for row in list_suspects(manifest).slice(0, SUSPECTS).to_pylist()
     ]
 
 

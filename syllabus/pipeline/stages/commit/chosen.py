@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from syllabus.manifests import neighbours_label, surest
 from syllabus.pipeline.stages.commit.context import Buckets, CommitContext
 from syllabus.pipeline.stages.commit.importances import merged_ranking
 from syllabus.pipeline.stages.neighbours.evidence import Evidence
-from syllabus.pipeline.stages.regroup.buckets import by_partition
+from syllabus.pipeline.stages.regroup.buckets import by_partition, read_partitions
 from syllabus.pipeline.stages.transform import mix
 
 ROWS = 20_000
@@ -22,7 +23,7 @@ CLASSES, EXTREMES = 30, 10
 PICKS = 2500
 """Rows of the first subset, and of an importance, the best of each partition."""
 SUSPECTS, SHOWN_SUSPECTS = 2000, 50
-"""Suspects, and those of them whose neighbours are taken: whose neighbours are nearest."""
+"""Suspects, and those of them whose neighbours are taken: the surest."""
 GROUPS, MEMBERS = 40, 6
 """Duplicate groups, half of them the largest, and rows of each."""
 COPIES, TESTED = 2000, 200
@@ -81,7 +82,7 @@ def _of_report(
         ]
     found = context.found
     if found.evidence is not None and found.groups is not None:
-        nearest, suspects = _suspects(found.evidence)
+        nearest, suspects = _suspects(context, found.evidence)
         shown.append(nearest)
         marked.append(suspects)
         groups, copies = _copies(np.searchsorted(index, found.groups))
@@ -115,14 +116,20 @@ def _ranked(context: CommitContext, buckets: Buckets) -> list[dict[int, np.ndarr
     return found
 
 
-def _suspects(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
-    """The suspects with the nearest neighbours, and these; and more suspects, by hash."""
+def _suspects(context: CommitContext, evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+    """The surest suspects, as lists of them begin, and their neighbours; and more suspects, by hash."""
     own, _, neighbours, cosines = evidence.suspects
-    rows, starts, counts = np.unique(own, return_index=True, return_counts=True)
+    rows, owner = np.unique(own, return_inverse=True)
     if not len(rows):
         return rows, rows
-    means = np.add.reduceat(cosines, starts) / counts
-    first = rows[np.lexsort((rows, -means))[:SHOWN_SUSPECTS]]
+    if context.found.sections["neighbours"]["agreement"]["kind"] == "number":
+        assert context.found.agreement is not None
+        order = np.argsort(-np.abs(context.found.agreement[rows]), kind="stable")
+    else:
+        labels = np.concatenate([read_partitions(context.work, group)[1] for group in context.groups])
+        share = neighbours_label(owner, labels[neighbours].astype(np.int64))[1]
+        order = surest(share, np.bincount(owner, cosines) / np.bincount(owner))
+    first = rows[order[:SHOWN_SUSPECTS]]
     more = rows[np.argsort(mix(rows.astype(np.uint64), 6), kind="stable")[:SUSPECTS]]
     return np.concatenate([first, neighbours[np.isin(own, first)]]), more
 

@@ -12,8 +12,8 @@ from small_manifest import write_small_manifest
 from syllabus.manifests import ManifestError
 from syllabus.manifests import ids as identity
 from syllabus.trainer import Curriculum, TrainerError
-from syllabus.trainer.data import row_matching
-from syllabus.trainer.data.row_matching import RowMap, match_rows
+from syllabus.trainer.curriculum import row_matching
+from syllabus.trainer.curriculum.row_matching import RowMap, match_rows
 
 # A data set that has changed
 
@@ -143,7 +143,7 @@ def test_the_rows_of_a_source_that_is_mostly_left_out_are_found_too(tmp_path):
 
 def test_ids_in_the_manifests_order_are_found_without_a_hash_table(monkeypatch):
     ids = manifest().table("examples", ["id"])["id"].to_pylist()
-    monkeypatch.setattr("syllabus.trainer.data.row_matching.pc.index_in", None)
+    monkeypatch.setattr("syllabus.trainer.curriculum.row_matching.pc.index_in", None)
     np.testing.assert_array_equal(match_rows(manifest(), ids), np.arange(62))
 
 

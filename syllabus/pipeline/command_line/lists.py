@@ -1,0 +1,108 @@
+"""The commands that list what may be wrong with the data."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from syllabus.pipeline.command_line.given import Location, check_given
+from syllabus.pipeline.errors import printable
+
+Output = Annotated[
+    str | None, typer.Option(help="File to write all rows to: .csv, .jsonl or .parquet.", metavar="FILE")
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        help="The data set: shows its texts whole. It must be the one that the manifest was made from.",
+        metavar="PATH",
+    ),
+]
+Text = Annotated[
+    str | None,
+    typer.Option(help="Column of SOURCE to show. [default: the text that was encoded]", metavar="COLUMN"),
+]
+Limit = Annotated[int, typer.Option(help="Rows to show on the terminal.", min=1)]
+Groups = Annotated[int, typer.Option(help="Groups to show on the terminal.", min=1)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
+
+
+def suspects(
+    manifest: Location,
+    output: Output = None,
+    source: Source = None,
+    text: Text = None,
+    limit: Limit = 20,
+    overwrite: Overwrite = False,
+) -> None:
+    """List the examples whose label none of their nearest neighbours has, the surest first.
+
+    For numbers, those that are far from the mean of their neighbours.
+    """
+    _list("suspects", manifest, output, source, text, limit, overwrite)
+
+
+def duplicates(
+    manifest: Location,
+    output: Output = None,
+    source: Source = None,
+    text: Text = None,
+    limit: Groups = 10,
+    overwrite: Overwrite = False,
+) -> None:
+    """List the examples that have near-duplicates, group by group: groups of several labels first."""
+    _list("duplicates", manifest, output, source, text, limit, overwrite)
+
+
+def holdout(
+    manifest: Location,
+    output: Output = None,
+    source: Source = None,
+    text: Text = None,
+    limit: Limit = 20,
+    overwrite: Overwrite = False,
+) -> None:
+    """List the test rows that are near-duplicates of examples, the nearest pair first.
+
+    SOURCE is the data set of the examples; of test rows the first 200 have their beginning.
+    """
+    _list("holdout", manifest, output, source, text, limit, overwrite)
+
+
+def _list(
+    name: str,
+    location: str,
+    output: str | None,
+    source: str | None,
+    text: str | None,
+    limit: int,
+    overwrite: bool,
+) -> None:
+    from rich.console import Console
+
+    import syllabus.manifests as manifests
+    from syllabus.pipeline.errors import UserError
+    from syllabus.pipeline.reporting import hygiene_tables
+
+    check_given(manifest=location, output=output, source=source, text=text)
+    if text is not None and source is None:
+        raise UserError(f"text={text!r}: is a column of the source: give it by --source")
+    if overwrite and output is None:
+        raise UserError("overwrite: is of use with --output alone")
+    file = None
+    if output is not None:
+        file = manifests.PlainFile(name, output, overwrite=overwrite)
+    manifest = manifests.Manifest.open(location)
+    rows = getattr(manifests, f"list_{name}")(manifest)
+    if source is not None:
+        from syllabus.pipeline.source_texts import source_texts
+
+        found = source_texts(manifest, source, rows["index"].to_numpy(), text)
+        place = rows.schema.get_field_index("text")
+        rows = rows.set_column(place, "text", [found])
+    if file is None:
+        show: Callable[..., Any] = getattr(hygiene_tables, f"print_{name}")
+        show(Console(highlight=False), manifest, rows, limit)
+    else:
+        file.write(rows)
+        print(printable(f"{output}: {rows.num_rows:,} rows"))

@@ -1,0 +1,180 @@
+"""The lists of suspects, near-duplicates and test rows: what they hold, on the terminal and in files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from job_sources import sentences, table
+from jobs import run
+from rich.cells import cell_len
+
+from syllabus.manifests import Manifest, ManifestError, list_duplicates, list_holdout, list_suspects
+from syllabus.pipeline.command_line import app as cli
+
+CLASSES, OF_CLASS = ("red", "green", "blue"), 60
+WRONG, COPIES = (5, 65, 130), (10, 11, 12)
+HOSTILE = "\x1b[31m\u202e[red]\n<b>"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texts that speak of their class, three of them under another label, and copies of three texts.
+
+    Two copies of row 10 are under its label, the copy of row 70 under another.
+    """
+    folder = tmp_path_factory.mktemp("lists")
+    rows = []
+    for number, name in enumerate(CLASSES):
+        texts = sentences(OF_CLASS, number)
+        rows += [{"text": f"{f'{name} ' * 12}{text}", "label": name} for text in texts]
+    for row in WRONG:
+        rows[row]["label"] = CLASSES[(CLASSES.index(rows[row]["label"]) + 1) % 3]
+    rows[5]["text"] += HOSTILE + " red" * 90
+    rows += [{**rows[10]}, {**rows[10]}, {**rows[70], "label": "blue"}]
+    for row, each in enumerate(rows):
+        each["key"] = f"key {row}"
+    source = folder / "s.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    tested = [{"text": "nothing of the kind at all"}, {"text": rows[100]["text"]}, {"text": rows[40]["text"]}]
+    (folder / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tested), encoding="utf-8")
+    settings = {"text": "text", "id": "key", "subsets": 1, "importance": "radius"}
+    run(source, folder / "m", holdout=str(folder / "t.jsonl"), duplicate_threshold=0.995, **settings)
+    run(source, folder / "plain", label=None, clusters=2, neighbours=0, preview=False, **settings)
+    return folder
+
+
+def test_suspects_are_sorted_by_how_sure_they_are(made: Path) -> None:
+    rows = list_suspects(Manifest.open(made / "m")).to_pylist()
+    assert {row["index"] for row in rows[:4]} == {*WRONG, 182}
+    examples = {row["index"]: row for row in table(made / "m", "examples").to_pylist()}
+    pairs = table(made / "m", "hygiene/suspects").to_pandas()
+    for row in rows:
+        own = pairs[pairs["index"] == row["index"]]
+        assert row["neighbours"] == own["neighbour"].tolist()
+        assert row["cosine"] == pytest.approx(own["cosine"].mean(), abs=1e-6)
+        labels = [examples[index]["label"] for index in row["neighbours"]]
+        assert row["share"] == labels.count(row["neighbour_label"]) / len(labels)
+        assert row["share"] >= max(labels.count(each) for each in CLASSES) / len(labels)
+        example = examples[row["index"]]
+        assert [row[name] for name in ("id", "label", "source_row")] == [
+            example[name] for name in ("id", "label", "source_row")
+        ]
+    sure = [row["share"] * row["cosine"] for row in rows]
+    assert sure == sorted(sure, reverse=True)
+    assert rows[0]["neighbour_label"] == CLASSES[rows[0]["index"] // OF_CLASS]
+
+
+def test_groups_of_several_labels_come_first(made: Path) -> None:
+    rows = list_duplicates(Manifest.open(made / "m")).to_pandas()
+    examples = table(made / "m", "examples").to_pandas().set_index("index")
+    sizes = examples["duplicate_group"].value_counts()
+    assert sorted(rows["index"]) == sorted(examples.index[examples["duplicate_group"].map(sizes) > 1])
+    groups = rows.drop_duplicates("group")
+    labels = rows.groupby("group")["label"].nunique()
+    assert groups["labels"].tolist() == labels[groups["group"]].tolist()
+    assert groups["labels"].iloc[0] == 2
+    order = list(zip(groups["labels"] < 2, -groups["size"], groups["group"], strict=True))
+    assert order == sorted(order)
+    copies = rows[rows["group"] == 10]
+    assert copies["index"].tolist() == [10, 180, 181]
+    assert copies["kept"].tolist() == [True, False, False]
+    assert copies["cosine"].min() > 0.999
+    assert all(near in copies["index"].tolist() for near in copies["nearest"])
+
+
+def test_test_rows_stand_beside_the_examples_that_hold_them(made: Path) -> None:
+    rows = list_holdout(Manifest.open(made / "m")).to_pylist()
+    assert {(row["test_row"], row["index"]) for row in rows} == {(1, 100), (2, 40)}
+    assert all(row["text"] == row["test_text"] is not None for row in rows)
+    assert [row["test_file"] for row in rows] == ["t.jsonl"] * 2
+
+
+@pytest.mark.parametrize("command", ["suspects", "duplicates", "holdout"])
+def test_the_terminal_shows_what_fits_and_no_escape(
+    made: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.run([command, str(made / "m"), "--limit", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(cell_len, shown.splitlines())) <= 80
+    assert not {"\x1b", "\u202e"} & set(shown)
+    listed = {"suspects": list_suspects, "duplicates": list_duplicates, "holdout": list_holdout}[command]
+    assert f" {listed(Manifest.open(made / 'm'))['index'][0]} " in shown
+    more = {"suspects": "suspect", "duplicates": "group", "holdout": "test row"}[command]
+    assert f"more {more}" in shown
+
+
+def test_files_have_every_row_and_whole_texts_of_the_source(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = list_suspects(Manifest.open(made / "m")).to_pylist()
+    for suffix in ("csv", "jsonl", "parquet"):
+        output = tmp_path / f"out.{suffix}"
+        given = ["suspects", str(made / "m"), "--output", str(output), "--source", str(made / "s.jsonl")]
+        assert cli.run(given) == 0
+        assert f"{output}: {len(expected)} rows" in capsys.readouterr().out
+        before = output.read_bytes()
+        assert cli.run(given) == 2
+        assert "is there already" in capsys.readouterr().err
+        assert output.read_bytes() == before
+        assert cli.run([*given, "--overwrite"]) == 0
+    capsys.readouterr()
+    whole = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [{**row, "text": None} for row in whole] == [{**row, "text": None} for row in expected]
+    source = [json.loads(line) for line in (made / "s.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in whole] == [source[row["index"]]["text"] for row in expected]
+    assert any(len(row["text"]) > 300 for row in whole)
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == whole
+    with (tmp_path / "out.csv").open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [json.loads(row["neighbours"]) for row in read] == [row["neighbours"] for row in whole]
+    assert [row["text"] for row in read] == [row["text"] for row in whole]
+
+
+def test_another_column_of_the_source_may_be_shown(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["suspects", str(made / "m"), "--limit", "3", "--text", "key"]
+    assert cli.run(given) == 2
+    assert "give it by --source" in capsys.readouterr().err
+    assert cli.run([*given, "--source", str(made / "s.jsonl")]) == 0
+    assert capsys.readouterr().out.count("key 130") == 2
+
+
+def test_what_is_missing_is_one_line_with_the_option_that_brings_it(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, option in (
+        ("suspects", "--neighbours"),
+        ("duplicates", "--neighbours"),
+        ("holdout", "--holdout"),
+    ):
+        assert cli.run([command, str(made / "plain"), "--output", str(tmp_path / "x.csv")]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert option in line
+    assert cli.run(["suspects", str(made / "m"), "--output", str(tmp_path / "x.txt")]) == 2
+    assert "suffix '.txt' is unknown; known: .csv, .jsonl" in capsys.readouterr().err
+    (tmp_path / "other.jsonl").write_text('{"text": "x", "label": "y", "key": "z"}\n')
+    assert cli.run(["suspects", str(made / "m"), "--source", str(tmp_path / "other.jsonl")]) == 2
+    assert "the manifest was made from 183" in capsys.readouterr().err
+    assert list(tmp_path.glob("x*")) == []
+
+
+def test_suspects_without_labels_say_so(made: Path) -> None:
+    manifest = Manifest.open(made / "m")
+    manifest.description["hygiene"].pop("suspects")
+    with pytest.raises(ManifestError, match=r"no table hygiene/suspects"):
+        list_suspects(manifest)
+
+
+def test_labels_equally_common_are_told_by_the_nearest() -> None:
+    from syllabus.manifests import neighbours_label, surest
+
+    owner = np.array([0, 0, 0, 0, 1, 1, 1])
+    labels, share = neighbours_label(owner, np.array([7, 2, 2, 7, 1, 0, 0]))
+    assert labels.tolist() == [7, 0]
+    assert share.tolist() == [0.5, 2 / 3]
+    assert surest(np.array([0.5, 1.0, 0.5]), np.array([0.8, 0.4, 0.9])).tolist() == [2, 0, 1]
