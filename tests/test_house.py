@@ -23,7 +23,7 @@ ALLOWED = {
     },
     "pipeline": {
         "numpy", "pyarrow", "torch", "rich", "apache_beam", "typer", "click", "pydantic", "pandas", "sklearn",
-        "scipy", "sentence_transformers", "transformers", "huggingface_hub", "faiss",
+        "scipy", "datasets", "sentence_transformers", "transformers", "huggingface_hub", "faiss",
         "PIL", "threadpoolctl", "tomli", "grpc", "plotly",
         "google", "manifests", "selectors",
     },
@@ -59,14 +59,16 @@ MAY: dict[str, dict[str, set[str]]] = {
         "errors": set(),
         "outcome": {"errors"},
         "runtime": {"errors"},
-        "options": {"errors"},
+        "conditions": set(),
+        "fetching": {"errors"},
+        "options": {"errors", "conditions"},
         "sealed_parquet": set(),
         "work_directory": {"errors", "sealed_parquet"},
-        "sources": {"errors"},
+        "sources": {"errors", "conditions"},
         "encoders": {"errors", "runtime", "options", "sources", "work_directory"},
         "runners": {"errors", "options", "work_directory"},
         "reporting": {"errors", "options", "outcome"},
-        "source_check": {"errors", "sources"},
+        "source_check": {"errors", "conditions", "sources"},
         "stages": {"errors", "runtime", "options", "sources", "encoders", "work_directory"},
         "job": {
             "errors", "outcome", "runtime", "options", "work_directory", "stages", "runners", "reporting",
@@ -74,7 +76,8 @@ MAY: dict[str, dict[str, set[str]]] = {
         # The checks and the plan, which import neither Beam nor torch, and then the job.
         "preparation": {"errors", "options", "outcome", "reporting", "runners", "sources", "stages", "job"},
         "command_line": {
-            "errors", "options", "outcome", "sources", "preparation", "runners", "reporting", "source_check",
+            "errors", "options", "outcome", "sources", "fetching", "preparation", "runners", "reporting",
+            "source_check",
         },
         "__main__": {"command_line"},
     },
