@@ -10,9 +10,11 @@ import bz2
 import csv
 import gzip
 import io
+import itertools
 import json
 import lzma
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from damage import Attempt
 from fuzz import bounded_memory, mutated
-from random_files import PACK, csv_file, image_file, json_file, parquet_file, pick
+from random_files import (
+    PACK,
+    arrow_file,
+    csv_file,
+    image_file,
+    json_file,
+    parquet_file,
+    pick,
+    tar_file,
+)
 
 from syllabus.pipeline.encoders.images import EncodedImage
 from syllabus.pipeline.errors import UserError
@@ -66,6 +77,32 @@ def csv_rows(content: bytes, delimiter: str) -> Iterator[dict[str, Any] | None]:
         yield dict(zip(rows[0], row, strict=True)) if whole else None
 
 
+def arrow_rows(content: bytes) -> list[dict[str, Any]]:
+    """The rows of a file of either of Arrow's formats."""
+    opened = pa.ipc.open_file if content.startswith(b"ARROW1") else pa.ipc.open_stream
+    table = opened(pa.BufferReader(content)).read_all()
+    table.validate(full=True)  # what a damaged file says may lead anywhere
+    return table.to_pylist()
+
+
+def tar_rows(content: bytes) -> Iterator[dict[str, Any] | None]:
+    """The records of an archive, None for one that has a file twice."""
+    found: list[tuple[str, str, bytes]] = []
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        for info in filter(tarfile.TarInfo.isreg, archive):
+            folder, slash, base = info.name.rpartition("/")
+            stem, _, extension = base.partition(".")
+            opened = archive.extractfile(info)
+            if stem and extension and opened is not None:
+                found.append((folder + slash + stem, extension.lower(), opened.read()))
+    for _, files in itertools.groupby(found, key=lambda each: each[0]):
+        held = [(extension, data) for _, extension, data in files]
+        row = {
+            name: data if name == "text" else data.strip().decode("utf-8", "replace") for name, data in held
+        }
+        yield row if len(row) == len(held) else None
+
+
 class Fuzz:
     """Makes a source, reads it, and compares."""
 
@@ -76,17 +113,21 @@ class Fuzz:
         """Run one try."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
-        form = pick(random, ["jsonl", "csv", "tsv", "parquet", "parquet", "vector", "image"])
+        form = pick(random, ["jsonl", "csv", "tsv", "parquet", "parquet", "arrow", "tar", "vector", "image"])
         if form == "image":
             suffix, content = image_file(random)
         elif form == "jsonl":
             suffix, content = form, json_file(random)
         elif form in ("csv", "tsv"):
             suffix, content = form, csv_file(random, "\t" if form == "tsv" else ",")
+        elif form == "tar":
+            suffix, content = form, tar_file(random)
+        elif form == "arrow":
+            suffix, content = form, arrow_file(random, "text")
         else:
             suffix, content = "parquet", parquet_file(random, "vector" if form == "vector" else "text")
         content = mutated(content, random) if random.random() < 0.5 else content
-        if form in ("jsonl", "csv", "tsv") and random.random() < 0.3:
+        if form in ("jsonl", "csv", "tsv", "tar") and random.random() < 0.3:
             pack = pick(random, list(PACK))
             suffix, content = suffix + pack, PACK[pack](content)
             content = mutated(content, random, 2) if random.random() < 0.3 else content
@@ -100,7 +141,9 @@ def judged(file: Path) -> Attempt:
     kind = (
         "parquet"
         if file.suffix == ".parquet"
-        else next((each for each in ("jsonl", "csv", "tsv") if f".{each}" in file.name), "image")
+        else next(
+            (each for each in ("jsonl", "csv", "tsv", "arrow", "tar") if f".{each}" in file.name), "image"
+        )
     )
     if kind == "image":
         return judged_image(file)
@@ -109,6 +152,10 @@ def judged(file: Path) -> Attempt:
         content = UNPACK.get(file.suffix, bytes)(file.read_bytes())
         if kind == "parquet":
             return pq.read_table(io.BytesIO(content)).to_pylist()
+        if kind == "arrow":
+            return arrow_rows(content)
+        if kind == "tar":
+            return list(tar_rows(content))
         return list(
             json_rows(content) if kind == "jsonl" else csv_rows(content, "\t" if kind == "tsv" else ",")
         )

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import lzma
+import tarfile
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def csv_file(random: np.random.Generator, delimiter: str) -> bytes:
     return out.getvalue().encode("utf-8", "surrogatepass")
 
 
-def parquet_file(random: np.random.Generator, content: str) -> bytes:
+def random_table(random: np.random.Generator, content: str) -> pa.Table:
     """A table of columns of any types, with nulls."""
     rows = int(random.integers(0, 30))
     columns = {}
@@ -158,9 +159,43 @@ def parquet_file(random: np.random.Generator, content: str) -> bytes:
         if name == "vector" and random.random() < 0.8:
             kind = pick(random, NESTED)
         columns[name] = column(random, kind, rows, name)
+    return pa.table(columns)
+
+
+def arrow_file(random: np.random.Generator, content: str) -> bytes:
+    """A table in either of Arrow's own formats."""
+    table, out = random_table(random, content), io.BytesIO()
+    new = pick(random, [pa.ipc.new_stream, pa.ipc.new_file])
+    options = pa.ipc.IpcWriteOptions(compression=pick(random, [None, "lz4", "zstd"]))
+    with new(out, table.schema, options=options) as writer:
+        writer.write_table(table, max_chunksize=int(random.integers(1, 20)))
+    return out.getvalue()
+
+
+def tar_file(random: np.random.Generator) -> bytes:
+    """An archive of records, some of them odd."""
+    out = io.BytesIO()
+    form = pick(random, [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+    with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+        for row in range(int(random.integers(0, 20))):
+            key = pick(random, [f"{row}", f"folder/{row}", "k" * 150 + f"/{row}", f"é{row}"])
+            for name in ("text", "label", "id"):
+                value = cell(random, name, row)
+                if random.random() < 0.05 or not isinstance(value, str):
+                    continue
+                content = value.encode("utf-8", "surrogatepass")
+                extension = name.upper() if random.random() < 0.1 else name
+                info = tarfile.TarInfo(f"{key}.{extension}" if random.random() < 0.95 else f"._{key}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def parquet_file(random: np.random.Generator, content: str) -> bytes:
+    """The same as Parquet."""
     out = io.BytesIO()
     pq.write_table(
-        pa.table(columns),
+        random_table(random, content),
         out,
         row_group_size=int(random.integers(1, 20)),
         compression=pick(random, ["none", "snappy", "zstd"]),

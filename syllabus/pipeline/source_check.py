@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from syllabus.manifests import Fingerprint, Manifest, ManifestError
 from syllabus.manifests.ids import find_ids
+from syllabus.pipeline.conditions import parse_condition
 from syllabus.pipeline.sources import CHUNK_ROWS, Chunk, Columns, Records, open_source
 from syllabus.pipeline.sources.reasons import DUPLICATE_ID, FOUND_BY_ENCODER
 from syllabus.pipeline.sources.records import Limits
@@ -72,7 +73,7 @@ def recorded_columns(manifest: Manifest) -> Columns | None:
         options.get("id"),
         numeric=options.get("bins") is not None,
         weight=options.get("weight"),
-        where=_filters(options.get("where") or ()),
+        where=tuple(map(parse_condition, options.get("where") or ())),
         limits=Limits.of(options),
     )
 
@@ -107,10 +108,6 @@ def _update(fingerprint: Fingerprint, records: Records, index: np.ndarray, first
     fingerprint.update(
         index, pa.array(ids, pa.string()), labels, pa.array([digests[row] for row in rows], pa.binary(32))
     )
-
-
-def _filters(where: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((column, value) for column, _, value in (each.partition("=") for each in where))
 
 
 class _OtherRows:

@@ -171,6 +171,26 @@ def export(
     print(printable(f"{output}: {rows.num_rows:,} rows"))
 
 
+@app.command(short_help="Download a data set from Hugging Face's hub.")
+def fetch(
+    name: Annotated[
+        str, typer.Argument(help="user/name on the hub, or hf://datasets/user/name; @REVISION may follow.")
+    ],
+    output: Annotated[str, typer.Argument(help="Folder to make.")],
+    split: Annotated[str | None, typer.Option(help="Split, where there are several.")] = None,
+    config: Annotated[str | None, typer.Option(help="Configuration, where there are several.")] = None,
+) -> None:
+    """Download a data set once, with the library datasets, into a folder that --source reads.
+
+    No other command asks a network for data.
+    """
+    _check_given(name=name, output=output, split=split, config=config)
+    from syllabus.pipeline.fetching import fetch as download
+
+    rows, columns = download(name, output, split, config)
+    print(printable(f"{output}: {rows:,} rows with {', '.join(columns)}; read it with --source {output}"))
+
+
 @app.command(short_help="Search hyperparameters: short runs first, the best in full.")
 def tune(
     config: Annotated[Path, typer.Argument(help="TOML file of the search.", metavar="CONFIG.toml")],

@@ -12,7 +12,7 @@ NOT_FLAGS = ("runner_options",)
 METAVARS = {
     **dict.fromkeys(LOCATIONS, "PATH"),
     **dict.fromkeys(("text", "image", "embedding", "label", "id", "weight"), "COLUMN"),
-    "where": "COLUMN=VALUE",
+    "where": "CONDITION",
 }
 
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from syllabus.pipeline.conditions import Condition, parse_condition
 from syllabus.pipeline.errors import quoted
 from syllabus.pipeline.options.base import Group, absolute_path
 
@@ -15,11 +16,16 @@ from syllabus.pipeline.options.base import Group, absolute_path
 class Data(Group):
     """Columns of the source, the encoder, and how partitions are made."""
 
-    text: str | None = Field(None, description="Column that holds the text to embed.")
+    text: str | None = Field(
+        None,
+        description="Column that holds the text to embed, or the messages of a chat; several: A,B.",
+    )
     image: str | None = Field(
         None, description="Column that holds encoded images; 'image' for a folder of images."
     )
-    embedding: str | None = Field(None, description="Column that holds vectors made elsewhere.")
+    embedding: str | None = Field(
+        None, description="Column that holds vectors made elsewhere, or columns of numbers: A,B,C."
+    )
     label: str | None = Field(
         None,
         description="Column of the class, or of a list of classes, of which the rarest counts; 'folder' for a"
@@ -37,7 +43,9 @@ class Data(Group):
         description="Column of whole numbers >= 1, such as tokens, that budgets count instead of examples.",
     )
     where: tuple[str, ...] = Field(
-        (), description="COLUMN=VALUE: only rows that have it; may be given again, then all must hold."
+        (),
+        description="COLUMN=VALUE, also with != < <= > >=, or COLUMN in A,B: only rows for which it holds,"
+        " never for a null; may be given again, then all must hold.",
     )
     encoder: str | None = Field(
         None,
@@ -79,9 +87,7 @@ class Data(Group):
     @classmethod
     def _where(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
-            column, equals, _ = each.partition("=")
-            if not (column and equals):
-                raise ValueError(f"{quoted(each)} is not COLUMN=VALUE")
+            parse_condition(each)
         return tuple(sorted(set(value)))
 
     @field_validator("preprocess")
@@ -117,9 +123,9 @@ class Data(Group):
         return self
 
     @property
-    def filters(self) -> tuple[tuple[str, str], ...]:
-        """The (column, value) pairs of `where`."""
-        return tuple((column, value) for column, _, value in (each.partition("=") for each in self.where))
+    def filters(self) -> tuple[Condition, ...]:
+        """The conditions of `where`."""
+        return tuple(map(parse_condition, self.where))
 
     @property
     def content_kind(self) -> Literal["text", "image", "embedding"]:

@@ -14,7 +14,9 @@ from syllabus.pipeline.options.base import Group, absolute_path
 class Locations(Group):
     """Places of the data, the manifest and the shards."""
 
-    source: str = Field(description="File or directory: Parquet, JSON lines, CSV, or images.")
+    source: str = Field(
+        description="File or directory: Parquet, Arrow or save_to_disk, JSON lines, CSV, WebDataset, images."
+    )
     output: str = Field(description="Directory of the manifest.")
     work_dir: str | None = Field(
         None, description="Directory of the shards that a rerun reuses. [default: OUTPUT.work]"

@@ -41,6 +41,10 @@ class Source(ABC):
         """Return what decides how a file's bytes are read: two formats may hold the same bytes."""
         return type(self).__name__
 
+    def classes(self, columns: Columns) -> tuple[str, ...] | None:  # noqa: ARG002
+        """Return the names of the label's classes, where the first file stores numbers for them."""
+        return None
+
     @abstractmethod
     def check(self, columns: Columns) -> None:
         """Refuse columns that the first file has not, before anything is read whole."""

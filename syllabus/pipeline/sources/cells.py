@@ -9,17 +9,13 @@ import numpy as np
 from syllabus.manifests.ids import id_text
 from syllabus.pipeline.sources import reasons
 from syllabus.pipeline.sources.blanks import is_blank
-from syllabus.pipeline.sources.labels import NotALabel, label_text, number_text, read_labels
+from syllabus.pipeline.sources.filters import NoPythonValue, holds
+from syllabus.pipeline.sources.joined import text_of
+from syllabus.pipeline.sources.labels import read_labels
 from syllabus.pipeline.sources.records import Columns, Records
 from syllabus.pipeline.sources.referenced_images import NotRead
-from syllabus.pipeline.sources.sizes import TooLarge, above, size_above
+from syllabus.pipeline.sources.sizes import above, size_above
 from syllabus.pipeline.sources.weights import NotAWeight, weight_of
-
-
-class NoPythonValue(str):
-    """What a column holds where Python has no value for it: the type, the number and why."""
-
-    __slots__ = ()
 
 
 def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Records:
@@ -28,6 +24,8 @@ def records_of(columns: Columns, values: dict[str, list[Any]], width: int) -> Re
     Strings may come as bytes: they are decoded here, each on its own, so that one invalid row costs one row.
     """
     content = values[columns.content]
+    if columns.kind == "text":
+        content = [text_of(value) if isinstance(value, list) else value for value in content]
     if columns.kind == "embedding":
         records = Records(np.zeros((len(content), width), np.float32), None, None)
         _fill_vectors(records, content, columns.content)
@@ -55,8 +53,9 @@ def read_keys(records: Records, columns: Columns, values: dict[str, list[Any]]) 
                 records.weights[row] = weight_of(value)
             except NotAWeight as error:
                 records.reject_key(row, reasons.BAD_WEIGHT, f"column {columns.weight}: {error}")
-    for column, wanted in columns.where:
-        records.exclude(row for row, value in enumerate(values[column]) if cell_text(value) != wanted)
+    for condition in columns.where:
+        cells = values[condition.column]
+        records.exclude(row for row, value in enumerate(cells) if not holds(condition, value))
 
 
 def _id(records: Records, columns: Columns, row: int, value: Any) -> str | None:
@@ -80,24 +79,6 @@ def _id(records: Records, columns: Columns, row: int, value: Any) -> str | None:
     if text is not None and is_blank(text):
         records.reject_key(row, reasons.BLANK["id"], f"column {column}: {text!r:.100}")
     return text
-
-
-def cell_text(value: Any) -> str | None:
-    """Return a value as the text that ``--where`` compares: None where it is null or has no text."""
-    if isinstance(value, NoPythonValue | TooLarge):
-        return None
-    if isinstance(value, float):
-        return number_text(value)
-    try:
-        return label_text(value)
-    except UnicodeError:
-        return None
-    except NotALabel:
-        pass
-    try:
-        return id_text(value)  # a date, a decimal number, a UUID
-    except TypeError:
-        return None
 
 
 def _decode(value: bytes) -> str | bytes:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from syllabus.pipeline.sources.features import class_names
+from syllabus.pipeline.sources.filters import type_problem
+from syllabus.pipeline.sources.joined import is_chat
 from syllabus.pipeline.sources.labels import FLOAT_LABEL
 from syllabus.pipeline.sources.records import Columns
 from syllabus.pipeline.sources.weights import weight_problem
@@ -58,9 +61,12 @@ def is_image_struct(kind: pa.DataType) -> bool:
 
 def column_problem(columns: Columns, schema: pa.Schema) -> str | None:
     """Return what speaks against a file's columns, whose names were checked; None where nothing does."""
-    kind = plain(schema.field(columns.content).type)
-    if not (pa.types.is_null(kind) or _CONTENT[columns.kind](kind)):
-        return f"{columns.kind} {columns.content!r} is a column of {kind}"
+    parts = columns.parts(schema.names)
+    for part in parts:
+        kind = plain(schema.field(part).type)
+        fits = _is_number if len(parts) > 1 and columns.kind == "embedding" else _CONTENT[columns.kind]
+        if not (pa.types.is_null(kind) or fits(kind)):
+            return f"{columns.kind} {part!r} is a column of {kind}"
     if columns.label is not None:
         problem = _label_problem(schema.field(columns.label).type, columns.numeric)
         if problem is not None:
@@ -69,10 +75,15 @@ def column_problem(columns: Columns, schema: pa.Schema) -> str | None:
         problem = weight_problem(plain(schema.field(columns.weight).type))
         if problem is not None:
             return f"weight {columns.weight!r} {problem}"
-    for name in (columns.id, *(column for column, _ in columns.where)):
+    for name in (columns.id, *(condition.column for condition in columns.where)):
         if name is not None and pa.types.is_nested(plain(schema.field(name).type)):
             option = "id" if name == columns.id else "where"
             return f"{option} {name!r} is a column of {schema.field(name).type}"
+    for condition in columns.where:
+        if class_names(schema, condition.column) is None:
+            problem = type_problem(condition, plain(schema.field(condition.column).type))
+            if problem is not None:
+                return f"where {str(condition)!r}: {condition.column!r} {problem}"
     return None
 
 
@@ -80,14 +91,17 @@ def _label_problem(kind: pa.DataType, numeric: bool) -> str | None:
     """A reason against a column as one of labels: classes, lists of classes, or numbers."""
     own = plain(kind)
     if numeric:
-        numbers = pa.types.is_integer(own) or pa.types.is_floating(own) or pa.types.is_decimal(own)
-        return None if numbers or own == pa.null() else f"is a column of {kind}; --bins cuts numbers"
+        return None if _is_number(own) or own == pa.null() else f"is a column of {kind}; --bins cuts numbers"
     inner = plain(own.value_type) if is_list(own) else own
     if pa.types.is_floating(inner) or pa.types.is_decimal(inner):
         return FLOAT_LABEL
     if _is_text(inner) or pa.types.is_integer(inner) or pa.types.is_boolean(inner) or inner == pa.null():
         return None
     return f"is a column of {kind}; a class is a string, an integer or a truth value, or a list of them"
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -104,7 +118,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 _CONTENT: dict[str, Callable[[pa.DataType], bool]] = {
-    "text": _is_text,
+    "text": lambda kind: _is_text(kind) or is_chat(kind),
     "image": lambda kind: _is_bytes(kind) or is_image_struct(kind),
     # A list of any kind, such as a nested one, is looked at row by row.
     "embedding": lambda kind: pa.types.is_nested(kind) and not pa.types.is_struct(kind),

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syllabus.pipeline.sources import reasons
-from syllabus.pipeline.sources.cells import NoPythonValue, reject_not_finite
+from syllabus.pipeline.sources.cells import reject_not_finite
 from syllabus.pipeline.sources.column_types import BOOL8, UUID, extension_name, is_list, is_string, plain
+from syllabus.pipeline.sources.filters import NoPythonValue
 from syllabus.pipeline.sources.records import Records
 from syllabus.pipeline.sources.sizes import UNBOUNDED, TooLarge
 

@@ -6,10 +6,15 @@ import bz2
 import gzip
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
+
+from syllabus.manifests.errors import first_line
+from syllabus.manifests.storage import Store
+from syllabus.pipeline.errors import UserError
 
 PIECE = 1 << 20
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowInvalid)
@@ -27,11 +32,12 @@ def _zstd(handle: Any) -> Any:
 
 _OPEN: dict[str, Callable[[Any], Any]] = {
     ".gz": _gzip,
+    ".tgz": _gzip,
     ".bz2": bz2.BZ2File,
     ".xz": lzma.LZMAFile,
     ".zst": _zstd,
 }
-SUFFIXES = tuple(_OPEN)
+SUFFIXES = tuple(suffix for suffix in _OPEN if suffix != ".tgz")
 
 
 def without_compression(name: str) -> str:
@@ -42,7 +48,24 @@ def without_compression(name: str) -> str:
 
 def is_compressed(name: str) -> bool:
     """Return whether a file's name says that it is compressed."""
-    return name.lower().endswith(SUFFIXES)
+    return name.lower().endswith(tuple(_OPEN))
+
+
+@contextmanager
+def opened_content(store: Store, file: str, handle: Any) -> Iterator[Any]:
+    """Yield an open file, a compressed one as its content; damage there is the user's to mend."""
+    if not is_compressed(file):
+        yield handle
+        return
+    try:
+        content = Decompressed(file, lambda: store.open(file))
+        try:
+            yield content
+        finally:
+            content.close()
+    except BROKEN as error:
+        how = file.rpartition(".")[2].lower()
+        raise UserError(f"{store.url(file)}: cannot be read as .{how}: {first_line(error)}") from None
 
 
 class Decompressed:
@@ -56,7 +79,7 @@ class Decompressed:
     """
 
     def __init__(self, name: str, reopen: Callable[[], Any]) -> None:
-        self._open = next(_OPEN[suffix] for suffix in SUFFIXES if name.lower().endswith(suffix))
+        self._open = next(_OPEN[suffix] for suffix in _OPEN if name.lower().endswith(suffix))
         self._reopen = reopen
         self._file: Any = None
         self._stream: Any = None

@@ -70,8 +70,8 @@ class CsvSource(LineSource):
 
     def _check(self, file: str, columns: Columns, names: list[str], head: list[dict[str, Any]]) -> None:
         foreign = [name.encode("utf-8", "surrogateescape") for name in names if not _is_unicode(name)]
-        if foreign and not set(columns.names) <= set(names):
-            missing = next(name for name in columns.names if name not in names)
+        missing = next((name for name in columns.names_among(names) if name not in names), None)
+        if foreign and missing is not None:
             raise UserError(
                 f"{self.store.url(file)}: column {missing!r} is unknown, and the header is not UTF-8:"
                 f" {foreign[0][:100]!r}; write the file as UTF-8"

@@ -27,7 +27,7 @@ class ImageFolderSource(Source):
             raise UserError(
                 f"{self.store.url()}: weight={columns.weight!r}: a folder of images has no column of weights"
             )
-        for name in columns.names:
+        for name in columns.names_among(COLUMNS):
             if name not in COLUMNS:
                 raise UserError(
                     f"{self.store.url()}: {suggestion('column', name, COLUMNS)} (a folder of images)"

@@ -49,9 +49,6 @@ class JsonLinesSource(LineSource):
             return {name: _as_bytes(value) for name, value in values.items()}
         return values
 
-    def _are_floats(self, labels: list[Any]) -> bool:
-        return any(isinstance(label, float) for label in labels)
-
 
 def _as_bytes(value: Any) -> Any:
     """A string of a record that holds invalid UTF-8, as the bytes that it was."""

@@ -20,6 +20,12 @@ FLOAT_LABEL = (
 )
 
 
+class NotAClass(str):
+    """Why a value is none of a column's classes."""
+
+    __slots__ = ()
+
+
 class NotALabel(ValueError):
     """A label that is no class, or no number where one is asked for."""
 
@@ -85,6 +91,8 @@ def label_text(value: Any) -> str | None:
     """
     if isinstance(value, bytes):
         return value.decode("utf-8")
+    if isinstance(value, NotAClass):
+        raise NotALabel(str(value))
     if value is None or isinstance(value, str):
         if value is not None and not value.isascii():
             value.encode("utf-8")  # half a surrogate pair: JSON can spell that

@@ -7,16 +7,26 @@ import pyarrow as pa
 from syllabus.manifests.errors import ManifestError, first_line
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.sources.arrow import ArrowSource
 from syllabus.pipeline.sources.base import Source
 from syllabus.pipeline.sources.compression import SUFFIXES, without_compression
 from syllabus.pipeline.sources.delimited import CsvSource
 from syllabus.pipeline.sources.images import ImageFolderSource
 from syllabus.pipeline.sources.json_lines import JsonLinesSource
-from syllabus.pipeline.sources.listing import LeftOut, canonical, list_files
+from syllabus.pipeline.sources.listing import LeftOut, list_files
 from syllabus.pipeline.sources.parquet import ParquetSource
+from syllabus.pipeline.sources.saved_datasets import of_saved_datasets
 from syllabus.pipeline.sources.text_lines import LineSource
+from syllabus.pipeline.sources.webdataset import WebDatasetSource
 
-KINDS: tuple[type[Source], ...] = (ParquetSource, JsonLinesSource, CsvSource, ImageFolderSource)
+KINDS: tuple[type[Source], ...] = (
+    ParquetSource,
+    ArrowSource,
+    JsonLinesSource,
+    CsvSource,
+    WebDatasetSource,
+    ImageFolderSource,
+)
 
 
 def open_source(location: str, follow_links: bool = False) -> tuple[Source, list[LeftOut]]:
@@ -26,6 +36,11 @@ def open_source(location: str, follow_links: bool = False) -> tuple[Source, list
     none. Names that begin with a dot or an underscore are no data. Files come in canonical order: by the
     UTF-8 components of their path. With `follow_links` links may lead out of the directory.
     """
+    if location.startswith("hf://"):
+        raise UserError(
+            f"source {location}: a job asks no hub; `syllabus fetch {location} FOLDER` downloads it once, and"
+            " --source FOLDER reads it"
+        )
     store = Store(location)
     try:
         kind_of_place = store.kind()
@@ -43,7 +58,7 @@ def open_source(location: str, follow_links: bool = False) -> tuple[Source, list
         store, files, left_out = Store((parent or "/") + mark + query), [name], []
     else:
         files, left_out = list_files(store, lambda name: _kind_of(name) is not None, follow_links)
-        _check_not_saved_to_disk(store, sorted({*files, *(left.name for left in left_out)}, key=canonical))
+        files, left_out = of_saved_datasets(store, files, left_out)
     known = {file: kind for file in files if (kind := _kind_of(file)) is not None}
     kinds = sorted({kind.__name__ for kind in known.values()})
     if not kinds:
@@ -61,23 +76,9 @@ def open_source(location: str, follow_links: bool = False) -> tuple[Source, list
     return next(iter(known.values()))(store, list(known)), left_out
 
 
-def _check_not_saved_to_disk(store: Store, files: list[str]) -> None:
-    """Refuse what Hugging Face's ``save_to_disk`` writes: its JSON is about the data, which are Arrow's."""
-    for file in files:
-        folder, _, name = file.rpartition("/")
-        if name not in ("dataset_dict.json", "state.json", "dataset_info.json"):
-            continue
-        arrow = any(other.rpartition("/")[0] == folder and other.endswith(".arrow") for other in files)
-        if name == "dataset_dict.json" or arrow:
-            raise UserError(
-                f"source {store.url()}: is what Hugging Face's save_to_disk writes ({file}), which is not"
-                " read; write it as Parquet with Dataset.to_parquet, and give that file"
-            )
-
-
 def _kind_of(name: str) -> type[Source] | None:
     lowered, inner = name.lower(), without_compression(name)
     for kind in KINDS:
-        if (inner if issubclass(kind, LineSource) else lowered).endswith(kind.suffixes):
+        if (inner if issubclass(kind, LineSource | WebDatasetSource) else lowered).endswith(kind.suffixes):
             return kind
     return None

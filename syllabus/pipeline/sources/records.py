@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from syllabus.pipeline.conditions import Condition
 from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.sources.labels import Labels
 from syllabus.pipeline.sources.sizes import UNBOUNDED
@@ -61,20 +62,28 @@ class Columns:
     """Whether the label is a number, to be cut into bins."""
     weight: str | None = None
     """The column of what each example costs: what budgets count."""
-    where: tuple[tuple[str, str], ...] = ()
-    """(column, text) that a row must have, or it is passed over."""
+    where: tuple[Condition, ...] = ()
+    """What a row must fulfil, or it is passed over."""
     limits: Limits = Limits()
     """Bounds of one record."""
 
-    @property
-    def names(self) -> list[str]:
-        """The distinct names, content first."""
-        return list(dict.fromkeys((self.content, *self.key_names)))
+    def parts(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns that the content is made of, among those that a file has.
+
+        A content of several columns is named with commas between them; a column of that very name is one.
+        """
+        if self.content in names or self.kind == "image" or "," not in self.content:
+            return (self.content,)
+        return tuple(name.strip() for name in self.content.split(","))
+
+    def names_among(self, names: Sequence[str]) -> list[str]:
+        """Return the distinct names of the columns to read of a file that has `names`, content first."""
+        return list(dict.fromkeys((*self.parts(names), *self.key_names)))
 
     @property
     def key_names(self) -> list[str]:
         """The distinct names beside the content: of label, id, weight and filters."""
-        wanted = (self.label, self.id, self.weight, *(column for column, _ in self.where))
+        wanted = (self.label, self.id, self.weight, *(condition.column for condition in self.where))
         return list(dict.fromkeys(name for name in wanted if name is not None))
 
     def most_bytes(self, name: str) -> int:
@@ -86,13 +95,13 @@ class Columns:
             found.append(UNBOUNDED if self.numeric else limits.max_label_bytes)
         if name == self.id:
             found.append(limits.max_id_bytes)
-        if name == self.weight or name in dict(self.where):
+        if name == self.weight or any(name == condition.column for condition in self.where):
             found.append(UNBOUNDED)
         return max(found)
 
     def check_names(self, file: str, names: Sequence[str]) -> None:
         """Refuse a file whose columns `names` lack one of these, or have one of them twice."""
-        for name in self.names:
+        for name in self.names_among(names):
             if name not in names:
                 raise UserError(f"{file}: {suggestion('column', name, names)}")
             if names.count(name) > 1:
@@ -105,8 +114,9 @@ class Chunk:
 
     `digest` is the sha256 of the content that the rows come from (of the whole file for a row range).
     `start` and `length` are the byte range of formats that are read by the line; of a compressed file they
-    count the bytes of its content. `images` is the digest of the images that rows name by a path, which
-    `digest` then holds too.
+    count the bytes of its content. Of Arrow's batches `start` is the place of the one that has the first row,
+    and `skipped` the rows of it that come before. `images` is the digest of the images that rows name by a
+    path, which `digest` then holds too.
     """
 
     file: str
@@ -117,6 +127,7 @@ class Chunk:
     length: int = 0
     members: tuple[str, ...] = ()
     images: str = ""
+    skipped: int = 0
 
     def source_files(self) -> list[str]:
         """The file of each row, relative to the source."""

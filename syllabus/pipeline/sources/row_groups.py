@@ -40,15 +40,15 @@ class RowGroups:
         """Return the rows of each row group."""
         return [self.metadata.row_group(number).num_rows for number in range(self.metadata.num_row_groups)]
 
-    def pieces(self, most_rows: int, size: int, name: str) -> Iterator[int]:
-        """Yield the rows of consecutive pieces: `most_rows`, fewer where a column of them takes `size` bytes.
+    def pieces(self, most_rows: int, size: int, names: list[str]) -> Iterator[int]:
+        """Yield the rows of consecutive pieces: `most_rows`, fewer where columns of them take `size` bytes.
 
         What a row takes is the mean of its row group: one group of heavy rows makes no other pieces smaller.
         A dictionary may hide what a row weighs; a piece has one row at least.
         """
         taken, held = 0, 0.0
         for number, rows in enumerate(self.rows()):
-            weight = sum(column.total_uncompressed_size for column in self._columns(number, [name]))
+            weight = sum(column.total_uncompressed_size for column in self._columns(number, names))
             each, left = weight / max(rows, 1), rows
             while left:
                 fitting = int((size - held) / each) if each else left

@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import records_of
-from syllabus.pipeline.sources.compression import BROKEN, Decompressed, is_compressed
-from syllabus.pipeline.sources.labels import FLOAT_LABEL, NotALabel, number_of
+from syllabus.pipeline.sources.compression import opened_content
+from syllabus.pipeline.sources.joined import joined
 from syllabus.pipeline.sources.reasons import ABOVE, UNREADABLE_RECORD
 from syllabus.pipeline.sources.records import CHUNK_BYTES, CHUNK_ROWS, Chunk, Columns, Records
 from syllabus.pipeline.sources.sizes import UNBOUNDED
+from syllabus.pipeline.sources.untyped import are_floats, check_untyped
 
 BUFFER = 1 << 20
 HEAD, HEAD_BYTES = 1000, 32 << 20
@@ -50,21 +50,8 @@ class LineSource(Source):
     @contextmanager
     def opened(self, file: str) -> Iterator[Any]:
         """Yield an open file, a compressed one as its content; what cannot be read is the user's to mend."""
-        if not is_compressed(file):
-            with super().opened(file) as handle:
-                yield handle
-            return
-        try:
-            content = Decompressed(file, lambda: self.store.open(file))
-            try:
-                yield content
-            finally:
-                content.close()
-        except BROKEN as error:
-            how = file.rpartition(".")[2].lower()
-            raise UserError(
-                f"{self.store.url(file)}: cannot be read as .{how}: {first_line(error)}"
-            ) from None
+        with super().opened(file) as handle, opened_content(self.store, file, handle) as content:
+            yield content
 
     def check(self, columns: Columns) -> None:  # noqa: D102
         with self.opened(self.files[0]) as handle:
@@ -101,7 +88,7 @@ class LineSource(Source):
             for chunk in chunks:
                 handle.seek(chunk.start)
                 lines = lines_of(handle, most, chunk.length)
-                values: dict[str, list[Any]] = {name: [] for name in columns.names}
+                values: dict[str, list[Any]] = {name: [] for name in columns.names_among(names)}
                 bad: dict[int, tuple[str, str]] = {}
                 count = 0
                 for count, record in enumerate(self._filled(file, lines, most), start=1):
@@ -112,6 +99,8 @@ class LineSource(Source):
                         found.append(parsed.get(name))
                 if count != chunk.rows:
                     raise UserError(f"{self.store.url(file)}: has changed since the job began")
+                if len(parts := columns.parts(names)) > 1:
+                    values[columns.content] = joined(columns.kind, [values[part] for part in parts])
                 records = records_of(columns, values, width)
                 for row, reason in bad.items():
                     # What could not be read is the reason, not the nulls that it left.
@@ -125,6 +114,8 @@ class LineSource(Source):
             with self.opened(file) as handle:
                 names, parsed = self._head(file, handle, columns)
                 self._check(file, columns, names, parsed)
+            if len(parts := columns.parts(names)) > 1:
+                return len(parts)
             if width := most_common_width([row[columns.content] for row in parsed]):
                 return width
         return 0
@@ -141,9 +132,9 @@ class LineSource(Source):
     def _parse(self, file: str, record: bytes, names: list[str]) -> Parsed:
         """The values of a record by column, or what is wrong with it."""
 
-    @abstractmethod
     def _are_floats(self, labels: list[Any]) -> bool:
         """Whether the first labels are floating-point numbers, not classes."""
+        return are_floats(labels)
 
     def _blank(self, record: bytes) -> bool:
         return not record.removeprefix(BOM).strip()
@@ -163,14 +154,14 @@ class LineSource(Source):
         return parsed if isinstance(parsed, dict) else (UNREADABLE_RECORD, parsed)
 
     def _head(self, file: str, handle: Any, columns: Columns) -> tuple[list[str], list[dict[str, Any]]]:
-        """The columns of an open file, and of its first records the content and the label."""
+        """The columns of an open file, and of its first records the values that are asked for."""
         most = columns.limits.max_record_bytes
         names = self._names(file, handle, most)
         handle.seek(0)
         records = self._filled(file, lines_of(handle, most), most)
         if self.has_header:
             next(records, None)
-        wanted = [name for name in (columns.content, columns.label) if name is not None]
+        wanted = columns.names_among(names)
         parsed = (self._parse_bounded(file, record, names, most) for record in first_records(records))
         return names, [{name: row.get(name) for name in wanted} for row in parsed if isinstance(row, dict)]
 
@@ -184,24 +175,12 @@ class LineSource(Source):
                 f"{where}: image={columns.content!r}: a file of lines holds no bytes of images; give a folder"
                 " of images, or Parquet"
             )
-        labels = [row[columns.label] for row in head] if columns.label else []
-        labels = [label for label in labels if label not in (None, b"")]
-        if columns.numeric:
-            if labels and not any(map(_is_number, labels)):
-                raise UserError(
-                    f"{self.store.url(file)}: label {columns.label!r} holds no number, such as"
-                    f" {labels[0]!r:.60}; --bins cuts numbers"
-                )
-        elif self._are_floats(labels):
-            raise UserError(f"{self.store.url(file)}: label {columns.label!r} {FLOAT_LABEL}")
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        number_of(value)
-    except NotALabel:
-        return False
-    return True
+        check_untyped(
+            where,
+            columns,
+            {name: [row[name] for row in head] for name in columns.key_names},
+            self._are_floats,
+        )
 
 
 class _Raw(io.RawIOBase):

@@ -102,13 +102,13 @@ def make_plan(options: Options) -> Plan:
     mean_weight = _check_values(options, source, columns, chunks)
     spec, identity = identify(spec, WorkDirectory(options.work))
     first = np.cumsum([0] + [chunk.rows for chunk in chunks])
-    encoder = identity.key_fields()
+    encoder, classes = identity.key_fields(), source.classes(columns)
     planned = tuple(
         PlannedChunk(
             chunk,
             int(index),
             embed_key(chunk, columns, source.format_of(chunk.file), encoder, spec),
-            _rows_key(chunk, columns, source.format_of(chunk.file)),
+            _rows_key(chunk, columns, source.format_of(chunk.file), classes),
         )
         for chunk, index in zip(chunks, first[:-1], strict=True)
     )
@@ -209,7 +209,7 @@ def embed_key(
     )
 
 
-def _rows_key(chunk: Chunk, columns: Columns, form: str) -> str:
+def _rows_key(chunk: Chunk, columns: Columns, form: str, classes: tuple[str, ...] | None) -> str:
     return key_of(
         "rows",
         **_rows_of(chunk, form),
@@ -220,10 +220,11 @@ def _rows_key(chunk: Chunk, columns: Columns, form: str) -> str:
         numeric=columns.numeric,
         limits=columns.limits.of_keys(),
         **({"weight": columns.weight} if columns.weight is not None else {}),
+        **({"classes": classes} if classes is not None else {}),
         **_filter(columns),
     )
 
 
 def _filter(columns: Columns) -> dict[str, object]:
     # Left out where there is none, so that what was encoded before stays good.
-    return {"where": columns.where} if columns.where else {}
+    return {"where": [condition.for_key for condition in columns.where]} if columns.where else {}

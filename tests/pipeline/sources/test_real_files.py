@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from source_files import ROWS, mistake, read, write
 
+from syllabus.pipeline.conditions import parse_condition
 from syllabus.pipeline.errors import UserError, printable
 from syllabus.pipeline.sources import Columns, open_source, row_groups
 from syllabus.pipeline.sources.row_groups import RowGroups
@@ -61,7 +62,7 @@ def test_text_as_json_and_where_by_date(tmp_path):
     days = [datetime.date(2026, 1, 1), datetime.date(2026, 1, 2), None]
     text = pa.ExtensionArray.from_storage(pa.json_(), pa.array(['"a"', '"b"', '"c"']))
     pq.write_table(pa.table({"text": text, "day": days}), tmp_path / "d.parquet")
-    columns = Columns("text", "text", where=(("day", "2026-01-02"),))
+    columns = Columns("text", "text", where=(parse_condition("day=2026-01-02"),))
     source, _ = open_source(str(tmp_path))
     (records,) = source.read(list(source.chunks(columns)), columns)
     assert (records.content[1], records.excluded) == ('"b"', {0, 2})
@@ -204,18 +205,7 @@ def test_a_nested_column_is_read_in_less_memory_than_it_takes(tmp_path):
     assert most < 200 << 20
 
 
-def test_a_folder_of_save_to_disk_is_one_clear_line(tmp_path):
-    for name in ("data-00000-of-00001.arrow", "state.json", "dataset_info.json"):
-        (tmp_path / "one" / "train").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "one" / "train" / name).write_text("{}\n")
-    assert "what Hugging Face's save_to_disk writes (dataset_info.json)" in mistake(
-        tmp_path / "one" / "train"
-    )
-    (tmp_path / "one" / "dataset_dict.json").write_text("{}\n")
-    told = mistake(tmp_path / "one")
-    assert "save_to_disk writes (dataset_dict.json), which is not read" in told
-    assert "Dataset.to_parquet" in told
-    # Names alone say nothing: a file of lines may be called so.
+def test_a_file_of_lines_may_be_called_as_what_describes_a_saved_data_set(tmp_path):
     write(tmp_path / "two" / "state.jsonl", ROWS)
     (tmp_path / "two" / "state.jsonl").rename(tmp_path / "two" / "state.json")
     assert len(read(tmp_path / "two")[0]) == 10
