@@ -50,6 +50,9 @@ MAY: dict[str, dict[str, set[str]]] = {
         "constraint": {"errors", "numerics", "validation"},
         "functions": {"errors", "numerics", "validation", "constraint"},
         "optimizers": {"errors", "numerics", "validation", "constraint", "functions", "selection"},
+        "partitioned": {
+            "errors", "numerics", "validation", "constraint", "functions", "selection", "optimizers",
+        },
         "importances": {"errors", "numerics", "validation"},
         "balancing": {"errors", "numerics"},
         "herding": {"errors", "numerics", "validation", "balancing"},

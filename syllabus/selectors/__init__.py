@@ -1,7 +1,8 @@
 """Selection and ordering of examples: arrays in, row numbers and gains out; no files, Beam or logging.
 
 Set functions (one class each, `Mixture` of them) × optimisers (`maximize`), subsets for the easy phase
-(`explore`), probabilities for the hard one (`importances`), orders (`herding`), partitions (`kmeans`).
+(`explore`), selection in parts (`bound`, `rand_greedi`), probabilities for the hard phase (`importances`),
+orders (`herding`), partitions (`kmeans`).
 """
 
 from syllabus.selectors import balancing, herding, importances
@@ -21,6 +22,7 @@ from syllabus.selectors.functions.saturated_coverage import SaturatedCoverage
 from syllabus.selectors.functions.set_cover import ProbabilisticSetCover, SetCover
 from syllabus.selectors.functions.similarity import Rbf
 from syllabus.selectors.functions.sparse_facility_location import SparseFacilityLocation
+from syllabus.selectors.functions.sparse_graph_cut import SparseGraphCut
 from syllabus.selectors.importances.inclusion import inclusion_probabilities
 from syllabus.selectors.neighbours import kmeans
 from syllabus.selectors.optimizers.baseline import random_value, random_value_within
@@ -28,11 +30,14 @@ from syllabus.selectors.optimizers.dispatch import OPTIMIZERS, valid_optimizers
 from syllabus.selectors.optimizers.explore import explore, explore_within
 from syllabus.selectors.optimizers.maximize import maximize, maximize_within
 from syllabus.selectors.optimizers.sieve_streaming import sieve
+from syllabus.selectors.partitioned.bounding import Bounds, bound
+from syllabus.selectors.partitioned.rand_greedi import rand_greedi, random_parts
 from syllabus.selectors.selection import Selection
 
 __all__ = [
     "FUNCTIONS",
     "OPTIMIZERS",
+    "Bounds",
     "DisparityMin",
     "DisparitySum",
     "FacilityLocation",
@@ -50,7 +55,9 @@ __all__ = [
     "SetCover",
     "SetFunction",
     "SparseFacilityLocation",
+    "SparseGraphCut",
     "balancing",
+    "bound",
     "explore",
     "explore_within",
     "herding",
@@ -59,6 +66,8 @@ __all__ = [
     "kmeans",
     "maximize",
     "maximize_within",
+    "rand_greedi",
+    "random_parts",
     "random_value",
     "random_value_within",
     "sieve",

@@ -80,6 +80,16 @@ def sparse_facility_location(rows, neighbours=64):
     return lambda chosen: kept[:, chosen].max(axis=1).sum() if chosen else 0.0
 
 
+def sparse_graph_cut(rows, neighbours=64, trade_off=0.4):
+    s = np.maximum(similarities(rows), 0)
+    np.fill_diagonal(s, np.inf)
+    near = np.argsort(-s, axis=1, kind="stable")[:, : neighbours + 1]
+    edges = np.zeros(s.shape, bool)
+    np.put_along_axis(edges, near, True, axis=1)
+    w = np.where(edges | edges.T, np.maximum(similarities(rows), 0), 0)
+    return lambda chosen: w[:, chosen].sum() - trade_off * w[np.ix_(chosen, chosen)].sum() if chosen else 0.0
+
+
 def disparity_min(rows):
     dist = distances(rows)
     return lambda chosen: min((dist[a, b] for a, b in itertools.combinations(chosen, 2)), default=0.0)

@@ -21,7 +21,7 @@ from syllabus.selectors import (
 from syllabus.selectors.numerics import products
 
 # Mixtures are made of the others; neighbours are as near as float32 tells, and any of those that tie.
-ELSEWHERE = ("mixture", "mixture_with_disparity", "sparse_facility_location")
+ELSEWHERE = ("mixture", "mixture_with_disparity", "sparse_facility_location", "sparse_graph_cut")
 
 PLANTED = ("near_ties", "lattice", "opposite")
 

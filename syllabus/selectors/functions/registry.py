@@ -12,6 +12,7 @@ from syllabus.selectors.functions.mutual_information import FacilityLocationMutu
 from syllabus.selectors.functions.saturated_coverage import SaturatedCoverage
 from syllabus.selectors.functions.set_cover import ProbabilisticSetCover, SetCover
 from syllabus.selectors.functions.sparse_facility_location import SparseFacilityLocation
+from syllabus.selectors.functions.sparse_graph_cut import SparseGraphCut
 
 FUNCTIONS: dict[str, type[SetFunction]] = {
     function.name: function
@@ -28,5 +29,6 @@ FUNCTIONS: dict[str, type[SetFunction]] = {
         SaturatedCoverage,
         SetCover,
         SparseFacilityLocation,
+        SparseGraphCut,
     )
 }

@@ -2,7 +2,7 @@
 
 f(S) = Σ_{i∈V} max(0, max_{j∈S∩N(i)} s_ij), N(i) = the most similar rows of i, i itself among them. Monotone
 and submodular. It sees no similarity beyond the neighbourhoods, so a small budget leaves most rows at 0: use
-at least n/k neighbours.
+at least n/k neighbours. The rows served, V, may be others than those selected from.
 """
 
 import math
@@ -11,18 +11,15 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.functions.base import State
-from syllabus.selectors.functions.similarity import SimilarityName, similar
-from syllabus.selectors.functions.similarity_function import GIBIBYTE, SimilarityFunction
+from syllabus.selectors.functions.neighbour_function import NeighbourFunction
+from syllabus.selectors.functions.similarity import SimilarityName, reference_rows, similar
+from syllabus.selectors.functions.similarity_function import GIBIBYTE
 from syllabus.selectors.numerics.compiled import compiled
-from syllabus.selectors.numerics.products import DeviceProducts
-from syllabus.selectors.validation import Vectors, bytes_of, whole_number
-
-_BYTES = 48  # for a neighbour of a row, while they are put in order; 12 remain
+from syllabus.selectors.validation import Vectors
 
 
-class SparseFacilityLocation(SimilarityFunction):
+class SparseFacilityLocation(NeighbourFunction):
     """Facility location over the `neighbours` nearest of each row.
 
     They are found by faiss, of vectors on another device by products there.
@@ -32,8 +29,9 @@ class SparseFacilityLocation(SimilarityFunction):
       neighbours: at least 1; all rows where n is smaller. Of those that tie for the last place any is taken.
       memory_budget: bytes for the neighbours, 48 each while they are found and put in order.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
+      served: (m, d) numbers, the rows of V; None for those of `vectors`. N(i) are rows of `vectors` always.
 
-    Building costs one (n x d)(d x n) product in blocks; memory 12 bytes for each neighbour of a row, 48 while
+    Building costs one (m x d)(d x n) product in blocks; memory 12 bytes for each neighbour of a row, 48 while
     it is built. A gain costs the number of rows that have the candidate for a neighbour.
     """
 
@@ -47,34 +45,20 @@ class SparseFacilityLocation(SimilarityFunction):
         neighbours: int = 64,
         memory_budget: int = 2 * GIBIBYTE,
         similarity: SimilarityName = "cosine",
+        served: Vectors | None = None,
     ) -> None:
         super().__init__(vectors, similarity)
-        count = min(self.n, whole_number(neighbours, "neighbours", 1, 2**31, "[1, 2^31]", self.name))
-        bytes_of(memory_budget, _BYTES * self.n * count, f"{count} neighbours of {self.n} rows", self.name)
-        near = self._neighbours(count)
-        # A row with many exact copies may not find itself.
-        missing = ~(near == np.arange(self.n)[:, None]).any(axis=1)
-        near[missing, -1] = np.flatnonzero(missing)
-        owners = np.repeat(np.arange(self.n), count)
+        self.served = self.rows
+        if served is not None:
+            self.served = reference_rows(served, self.rows.shape[1], self.similarity, f"{self.name}: served")
+        near = self.nearest(neighbours, memory_budget, None if served is None else self.served)
+        owners = np.repeat(np.arange(len(self.served)), near.shape[1])
         order = np.lexsort((owners, near.ravel()))
         self.owners = owners[order].astype(np.int32)
         self.starts = np.searchsorted(near.ravel()[order], np.arange(self.n + 1))
         self.similarities = np.empty(len(self.owners))
         s = self.similarity
-        _similarities(s.kind, s.rate, self.rows, self.starts, self.owners, self.similarities)
-
-    def _neighbours(self, count: int) -> NDArray[np.int64]:
-        """Return the `count` most similar rows of each, (n, count), in any order."""
-        linear = self.similarity.linear
-        if isinstance(self.products, DeviceProducts):
-            return self.products.nearest(count, by_distance=not linear)
-        # Imported here: facility location over all rows must not need faiss.
-        try:
-            import faiss
-        except ImportError:
-            raise SelectionError(f"{self.name} needs faiss: install the extra [cpu] or [gpu]") from None
-        metric = faiss.METRIC_INNER_PRODUCT if linear else faiss.METRIC_L2
-        return np.asarray(faiss.knn(self.rows, self.rows, count, metric=metric)[1])
+        _similarities(s.kind, s.rate, self.rows, self.served, self.starts, self.owners, self.similarities)
 
     def state(self) -> "_State":
         """Return the empty set."""
@@ -86,7 +70,7 @@ class _State(State):
 
     def __init__(self, function: SparseFacilityLocation) -> None:
         self.function = function
-        self.best_similarity = np.zeros(function.n)
+        self.best_similarity = np.zeros(len(function.served))
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         f = self.function
@@ -107,11 +91,17 @@ class _State(State):
 
 @compiled
 def _similarities(
-    kind: int, rate: float, rows: np.ndarray, starts: np.ndarray, owners: np.ndarray, out: np.ndarray
+    kind: int,
+    rate: float,
+    rows: np.ndarray,
+    served: np.ndarray,
+    starts: np.ndarray,
+    owners: np.ndarray,
+    out: np.ndarray,
 ) -> None:
     for index in range(rows.shape[0]):
         for place in range(starts[index], starts[index + 1]):
-            out[place] = similar(kind, rate, rows[owners[place]], rows[index])
+            out[place] = similar(kind, rate, served[owners[place]], rows[index])
 
 
 @compiled

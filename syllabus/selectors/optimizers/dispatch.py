@@ -17,6 +17,7 @@ from syllabus.selectors.functions.mutual_information import FacilityLocationMutu
 from syllabus.selectors.functions.saturated_coverage import SaturatedCoverage
 from syllabus.selectors.functions.set_cover import ProbabilisticSetCover, SetCover
 from syllabus.selectors.functions.sparse_facility_location import SparseFacilityLocation
+from syllabus.selectors.functions.sparse_graph_cut import SparseGraphCut
 from syllabus.selectors.optimizers import (
     facility_location_lazy,
     facility_location_stochastic,
@@ -58,6 +59,7 @@ _BY_FUNCTION: dict[type[SetFunction], dict[str, Solver]] = {
             SaturatedCoverage,
             SetCover,
             SparseFacilityLocation,
+            SparseGraphCut,
         ),
         _SUBMODULAR,
     ),
