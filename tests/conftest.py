@@ -17,6 +17,40 @@ from engines import _flink_session, flink, flink_jar, prism
 __all__ = ["_flink_session", "flink", "flink_jar", "prism"]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _beam_looks_once() -> Iterator[None]:
+    """Let Beam look at each kind of DoFn, and parse each view of options, once instead of hundreds of times.
+
+    That is half of the time of a small job in this process.
+    """
+    try:
+        from apache_beam.options.pipeline_options import PipelineOptions
+        from apache_beam.transforms import userstate
+    except ModuleNotFoundError:  # a training machine
+        yield
+        return
+    look, view = userstate.get_dofn_specs, PipelineOptions.view_as
+    specs: dict[type, object] = {}
+    views: dict[tuple[int, type], tuple[object, object]] = {}
+
+    def looked_once(dofn: object) -> object:
+        kind = type(dofn)
+        if kind not in specs:
+            specs[kind] = look(dofn)
+        return specs[kind]
+
+    def viewed_once(options: PipelineOptions, kind: type) -> object:
+        key = (id(options), kind)
+        if key not in views:
+            views[key] = (options, view(options, kind))  # held, so that no other gets its number
+        return views[key][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(userstate, "get_dofn_specs", looked_once)
+        patch.setattr(PipelineOptions, "view_as", viewed_once)
+        yield
+
+
 GRACE = 5.0
 """Seconds that what a test started is waited for."""
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apache_beam.transforms import userstate
 from job_sources import digests
 from jobs import run
 from option_pairs import BASES, MORE, PAIRS, WITHOUT_TRACE, Pair, rows_of, write, write_data
@@ -55,8 +54,6 @@ class Jobs:
             patch.setattr(all_pairs, "PART_PAIRS", 4)
             patch.setattr(stage, "EXACT_ROWS", 0 if name == "lists" else stage.EXACT_ROWS)
             patch.setattr(torch_setup, "_has_native", lambda _: True)
-            # Beam looks at every method of a DoFn hundreds of times; ours have no states or timers.
-            patch.setattr(userstate, "get_dofn_specs", lambda _: (set(), set()))
             run(source, place / "m", work_dir=str(place / "w"), **told)
 
     def used(self, name: str, place: Path) -> Path:

@@ -16,4 +16,7 @@ class ForEach(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Spread the elements over the workers."""
-        return pipeline | beam.Create(self.elements, reshuffle=False) | beam.Reshuffle() | self.work
+        elements = pipeline | beam.Create(self.elements, reshuffle=False)
+        if len(self.elements) > 1:
+            elements |= beam.Reshuffle()  # a step that takes Beam longer to build than a small job to do
+        return elements | self.work
