@@ -150,6 +150,9 @@ class Damage:
         before = forks.call(self._look, way, place)
         if before[0] == "silent":
             return Attempt(done, *before)
+        # What killed writers left is taken for theirs, and swept, after an hour.
+        for path in place.rglob(".*.tmp"):
+            os.utime(path, (0, 0))
         again = self._arguments(way)
         again += ["--overwrite"] * ((way == "job" and (place / "m").exists()) or way == "export")
         place.with_suffix(".out").unlink()

@@ -62,6 +62,7 @@ def export(
         _check_lines(rows)
     if isinstance(output, (str, os.PathLike)):
         try:
+            store.sweep(name=name)
             with store.writing(name) as sink:
                 _write(rows, form, sink)
         except (pa.ArrowException, OSError) as error:
