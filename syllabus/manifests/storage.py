@@ -240,10 +240,8 @@ class Store:
         if not self.is_local:
             return 0
         horizon, swept = time.time() - older_than, 0
-        theirs = f"**/.*{TEMPORARY}"
-        if name is not None:
-            theirs = f".{glob.escape(name)}.{12 * '[0-9a-f]'}{TEMPORARY}"
-        for path in Path(self.location).glob(theirs):
+        of_one = f".{glob.escape(name or '')}.{12 * '[0-9a-f]'}{TEMPORARY}"
+        for path in Path(self.location).glob(of_one if name is not None else f"**/.*{TEMPORARY}"):
             # Another job's file may be renamed while we look.
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < horizon:
