@@ -6,6 +6,7 @@ would publish the half; an object store then shows the object whole or not at al
 """
 
 import errno
+import glob
 import hashlib
 import os
 import secrets
@@ -231,12 +232,16 @@ class Store:
         elif self.exists(relative):
             self.filesystem.delete_file(self.path(relative))
 
-    def sweep(self, older_than: float = 3600.0) -> int:
-        """Remove what killed writers left behind, `older_than` seconds old; return how many files."""
+    def sweep(self, older_than: float = 3600.0, name: str | None = None) -> int:
+        """Remove what killed writers left behind, `older_than` seconds old; return how many files.
+
+        With `name` that of writers of this one file alone, which lies directly in the directory.
+        """
         if not self.is_local:
             return 0
         horizon, swept = time.time() - older_than, 0
-        for path in Path(self.location).rglob(f".*{TEMPORARY}"):
+        of_one = f".{glob.escape(name or '')}.{12 * '[0-9a-f]'}{TEMPORARY}"
+        for path in Path(self.location).glob(of_one if name is not None else f"**/.*{TEMPORARY}"):
             # Another job's file may be renamed while we look.
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < horizon:

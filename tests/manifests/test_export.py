@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 
 import pyarrow.parquet as pq
 import pytest
@@ -88,6 +89,17 @@ def test_a_file_that_cannot_be_written_is_one_line(manifest, tmp_path):
     for output in ("", "s3://x.csv"):
         with pytest.raises(ManifestError, match="names no file"):
             export(manifest, 1.0, output=output)
+
+
+def test_what_killed_exports_left_is_swept_and_nothing_else(manifest, tmp_path):
+    old, young = (tmp_path / f".ids.csv.{digit * 12}.tmp" for digit in "01")
+    others = [tmp_path / name for name in (".ids.csv.tmp", ".ids.csv.mine.tmp", f".other.csv.{'0' * 12}.tmp")]
+    for path in (old, young, *others):
+        path.touch()
+        os.utime(path, (0, 0))
+    young.touch()
+    export(manifest, 1.0, 0, output=tmp_path / "ids.csv")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "ids.csv", young, *others])
 
 
 def test_refuses(manifest, tmp_path):

@@ -38,6 +38,36 @@ def test_the_picks_gains_and_state_are_those_of_the_plain_loop(name, kind, epsil
         assert found.state.value() == expected.state.value()
 
 
+def test_a_bound_holds_where_every_addition_rounds_down():
+    """Sums in float32 of thousands of equal terms are off by more than the errors of the terms.
+
+    Most rows are e1 and e2. The terms of (a, a) round down; of (b, c), which is worse by a hair, one term
+    rounds up and one down. Of the steps that sums round to, one is that of this processor's vectors.
+    """
+    steps = 2.0 ** -np.arange(12.0, 19.0)
+    axes = np.tile(np.eye(2, dtype=np.float32), (8150, 1))
+
+    def rows(error: float) -> np.ndarray:
+        pairs = []
+        for step in steps:
+            a, b = ((np.floor(0.98 / step) + part) * step - error for part in (0.49, 0.76))
+            pairs += [(a, a), (b, 2 * a - b - 4 * 2.0**-24)]
+        return np.vstack([axes, pairs]).astype(np.float32)
+
+    # A term is taken to be larger by the error of an entry.
+    function = FacilityLocation(rows(FacilityLocation(rows(0.0), similarity="dot").error), similarity="dot")
+    first, n = len(axes), function.n
+    # A gigabyte, of which only these rows are ever looked at.
+    function._kernel = np.zeros((n, n), np.float32)
+    function._kernel[first:] = function.entries(np.arange(first, n))
+    key = randomness.stream(randomness.key_of((1, 2), 1), 4)
+    for better in range(first, n, 2):
+        others = np.setdiff1d(np.arange(n), [better, better + 1])
+        constraint = Constraint.of_rows(n, 1, (), others)
+        found = SOLVERS[FacilityLocation, "stochastic"](function, constraint, key, 1e-300)
+        assert found.picks.tolist() == [better]
+
+
 def test_without_room_for_the_kernel_the_picks_are_the_same():
     rows = oracles.planted("clusters", 200, 12, seed=7)
     one = explore(FacilityLocation(rows), 30, 3, seed=1)

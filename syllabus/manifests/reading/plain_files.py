@@ -82,6 +82,7 @@ class PlainFile:
           ManifestError: it cannot be written; nothing is left then.
         """
         try:
+            self._store.sweep(name=self._file)
             with self._store.writing(self._file) as sink:
                 write_rows(rows, self.format, sink)
         except (pa.ArrowException, OSError) as error:

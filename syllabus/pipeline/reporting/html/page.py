@@ -56,6 +56,7 @@ def write_report(manifest: Manifest, output: str | None = None) -> str:
         if store.exists(name) and (not store.is_file(name) or not _is_report(store, name)):
             raise UserError(f"report: {target}: is there already, and is no report; give another --output")
         content, points = gather(manifest)
+        store.sweep(name=name)
         store.write(name, render(content, points, plotly))
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"report: {target}: cannot be written: {first_line(error)}") from None
