@@ -53,6 +53,9 @@ def prepare(
         bool, typer.Option("--quiet", help="Print warnings and errors, no progress and no summary.")
     ] = False,
     json: AsJson = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read 1,000 rows, estimate the job, write nothing.")
+    ] = False,
     **flags: Any,
 ) -> None:
     """Embed a data set, choose subsets and orders, and write a manifest.
@@ -67,6 +70,13 @@ def prepare(
     options = read_options(config, given)
     # Before Beam is imported: it warns on import about clients that are not installed.
     logging.getLogger().setLevel(logging.ERROR)
+    if dry_run:
+        from syllabus.pipeline.dry_run import dry_run as look
+        from syllabus.pipeline.reporting.dry_run_lines import print_dry_run
+
+        found = look(options)
+        print_json(found) if json else print_dry_run(Console(highlight=False), found)
+        return
     from syllabus.pipeline.preparation import prepare as run
     from syllabus.pipeline.reporting.job_messages import print_summary, summary
     from syllabus.pipeline.reporting.lines import WarningsOnly

@@ -67,6 +67,11 @@ class ParquetSource(Source):
             for chunk, table in zip(chunks, tables, strict=True):
                 yield self._records(chunk, columns, table, width)
 
+    def schema(self) -> dict[str, str]:  # noqa: D102
+        with self.opened(self.files[0]) as handle:
+            schema = self._parquet(self.files[0], handle).schema
+            return {field.name: str(field.type) for field in schema}
+
     def dimension(self, columns: Columns) -> int:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
