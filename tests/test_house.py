@@ -81,8 +81,10 @@ MAY: dict[str, dict[str, set[str]]] = {
         "preparation": {
             "errors", "options", "outcome", "reporting", "runtime", "runners", "sources", "stages", "job",
         },
+        "dry_run": {"errors", "options", "sources", "encoders", "runtime", "stages", "preparation"},
         "command_line": {
-            "errors", "options", "outcome", "sources", "fetching", "preparation", "runners", "reporting",
+            "errors", "options", "outcome", "sources", "dry_run", "fetching", "preparation", "runners",
+            "reporting",
             "source_check", "source_texts",
         },
         "__main__": {"command_line"},

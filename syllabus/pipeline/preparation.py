@@ -73,10 +73,14 @@ def _until_sound(make: Callable[[bool], T], console: Console) -> T:
             warn(console, f"{error}; it is made again")
 
 
-def checks_before_plan(options: Options) -> None:
-    """Refuse what the options show to be wrong: a taken output, another runner, a library or file missing."""
+def checks_before_plan(options: Options, writes: bool = True) -> None:
+    """Refuse what the options show to be wrong: a taken output, another runner, a library or file missing.
+
+    Unless this `writes`, an interrupted exchange is left as it is, and no place is tried.
+    """
     try:
-        repair_target(options.output)
+        if writes:
+            repair_target(options.output)
         check_target(options.output, options.overwrite)
     except ManifestError as error:
         raise UserError(
@@ -87,7 +91,7 @@ def checks_before_plan(options: Options) -> None:
             raise UserError(f"{name} {options.source}: is the source itself")
     check_runner(options)
     check_partitions(options)
-    for name, place in (("output", options.output), ("work_dir", options.work)):
+    for name, place in (("output", options.output), ("work_dir", options.work)) if writes else ():
         try:
             check_writable(place)
         except ManifestError as error:

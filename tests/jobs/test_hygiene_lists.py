@@ -15,6 +15,7 @@ from rich.cells import cell_len
 
 from syllabus.manifests import Manifest, ManifestError, list_duplicates, list_holdout, list_suspects
 from syllabus.pipeline.command_line import app as cli
+from syllabus.pipeline.reporting.html.rows import read_lists
 
 CLASSES, OF_CLASS = ("red", "green", "blue"), 60
 WRONG, COPIES = (5, 65, 130), (10, 11, 12)
@@ -85,6 +86,17 @@ def test_groups_of_several_labels_come_first(made: Path) -> None:
     assert copies["kept"].tolist() == [True, False, False]
     assert copies["cosine"].min() > 0.999
     assert all(near in copies["index"].tolist() for near in copies["nearest"])
+
+
+def test_a_report_lists_what_the_lists_begin_with(made: Path) -> None:
+    manifest = Manifest.open(made / "m")
+    shown = read_lists(manifest)
+    suspects = list_suspects(manifest)["index"].to_pylist()
+    assert [each["index"] for each in shown.suspects] == suspects[:50]
+    groups = list(dict.fromkeys(list_duplicates(manifest)["group"].to_pylist()))
+    assert [min(each["members"]) for each in shown.groups] == groups[:40]
+    # The preview has what stands beside them, however large the data are.
+    assert set(suspects[:50]) <= set(manifest.table("preview", ["index"])["index"].to_pylist())
 
 
 def test_test_rows_stand_beside_the_examples_that_hold_them(made: Path) -> None:

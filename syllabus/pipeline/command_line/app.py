@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from syllabus import __version__
-from syllabus.pipeline.command_line import comparing, lists
+from syllabus.pipeline.command_line import comparing, exporting, lists
 from syllabus.pipeline.command_line.flags import with_flags
 from syllabus.pipeline.command_line.given import AsJson, Location, check_given, print_json
 from syllabus.pipeline.errors import JobError, UserError, printable, suggestion
@@ -53,6 +53,9 @@ def prepare(
         bool, typer.Option("--quiet", help="Print warnings and errors, no progress and no summary.")
     ] = False,
     json: AsJson = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read 1,000 rows, estimate the job, write nothing.")
+    ] = False,
     **flags: Any,
 ) -> None:
     """Embed a data set, choose subsets and orders, and write a manifest.
@@ -67,6 +70,13 @@ def prepare(
     options = read_options(config, given)
     # Before Beam is imported: it warns on import about clients that are not installed.
     logging.getLogger().setLevel(logging.ERROR)
+    if dry_run:
+        from syllabus.pipeline.dry_run import dry_run as look
+        from syllabus.pipeline.reporting.dry_run_lines import print_dry_run
+
+        found = look(options)
+        print_json(found) if json else print_dry_run(Console(highlight=False), found)
+        return
     from syllabus.pipeline.preparation import prepare as run
     from syllabus.pipeline.reporting.job_messages import print_summary, summary
     from syllabus.pipeline.reporting.lines import WarningsOnly
@@ -150,25 +160,7 @@ app.command(short_help="List test rows that are among the examples.")(lists.hold
 app.command(short_help="Show what differs between two manifests.")(comparing.compare)
 
 
-@app.command(short_help="Write one subset as a plain file.")
-def export(
-    manifest: Location,
-    fraction: Annotated[float, typer.Option(help="Fraction of the subset.")],
-    output: Annotated[str, typer.Option(help="File to write.")],
-    subset: Annotated[int, typer.Option(help="Number of the subset.")] = 0,
-    format: Annotated[  # noqa: A002
-        str | None,
-        typer.Option(help="txt (ids), csv, jsonl or parquet. [default: by OUTPUT's suffix; txt without one]"),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
-) -> None:
-    """Write one subset as a plain file, for trainers that read no manifest."""
-    check_given(manifest=manifest, output=output, format=format)
-    from syllabus.manifests import Manifest
-    from syllabus.manifests import export as write
-
-    rows = write(Manifest.open(manifest), fraction, subset, format, output, overwrite)
-    print(printable(f"{output}: {rows.num_rows:,} rows"))
+app.command(short_help="Write a subset, or the preview, as a plain file.")(exporting.export)
 
 
 @app.command(short_help="Download a data set from Hugging Face's hub.")

@@ -62,6 +62,10 @@ class Source(ABC):
         for records, wanted in zip(self.read(chunks, columns), rows, strict=True):
             yield [records.content[row] for row in wanted]
 
+    def schema(self) -> dict[str, str]:
+        """Return {column: type} of the first file; empty for formats that say nothing of types."""
+        return {}
+
     @abstractmethod
     def dimension(self, columns: Columns) -> int:
         """Return the width of the embedding column: of most of its first rows; 0 where it has no vectors."""

@@ -93,6 +93,11 @@ class ColumnarSource(Source):
             ):
                 yield self._records(chunk, columns, rows, width, table.schema)
 
+    def schema(self) -> dict[str, str]:  # noqa: D102
+        with self.opened(self.files[0]) as handle:
+            schema = self._read_table(self.files[0], handle).schema
+            return {field.name: str(field.type) for field in schema}
+
     def dimension(self, columns: Columns) -> int:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:

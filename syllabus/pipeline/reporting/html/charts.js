@@ -32,7 +32,7 @@ async function draw(place) {
   const label = { bgcolor: style("--panel"), bordercolor: style("--line"), font: { color: style("--ink") } };
   await window.Plotly.react(place, traces(), {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: style("--ink") },
-    margin: { l: 12, r: 12, t: 10, b: 12 }, hoverlabel: label, ...layout, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", ...layout.legend }, ...axes,
+    margin: { l: 12, r: 22, t: 10, b: 12 }, hoverlabel: label, ...layout, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", ...layout.legend }, ...axes,
   }, { displayModeBar: false, responsive: true });
   CHARTS.get(place).drawn = true;
 }
@@ -42,7 +42,8 @@ function redraw() {
   for (const [place, { drawn }] of CHARTS) if (drawn) draw(place);
 }
 
-const percent = { tickformat: ".0%" };
+// The last label lies half beyond the axis.
+const percent = { tickformat: ".0%", ticklabeloverflow: "allow" };
 
 function gainsChart(content) {
   return chart(300, () => content.subsets.map((subset, place) => ({
@@ -101,7 +102,7 @@ function overlapChart(subset) {
   const size = subset.overlaps.length, names = Array.from({ length: size }, (_, place) => place);
   const values = subset.overlaps.map((row, i) => row.map((value, j) => (i === j ? null : value)));
   const made = chart(300, () => [{
-    type: "heatmap", z: values, x: names, y: names, zmin: 0, zmax: 1, colorscale: [[0, style("--soft")], [0.5, "#56b4e9"], [1, style("--strong")]], xgap: 1, ygap: 1,
+    type: "heatmap", z: values, x: names, y: names, texttemplate: size > 8 ? "" : "%{z:.2f}", zmin: 0, zmax: 1, colorscale: [[0, style("--soft")], [0.5, "#56b4e9"], [1, style("--strong")]], xgap: 1, ygap: 1,
     colorbar: { thickness: 10, outlinewidth: 0, tickvals: [0, 0.5, 1] }, hovertemplate: "subsets %{y} and %{x}: %{z:.3f}<extra></extra>",
   }], { xaxis: { title: { text: "subset" }, dtick: size > 8 ? 4 : 1, showgrid: false, zeroline: false, constrain: "domain" }, yaxis: { title: { text: "subset" }, dtick: size > 8 ? 4 : 1, showgrid: false, zeroline: false, autorange: "reversed", scaleanchor: "x" } });
   made.style.maxWidth = "400px";

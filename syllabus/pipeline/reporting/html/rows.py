@@ -97,15 +97,19 @@ def _suspects(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def _groups(manifest: Manifest, preview: np.ndarray) -> list[dict[str, Any]]:
-    """The largest groups, of those with two rows in the preview where there is one."""
+    """Groups in several partitions, then the largest; with two rows in the preview where there is one."""
     index, groups = manifest.examples(), manifest.column(schema.EXAMPLES, "duplicate_group")
-    names, sizes = np.unique(groups, return_counts=True)
+    names, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
+    partition = manifest.partitions()
+    # A group is named by its first example.
+    mixed = np.isin(names, groups[partition != partition[firsts[np.searchsorted(names, groups)]]])
     repeated = names[sizes > 1]
     if len(preview):
         seen, times = np.unique(groups[np.searchsorted(index, preview)], return_counts=True)
         repeated = np.intersect1d(repeated, seen[times > 1])
-    of_groups = sizes[np.searchsorted(names, repeated)]
-    order = np.lexsort((repeated, -of_groups))[:GROUPS]
+    place = np.searchsorted(names, repeated)
+    of_groups = sizes[place]
+    order = np.lexsort((repeated, -of_groups, ~mixed[place]))[:GROUPS]
     one, cosine = (manifest.column(schema.DUPLICATES, name) for name in ("index", "cosine"))
     group_of_pair = groups[np.searchsorted(index, one)]
     found = []

@@ -19,7 +19,7 @@ function mapSection(content, points, labels, examples) {
   const { preview } = content, canvas = el("canvas", { id: "plane", tabIndex: 0, ariaLabel: "map of the embeddings" });
   const button = (text, title, act) => { const made = el("button", { type: "button", title }, text); made.addEventListener("click", act); return made; };
   const controls = el("div", { className: "controls" });
-  const live = preview.rows === content.counts.accepted ? "Each of them is a live point." : `${count(preview.rows)} of them are live points: chance drew ${count(preview.drawn)}, the rest are picks, suspects and near-duplicates.`;
+  const live = preview.rows === content.counts.accepted ? "Each of them is a live point." : `${count(preview.rows)} of them are live points: chance drew ${preview.drawn < preview.rows ? `${count(preview.drawn)}, the rest are picks, suspects and near-duplicates` : "them"}.`;
   const made = section("map", "Map", `Every example lies where its embedding's two leading principal axes put it. The colour behind the points counts all ${count(content.counts.accepted)}. ${live}`,
     el("div", { className: "map" }, el("div", { className: "plane" }, canvas), controls));
   const plane = new Plane(content, points, labels, canvas);
@@ -95,8 +95,8 @@ function subsetSections(content, labels) {
 
 function hygieneSections(content, examples) {
   const { hygiene, neighbours, holdout } = content, of = (name, what) => `${plural(hygiene[name].found, what)}. `;
-  if (hygiene.suspects?.found) section("suspects", "Suspects", of("suspects", "example") + `${neighbours.agreement.kind === "number" ? "Their number is far from that of their neighbours" : `None of the ${neighbours.k} nearest neighbours shares their label`}: the label may be wrong. Those with the nearest neighbours first.`, items(content.suspects.map((each) => suspectItem(each, examples))));
-  if (hygiene.duplicates?.found) section("duplicates", "Duplicates", of("duplicates", "group") + `Joined by a cosine of ${neighbours.duplicates.threshold} or more, over any number of steps. The largest first.`, items(content.groups.map((each) => groupItem(each, examples)), 9));
+  if (hygiene.suspects?.found) section("suspects", "Suspects", of("suspects", "example") + `${neighbours.agreement.kind === "number" ? "Their number is far from that of their neighbours" : `None of the ${neighbours.k} nearest neighbours shares their label`}: the label may be wrong. ${neighbours.agreement.kind === "number" ? "The farthest" : "Those whose near neighbours agree most on another label"} first.`, items(content.suspects.map((each) => suspectItem(each, examples))));
+  if (hygiene.duplicates?.found) section("duplicates", "Duplicates", of("duplicates", "group") + `Joined by a cosine of ${neighbours.duplicates.threshold} or more, over any number of steps. Those of several classes first, then the largest.`, items(content.groups.map((each) => groupItem(each, examples)), 9));
   if (holdout) section("holdout", "Holdout", `${count(holdout.near_duplicates)} of ${count(holdout.rows)} test rows have an example at a cosine of ${holdout.threshold} or more: a score on them says little.`, items(content.tested.map((each) => testedItem(each, examples)), 8));
 }
 
