@@ -18,6 +18,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 LONGEST = 35
 LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
+WITH_COMMANDS = ("README.md", "quickstart.md")
+"""Pages whose code reads what the commands before it wrote: tests/test_quickstart.py runs both."""
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -137,8 +139,11 @@ class Model(torch.nn.Module):
         return self.head(x)
 
 
+OF_PYTHON = [page for page in PAGES if code(page, "python") and page.name not in WITH_COMMANDS]
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than there are cores
-@pytest.mark.parametrize("page", [page for page in PAGES if code(page, "python")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", OF_PYTHON, ids=lambda page: page.name)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Python block of a page, one after another, in a folder with a small manifest."""
     monkeypatch.chdir(tmp_path)
