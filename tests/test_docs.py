@@ -165,6 +165,21 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         exec(compile(block, page.name, "exec"), scope)
 
 
+def test_the_code_of_hosts_is_that_of_the_scripts() -> None:
+    text = (ROOT / "docs" / "integrations.md").read_text(encoding="utf-8")
+    found = re.findall(r"\(`(examples/integrations/\w+\.py)`\)\n\n```py\n(.*?)\n```", text, flags=re.DOTALL)
+    assert len(found) == 5
+    for path, block in found:
+        assert f"\n\n\n{block}\n\n\ndef main" in (ROOT / path).read_text(encoding="utf-8"), path
+
+
+def test_the_site_has_every_page() -> None:
+    told = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    named = re.findall(r"[\w/-]+\.md", told)
+    made = {"index.md", *(f"api/{room}.md" for room in ("manifests", "selectors", "trainer", "pipeline"))}
+    assert sorted(named) == sorted({page.name for page in PAGES if page.name != "README.md"} | made)
+
+
 def test_sql_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     duckdb = pytest.importorskip("duckdb")
     monkeypatch.chdir(tmp_path)
