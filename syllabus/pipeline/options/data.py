@@ -24,7 +24,7 @@ class Data(Group):
         None, description="Column that holds encoded images; 'image' for a folder of images."
     )
     embedding: str | None = Field(
-        None, description="Column that holds vectors made elsewhere, or columns of numbers: A,B,C."
+        None, description="Column that holds vectors made elsewhere, or columns of numbers: A,B,C or '*'."
     )
     label: str | None = Field(
         None,
