@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test test-engines fuzz lint bench clean
+.PHONY: help run test test-engines test-lowest test-latest fuzz lint bench docs clean
 
 help:
 	@echo "make run           prepare a manifest from real text and train from it"
@@ -13,6 +13,9 @@ help:
 	@echo "make fuzz          a minute of random sources, options, manifests and states"
 	@echo "make lint          format and lint check, types"
 	@echo "make bench         the benchmarks"
+	@echo "make docs          the documentation site, in build/site"
+	@echo "make test-lowest   the tests with the oldest releases that are allowed (TESTS=... for some of them)"
+	@echo "make test-latest   the tests with the newest releases there are, whatever is allowed"
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +51,29 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/peers.py --quick
 	$(BIN)/python benchmarks/sampler.py --n 1000000
 
+# The site is made of the sources: the package need not be installed.
+$(VENV)-docs/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet 'mkdocs-material>=9.6,<10' 'mkdocstrings[python]>=0.29,<2'
+	touch $@
+
+docs: $(VENV)-docs/.installed
+	$(VENV)-docs/bin/mkdocs build
+
+# Both ends of the ranges in pyproject.toml, each in an environment of its own.
+TESTS ?= tests
+ENDS := lowest latest
+$(ENDS:%=$(VENV)-%/.installed): $(VENV)-%/.installed: pyproject.toml tests/ends.py
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --quiet packaging
+	$(VENV)-$*/bin/python tests/ends.py $* > $(VENV)-$*/requirements.txt
+	$(VENV)-$*/bin/python -m pip install --quiet -r $(VENV)-$*/requirements.txt
+	$(VENV)-$*/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+$(ENDS:%=test-%): test-%: $(VENV)-%/.installed
+	$(VENV)-$*/bin/python -m pytest -m "not engine" -W default -n 2 --dist worksteal $(TESTS)
+
 clean:
-	rm -rf $(VENV) runs examples/*/data
+	rm -rf $(VENV) $(VENV)-docs $(VENV)-lowest $(VENV)-latest build runs examples/*/data
 	find syllabus -name __pycache__ -prune -exec rm -rf {} +

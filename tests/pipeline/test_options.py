@@ -59,7 +59,7 @@ def mistake(**values):
             "needs private, the rows that",
         ),
         ({"budgets": "all"}, "budgets 'all' is unknown; known: proportional, equal, sqrt"),
-        ({"preprocess": "center+pca:0"}, "is none of none, center, center+pca:D"),
+        ({"preprocess": "center+pca:0"}, "is none of none, center, standardise, center+pca:D"),
         ({"framction": 0.1}, "option 'framction' is unknown; did you mean 'fraction'?"),
         ({"data": {"source": "x"}}, "option 'data' is unknown; known: source, output"),
         ({"passes": 10**12}, "passes=1000000000000: input should be less than or equal to 1000"),
@@ -69,8 +69,8 @@ def mistake(**values):
         ({"trade_off": 10**400}, "… (401 characters): input should be a valid number"),
         ({"text": "a" * 5000}, "has 5,000 characters; at most 4,096"),
         ({"encoder": "a" * 300}, "a name in it is longer than 255 bytes"),
-        ({"preprocess": "center+pca:²"}, "is none of none, center, center+pca:D"),
-        ({"preprocess": "center+pca:" + "1" * 4000}, "is none of none, center, center+pca:D"),
+        ({"preprocess": "center+pca:²"}, "is none of none, center, standardise, center+pca:D"),
+        ({"preprocess": "center+pca:" + "1" * 4000}, "is none of none, center, standardise, center+pca:D"),
         ({"source": "a\0b"}, "holds a NUL byte"),
         ({"label": "a\0b"}, "holds a NUL byte"),
         ({"where": ["a=\ud800"]}, "is not Unicode"),
@@ -210,7 +210,7 @@ def test_toml_and_flags_give_equal_options(tmp_path, monkeypatch):
     given = {name: value for name, value in from_file.model_dump().items() if value is not None}
     assert set(Options.model_fields) - set(given) == {"text", "embedding", "clusters", "private", "subsets"}
     bounds_of_others = {each.option for each in unused_options(from_file)}
-    assert bounds_of_others == {"max_text_bytes", "max_label_bytes"}
+    assert bounds_of_others == {"max_text_bytes", "max_label_bytes", "long_texts"}
     arguments = []
     for name, value in given.items():
         flag = "--" + name.replace("_", "-")

@@ -32,6 +32,8 @@ class EncoderSpec:
     """Digest of the files of a model in a directory."""
     max_image_pixels: int = UNBOUNDED
     """Pixels of an image from which on it is not decoded."""
+    long_texts: str = "truncate"
+    """``truncate`` or ``chunks``: what becomes of texts beyond the model's limit."""
     directory: str | None = None
     """Where the job was started, for ``module``: its modules are looked for there last."""
 
@@ -58,12 +60,18 @@ class Identity:
     are decoded."""
     max_seq_length: int | None = None
     """Tokens that a text is cut at, where the encoder says which texts it cuts; else None."""
+    long_texts: str | None = None
+    """``chunks`` where the rest of a text is read too."""
 
     def as_section(self) -> dict[str, Any]:
         """Return what the manifest records."""
         values = asdict(self)
         # Left out where there is none, so that what was made without a limit stays what it was.
-        return values if self.max_seq_length is not None else _without(values, "max_seq_length")
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None or name not in ("max_seq_length", "long_texts")
+        }
 
     def key_fields(self) -> dict[str, Any]:
         """Return what a key holds: not the name, so that a model may be renamed or moved."""

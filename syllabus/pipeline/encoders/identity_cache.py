@@ -49,5 +49,7 @@ def _key(spec: EncoderSpec, device: str) -> str:
     versions = {name: metadata.version(name) for name in LIBRARIES}
     # What notes hold, as a number: an older one says nothing of the limit, or has no digest of its own.
     asked = [spec.content, spec.dtype, spec.batch_size, device, 3, DECODING]
+    if spec.long_texts != "truncate":
+        asked.append(spec.long_texts)
     document = json.dumps([files, versions, asked], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()[:40]

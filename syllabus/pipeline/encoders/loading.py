@@ -33,6 +33,11 @@ def spec_of(options: Options, source: Source, columns: Columns) -> EncoderSpec:
         kind = "module"
     else:
         kind = "sentence-transformers"
+    if options.long_texts == "chunks" and kind != "sentence-transformers":
+        raise UserError(
+            f"long_texts='chunks': is of no use with encoder={name!r}, whose limit is not known; models of"
+            " sentence-transformers have one"
+        )
     return EncoderSpec(
         kind,
         name,
@@ -43,6 +48,7 @@ def spec_of(options: Options, source: Source, columns: Columns) -> EncoderSpec:
         options.threads_per_worker,
         dimension,
         max_image_pixels=columns.limits.max_image_pixels,
+        long_texts=options.long_texts,
         directory=os.getcwd() if kind == "module" else None,  # noqa: PTH109 - a string
     )
 

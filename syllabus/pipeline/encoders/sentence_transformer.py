@@ -19,6 +19,7 @@ from syllabus.pipeline.encoders.base import Encoder, EncoderSpec, Identity, stat
 from syllabus.pipeline.encoders.batches import Batches
 from syllabus.pipeline.encoders.images import EncodedImage, decode, encoded_images
 from syllabus.pipeline.encoders.model_loading import check_name, load_model, quiet
+from syllabus.pipeline.encoders.text_chunks import encode_whole
 from syllabus.pipeline.encoders.token_limit import TokenLimit, token_limit
 from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device, torch_dtype
 
@@ -48,6 +49,7 @@ class SentenceEncoder(Encoder):
             self.device.split(":")[0],
             with_decoding(preprocessing_sha256(self.model), self.spec.content),
             limit.tokens if (limit := self.limit) is not None else None,
+            "chunks" if limit is not None and self.spec.long_texts == "chunks" else None,
         )
 
     def _dimension(self) -> int:
@@ -63,13 +65,20 @@ class SentenceEncoder(Encoder):
 
     def encode(self, content: list[Any], reject: Any) -> np.ndarray:  # noqa: D102
         limit_threads(self.spec.threads)
+        if self.spec.content == "text" and (limit := self.limit) and self.spec.long_texts == "chunks":
+            return encode_whole(content, limit, self._run)
         if self.spec.content == "text":
-            return self.batches.run(content, [len(text) for text in content])
+            return self._run(content)
         return self.batches.run(encoded_images(content, reject, self.spec.max_image_pixels))
+
+    def _run(self, texts: list[str]) -> np.ndarray:
+        return self.batches.run(texts, [len(text) for text in texts])
 
     def truncated(self, content: list[Any]) -> np.ndarray | None:
         """Return the (n,) mask of the texts beyond the model's limit; None where it has none."""
         limit = self.limit
+        if limit is not None and self.spec.long_texts == "chunks":
+            return np.zeros(len(content), bool)
         return limit.exceeded(content) if limit is not None else None
 
     @property

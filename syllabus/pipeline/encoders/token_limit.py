@@ -43,8 +43,20 @@ class TokenLimit:
         found[rest] = self._above([whole[n] for n in rest])
         return found
 
+    def counts(self, texts: list[str]) -> np.ndarray:
+        """Return the (n,) int64 tokens of texts, without the prompt and what marks the ends."""
+        whole = np.array(self._counts([self.prompt + text for text in texts]), np.int64)
+        return np.maximum(whole - self.tokens_beside(), 1)
+
+    def tokens_beside(self) -> int:
+        """Return the tokens of every text that are not its own: the prompt's, and what marks the ends."""
+        return self._counts([self.prompt])[0]
+
     def _above(self, texts: list[str]) -> list[bool]:
-        above: list[bool] = []
+        return [count > self.tokens for count in self._counts(texts)]
+
+    def _counts(self, texts: list[str]) -> list[int]:
+        counts: list[int] = []
         for start in range(0, len(texts), BLOCK):
             made = self.tokenizer(
                 texts[start : start + BLOCK],
@@ -54,8 +66,8 @@ class TokenLimit:
                 return_token_type_ids=False,
                 verbose=False,
             )
-            above += [len(ids) > self.tokens for ids in made["input_ids"]]
-        return above
+            counts += [len(ids) for ids in made["input_ids"]]
+        return counts
 
 
 def token_limit(model: Any) -> TokenLimit | None:

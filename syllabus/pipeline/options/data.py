@@ -24,7 +24,7 @@ class Data(Group):
         None, description="Column that holds encoded images; 'image' for a folder of images."
     )
     embedding: str | None = Field(
-        None, description="Column that holds vectors made elsewhere, or columns of numbers: A,B,C."
+        None, description="Column that holds vectors made elsewhere, or columns of numbers: A,B,C or '*'."
     )
     label: str | None = Field(
         None,
@@ -58,10 +58,16 @@ class Data(Group):
     device: str | None = Field(
         None, description="torch device of the encoder. [default: GPU where there is one]"
     )
+    long_texts: Literal["truncate", "chunks"] = Field(
+        "truncate",
+        description="What becomes of a text beyond the model's limit: cut, with a warning, or read in chunks,"
+        " of which its vector is the mean by tokens",
+    )
     batch_size: int = Field(32, ge=1, le=2**20, description="Examples in one forward pass of the encoder.")
     preprocess: str = Field(
         "none",
-        description="none, center, or center+pca:D (D at least 1): fitted on the vectors, then applied.",
+        description="none, center, standardise (mean and deviation of each column, for tables), or"
+        " center+pca:D (D at least 1): fitted on the vectors, then applied.",
     )
     clusters: int | None = Field(
         None,
@@ -93,11 +99,11 @@ class Data(Group):
     @field_validator("preprocess")
     @classmethod
     def _preprocess(cls, value: str) -> str:
-        if value in ("none", "center"):
+        if value in ("none", "center", "standardise"):
             return value
         if re.fullmatch("center[+]pca:0*[1-9][0-9]{0,8}", value):
             return value
-        raise ValueError(f"{quoted(value)} is none of none, center, center+pca:D")
+        raise ValueError(f"{quoted(value)} is none of none, center, standardise, center+pca:D")
 
     @model_validator(mode="after")
     def _one_content(self) -> Data:

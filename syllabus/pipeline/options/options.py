@@ -123,8 +123,10 @@ def unused_options(options: Options) -> Iterator[UnusedOption]:
     if options.embedding is not None or options.encoder == "hashing":
         cause = "encoder" if options.embedding is None else "embedding"
         why = f"{cause}={getattr(options, cause)!r}: no model is run"
-        for option in ("dtype", "batch_size", *(() if searched else ("device",))):
+        for option in ("dtype", "batch_size", "long_texts", *(() if searched else ("device",))):
             yield UnusedOption(option, (cause,), why)
+    elif options.image is not None:
+        yield UnusedOption("long_texts", ("image",), f"image={options.image!r}: there are no texts")
 
 
 def _unused_of_subsets(options: Options) -> Iterator[UnusedOption]:

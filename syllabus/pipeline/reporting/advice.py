@@ -26,7 +26,7 @@ def warnings_of(document: dict[str, Any]) -> list[str]:
     if cosine is not None and cosine > sections.HIGH_COSINE:
         lines.append(
             f"the mean cosine of two examples is {cosine:.2f}: the vectors share a large mean, and the cosine"
-            " hardly separates them; try --preprocess center"
+            " hardly separates them; try --preprocess center, for a table standardise"
         )
     return lines
 

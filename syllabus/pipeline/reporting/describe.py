@@ -52,7 +52,7 @@ def print_description(console: Console, manifest: Manifest) -> None:
     say(
         console,
         f"encoder {encoder['name']} ({encoder['kind']}, {encoder['dtype']}),"
-        f" {encoder['dimension']} dimensions",
+        f" {encoder['dimension']} dimensions{_limit(encoder)}",
     )
     _cosine(console, encoder.get("mean_cosine"))
     if "sketches" in document:
@@ -88,6 +88,14 @@ def print_description(console: Console, manifest: Manifest) -> None:
         say(console, line, wrap=True)
 
 
+def _limit(encoder: dict[str, Any]) -> str:
+    """What becomes of long texts."""
+    if (tokens := encoder.get("max_seq_length")) is None:
+        return ""
+    chunks = encoder.get("long_texts") == "chunks"
+    return f"; texts are {'read in chunks of' if chunks else 'cut at'} {tokens:,} tokens"
+
+
 def _cosine(console: Console, cosine: float | None) -> None:
     if cosine is None:
         return
@@ -95,7 +103,7 @@ def _cosine(console: Console, cosine: float | None) -> None:
     if cosine > sections.HIGH_COSINE:
         console.print(
             f"[yellow]warning:[/] above {sections.HIGH_COSINE}: the vectors share a large mean and the cosine"
-            " hardly separates them; try --preprocess center",
+            " hardly separates them; try --preprocess center, for a table standardise",
         )
 
 

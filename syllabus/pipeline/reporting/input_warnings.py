@@ -14,7 +14,8 @@ def input_warnings(document: dict[str, Any]) -> list[str]:
     if cut := counts.get("truncated"):
         lines.append(
             f"{cut:,} of {n:,} texts ({cut / n:.2%}) are cut at {limit:,} tokens, the encoder's limit: what"
-            " follows has no part in the selection; they are near-duplicates only of equal texts"
+            " follows has no part in the selection; they are near-duplicates only of equal texts;"
+            " --long-texts chunks reads all"
         )
     for name, what in _ROWS.items():
         section = document.get(name, {})

@@ -124,8 +124,8 @@ def meaning_lines(document: dict[str, Any]) -> list[str]:
     if not same["cover"]["separation"]["against"]:
         return [f"{line}; copies are those of {same['cover']['threshold']:.4g} and above"]
     return [
-        f"{line}; auto leaves near-duplicates in; if they are copies, --preprocess center, standardised"
-        " columns or a larger --relative-threshold may tell them"
+        f"{line}; auto leaves near-duplicates in; if they are copies, --preprocess center, for a"
+        " table standardise, or a larger --relative-threshold may tell them"
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,10 +72,19 @@ class Columns:
         """Return the columns that the content is made of, among those that a file has.
 
         A content of several columns is named with commas between them; a column of that very name is one.
+        For a vector ``*`` stands for any characters: what it finds comes in the order of the names, without
+        the columns of label, id, weight and filters.
         """
-        if self.content in names or self.kind == "image" or "," not in self.content:
+        if self.content in names or self.kind == "image":
             return (self.content,)
-        return tuple(name.strip() for name in self.content.split(","))
+        found: list[str] = []
+        for part in map(str.strip, self.content.split(",")):
+            if "*" in part and part not in names and self.kind == "embedding":
+                free = sorted(set(names) - set(self.key_names) - set(found))
+                found += fnmatch.filter(free, part.replace("[", "[[]")) or [part]
+            else:
+                found.append(part)
+        return tuple(found) if len(found) > 1 else (self.content,)
 
     def names_among(self, names: Sequence[str]) -> list[str]:
         """Return the distinct names of the columns to read of a file that has `names`, content first."""

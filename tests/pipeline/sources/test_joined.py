@@ -97,6 +97,16 @@ def test_columns_of_numbers_are_a_vector(tmp_path, kind):
     assert [reject[1:3] for reject in rejects] == [(1, "null vector")]
 
 
+def test_a_star_stands_for_columns_but_those_of_keys(tmp_path):
+    write(tmp_path / "d.csv", [{"mean b": 1, "mean a": 2, "x": 3, "mean label": "k"}])
+    columns = Columns("embedding", "x,mean *", "mean label")
+    (row,), _ = read(tmp_path, columns)
+    assert (row[2].tolist(), row[3]) == ([3, 2, 1], "k")
+    assert len(read(tmp_path, Columns("embedding", "*", "mean label"))[0][0][2]) == 3
+    assert "column 'y*' is unknown" in mistake(tmp_path, Columns("embedding", "x,y*"))
+    assert "column 'y*' is unknown" in mistake(tmp_path, Columns("embedding", "y*"))
+
+
 def test_a_cell_that_is_no_number_costs_its_row(tmp_path):
     (tmp_path / "d.csv").write_text("w,h\n1,2\nx,3\n4,inf\n")
     _, rejects = read(tmp_path, Columns("embedding", "w,h"))

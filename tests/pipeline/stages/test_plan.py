@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from syllabus.pipeline.conditions import parse_condition
 from syllabus.pipeline.encoders.base import EncoderSpec, Identity
 from syllabus.pipeline.sources.records import Chunk, Columns, Limits
 from syllabus.pipeline.stages.plan import _rows_key, embed_key
 
 CHUNK = Chunk("a.jsonl", 0, 10, "digest", members=("a/1.png",), images="images")
-COLUMNS = Columns("text", "text", "label", "id", weight="tokens", where=(("split", "train"),))
+COLUMNS = Columns("text", "text", "label", "id", weight="tokens", where=(parse_condition("split=train"),))
 IDENTITY = Identity("module", "p:f", "weights", "float32", 8, 32, "cpu", "preprocessing", 128)
 SPEC = EncoderSpec("module", "p:f", "text", "float32", None, 32, threads=1)
 
@@ -21,8 +22,9 @@ OTHER: dict[str, Any] = {
     "weight": None, "where": (), "first_row": 10, "rows": 9, "digest": "other", "members": ("b/1.png",),
     "weights_sha256": "other", "dtype": "float16", "dimension": 9, "batch_size": 5, "device": "cuda",
     "preprocessing_sha256": None, "max_seq_length": 64,
+    "long_texts": "chunks",
 }  # fmt: skip
-PLACES = {"file", "start", "length", "images"}
+PLACES = {"file", "start", "length", "skipped", "images"}
 """Of a chunk: where its rows lie; what lies there is in its digest."""
 
 
@@ -32,10 +34,11 @@ def keys(
     form: str = "jsonl",
     identity: Identity = IDENTITY,
     spec: EncoderSpec = SPEC,
+    classes: tuple[str, ...] | None = None,
 ) -> tuple[str, str]:
     """The keys of a chunk's vectors, and of its labels and ids."""
     embed = embed_key(chunk, columns, form, identity.key_fields(), spec)
-    return embed, _rows_key(chunk, columns, form)
+    return embed, _rows_key(chunk, columns, form, classes)
 
 
 def changed(**given: Any) -> tuple[bool, bool]:
@@ -71,6 +74,7 @@ def test_the_encoder_is_in_the_key_of_the_vectors_but_for_its_name(name: str) ->
 def test_the_form_of_a_file_is_in_both_keys_and_threads_in_that_of_a_models_vectors() -> None:
     assert changed(form="csv") == (True, True)
     assert changed(spec=replace(SPEC, threads=2)) == (True, False)
+    assert changed(classes=("neg", "pos")) == (False, True)
     hashing = [replace(SPEC, kind="hashing", threads=threads) for threads in (1, 2)]
     assert keys(spec=hashing[0]) == keys(spec=hashing[1])
     assert changed(chunk=replace(CHUNK, file="z.jsonl", start=5, length=7)) == (False, False)

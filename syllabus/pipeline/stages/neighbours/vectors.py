@@ -7,7 +7,7 @@ have no part in it, so other choices of them find the same shards.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -115,8 +115,10 @@ def vectors_of_plan(
     options: Options, plan: Plan, census: Census, transform: Transform, work: WorkDirectory
 ) -> Vectors:
     """Return the vectors of a plan's accepted rows; centroids, which cut partitions, have no part in them."""
-    embedding = Transform(transform.mean, transform.components)
+    embedding = replace(transform, centroids=None, shares=())
     parts = [embedding.mean, embedding.components]
+    if embedding.deviation is not None:  # else the keys are what they were
+        parts.append(embedding.deviation)
     fitted = [hashlib.sha256(b"" if part is None else part.tobytes()).hexdigest() for part in parts]
     keys = [planned.embed_key for planned in plan.chunks]
     rows = census.rows(plan, work)
