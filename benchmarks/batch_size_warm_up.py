@@ -6,6 +6,7 @@ the plan that `Steps.warm_up` makes of it is then judged on other seeds, under t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +45,11 @@ def train(
     return _loss(model, task.train), _loss(model, task.test), adaptive.updates, measured
 
 
-def _critical(task: Task, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def _critical(task: Task, trained: torch.nn.Module, running: torch.optim.Optimizer) -> int:
+    """Branch from copies: the optimizer of a loop that goes on steps in that loop only."""
+    model = copy.deepcopy(trained)
+    optimizer = torch.optim.Adam(model.parameters())
+    optimizer.load_state_dict(running.state_dict())
     return critical_batch(
         model,
         optimizer,
@@ -83,8 +88,13 @@ def warm_up(fashion: Path, wordnet: Path) -> None:
     *_, measured = train(task, fixed(), rate, 100, tuple(round(total * point) for point in POINTS))
     plan = Steps.warm_up(SMALL, measured)
     print(f"rate {rate:g}; critical batches {measured}; plan {plan.plan!r}", flush=True)
-    for name, make in (("fixed 32", fixed), ("critical-batch warm-up", lambda: BatchSizeController(plan))):
-        runs = np.array([train(task, make(), rate, seed)[:3] for seed in range(SEEDS)])
+    methods = {
+        "fixed 32": (rate, fixed),
+        "fixed 64, its rate by √2": (rate * 2**0.5, lambda: BatchSizeController(Constant(), 2 * SMALL)),
+        "critical-batch warm-up": (rate, lambda: BatchSizeController(plan)),
+    }
+    for name, (own, make) in methods.items():
+        runs = np.array([train(task, make(), own, seed)[:3] for seed in range(SEEDS)])
         losses = ", ".join(
             f"{what} loss {runs[:, place].mean():.4f} ± {runs[:, place].std(ddof=1):.4f}"
             for place, what in enumerate(("training", "test"))

@@ -1,15 +1,16 @@
 """How well cheap runs rank configurations, what a search costs, and what it loses.
 
-    python benchmarks/tuning.py --quick               # glosses, AdamW, no noise: some minutes on one core
-    python benchmarks/tuning.py                         # both sets, both optimizers, with noise and without: 20 minutes
-    python benchmarks/tuning.py --plot docs/tuning.svg  # draw what is there
+    python benchmarks/tuning.py --quick      # glosses, AdamW, no noise: some minutes on one core
+    python benchmarks/tuning.py              # both sets and optimizers, with noise and without: half an hour
+    python benchmarks/tuning.py --plot FILE  # draw what is there
 
-A pool of 54 configurations (--pool) is drawn by seed 0 and each is trained in full on four seeds. The mean of seeds 2
-and 3 is the reference; searches see seeds 0 and 1 only. A cheap run sees a share of a full run's examples
-under a cosine of its own, chosen by a schedule or taken from a shuffle of all data ("all data"), with its
-learning rate times share^-alpha. Kendall's tau is to the reference, over configurations that train at all.
-Searches are played 2,000 times on 27 configurations drawn from the pool. Regret: the reference of the best
-of the 27, less that of the configuration which the search names. Intervals: 90%, bootstrapped over the pool.
+A pool of 54 configurations (--pool) is drawn by seed 0 and each is trained in full on four seeds. The mean
+of seeds 2 and 3 is the reference; searches see seeds 0 and 1. A cheap run sees a share of a full run's
+examples under a cosine of its own, chosen by a schedule or taken from a shuffle of all data ("all data"),
+with its learning rate times share^-alpha. Kendall's tau is to the reference, over configurations that train
+at all. Searches are played 2,000 times on 27 configurations drawn from the pool. Regret: the reference of
+the best of the 27, less that of the configuration which the search names. Intervals: 90%, bootstrapped over
+the pool.
 
 WordNet's glosses (Debian: wordnet-base) as LSA vectors and Fashion-MNIST (Debian: dataset-fashion-mnist) at
 half its size, 12,000 rows each, by networks of two hidden layers. Scores are kept in --cache as CSV.
@@ -32,7 +33,7 @@ import numpy as np
 import torch
 from tuning_data import Task, fashion, wordnet
 from tuning_runs import RATES, Scores, Trial, configurations, seconds_alone
-from tuning_searches import Pool, draw_fronts, front, played
+from tuning_searches import Pool, draw_fronts, played
 
 from syllabus.manifests import Manifest
 from syllabus.trainer.tuning import Exponent, Observation, fit_exponent
@@ -42,7 +43,7 @@ SHARES = (1 / 60, 1 / 30, 1 / 20, 1 / 10)
 PREPARED = (1 / 30, 1 / 10)  # shares at which all schedules are compared
 SCHEDULES = ("fresh", "all data", "milo", "coverage", "auto", "fixed")
 SEARCH_SEEDS, REFERENCE_SEEDS = (0, 1), (2, 3)
-PRIOR = 0.5
+PRIOR, ALPHAS = 0.5, (0.0, 0.3, 0.5)  # what `Search` begins with; what is compared
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,14 @@ class Cell:
     def run(self) -> None:
         """Train what is missing."""
         full = [self.trials("all data", 1.0, 0.0, seed) for seed in (*SEARCH_SEEDS, *REFERENCE_SEEDS)]
-        fresh = [self.trials("fresh", share, alpha) for share in SHARES for alpha in (0.0, PRIOR)]
-        twice = [self.trials("fresh", share, PRIOR, 1) for share in SHARES[:2]]
+        fresh = [self.trials("fresh", share, alpha) for share in SHARES for alpha in ALPHAS]
         others = [
             self.trials(schedule, share, alpha)
             for schedule in self.schedules
             for share in PREPARED
-            for alpha in (0.0, PRIOR)
+            for alpha in ALPHAS
         ]
-        trials = itertools.chain(*full, *fresh, *twice, *others)
+        trials = itertools.chain(*full, *fresh, *others)
         self.scores.run(self.task, self.manifest, trials, self.pool)
 
     def trials(self, schedule: str, share: float, alpha: float, seed: int = 0) -> list[Trial]:
@@ -83,11 +83,7 @@ class Cell:
     def searches(self) -> Pool:
         """Return the scores that searches are played on."""
         full = [self.scores.of(self.trials("all data", 1.0, 0.0, seed)) for seed in range(4)]
-        runs = {
-            (share, alpha): [self.cheap("fresh", share, alpha, seed) for seed in range(seeds)]
-            for share in SHARES
-            for alpha, seeds in ((0.0, 1), (PRIOR, 2 if share in SHARES[:2] else 1))
-        }
+        runs = {(share, alpha): self.cheap("fresh", share, alpha) for share in SHARES for alpha in ALPHAS}
         return Pool(np.array([full[s] for s in SEARCH_SEEDS]), np.mean(full[2:], 0), runs)
 
     def observations(self, shares: Sequence[float] = SHARES) -> list[Observation]:
@@ -118,34 +114,34 @@ def ranking(cell: Cell) -> None:
     pool = cell.searches()
     stable = np.flatnonzero(pool.reference > pool.reference.max() / 2)
     reference, first = pool.reference[stable], pool.full[0][stable]
+    heads = "".join(f"{f'alpha {alpha:g}':>10}{'90%':>14}" for alpha in ALPHAS)
     print(
-        f"best reference {100 * pool.reference.max():.2f}%; {len(stable)} of {cell.pool} configurations reach half of it;"
-        f" tau of one full seed {tau(first, reference):.2f}\n"
-        f"{'schedule':10}{'share':>6}{'tau, alpha 0':>13}{'90%':>14}{f'alpha {PRIOR:g}':>10}{'90%':>14}"
-        f"{'above all data':>16}{'90%':>14}"
+        f"best reference {100 * pool.reference.max():.2f}%; {len(stable)} of {cell.pool} configurations reach"
+        f" half of it; tau of one full seed {tau(first, reference):.2f}\n"
+        f"{'schedule':10}{'share':>6}{heads}{'above all data':>18}{'90%':>16}"
     )
     shares = {name: SHARES if name == "fresh" else PREPARED for name in cell.schedules}
     for schedule, share in ((name, share) for name in cell.schedules for share in shares[name]):
-        plain, corrected = (cell.cheap(schedule, share, alpha)[stable] for alpha in (0.0, PRIOR))
         line = f"{schedule:10}{f'1/{round(1 / share)}':>6}"
-        for width, scores in ((13, plain), (10, corrected)):
+        for alpha in ALPHAS:
+            scores = cell.cheap(schedule, share, alpha)[stable]
             low, high = interval(len(stable), lambda r, s=scores: tau(s[r], reference[r]))
-            line += f"{tau(scores, reference):>{width}.2f}{f'{low:.2f} to {high:.2f}':>14}"
+            line += f"{tau(scores, reference):>10.2f}{f'{low:.2f} to {high:.2f}':>14}"
         if schedule != "all data" and share in PREPARED:
-            against = cell.cheap("all data", share, PRIOR)[stable]
+            ours, theirs = (cell.cheap(name, share, ALPHAS[1])[stable] for name in (schedule, "all data"))
 
-            def gain(rows: np.ndarray, ours: np.ndarray = corrected, theirs: np.ndarray = against) -> float:
+            def gain(rows: np.ndarray, ours: np.ndarray = ours, theirs: np.ndarray = theirs) -> float:
                 return tau(ours[rows], reference[rows]) - tau(theirs[rows], reference[rows])
 
             low, high = interval(len(stable), gain)
-            line += f"{gain(np.arange(len(stable))):>+16.2f}{f'{low:+.2f} to {high:+.2f}':>14}"
+            line += f"{gain(np.arange(len(stable))):>+18.2f}{f'{low:+.2f} to {high:+.2f}':>16}"
         print(line, flush=True)
 
 
 def carried_over(cells: dict[tuple[str, float, str], Cell]) -> None:
     """Print tau at 1/30 with the exponent that was fitted on the other set."""
     print(
-        "\nalpha fitted on one set from runs at 1/60, 1/30, 1/20, 1/10 (.2 full runs a configuration), tau at 1/30:"
+        "\nalpha fitted on one set, on runs at 1/60 to 1/10 that cost .2 full runs each; tau at 1/30:"
     )
     print(
         f"{'judged on':32}{'alpha':>7}{'90%':>14}{'tau, alpha 0':>14}{'tau':>7}{'difference':>12}{'90%':>14}"
@@ -168,9 +164,11 @@ def carried_over(cells: dict[tuple[str, float, str], Cell]) -> None:
             return tau(a[rows], r[rows]) - tau(b[rows], r[rows])
 
         low, high = interval(len(stable), gain)
+        label = f"{name}, noise {noise:g}, {optimizer}"
         print(
-            f"{f'{name}, noise {noise:g}, {optimizer}':32}{alpha.value:>7.2f}{f'{alpha.low:.2f} to {alpha.high:.2f}':>14}"
-            f"{tau(plain, reference):>14.2f}{tau(fitted, reference):>7.2f}{gain(np.arange(len(stable))):>+12.2f}"
+            f"{label:32}{alpha.value:>7.2f}{f'{alpha.low:.2f} to {alpha.high:.2f}':>14}"
+            f"{tau(plain, reference):>14.2f}{tau(fitted, reference):>7.2f}"
+            f"{gain(np.arange(len(stable))):>+12.2f}"
             f"{f'{low:+.2f} to {high:+.2f}':>14}",
             flush=True,
         )
@@ -179,18 +177,17 @@ def carried_over(cells: dict[tuple[str, float, str], Cell]) -> None:
 def searches(cell: Cell) -> None:
     """Print what searches cost and lose, with one seed of the finalists and with two."""
     pool = cell.searches()
-    print(f"{'search of 27':34}{'seeds':>6}{'full runs':>10}{'regret':>8}{'90%':>14}{'worst 5%':>10}")
-    for search in played(pool, min(SEARCHED, cell.pool)):
-        low, high = search.interval
+    for count in sorted({min(SEARCHED, cell.pool), cell.pool}):
         print(
-            f"{search.name:34}{search.seeds:>6}{search.cost:>10.2f}{search.regret:>8.2f}"
-            f"{f'{low:.2f} to {high:.2f}':>14}{search.bad:>10.2f}",
-            flush=True,
+            f"{f'search of {count}':34}{'seeds':>6}{'full runs':>10}{'regret':>8}{'90%':>14}{'worst 5%':>10}"
         )
-    if cell.pool > SEARCHED:
-        print(f"of all {cell.pool}:")
-        for search in front(pool, cell.pool):
-            print(f"{search.name:34}{search.seeds:>6}{search.cost:>10.2f}{search.regret:>8.2f}")
+        for search in played(pool, count):
+            low, high = search.interval
+            print(
+                f"{search.name:34}{search.seeds:>6}{search.cost:>10.2f}{search.regret:>8.2f}"
+                f"{f'{low:.2f} to {high:.2f}':>14}{search.bad:>10.2f}",
+                flush=True,
+            )
 
 
 def main() -> None:

@@ -20,12 +20,12 @@ class Pool:
     Attributes:
         full: (2, pool) of full runs on the seeds that searches see.
         reference: (pool,) means of full runs on other seeds.
-        cheap: (share, alpha) -> (pool,) scores of one seed or more.
+        cheap: (share, alpha) -> (pool,) scores of one seed.
     """
 
     full: np.ndarray
     reference: np.ndarray
-    cheap: Mapping[tuple[float, float], Sequence[np.ndarray]]
+    cheap: Mapping[tuple[float, float], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,24 @@ class Scheme:
     rungs: tuple[tuple[float, float], ...]
     finalists: int
     alpha: float = 0.5
-    cheap_seeds: int = 1
 
     def cost(self, count: int, seeds: int) -> float:
         """Return what it costs in full runs, as many configurations on a second seed as there are finalists.
 
         Full-data search trains its best three on the further seeds, too.
         """
-        cheap = sum(share * round(part * count) for share, part in self.rungs) * self.cheap_seeds
+        cheap = sum(share * round(part * count) for share, part in self.rungs)
         if not self.finalists:
             return count + 3 * (seeds - 1)
         return cheap + self.finalists * seeds
 
     def picks(self, pool: Pool, drawn: np.ndarray, seeds: int) -> np.ndarray:
         """Return the configuration that each search names: (searches, count) drawn -> (searches,)."""
-        left = drawn
+        left, scores = drawn, np.empty(0)
         for share, part in self.rungs:
-            scores = np.mean(pool.cheap[share, self.alpha][: self.cheap_seeds], 0)
-            left = _best(scores, left, round(part * drawn.shape[1]))
-        for share, _ in self.rungs[-1:]:
-            scores = np.mean(pool.cheap[share, self.alpha][: self.cheap_seeds], 0)
+            left = _best(scores, left, round(part * drawn.shape[1])) if len(scores) else left
+            scores = pool.cheap[share, self.alpha]
+        if self.rungs:
             left = _best(scores, left, self.finalists)
         if not self.rungs and self.finalists:
             left = left[:, : self.finalists]
@@ -71,35 +69,36 @@ def _best(scores: np.ndarray, left: np.ndarray, count: int) -> np.ndarray:
     return np.take_along_axis(left, np.argsort(-scores[left], 1, kind="stable")[:, :count], 1)
 
 
-def schemes(pool: Pool) -> Iterator[Scheme]:
+TWO = (
+    ((1 / 60, 1.0), (1 / 20, 1 / 3)),
+    ((1 / 60, 1.0), (1 / 10, 1 / 9)),
+    ((1 / 30, 1.0), (1 / 10, 1 / 3)),
+    ((1 / 60, 1.0), (1 / 20, 1 / 3), (1 / 10, 1 / 9)),
+)
+
+
+def schemes() -> Iterator[Scheme]:
     """Yield the searches that are compared."""
     yield Scheme("full", (), 0)
     for count in (1, 2, 3, 4, 5, 6, 8):
         yield Scheme(f"random, {count}", (), count)
-    for share, finalists, alpha in itertools.product(STARTS, (1, 2, 3, 4, 5), (0.0, 0.5)):
-        yield Scheme(
-            f"i-epoch 1/{round(1 / share)}, {finalists}, alpha {alpha:g}", ((share, 1.0),), finalists, alpha
-        )
-    for share, finalists in itertools.product(STARTS[:2], (1, 2, 3)):
-        if len(pool.cheap[share, 0.5]) > 1:
-            name = f"i-epoch 1/{round(1 / share)} twice, {finalists}"
-            yield Scheme(name, ((share, 1.0),), finalists, cheap_seeds=2)
-    for rungs, finalists, alpha in itertools.product(
-        (
-            ((1 / 60, 1.0), (1 / 20, 1 / 3)),
-            ((1 / 60, 1.0), (1 / 10, 2 / 9)),
-            ((1 / 30, 1.0), (1 / 10, 1 / 3)),
-        ),
-        (1, 2, 3),
-        (0.0, 0.5),
-    ):
+    cheap = [((share, 1.0),) for share in STARTS]
+    for rungs, finalists, alpha in itertools.product((*cheap, *TWO), (1, 2, 3, 4, 5), (0.0, 0.3, 0.5)):
+        kind = "i-epoch" if len(rungs) == 1 else "rungs"
         shares = ", ".join(f"1/{round(1 / share)}" for share, _ in rungs)
-        yield Scheme(f"rungs {shares}, {finalists}, alpha {alpha:g}", rungs, finalists, alpha)
+        yield Scheme(f"{kind} {shares}, {finalists}, alpha {alpha:g}", rungs, finalists, alpha)
+
+
+def shown(scheme: Scheme) -> bool:
+    """Whether a search is in the table: others are in the figure only."""
+    if not scheme.rungs:
+        return scheme.finalists in (0, 3, 4, 6)
+    return scheme.finalists == 3 or (scheme.finalists < 3 and scheme.alpha == 0.5)
 
 
 @dataclass(frozen=True)
 class Played:
-    """What a search cost and lost: full runs; points, the mean over draws, its interval, the mean of the worst 5%."""
+    """A search: its cost in full runs; its regret in points, an interval of it, the mean of the worst 5%."""
 
     name: str
     seeds: int
@@ -120,24 +119,21 @@ def regrets(scheme: Scheme, pool: Pool, drawn: np.ndarray, seeds: int) -> np.nda
     return 100 * (pool.reference[drawn].max(1) - pool.reference[scheme.picks(pool, drawn, seeds)])
 
 
-def played(pool: Pool, count: int, resamples: int = 100) -> Iterator[Played]:
-    """Yield what every search costs and loses, on one seed and on two.
+def played(pool: Pool, count: int, resamples: int = 40) -> Iterator[Played]:
+    """Yield what the searches of the table cost and lose, on one seed and on two.
 
     Intervals are over resamples of the pool itself: which configurations it has is chance.
     """
     everyone = np.arange(len(pool.reference))
-    drawn = draws(0, count, everyone)
+    drawn = draws(
+        0, count, everyone
+    )  # of the whole pool: orders of it, in which random search takes the first
     rng = np.random.default_rng(1)
-    others = [
-        draws(k, count, np.unique(rng.choice(everyone, len(everyone))), 200)
-        for k in range(resamples)
-        if len(everyone) > count
-    ]
-    others = [each for each in others if each.shape[1] == count]
-    for scheme, seeds in itertools.product(schemes(pool), (1, 2)):
+    pools = [np.unique(rng.choice(everyone, len(everyone))) for _ in range(resamples)]
+    others = [draws(k, min(count, len(part)), part, 200) for k, part in enumerate(pools)]
+    for scheme, seeds in itertools.product(filter(shown, schemes()), (1, 2)):
         lost = regrets(scheme, pool, drawn, seeds)
-        means = [regrets(scheme, pool, each, seeds).mean() for each in others] or [lost.mean()]
-        low, high = np.quantile(means, (0.05, 0.95))
+        low, high = np.quantile([regrets(scheme, pool, each, seeds).mean() for each in others], (0.05, 0.95))
         bad = np.sort(lost)[-max(len(lost) // 20, 1) :].mean()
         yield Played(
             scheme.name,
@@ -147,24 +143,6 @@ def played(pool: Pool, count: int, resamples: int = 100) -> Iterator[Played]:
             (float(low), float(high)),
             float(bad),
         )
-
-
-def front(pool: Pool, count: int) -> list[Played]:
-    """Return the searches on one seed that no cheaper one matches, by cost, and full-data search."""
-    everyone = np.arange(len(pool.reference))[None]
-    found = [
-        Played(s.name, seeds, s.cost(count, seeds), float(regrets(s, pool, everyone, seeds)[0]), (0, 0), 0)
-        for s in schemes(pool)
-        for seeds in (1, 2)
-        if not s.name.startswith("random")
-    ]
-    return [f for f in found if f.name == "full" or not any(_beats(other, f) for other in found)]
-
-
-def _beats(one: Played, other: Played) -> bool:
-    return (one.cost, one.regret) != (other.cost, other.regret) and (
-        one.cost <= other.cost and one.regret <= other.regret
-    )
 
 
 def draw_fronts(pools: Mapping[tuple[str, float, str], Pool], count: int, output: Path) -> None:
@@ -199,11 +177,11 @@ def draw_fronts(pools: Mapping[tuple[str, float, str], Pool], count: int, output
         everyone = np.arange(len(pool.reference))
         drawn = draws(0, count, everyone)
         points: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
-        for scheme in schemes(pool):
+        for scheme in schemes():
             kind = scheme.name.split()[0].strip(",")
-            if scheme.alpha == 0:
-                kind = f"{kind}, alpha 0"
-            if kind in points and scheme.cheap_seeds == 1:
+            if scheme.rungs and scheme.alpha != 0.5:
+                kind = f"{kind}, alpha {scheme.alpha:g}"
+            if kind in points:
                 lost = regrets(scheme, pool, drawn, 1).mean()
                 points[kind].append((scheme.cost(count, 1), float(lost)))
         for kind, (colour, label) in kinds.items():
