@@ -1,10 +1,12 @@
 """Batch sizes by rule: updates and gradients to target losses, and what the controller costs.
 
-    python benchmarks/batch_size.py convex --quick   # three problems, eleven methods, five seeds; minutes
-    python benchmarks/batch_size.py convex           # finer grids; an hour or two
+    python benchmarks/batch_size.py convex --quick   # three problems, ten methods, five seeds; half a minute
+    python benchmarks/batch_size.py convex           # finer grids; two minutes
     python benchmarks/batch_size.py seesaw           # serial steps and loss beside a cosine; a minute
-    python benchmarks/batch_size.py cost            # seconds an epoch with a controller and without; a minute
-    python benchmarks/batch_size.py networks --quick # softmax regression, a CNN on Fashion-MNIST; minutes
+    python benchmarks/batch_size.py warm-up          # critical-batch warm-up beside a fixed size; minutes
+    python benchmarks/batch_size.py cost             # what a controller and a probe take; a minute
+    python benchmarks/batch_size.py networks         # softmax, a CNN, a transformer; a quarter of an hour
+    python benchmarks/batch_size.py plot FILE.svg    # draw what convex found
 
 Fashion-MNIST is read from --fashion, a folder with its idx files (Debian: dataset-fashion-mnist).
 """
@@ -21,12 +23,15 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import numpy as np
 import torch
 from batch_size_convex import compare, seesaw
+from batch_size_figure import draw
+from batch_size_networks import Runs, tasks
+from batch_size_networks import compare as compare_networks
 from batch_size_problems import PROBLEMS
+from batch_size_warm_up import warm_up
 from milo_data import idx
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
 from syllabus.trainer.batch_size import (
     AdaDamp,
@@ -34,12 +39,8 @@ from syllabus.trainer.batch_size import (
     BatchSizeController,
     Constant,
     GeoDamp,
-    NoiseScale,
-    NormTest,
-    PadaDamp,
     Probe,
     RadaDamp,
-    Steps,
 )
 
 criterion = torch.nn.functional.cross_entropy
@@ -142,94 +143,37 @@ def trained(
     return time.process_time() - started
 
 
-def networks(folder: Path, quick: bool) -> None:
-    """Print updates, examples, time and test accuracy at target losses, each method at its best rate."""
-    rows, epochs, seeds = (12_800, 8, 1) if quick else (60_000, 30, 3)
-    train, test = fashion(folder, rows)
-    total = rows * epochs
-    small, cap = GRAIN, 1024
-    methods: dict[str, Callable[[], BatchSizeController]] = {
-        "small": lambda: BatchSizeController(Constant(), small),
-        "large": lambda: BatchSizeController(Constant(), cap),
-        "small, decayed rate": lambda: BatchSizeController(
-            GeoDamp(epochs=max(epochs // 5, 1)), small, maximum=small
-        ),
-        "GeoDamp": lambda: BatchSizeController(GeoDamp(epochs=max(epochs // 5, 1)), small, maximum=cap),
-        "PadaDamp": lambda: BatchSizeController(PadaDamp(final=512, examples=total), small, maximum=cap),
-        "AdaDamp, probe": lambda: BatchSizeController(AdaDamp(), small, maximum=cap),
-        "AdaDamp, average": lambda: BatchSizeController(AdaDamp(loss="average"), small, maximum=cap),
-        "RadaDamp": lambda: BatchSizeController(RadaDamp(), small, maximum=cap, dwell=10),
-        "Steps": lambda: BatchSizeController(
-            Steps(f"0:{small} {total // 4}:{4 * small} {total // 2}:{16 * small}"), maximum=cap
-        ),
-        "NormTest": lambda: BatchSizeController(NormTest(), small, maximum=cap, dwell=10),
-        "NoiseScale": lambda: BatchSizeController(NoiseScale(0.25), small, maximum=cap, dwell=10),
-    }
-    rates = (0.02, 0.08, 0.32) if quick else (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
-    for name, make in (("softmax regression", softmax), ("CNN 16-32", cnn)):
-        print(f"\n{name}, {rows:,} images, {epochs} epochs, {seeds} seed(s), rate of {rates}")
-        print(f"{'':22}{'rate':>6}{'loss':>9}{'accuracy':>10}{'updates':>10}{'probe':>9}{'CPU s':>8}")
-        for method, controller in methods.items():
-            runs = []
-            for rate in rates:
-                found = [once(make, controller(), train, test, rate, epochs, seed) for seed in range(seeds)]
-                runs.append((*np.mean(found, 0), rate))
-            loss, accuracy, updates, probes, seconds, rate = min(runs)
-            print(
-                f"{method:22}{rate:>6}{loss:>9.4f}{accuracy:>10.4f}{updates:>10,.0f}{probes:>9,.0f}{seconds:>8.1f}",
-                flush=True,
-            )
-
-
-def once(
-    make: Callable[[], torch.nn.Module],
-    controller: BatchSizeController,
-    train: TensorDataset,
-    test: TensorDataset,
-    rate: float,
-    epochs: int,
-    seed: int,
-) -> tuple[float, float, int, float, float]:
-    """Return training loss, test accuracy, updates, the probe's cost in gradients, and CPU seconds."""
-    torch.manual_seed(seed)
-    model = make()
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
-    rows = np.random.default_rng(seed).permutation(len(train))[:512]
-    probe = Probe(model, train, rows, criterion) if "probe_loss" in controller.rule.needs else None
-    adaptive = AdaptiveBatchSize(model, optimizer, controller, grain=GRAIN, microbatch=256, probe=probe)
-    started = time.process_time()
-    for epoch in range(epochs):
-        for x, y in adaptive.microbatches(batches(train, 1000 * seed + epoch)):
-            adaptive.backward(criterion(model(x), y))
-            adaptive.step()
-    seconds = time.process_time() - started
-    model.eval()
-    with torch.no_grad():
-        losses = [(criterion(model(x), y).item(), len(x)) for x, y in DataLoader(train, 1000)]
-        loss = sum(value * count for value, count in losses) / len(train)
-        hits = [(model(x).argmax(1) == y).sum().item() for x, y in DataLoader(test, 1000)]
-    measured = len(adaptive.records) * 512 / 3 if probe is not None else 0.0
-    return loss if np.isfinite(loss) else np.inf, sum(hits) / len(test), adaptive.updates, measured, seconds
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=("convex", "seesaw", "cost", "networks"))
+    parser.add_argument("part", choices=("convex", "seesaw", "warm-up", "cost", "networks", "plot"))
+    parser.add_argument("output", nargs="?", type=Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--results", type=Path, default=Path("runs/batch_size.csv"))
+    parser.add_argument("--tasks", nargs="+", help="of networks: softmax, CNN, transformer")
+    parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet/data.noun"))
     parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     if arguments.part == "convex":
         for make in PROBLEMS:
-            compare(make(), seeds=5, quick=arguments.quick)
+            compare(make(), 5, arguments.quick, arguments.results)
     elif arguments.part == "seesaw":
         seesaw(seeds=50)
+    elif arguments.part == "plot":
+        if arguments.output is None:
+            parser.error("plot: name the file to draw into")
+        draw(arguments.results, arguments.output)
+    elif arguments.part == "warm-up":
+        warm_up(arguments.fashion, arguments.wordnet)
     elif arguments.part == "cost":
         cost(arguments.fashion)
     else:
-        networks(arguments.fashion, arguments.quick)
+        runs = Runs(arguments.results.with_name(arguments.results.stem + "-networks.jsonl"))
+        for task in tasks(arguments.fashion, arguments.wordnet):
+            if not arguments.tasks or task.name in arguments.tasks:
+                compare_networks(task, runs)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,17 @@
-"""What rules of batch sizes cost on the problems of `batch_size_problems.py`, over grids of their options."""
+"""What rules of batch sizes cost on the problems of `batch_size_problems.py`, over grids of their options.
+
+All configurations of a method and all seeds descend side by side, with the same noise. Rules are formulas
+here, checked against the controllers' decisions before anything is counted.
+"""
 
 from __future__ import annotations
 
+import csv
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from batch_size_problems import DIMENSIONS, Problem, strongly_convex
@@ -23,187 +29,220 @@ from syllabus.trainer.batch_size import (
 )
 
 PROBE = 512 / 3  # a forward pass of the default probe, in gradients
+PATIENCE = 1.5  # a configuration is given up once it has taken so many times the best one's gradients
+CAP = 1e7
+FIELDS = ("problem", "method", "loss", "updates", "gradients")
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What it took to reach each target: (targets,) medians over seeds, NaN where too few got there."""
+class Options:
+    """The grid of a method, a configuration a row.
 
-    updates: np.ndarray
-    gradients: np.ndarray
-
-
-Sizes = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
-
-
-def run(
-    problem: Problem,
-    size: Sizes,
-    rate: Callable[[int], float],
-    seeds: int,
-    most_updates: int,
-    most_gradients: float,
-    probe: float = 0.0,
-) -> Cost:
-    """Train and count until the losses are below each target.
-
-    Args:
-        problem: what is minimised.
-        size: (updates, (seeds,) losses, (seeds,) gradients so far) -> (seeds,) batch sizes.
-        rate: updates -> learning rate times L.
-        seeds: runs side by side.
-        most_updates: after which a run is given up.
-        most_gradients: likewise.
-        probe: gradients that measuring the loss before an update costs, beside the batch.
+    Attributes:
+        rate: first learning rates times L.
+        half: updates after which a rate is halved; inf for constant rates.
+        power: of the decay: (1 + k/half)^−power.
+        first: first sizes.
+        growth: of PadaDamp's rate, or examples between two steps of GeoDamp.
     """
-    rng = np.random.default_rng(0)
-    w = np.tile(problem.start, (seeds, 1))
-    reached = np.full((2, len(problem.targets), seeds), np.nan)
-    gradients = np.zeros(seeds)
-    for k in range(most_updates + 1):
-        losses = problem.loss(w)
-        new = (losses <= problem.targets[:, None]) & np.isnan(reached[0])
-        reached[0][new] = k
-        reached[1][new] = np.broadcast_to(gradients, new.shape)[new]
-        if (
-            not np.isnan(reached[0][-1]).any()
-            or gradients.min() > most_gradients
-            or not np.isfinite(losses).all()
-        ):
-            break
-        batch = size(k, losses, gradients)
-        noise = rng.standard_normal(w.shape) * (problem.noise / np.sqrt(batch))[:, None]
-        w = w - rate(k) / problem.smoothness * (problem.gradient(w) + noise)
-        gradients += batch + probe
-    enough = (~np.isnan(reached[0])).sum(-1) == seeds
-    medians = [np.where(enough, np.nanmedian(np.where(enough[:, None], r, 0), -1), np.nan) for r in reached]
-    return Cost(*medians)
+
+    rate: np.ndarray
+    half: np.ndarray
+    power: float
+    first: np.ndarray
+    growth: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Options:
+        """Return some configurations."""
+        return Options(self.rate[rows], self.half[rows], self.power, self.first[rows], self.growth[rows])
 
 
-def exponent(targets: np.ndarray, cost: np.ndarray) -> float:
-    """Return the slope of log cost over log 1/target: 1 where a tenth of the loss costs ten times as much."""
-    known = ~np.isnan(cost) & (cost > 0)
-    if known.sum() < 3:
-        return math.nan
-    return float(np.polyfit(-np.log(targets[known]), np.log(cost[known]), 1)[0])
+def grid(
+    rates: Sequence[float],
+    *,
+    halves: Sequence[float] = (math.inf,),
+    power: float = 1.0,
+    firsts: Sequence[float] = (1.0,),
+    growths: Sequence[float] = (0.0,),
+) -> Options:
+    """Return every combination."""
+    rate, half, first, growth = np.array(list(itertools.product(rates, halves, firsts, growths))).T
+    return Options(rate, half, power, first, growth)
 
 
-def one_per_seed(
-    make: Callable[[], BatchSizeController], signal: str, seeds: int, noise: float = 0.0
-) -> Sizes:
-    """Return the sizes of the real controllers, one a seed, told the exact loss or norm.
+# Rules: (options, updates, first losses, losses, gradients so far) -> sizes; these (configurations, seeds)
+Sizes = Callable[[Options, int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
-    Args:
-        make: returns a fresh controller.
-        signal: ``probe_loss`` or ``probe_norm``.
-        seeds: how many.
-        noise: relative standard deviation of what is told, as of a loss that is estimated.
-    """
-    controllers, rng = [make() for _ in range(seeds)], np.random.default_rng(1)
 
-    def size(k: int, losses: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-        told = losses * np.exp(noise * rng.standard_normal(len(losses)))
-        return np.array(
-            [
-                c.decide(k, round(count), Signals(**{signal: float(value)})).batch_size
-                for c, value, count in zip(controllers, told, gradients, strict=True)
-            ],
-            float,
-        )
+def fixed(options: Options, k: int, start: np.ndarray, losses: np.ndarray, done: np.ndarray) -> np.ndarray:  # noqa: ARG001
+    return options.first[:, None]
+
+
+def damped(options: Options, k: int, start: np.ndarray, losses: np.ndarray, done: np.ndarray) -> np.ndarray:  # noqa: ARG001
+    return np.ceil(options.first[:, None] * start / losses * (1 - 1e-12))
+
+
+def growing(options: Options, k: int, start: np.ndarray, losses: np.ndarray, done: np.ndarray) -> np.ndarray:  # noqa: ARG001
+    return np.minimum(np.ceil((options.first + options.growth * k) * (1 - 1e-12)), CAP)[:, None]
+
+
+def stepped(options: Options, k: int, start: np.ndarray, losses: np.ndarray, done: np.ndarray) -> np.ndarray:  # noqa: ARG001
+    steps = np.minimum(done // options.growth[:, None], 60)
+    return np.minimum(options.first[:, None] * 2.0**steps, CAP)
+
+
+def told_within(deviation: float) -> Sizes:
+    """`damped` by losses that are known up to a relative standard deviation."""
+    rng = np.random.default_rng(1)
+
+    def size(options: Options, k: int, start: np.ndarray, losses: np.ndarray, done: np.ndarray) -> np.ndarray:
+        return damped(options, k, start, losses * np.exp(deviation * rng.standard_normal(losses.shape)), done)
 
     return size
 
 
-def best(configurations: list[Callable[[float], Cost]]) -> tuple[Cost, int]:
-    """Return the configuration that reaches the last target with the fewest gradients, and which it is.
+@dataclass(frozen=True)
+class Cost:
+    """What it took to reach each target: (targets, seeds) of one configuration, and of the best for each."""
 
-    A run is given up once it has taken more than the best so far.
+    updates: np.ndarray
+    gradients: np.ndarray
+    chosen: int
+    tuned_updates: np.ndarray
+    tuned_gradients: np.ndarray
+
+
+def descend(
+    problem: Problem, size: Sizes, options: Options, seeds: int, most_updates: int, probe: float = 0.0
+) -> Cost:
+    """Train every configuration until the losses are below each target; return those of fewest gradients.
+
+    Args:
+        problem: what is minimised.
+        size: the rule.
+        options: configurations.
+        seeds: runs of each.
+        most_updates: after which what has not arrived is given up.
+        probe: gradients that measuring the loss before an update costs, beside the batch.
     """
-    least, found, chosen = math.inf, None, 0
-    for number, make in enumerate(configurations):
-        cost = make(least)
-        last = cost.gradients[-1]
-        if found is None or (not np.isnan(last) and last < least):
-            found, chosen = cost, number
-            least = least if np.isnan(last) else float(last)
-    assert found is not None
-    return found, chosen
+    rng = np.random.default_rng(0)
+    count, targets = len(options.rate), problem.targets
+    found = np.full((2, count, len(targets), seeds), np.nan)
+    rows = np.arange(count)
+    w = np.tile(problem.start, (count, seeds, 1))
+    done = np.zeros((count, seeds))
+    reached = np.zeros((count, seeds), int)
+    start, part, best = problem.loss(w), options, math.inf
+    for k in range(most_updates + 1):
+        losses = problem.loss(w)
+        while (hit := losses <= np.append(targets, -math.inf)[reached]).any():
+            places, columns = np.nonzero(hit)
+            found[0, rows[places], reached[hit], columns] = k
+            found[1, rows[places], reached[hit], columns] = done[hit]
+            reached[hit] += 1
+        if k % 64 == 0:
+            over = found[1, :, -1].mean(-1)
+            best = float(np.nanmin(over)) if not np.isnan(over).all() else math.inf
+            kept = (reached < len(targets)).any(1) & np.isfinite(losses).all(1)
+            kept &= done.min(1) <= PATIENCE * best
+            if not kept.any():
+                break
+            if not kept.all():
+                rows, w, done, reached, start, losses = (
+                    each[kept] for each in (rows, w, done, reached, start, losses)
+                )
+                part = options.take(rows)
+        batch = np.broadcast_to(size(part, k, start, losses, done), done.shape)
+        rate = part.rate * (1 + k / part.half) ** -part.power / problem.smoothness
+        noise = rng.standard_normal(w.shape[1:]) * (problem.noise / np.sqrt(batch))[..., None]
+        w -= rate[:, None, None] * (problem.gradient(w) + noise)
+        done += batch + probe
+    mean = np.where(np.isnan(found).any(-1), np.inf, found.mean(-1))
+    least = (mean[1] + 1e-9 * mean[0]).argmin(0)  # gradient descent's gradients are all ∞: by its updates
+    tuned = found[:, least, np.arange(len(targets))]
+    return Cost(*found[:, least[-1]], int(least[-1]), *tuned)
 
 
-def compare(problem: Problem, seeds: int, quick: bool) -> None:
-    """Print what each method takes to the five targets, and the exponents of updates and gradients."""
-    rates = (1.0, 0.3, 0.1) if quick else (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)
-    halves = (
-        (3, 30, 300) if quick else (1, 3, 10, 30, 100, 300, 1000)
-    )  # updates after which the rate is halved
-    firsts = (1, 4, 16) if quick else (1, 2, 4, 8, 16, 32)
-    limit = 200_000 if quick else 1_000_000
-    measured = "probe_norm" if problem.name == "non-convex" else "probe_loss"
-    rule = AdaDampNN(guard=0) if problem.name == "non-convex" else AdaDamp(guard=0)
+def exponent(targets: np.ndarray, cost: np.ndarray) -> tuple[float, float]:
+    """Return the slope of log cost over log 1/target, the mean over seeds, and its standard error.
+
+    1 where a tenth of the loss costs ten times as much.
+    """
+    if np.isnan(cost).any():
+        return math.nan, math.nan
+    slopes = np.polyfit(-np.log(targets), np.log(np.maximum(cost, 1)), 1)[0]
+    return float(slopes.mean()), float(slopes.std(ddof=1) / len(slopes) ** 0.5)
+
+
+def check(rule: Rule, size: Sizes, options: Options, signal: str | None) -> None:
+    """Compare a formula with the controller's decisions for losses that fall with noise."""
+    rng = np.random.default_rng(2)
     free = {"minimum": 1, "every": 0, "wait": 0, "growth": math.inf, "monotone": False, "beta2": "fixed"}
+    controller = BatchSizeController(rule, round(float(options.first[0])), **(free if signal else {}))
+    first = done = np.zeros((1, 1))
+    for k in range(200):
+        loss = np.array([[math.exp(rng.normal(-k / 40, 0.1))]])
+        first = loss if k == 0 else first
+        signals = Signals(**{signal: float(loss[0, 0])}) if signal else Signals()
+        decided = controller.decide(k, round(float(done[0, 0])), signals).batch_size
+        expected = size(options, k, first, loss, done)
+        if decided != expected[0, 0]:
+            raise AssertionError(f"{rule.name}: {decided} by the controller, {expected[0, 0]} by the formula")
+        done = done + expected
 
-    def adaptive(first: int, told: float) -> Sizes:
-        return one_per_seed(lambda: BatchSizeController(rule, first, **free), measured, seeds, told)
 
-    def planned(rule: Rule, first: int) -> Sizes:
-        return one_per_seed(lambda: BatchSizeController(rule, first, maximum=10**7), measured, seeds)
-
-    def constant(r: float) -> Callable[[int], float]:
-        return lambda _: r
-
-    def decayed(r: float, half: int) -> Callable[[int], float]:
-        return lambda k: r / (1 + k / half)
-
-    def rooted(r: float, half: int) -> Callable[[int], float]:
-        return lambda k: r / math.sqrt(1 + k / half)
-
-    def trial(
-        size: Callable[[], Sizes], rate: Callable[[int], float], most: float = 1e8, probe: float = 0.0
-    ) -> Callable[[float], Cost]:
-        return lambda least: run(problem, size(), rate, seeds, limit, min(most, 2 * least), probe)
-
-    def fixed(b: float) -> Callable[[], Sizes]:
-        return lambda: lambda _, losses, __: np.full(len(losses), float(b))
-
-    every = list(itertools.product(rates, firsts))
-    methods: dict[str, list[Callable[[float], Cost]]] = {
-        "gradient descent": [trial(fixed(1e15), constant(r), math.inf) for r in rates],
-        "SGD, constant rate": [trial(fixed(1), constant(r * s)) for r in rates for s in (0.03, 0.003)],
-        "SGD, rate ~ 1/k": [trial(fixed(1), decayed(r, h)) for r in rates for h in halves],
-        "SGD, rate ~ 1/√k": [trial(fixed(1), rooted(r, h)) for r in rates for h in halves],
-        "AdaDamp, exact loss": [trial(lambda b=b: adaptive(b, 0.0), constant(r)) for r, b in every],
-        "  its probe counted": [
-            trial(lambda b=b: adaptive(b, 0.0), constant(r), 1e8, PROBE) for r, b in every
-        ],
-        "AdaDamp, loss ± 20%": [trial(lambda b=b: adaptive(b, 0.2), constant(r)) for r, b in every],
-        "AdaDamp, rate ~ 1/k": [
-            trial(lambda b=b: adaptive(b, 0.0), decayed(1.0, h)) for h in halves for b in firsts
-        ],
-        "PadaDamp": [
-            trial(lambda b=b, g=g: planned(PadaDamp(rate=g), b), constant(r))
-            for r, b in every
-            for g in (0.1, 1.0, 10.0)
-        ],
-        "GeoDamp": [
-            trial(lambda b=b, x=x: planned(GeoDamp(examples=x), b), constant(r))
-            for r, b in every
-            for x in (100, 1000, 10_000)
-        ],
+def compare(problem: Problem, seeds: int, quick: bool, results: Path) -> None:
+    """Print what each method takes to the five targets, and the exponents; add it to a CSV file."""
+    rates = (1.0, 0.3, 0.1) if quick else (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)
+    # updates after which the rate is halved
+    halves = (3.0, 30.0, 300.0) if quick else (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+    firsts = (1.0, 4.0, 16.0) if quick else (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+    limit = 200_000 if quick else 3_000_000
+    by_norm = problem.name == "non-convex"
+    rule = AdaDampNN(guard=0) if by_norm else AdaDamp(guard=0)
+    check(rule, damped, grid([1.0], firsts=[4.0]), "probe_norm" if by_norm else "probe_loss")
+    check(PadaDamp(rate=0.3), growing, grid([1.0], firsts=[4.0], growths=[0.3]), None)
+    check(GeoDamp(examples=1000), stepped, grid([1.0], firsts=[4.0], growths=[1000.0]), None)
+    constant = [r * s for r in rates for s in (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)]
+    adaptive = grid(rates, firsts=firsts)
+    methods: dict[str, tuple[Sizes, Options, float]] = {
+        "gradient descent": (fixed, grid(rates, firsts=[1e15]), 0.0),
+        "AdaDamp, exact loss": (damped, adaptive, 0.0),
+        "  its probe counted": (damped, grid(rates, firsts=[f * s for f in firsts for s in (1, 64)]), PROBE),
+        "AdaDamp, loss ± 20%": (told_within(0.2), adaptive, 0.0),
+        "AdaDamp, rate ~ 1/k": (damped, grid([1.0], halves=halves, firsts=firsts), 0.0),
+        "PadaDamp": (growing, grid(rates, firsts=firsts, growths=[0.1, 0.3, 1.0, 3.0, 10.0]), 0.0),
+        "GeoDamp": (stepped, grid(rates, firsts=firsts, growths=[100.0, 1000.0, 10_000.0, 100_000.0]), 0.0),
+        "SGD, rate ~ 1/k": (fixed, grid(rates, halves=halves), 0.0),
+        "SGD, rate ~ 1/√k": (fixed, grid(rates, halves=halves, power=0.5), 0.0),
+        "SGD, constant rate": (fixed, grid(constant), 0.0),
     }
     targets = "".join(f"{t:>18.4g}" for t in problem.targets)
-    print(f"\n{problem.name}: updates / gradients to the loss{targets}   exponents", flush=True)
-    for name, configurations in methods.items():
-        cost, chosen = best(configurations)
+    print(
+        f"\n{problem.name}: updates / gradients to the loss{targets}   exponents; tuned for each", flush=True
+    )
+    for name, (size, options, probe) in methods.items():
+        cost = descend(problem, size, options, seeds, limit, probe)
+        updates, gradients = (np.median(each, -1) for each in (cost.updates, cost.gradients))
         cells = "".join(
             f"{u:>8,.0f} /{g:>8,.0f}" if g < 1e12 else f"{u:>8,.0f} /       ∞"
-            for u, g in zip(cost.updates, cost.gradients, strict=True)
+            for u, g in zip(updates, gradients, strict=True)
         )
-        gradients = math.nan if name == "gradient descent" else exponent(problem.targets, cost.gradients)
+        counts = (cost.updates, cost.gradients, cost.tuned_updates, cost.tuned_gradients)
+        slopes = [exponent(problem.targets, each) for each in counts]
+        if name == "gradient descent":
+            slopes[1] = slopes[3] = math.nan, math.nan
+        told = " / ".join(f"{slope:.2f} ± {error:.2f}" for slope, error in slopes)
+        picked = options.take(np.array([cost.chosen]))
         print(
-            f"{name:22}{cells}   {exponent(problem.targets, cost.updates):.2f} / {gradients:.2f}"
-            f"   ({chosen + 1} of {len(configurations)})",
+            f"{name:22}{cells}   {told}   (rate {picked.rate[0]:.3g}, half {picked.half[0]:g},"
+            f" first {picked.first[0]:g}, growth {picked.growth[0]:g})",
             flush=True,
         )
+        results.parent.mkdir(parents=True, exist_ok=True)
+        with results.open("a", newline="") as file:
+            rows = zip(problem.targets, updates, gradients, strict=True)
+            csv.writer(file).writerows([[problem.name, name.strip(), *row] for row in rows])
 
 
 def seesaw(seeds: int, examples: int = 40_000, first: int = 8) -> None:

@@ -1,242 +1,240 @@
 """How well cheap runs rank configurations, what a search costs, and what it loses.
 
-    python benchmarks/tuning.py --quick           # glosses, AdamW, clean: ten minutes on one core
-    python benchmarks/tuning.py                   # both sets, both optimizers, clean and noisy: hours
+    python benchmarks/tuning.py --quick      # glosses, AdamW, no noise: some minutes on one core
+    python benchmarks/tuning.py              # both sets and optimizers, with noise and without: half an hour
+    python benchmarks/tuning.py --plot FILE  # draw what is there
 
-27 configurations drawn by seed 0. The reference is the mean test accuracy of full runs on two seeds. A cheap
-run sees a share of a full run's examples under a cosine of its own, chosen by a schedule or taken from a
-shuffle of all data ("all data"). Kendall's tau and regrets are to the reference, with 90% bootstrap
-intervals over the configurations. Regret: the reference of the best of all, less that of the configuration
-which a search names, whose finalists' full runs are those of the first seed.
+A pool of 54 configurations (--pool) is drawn by seed 0 and each is trained in full on four seeds. The mean
+of seeds 2 and 3 is the reference; searches see seeds 0 and 1. A cheap run sees a share of a full run's
+examples under a cosine of its own, chosen by a schedule or taken from a shuffle of all data ("all data"),
+with its learning rate times share^-alpha. Kendall's tau is to the reference, over configurations that train
+at all. Searches are played 2,000 times on 27 configurations drawn from the pool. Regret: the reference of
+the best of the 27, less that of the configuration which the search names. Intervals: 90%, bootstrapped over
+the pool.
 
-WordNet's glosses (Debian: wordnet-base) by a hashed bag-of-words network; Fashion-MNIST (Debian:
-dataset-fashion-mnist) by a small CNN. Scores are kept in --cache as CSV.
+WordNet's glosses (Debian: wordnet-base) as LSA vectors and Fashion-MNIST (Debian: dataset-fashion-mnist) at
+half its size, 12,000 rows each, by networks of two hidden layers. Scores are kept in --cache as CSV.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import milo_data
 import numpy as np
 import torch
 from tuning_data import Task, fashion, wordnet
+from tuning_runs import RATES, Scores, Trial, configurations, seconds_alone
+from tuning_searches import Pool, draw_fronts, played
 
 from syllabus.manifests import Manifest
-from syllabus.trainer import Curriculum
-from syllabus.trainer.tuning import Observation, fit_exponent
+from syllabus.trainer.tuning import Exponent, Observation, fit_exponent
 
-EPOCHS, CONFIGURATIONS, FINALISTS = 6, 27, 3
-SHARES = (1 / 30, 1 / 10)
-CORRECTIONS = (0.0, 0.5)
-RATES = {"adamw": (2e-4, 5e-2), "sgd": (5e-3, 1.0)}
-COLUMNS = ("set", "noise", "optimizer", "schedule", "share", "correction", "configuration", "seed", "score")
-
-
-def configurations(optimizer: str, count: int) -> list[dict[str, Any]]:
-    """Draw configurations; rates are those of a full run."""
-    rng = np.random.default_rng(0)
-    low, high = np.log(RATES[optimizer])
-    return [
-        {
-            "lr": float(np.exp(rng.uniform(low, high))),
-            "width": int(rng.choice([32, 64, 128])),
-            "dropout": float(rng.choice([0.0, 0.2, 0.4])),
-            "decay": float(np.exp(rng.uniform(np.log(1e-5), np.log(1e-1)))),
-            "batch": int(rng.choice([32, 64, 128])),
-        }
-        for _ in range(count)
-    ]
-
-
-def epochs_of(task: Task, manifest: Manifest, schedule: str, share: float, seed: int) -> Iterator[np.ndarray]:
-    """Yield the rows of each epoch."""
-    rng = np.random.default_rng(seed)
-    if share == 1 or schedule == "all data":
-        rows = np.concatenate([rng.permutation(task.rows) for _ in range(EPOCHS)])
-        yield from np.array_split(rows[: round(share * EPOCHS * task.rows)], EPOCHS)
-        return
-    curriculum = Curriculum(manifest, share, EPOCHS, schedule, seed=seed)
-    for epoch in range(EPOCHS):
-        yield rng.permutation(curriculum.indices(epoch))
-
-
-def train(
-    task: Task, params: dict[str, Any], optimizer: str, epochs: Sequence[np.ndarray], seed: int
-) -> float:
-    """Train one run under a cosine and return its test accuracy."""
-    torch.manual_seed(seed)
-    model = task.network(params["width"], params["dropout"])
-    kind = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[optimizer]
-    extra = {} if optimizer == "adamw" else {"momentum": 0.9}
-    decay = params["decay"] if optimizer == "adamw" else params["decay"] * 1e-2
-    steps = sum(-(-len(rows) // params["batch"]) for rows in epochs)
-    made = kind(model.parameters(), lr=params["lr"], weight_decay=decay, **extra)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(made, steps)
-    model.train()
-    for rows in epochs:
-        for batch in np.array_split(rows, range(params["batch"], len(rows), params["batch"])):
-            torch.nn.functional.cross_entropy(model(task.inputs(batch)), task.targets(batch)).backward()
-            made.step()
-            made.zero_grad()
-            cosine.step()
-    model.eval()
-    with torch.no_grad():
-        return float((model(task.test_inputs).argmax(1) == task.test_targets).float().mean())
-
-
-class Scores:
-    """The scores in a CSV file: what is there is not computed again."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._found: dict[tuple[str, ...], float] = {}
-        if path.exists():
-            with path.open() as file:
-                for row in csv.reader(file):
-                    self._found[tuple(row[:-1])] = float(row[-1])
-
-    def get(self, key: Sequence[Any], make: Callable[[], float]) -> float:
-        """Return a score, computing and keeping it if it is not there."""
-        text = tuple(f"{part:.6g}" if isinstance(part, float) else str(part) for part in key)
-        if text not in self._found:
-            self._found[text] = make()
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a") as file:
-                csv.writer(file).writerow([*text, self._found[text]])
-        return self._found[text]
+ROWS, POOL, SEARCHED = 12_000, 54, 27
+SHARES = (1 / 60, 1 / 30, 1 / 20, 1 / 10)
+PREPARED = (1 / 30, 1 / 10)  # shares at which all schedules are compared
+SCHEDULES = ("fresh", "all data", "milo", "coverage", "auto", "fixed")
+SEARCH_SEEDS, REFERENCE_SEEDS = (0, 1), (2, 3)
+PRIOR, ALPHAS = 0.5, (0.0, 0.3, 0.5)  # what `Search` begins with; what is compared
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One set, noise and optimizer: reference scores and those of cheap runs."""
+    """A task and an optimizer, their scores and the manifest."""
 
     task: Task
     optimizer: str
-    scores: Scores
     manifest: Manifest
-    count: int
+    scores: Scores
+    pool: int
+    schedules: Sequence[str]
 
-    def score(self, schedule: str, share: float, correction: float, number: int, seed: int) -> float:
-        """Return one run's score."""
-        params = configurations(self.optimizer, self.count)[number]
-        params = {**params, "lr": params["lr"] * share**-correction}
+    def run(self) -> None:
+        """Train what is missing."""
+        full = [self.trials("all data", 1.0, 0.0, seed) for seed in (*SEARCH_SEEDS, *REFERENCE_SEEDS)]
+        fresh = [self.trials("fresh", share, alpha) for share in SHARES for alpha in ALPHAS]
+        others = [
+            self.trials(schedule, share, alpha)
+            for schedule in self.schedules
+            for share in PREPARED
+            for alpha in ALPHAS
+        ]
+        trials = itertools.chain(*full, *fresh, *others)
+        self.scores.run(self.task, self.manifest, trials, self.pool)
 
-        def make() -> float:
-            rows = list(epochs_of(self.task, self.manifest, schedule, share, seed))
-            return train(self.task, params, self.optimizer, rows, seed)
+    def trials(self, schedule: str, share: float, alpha: float, seed: int = 0) -> list[Trial]:
+        """Return the trials of all configurations."""
+        return [Trial(self.optimizer, k, schedule, share, alpha, seed) for k in range(self.pool)]
 
-        name = (self.task.name, self.task.noise, self.optimizer)
-        return self.scores.get((*name, schedule, share, correction, number, seed), make)
+    def cheap(self, schedule: str, share: float, alpha: float, seed: int = 0) -> np.ndarray:
+        """Return (pool,) scores of cheap runs, training those that are missing."""
+        trials = self.trials(schedule, share, alpha, seed)
+        self.scores.run(self.task, self.manifest, trials, self.pool)
+        return self.scores.of(trials)
 
-    def all(self, schedule: str, share: float, correction: float, seed: int = 0) -> np.ndarray:
-        """Return (count,) scores of one seed."""
-        return np.array([self.score(schedule, share, correction, k, seed) for k in range(self.count)])
+    def searches(self) -> Pool:
+        """Return the scores that searches are played on."""
+        full = [self.scores.of(self.trials("all data", 1.0, 0.0, seed)) for seed in range(4)]
+        runs = {(share, alpha): self.cheap("fresh", share, alpha) for share in SHARES for alpha in ALPHAS}
+        return Pool(np.array([full[s] for s in SEARCH_SEEDS]), np.mean(full[2:], 0), runs)
 
-    def full(self, seed: int) -> np.ndarray:
-        """Return (count,) scores of full runs."""
-        return self.all("all data", 1.0, 0.0, seed)
+    def observations(self, shares: Sequence[float] = SHARES) -> list[Observation]:
+        """Return what fits the exponent: runs of several lengths."""
+        drawn = configurations(self.optimizer, self.pool)
+        return [
+            Observation(p["lr"] * share**-PRIOR, share, score, {k: v for k, v in p.items() if k != "lr"})
+            for share in shares
+            for p, score in zip(drawn, self.cheap("fresh", share, PRIOR).tolist(), strict=True)
+        ]
 
 
 def tau(one: np.ndarray, other: np.ndarray) -> float:
     """Kendall's tau-a."""
-    pairs = list(itertools.combinations(range(len(one)), 2))
-    return float(np.mean([np.sign(one[a] - one[b]) * np.sign(other[a] - other[b]) for a, b in pairs]))
+    rows, columns = np.triu_indices(len(one), 1)
+    return float(np.mean(np.sign(one[rows] - one[columns]) * np.sign(other[rows] - other[columns])))
 
 
 def interval(rows: int, statistic: Callable[[np.ndarray], float]) -> tuple[float, float]:
     """90% bootstrap interval over configurations."""
     rng = np.random.default_rng(0)
-    found = [statistic(rng.integers(0, rows, rows)) for _ in range(200)]
-    low, high = np.quantile(found, (0.05, 0.95))
+    low, high = np.quantile([statistic(rng.integers(0, rows, rows)) for _ in range(400)], (0.05, 0.95))
     return float(low), float(high)
 
 
-def named(cheap: np.ndarray, full: np.ndarray, finalists: int) -> int:
-    """The configuration that a search names: of the best by cheap runs, the best by one full run."""
-    best = np.argsort(-cheap, kind="stable")[:finalists]
-    return int(best[np.argmax(full[best])])
+def ranking(cell: Cell) -> None:
+    """Print Kendall's tau of cheap runs, with the correction and without, and what the other gains by it."""
+    pool = cell.searches()
+    stable = np.flatnonzero(pool.reference > pool.reference.max() / 2)
+    reference, first = pool.reference[stable], pool.full[0][stable]
+    heads = "".join(f"{f'alpha {alpha:g}':>10}{'90%':>14}" for alpha in ALPHAS)
+    print(
+        f"best reference {100 * pool.reference.max():.2f}%; {len(stable)} of {cell.pool} configurations reach"
+        f" half of it; tau of one full seed {tau(first, reference):.2f}\n"
+        f"{'schedule':10}{'share':>6}{heads}{'above all data':>18}{'90%':>16}"
+    )
+    shares = {name: SHARES if name == "fresh" else PREPARED for name in cell.schedules}
+    for schedule, share in ((name, share) for name in cell.schedules for share in shares[name]):
+        line = f"{schedule:10}{f'1/{round(1 / share)}':>6}"
+        for alpha in ALPHAS:
+            scores = cell.cheap(schedule, share, alpha)[stable]
+            low, high = interval(len(stable), lambda r, s=scores: tau(s[r], reference[r]))
+            line += f"{tau(scores, reference):>10.2f}{f'{low:.2f} to {high:.2f}':>14}"
+        if schedule != "all data" and share in PREPARED:
+            ours, theirs = (cell.cheap(name, share, ALPHAS[1])[stable] for name in (schedule, "all data"))
+
+            def gain(rows: np.ndarray, ours: np.ndarray = ours, theirs: np.ndarray = theirs) -> float:
+                return tau(ours[rows], reference[rows]) - tau(theirs[rows], reference[rows])
+
+            low, high = interval(len(stable), gain)
+            line += f"{gain(np.arange(len(stable))):>+18.2f}{f'{low:+.2f} to {high:+.2f}':>16}"
+        print(line, flush=True)
 
 
-def report(cell: Cell, schedules: Sequence[str]) -> None:
-    """Print one cell's table."""
-    task, count = cell.task, cell.count
-    reference = (cell.full(0) + cell.full(1)) / 2
-    first, best = cell.full(0), float(reference.max())
-    print(f"\n{task.name}, label noise {task.noise:g}, {cell.optimizer}: {count} configurations,")
-    print(f"best reference {best:.4f}; tau of one full seed to the other {tau(first, cell.full(1)):.2f}")
-    full_search = best - reference[int(first.argmax())]
-    print(f"full-data search, one seed: {count} full runs, regret {100 * full_search:.2f} points")
-    drawn = np.random.default_rng(0)
-    for cost in (4, 5):
-        picks = [drawn.choice(count, cost, replace=False) for _ in range(2000)]
-        losses = [best - reference[rows[first[rows].argmax()]] for rows in picks]
-        print(f"random search, {cost} full runs: mean regret {100 * np.mean(losses):.2f}")
-    head = f"{'schedule':12}{'share':>7}{'alpha':>7}{'tau':>7}{'90%':>14}"
-    print(f"{head}{'full runs':>11}{'regret':>8}{'90%':>14}")
-    for schedule, share, correction in itertools.product(schedules, SHARES, CORRECTIONS):
-        cheap = cell.all(schedule, share, correction)
+def carried_over(cells: dict[tuple[str, float, str], Cell]) -> None:
+    """Print tau at 1/30 with the exponent that was fitted on the other set."""
+    print(
+        "\nalpha fitted on one set, on runs at 1/60 to 1/10 that cost .2 full runs each; tau at 1/30:"
+    )
+    print(
+        f"{'judged on':32}{'alpha':>7}{'90%':>14}{'tau, alpha 0':>14}{'tau':>7}{'difference':>12}{'90%':>14}"
+    )
+    for (name, noise, optimizer), cell in cells.items():
+        other = next(
+            (c for (n, s, o), c in cells.items() if n != name and (s, o) == (noise, optimizer)), None
+        )
+        if other is None:
+            continue
+        alpha: Exponent = fit_exponent(other.observations())
+        pool = cell.searches()
+        stable = np.flatnonzero(pool.reference > pool.reference.max() / 2)
+        reference = pool.reference[stable]
+        plain, fitted = (cell.cheap("fresh", 1 / 30, a)[stable] for a in (0.0, round(alpha.value, 2)))
 
-        def regret(rows: np.ndarray, cheap: np.ndarray = cheap) -> float:
-            chosen = rows[named(cheap[rows], first[rows], FINALISTS)]
-            return 100 * float(reference[rows].max() - reference[chosen])
+        def gain(
+            rows: np.ndarray, a: np.ndarray = fitted, b: np.ndarray = plain, r: np.ndarray = reference
+        ) -> float:
+            return tau(a[rows], r[rows]) - tau(b[rows], r[rows])
 
-        low, high = interval(count, lambda rows, cheap=cheap: tau(cheap[rows], reference[rows]))
-        worst = interval(count, regret)
+        low, high = interval(len(stable), gain)
+        label = f"{name}, noise {noise:g}, {optimizer}"
         print(
-            f"{schedule:12}{'1/' + str(round(1 / share)):>7}{correction:>7g}{tau(cheap, reference):>7.2f}"
-            f"{f'{low:.2f} to {high:.2f}':>14}{count * share + FINALISTS:>11.1f}"
-            f"{regret(np.arange(count)):>8.2f}{f'{worst[0]:.1f} to {worst[1]:.1f}':>14}",
+            f"{label:32}{alpha.value:>7.2f}{f'{alpha.low:.2f} to {alpha.high:.2f}':>14}"
+            f"{tau(plain, reference):>14.2f}{tau(fitted, reference):>7.2f}"
+            f"{gain(np.arange(len(stable))):>+12.2f}"
+            f"{f'{low:+.2f} to {high:+.2f}':>14}",
             flush=True,
         )
-    observed = [
-        Observation(params["lr"] * share**-0.5, share, score, {k: v for k, v in params.items() if k != "lr"})
-        for share in SHARES
-        for params, score in zip(
-            configurations(cell.optimizer, count), cell.all(schedules[0], share, 0.5), strict=True
+
+
+def searches(cell: Cell) -> None:
+    """Print what searches cost and lose, with one seed of the finalists and with two."""
+    pool = cell.searches()
+    for count in sorted({min(SEARCHED, cell.pool), cell.pool}):
+        print(
+            f"{f'search of {count}':34}{'seeds':>6}{'full runs':>10}{'regret':>8}{'90%':>14}{'worst 5%':>10}"
         )
-    ]
-    print(
-        f"alpha by the runs at {' and '.join(f'1/{round(1 / s)}' for s in SHARES)}: {fit_exponent(observed)}"
-    )
+        for search in played(pool, count):
+            low, high = search.interval
+            print(
+                f"{search.name:34}{search.seeds:>6}{search.cost:>10.2f}{search.regret:>8.2f}"
+                f"{f'{low:.2f} to {high:.2f}':>14}{search.bad:>10.2f}",
+                flush=True,
+            )
 
 
 def main() -> None:
     """Run what is missing, print what is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--plot", type=Path, help="draw cost against regret into this file")
     parser.add_argument("--cache", type=Path, default=Path("runs/tuning"))
     parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet/data.noun"))
+    parser.add_argument("--pool", type=int, default=POOL, help="configurations")
+    parser.add_argument("--sets", nargs="+", default=["glosses", "fashion"], choices=["glosses", "fashion"])
+    parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.2])
+    parser.add_argument("--optimizers", nargs="+", default=list(RATES), choices=list(RATES))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = 12_000 if arguments.quick else milo_data.ROWS
-    makers = [lambda noise: wordnet(arguments.wordnet, rows, noise)]
-    if not arguments.quick:
-        makers.append(lambda noise: fashion(arguments.fashion, rows, noise))
-    optimizers = ("adamw",) if arguments.quick else ("adamw", "sgd")
-    schedules = (
-        ["fresh", "all data"] if arguments.quick else ["fresh", "all data", "milo", "coverage", "auto"]
+    rows, count, schedules = (
+        (ROWS, 27, SCHEDULES[:2]) if arguments.quick else (ROWS, arguments.pool, SCHEDULES)
     )
-    scores = Scores(arguments.cache / f"scores-{rows}.csv")
+    makers = {
+        "glosses": lambda noise: wordnet(arguments.wordnet, rows, noise),
+        "fashion": lambda noise: fashion(arguments.fashion, rows, noise),
+    }
+    names, noises, optimizers = arguments.sets, arguments.noise, arguments.optimizers
+    if arguments.quick:
+        names, noises, optimizers = names[:1], [0.0], ["adamw"]
+    cells: dict[tuple[str, float, str], Cell] = {}
     started = time.perf_counter()
-    for make, noise in itertools.product(makers, (0.0,) if arguments.quick else (0.0, 0.2)):
-        task = make(noise)
-        manifest = task.manifest(arguments.cache, SHARES)
-        for optimizer in optimizers:
-            report(Cell(task, optimizer, scores, manifest, CONFIGURATIONS), schedules)
-            print(f"({time.perf_counter() - started:.0f} s so far)", flush=True)
+    for optimizer, noise, name in itertools.product(optimizers, noises, names):
+        task = makers[name](noise)
+        manifest = task.manifest(arguments.cache, PREPARED)
+        scores = Scores(arguments.cache / f"scores-{name}-{noise:g}-{rows}.csv")
+        cell = cells[name, noise, optimizer] = Cell(task, optimizer, manifest, scores, count, schedules)
+        cell.run()
+        if arguments.plot is None:
+            print(
+                f"\n{name}, label noise {noise:g}, {optimizer} ({time.perf_counter() - started:.0f} s so far)"
+            )
+            alone = seconds_alone(task, manifest)
+            made = task.preparing(arguments.cache)
+            print(f"the manifest took {made:.1f} CPU s to prepare, a full run by itself {alone:.1f}")
+            ranking(cell)
+            searches(cell)
+    if arguments.plot is not None:
+        draw_fronts({key: cell.searches() for key, cell in cells.items()}, SEARCHED, arguments.plot)
+    elif not arguments.quick:
+        carried_over(cells)
 
 
 if __name__ == "__main__":

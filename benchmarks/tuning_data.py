@@ -1,8 +1,9 @@
-"""The tasks of `tuning.py`: data, networks, and manifests made by the real job."""
+"""The tasks of `tuning.py`: data, and manifests made by the real job."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,55 +11,54 @@ import milo_data
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from syllabus.manifests import Manifest
 
 TEST = 5_000
+SIDE = 14  # images are halved
 
 
 @dataclass(frozen=True)
 class Task:
-    """A data set with its network.
+    """A data set of vectors.
 
     Attributes:
         name, noise: of the set, and the share of wrong labels.
-        rows: for training.
-        vectors: (rows, d) float32, what the manifest is made from.
+        inputs: (rows, d) float32, for training; columns standardised.
         labels: (rows,) int64, with the noise.
-        inputs: rows -> what the network takes.
-        test_inputs, test_targets: clean.
-        network: (width, dropout) -> a network.
+        test_inputs, test_labels: clean.
+        vectors: (rows, d') float32, what the manifest is made from.
     """
 
     name: str
     noise: float
-    rows: int
-    vectors: np.ndarray
+    inputs: np.ndarray
     labels: np.ndarray
-    inputs: Callable[[np.ndarray], torch.Tensor]
-    test_inputs: torch.Tensor
-    test_targets: torch.Tensor
-    network: Callable[[int, float], torch.nn.Module]
+    test_inputs: np.ndarray
+    test_labels: np.ndarray
+    vectors: np.ndarray
 
-    def targets(self, rows: np.ndarray) -> torch.Tensor:
-        """The labels of some rows."""
-        return torch.from_numpy(self.labels[rows])
+    @property
+    def rows(self) -> int:
+        """How many there are for training."""
+        return len(self.labels)
+
+    @property
+    def classes(self) -> int:
+        """How many labels there are."""
+        return int(self.labels.max()) + 1
 
     def manifest(self, cache: Path, shares: Sequence[float]) -> Manifest:
-        """Prepare the manifest, once."""
+        """Prepare the manifest, once, and keep the CPU seconds that it took in a file beside it."""
         from syllabus.pipeline import Options, prepare
 
         place = cache / f"{self.name}-{self.noise:g}-{self.rows}"
-        if not (place / "manifest" / "manifest.json").exists():
+        if not (place / "seconds").exists():
             place.mkdir(parents=True, exist_ok=True)
-            columns = {
-                "vector": pa.FixedSizeListArray.from_arrays(
-                    self.vectors.ravel().astype(np.float32), self.vectors.shape[1]
-                ),
-                "label": [str(label) for label in self.labels],
-            }
-            pq.write_table(pa.table(columns), place / "data.parquet")
+            vectors = pa.FixedSizeListArray.from_arrays(self.vectors.ravel(), self.vectors.shape[1])
+            labels = [str(label) for label in self.labels]
+            pq.write_table(pa.table({"vector": vectors, "label": labels}), place / "data.parquet")
+            started = time.process_time()
             prepare(
                 Options(
                     source=str(place / "data.parquet"),
@@ -72,92 +72,53 @@ class Task:
                     order="none",
                 )
             )
+            (place / "seconds").write_text(f"{time.process_time() - started:.1f}")
         return Manifest.open(place / "manifest")
 
-
-class BagOfWords(torch.nn.Module):
-    """Hashed words, averaged, and one hidden layer."""
-
-    def __init__(self, features: int, classes: int, width: int, dropout: float) -> None:
-        super().__init__()
-        self.words = torch.nn.EmbeddingBag(features, width, mode="mean", padding_idx=0)
-        self.head = torch.nn.Sequential(
-            torch.nn.Dropout(dropout),
-            torch.nn.Linear(width, width),
-            torch.nn.ReLU(),
-            torch.nn.Linear(width, classes),
-        )
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """(b, words) int64, 0 where there is no word -> (b, classes)."""
-        return self.head(self.words(rows))
+    def preparing(self, cache: Path) -> float:
+        """Return the CPU seconds of the job that made the manifest."""
+        return float((cache / f"{self.name}-{self.noise:g}-{self.rows}" / "seconds").read_text())
 
 
 def wordnet(path: Path, rows: int, noise: float) -> Task:
-    """Glosses of nouns and their 25 lexicographer files."""
+    """Glosses of nouns as LSA vectors of 128 columns, and their 25 lexicographer files."""
     from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
-    features, longest = 2**14, 24
     texts, files = milo_data.glosses(path)
     drawn = np.random.default_rng(1).permutation(len(texts))[: rows + TEST]
-    texts, classes = [texts[row] for row in drawn], np.unique(files[drawn], return_inverse=True)[1]
-    counts = TfidfVectorizer(sublinear_tf=True, min_df=3).fit_transform(texts[:rows])
-    vectors = TruncatedSVD(128, random_state=0).fit_transform(counts).astype(np.float32)
+    texts, labels = [texts[row] for row in drawn], np.unique(files[drawn], return_inverse=True)[1]
+    words = TfidfVectorizer(sublinear_tf=True, min_df=3).fit(texts[:rows])
+    latent = TruncatedSVD(128, random_state=0).fit(words.transform(texts[:rows]))
+    vectors = latent.transform(words.transform(texts)).astype(np.float32)
     vectors[np.linalg.norm(vectors, axis=1) < 1e-6, 0] = 1.0
-    hashed = HashingVectorizer(n_features=features - 1, alternate_sign=False, norm=None).transform(texts)
-    words = np.zeros((len(texts), longest), np.int64)
-    for row in range(len(texts)):
-        found = hashed.indices[hashed.indptr[row] : hashed.indptr[row + 1]][:longest] + 1
-        words[row, : len(found)] = found
-    inputs = torch.from_numpy(words)
-    return Task(
-        "glosses",
-        noise,
-        rows,
-        vectors,
-        noisy(classes[:rows].astype(np.int64), noise),
-        lambda chosen: inputs[chosen],
-        inputs[rows:],
-        torch.from_numpy(classes[rows:].astype(np.int64)),
-        lambda width, dropout: BagOfWords(features, int(classes.max()) + 1, width, dropout),
-    )
+    return _task("glosses", noise, rows, vectors, labels, vectors[:rows])
 
 
 def fashion(folder: Path, rows: int, noise: float) -> Task:
-    """Fashion-MNIST and a CNN of two strided layers."""
-    images = milo_data.idx(folder / "train-images-idx3-ubyte.gz", rows)
-    labels = milo_data.idx(folder / "train-labels-idx1-ubyte.gz", rows).astype(np.int64)
-    test = milo_data.idx(folder / "t10k-images-idx3-ubyte.gz", TEST)
-    targets = milo_data.idx(folder / "t10k-labels-idx1-ubyte.gz", TEST).astype(np.int64)
+    """Fashion-MNIST at half its size."""
+    images = [
+        milo_data.idx(folder / f"{part}-images-idx3-ubyte.gz", count)
+        for part, count in (("train", rows), ("t10k", TEST))
+    ]
+    labels = [
+        milo_data.idx(folder / f"{part}-labels-idx1-ubyte.gz", count)
+        for part, count in (("train", rows), ("t10k", TEST))
+    ]
+    pixels = np.concatenate(images).reshape(-1, SIDE, 2, SIDE, 2).mean((2, 4)).reshape(rows + TEST, -1)
+    vectors = milo_data.unit(images[0].reshape(rows, -1))
+    return _task("fashion", noise, rows, pixels.astype(np.float32), np.concatenate(labels), vectors)
 
-    def scaled(pixels: np.ndarray) -> torch.Tensor:
-        return (torch.from_numpy(pixels.copy()).float()[:, None] / 255 - 0.286) / 0.353
 
-    def network(width: int, dropout: float) -> torch.nn.Module:
-        return torch.nn.Sequential(
-            torch.nn.Conv2d(1, 16, 3, stride=2, padding=1),
-            torch.nn.ReLU(),
-            torch.nn.Conv2d(16, 32, 3, stride=2, padding=1),
-            torch.nn.ReLU(),
-            torch.nn.Flatten(),
-            torch.nn.Dropout(dropout),
-            torch.nn.Linear(32 * 49, width),
-            torch.nn.ReLU(),
-            torch.nn.Linear(width, 10),
-        )
-
+def _task(
+    name: str, noise: float, rows: int, inputs: np.ndarray, labels: np.ndarray, vectors: np.ndarray
+) -> Task:
+    inputs = (inputs - inputs[:rows].mean(0)) / (inputs[:rows].std(0) + 1e-3 * inputs[:rows].std())
+    labels = labels.astype(np.int64)
     return Task(
-        "fashion",
-        noise,
-        rows,
-        milo_data.unit(images.reshape(len(images), -1)),
-        noisy(labels, noise),
-        lambda chosen: scaled(images[chosen]),
-        scaled(test),
-        torch.from_numpy(targets),
-        network,
-    )
+        name, noise, inputs[:rows], noisy(labels[:rows], noise), inputs[rows:], labels[rows:],
+        np.ascontiguousarray(vectors, np.float32),
+    )  # fmt: skip
 
 
 def noisy(labels: np.ndarray, share: float) -> np.ndarray:

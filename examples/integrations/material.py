@@ -7,6 +7,7 @@ manifest is made on first use, with hashed words as the encoder: no weights, no 
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import zlib
 from pathlib import Path
@@ -36,6 +37,12 @@ def prepared() -> Manifest:
         columns = {"text": "text", "label": "package", "id": "id"}
         prepare(Options(source=source, output=output, encoder="hashing", fraction=[0.2], seed=0, **columns))
     return Manifest.open(output)
+
+
+@functools.cache
+def opened(path: str) -> Manifest:
+    """Open a manifest once a process, whatever the number of runs on it."""
+    return Manifest.open(path)
 
 
 def texts() -> list[dict[str, str]]:

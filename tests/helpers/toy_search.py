@@ -34,6 +34,7 @@ def search(folder: Path, train: Any = score, **options: Any) -> Any:
     if storage == "database":
         storage = None
     given = {"curriculum": {"schedule": "fresh"}, "folder": folder, "progress": False, "storage": storage}
+    given["scheme"] = "i-epoch"  # the fewest runs
     options = {**given, **options}
     return Search(train, options.pop("space", SPACE), folder / "m", 4, **options)
 
@@ -52,7 +53,7 @@ def main(folder: Path, seconds: float) -> None:
         time.sleep(seconds)
         return score(run)
 
-    options = {"scheme": "rungs", "configurations": 12, "finalists": 1, "storage": "database"}
+    options = {"scheme": "rungs", "share": 1 / 30, "configurations": 12, "finalists": 1, "storage": "database"}
     print(search(folder, train, **options).run())
 
 

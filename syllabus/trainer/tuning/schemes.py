@@ -11,7 +11,9 @@ from typing import Any
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.validation import real, whole
 
-NAMES = ("i-epoch", "rungs", "full")
+NAMES = ("rungs", "i-epoch", "full")
+SHARES = {"rungs": 1 / 60, "i-epoch": 1 / 30}  # of the first rung: equal costs, 3.9 full runs of 27
+LONGEST = 1 / 10  # cheap rung: a longer one costs more than it ranks better
 
 
 @dataclass(frozen=True)
@@ -28,25 +30,27 @@ class Rung:
 
 
 def plan(
-    scheme: str | Sequence[tuple[float, int]], configurations: int, finalists: int, share: float
+    scheme: str | Sequence[tuple[float, int]],
+    configurations: int,
+    finalists: int,
+    share: float | None = None,
 ) -> tuple[Rung, ...]:
     """Return the rungs of a scheme, the last of them full runs.
 
     Args:
-        scheme: ``i-epoch``: all at `share`, the best in full (Egele et al., arXiv:2307.15422); ``rungs``:
-            also a rung of three times the share for a third of them, and so on, while that is below 1/3 and
-            leaves more than the finalists (successive halving); ``full``: all in full, no pruning; or
-            (share, count) pairs, ascending.
+        scheme: ``rungs``: all at `share`, a third of them at three times the share, and so on, while that is
+            at most 1/10 and leaves more than the finalists, then these in full (successive halving);
+            ``i-epoch``: no rung between (Egele et al., arXiv:2307.15422); ``full``: all in full, no pruning;
+            or (share, count) pairs, ascending.
         configurations: of the first rung.
         finalists: trained in full.
-        share: of the first rung.
+        share: of the first rung; by default 1/60, and 1/30 for ``i-epoch``.
 
     Raises:
         TrainerError: an unknown scheme, numbers out of bounds, shares that do not rise, counts that do.
     """
     configurations = whole("Search", "configurations", configurations, 1)
     finalists = whole("Search", "finalists", finalists, 1, configurations)
-    share = _share(share)
     if not isinstance(scheme, str):
         if not isinstance(scheme, Sequence) or any(
             not isinstance(rung, Sequence) or isinstance(rung, str) or len(rung) != 2 for rung in scheme
@@ -66,10 +70,11 @@ def plan(
         return (Rung(1.0, configurations),)
     if scheme not in NAMES:
         raise TrainerError(f"Search: scheme {scheme!r} is unknown; known: {', '.join(NAMES)}")
+    share = SHARES[scheme] if share is None else _share(share)
     if share == 1:
         raise TrainerError("Search: share=1 leaves nothing to save; scheme='full' trains all in full")
     rungs = (Rung(share, configurations),)
-    while scheme == "rungs" and 3 * rungs[-1].share <= 1 / 3 and rungs[-1].count // 3 > finalists:
+    while scheme == "rungs" and 3 * rungs[-1].share <= 1.001 * LONGEST and rungs[-1].count // 3 > finalists:
         rungs += (Rung(3 * rungs[-1].share, rungs[-1].count // 3),)
     return (*rungs, Rung(1.0, finalists))
 

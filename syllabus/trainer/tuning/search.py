@@ -43,10 +43,11 @@ class Search:
         search = Search(train, {"lr": {"low": 1e-4, "high": 1e-1}, "width": [64, 128]}, "manifests/demo", 6)
         summary = search.run()
 
-    Every configuration is trained on `share` of a full run's examples, with a schedule of its own that ends
-    there; the best `finalists` are then trained in full. Learning rates mean those of a full run. A run on a
-    share s gets the rate times s^−α, since short runs prefer larger ones (`tuning.horizon`), and a finalist
-    the rate of its last run, carried to full length by the α that was fitted by then.
+    Every configuration is trained on a small share of a full run's examples, with a schedule of its own that
+    ends there, the better ones on a larger share, and the best `finalists` in full. Learning rates mean those
+    of a full run. A run on a share s gets the rate times s^−α, since short runs prefer larger ones
+    (`tuning.horizon`), and a finalist the rate of its last run, carried to full length by the α that was
+    fitted by then.
 
     Any number of processes may `run` the same search: they share its runs through the storage. A process
     that is killed loses the run at hand, which is begun anew, or continued where it has a checkpoint. The
@@ -59,8 +60,8 @@ class Search:
         manifest: an opened one, or its path or URL; opened once a process.
         epochs: of a full run.
         configurations: how many are tried.
-        scheme: ``i-epoch``, ``rungs``, ``full`` or (share, count) pairs; see `schemes.plan`.
-        share: of the first rung, in examples of a full run.
+        scheme: ``rungs``, ``i-epoch``, ``full`` or (share, count) pairs; see `schemes.plan`.
+        share: of the first rung, in examples of a full run; by default 1/60, and 1/30 for ``i-epoch``.
         finalists: configurations trained in full; by default 3, or all where there are fewer.
         seeds: runs of each finalist, whose mean counts. From 4 on, Wilcoxon's test stops a finalist early.
         sampler: ``tpe`` or ``random``.
@@ -89,8 +90,8 @@ class Search:
         epochs: int,
         *,
         configurations: int = 27,
-        scheme: str | Sequence[tuple[float, int]] = "i-epoch",
-        share: float = 1 / 30,
+        scheme: str | Sequence[tuple[float, int]] = "rungs",
+        share: float | None = None,
         finalists: int | None = None,
         seeds: int = 1,
         sampler: str = "tpe",

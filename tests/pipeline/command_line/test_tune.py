@@ -60,7 +60,7 @@ def config(tmp_path, monkeypatch):
 def test_a_search_from_a_file_prints_its_summary_and_draws_it(config, tmp_path, capsys):
     assert cli.run(["tune", config()]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0].startswith("runs: 4 at 1/30, 2 at full: 2.1 full runs' worth of examples instead of 4")
+    assert out[0].startswith("runs: 4 at 1/60, 2 at full: 2.1 full runs' worth of examples instead of 4")
     assert any(line.startswith("retrain in full with: lr=") for line in out)
     assert (tmp_path / "found" / "search.png").exists() == (find_spec("matplotlib") is not None)
     assert cli.run(["tune", config()]) == 0

@@ -28,7 +28,7 @@ def test_the_best_of_a_rung_go_on_and_rates_are_carried(folder):
         runs.append((run.share, run.configuration, run.params["lr"], len(run.curriculum)))
         return toy_search.score(run)
 
-    summary = search(folder, train, scheme="rungs", configurations=18, finalists=2).run()
+    summary = search(folder, train, scheme="rungs", share=1 / 30, configurations=18, finalists=2).run()
     counts = Counter(share for share, *_ in runs)
     assert counts == {1 / 30: 18, 1 / 10: 6, 1.0: 2}
     assert all(examples == round(share * 600) for share, *_, examples in runs)
@@ -151,7 +151,7 @@ def test_another_search_of_the_same_name_is_refused(folder):
         ({"space": {"lr": {"low": 1.0, "high": 0.1}}}, "space: lr: "),
         ({"space": {"lr": {"low": 0.0, "high": 0.1, "log": False}}}, "something else than a number above 0"),
         ({"learning_rate": "rate"}, "learning_rate 'rate' is not in the space: lr, width"),
-        ({"scheme": "halving"}, "scheme 'halving' is unknown; known: i-epoch, rungs, full"),
+        ({"scheme": "halving"}, "scheme 'halving' is unknown; known: rungs, i-epoch, full"),
         ({"scheme": [(0.1, 27), (0.05, 3), (1.0, 1)]}, "shares rise"),
         ({"scheme": [0.1]}, "no list of"),
         ({"configurations": 2, "finalists": 3}, "finalists=3 is outside"),
