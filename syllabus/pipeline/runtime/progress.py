@@ -70,7 +70,7 @@ def _bar(watch: _Watch) -> None:
     with Progress(*columns, console=watch.console, transient=True) as bar:
         task = bar.add_task(watch.stage, total=watch.total, unit=watch.unit, rate="")
         for count, rate in watch.counts():
-            bar.update(task, completed=count, rate=f"{rate:,.0f}/s" if count else "")
+            bar.update(task, completed=count, rate=per_second(rate) if count else "")
 
 
 def _lines(watch: _Watch) -> None:
@@ -82,5 +82,10 @@ def _lines(watch: _Watch) -> None:
             left = (watch.total - count) / rate
             watch.console.print(
                 f"{watch.stage}: {10 * tenth}%, {count:,} of {watch.total:,} {watch.unit},"
-                f" {rate:,.0f}/s, {left:,.0f} s left"
+                f" {per_second(rate)}, {left:,.0f} s left"
             )
+
+
+def per_second(rate: float) -> str:
+    """A rate in two figures where it is low: a shard may take minutes."""
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
