@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -222,8 +222,12 @@ class _Job:
         """Search until enough neighbours are found; return the graph with the probes that it took."""
         while True:
             shards = {("neighbours", key) for key in neighbours.keys(graph, holdout)}
-            self.make(run, shards, neighbours.SearchNeighbours(graph, holdout))
+            # What measures the recall is done early, in a small part of the time.
+            quick = set() if graph is None else {("neighbours", key) for key in graph.measuring_keys()}
+            self.make(run, shards, neighbours.SearchNeighbours(graph, holdout), quick)
             wider = neighbours.widened(graph) if graph is not None else None
+            if graph is not None:
+                graph.discard_routed()
             if wider is None:
                 return graph
             graph = wider
@@ -246,12 +250,18 @@ class _Job:
             self.make(run, shards, CoverGroups(groups.cover))
         return findings(groups, holdout, labels.index)
 
-    def make(self, run: StageRun, shards: set[Shard], transform: beam.PTransform) -> None:
-        """Run a pipeline unless all the shards that it makes are there."""
+    def make(
+        self,
+        run: StageRun,
+        shards: set[Shard],
+        transform: beam.PTransform,
+        quick: Collection[Shard] = (),
+    ) -> None:
+        """Run a pipeline unless all the shards that it makes are there; `quick` ones are no progress."""
         missing = self._to_make(shards)
         run.reused, run.new = len(shards) - len(missing), len(missing)
         if missing:
-            self._run(run, run.stage, dict.fromkeys(missing, 1), transform)
+            self._run(run, run.stage, {shard: int(shard not in quick) for shard in missing}, transform)
 
     def _to_make(self, shards: set[Shard]) -> set[Shard]:
         """Those of the shards that are not there, or not sound as far as their footers tell.
@@ -285,7 +295,8 @@ class _Job:
         def done() -> int:
             return sum(missing.values()) - sum(missing[shard] for shard in self._missing(set(missing)))
 
-        with progress.watching(self.console, run.stage, run.new, run.unit, done, counter=name):
+        total = sum(missing.values())
+        with progress.watching(self.console, run.stage, total, run.unit, done, counter=name):
             run.counters = runners.run(self.options, name, lambda pipeline: pipeline | transform)
 
     def write_run(self) -> None:

@@ -30,7 +30,7 @@ VERSIONS = {
     "fit": 1,
     "neighbours": 2,
     "coarse": 1,
-    "cells": 2,
+    "cells": 3,
     "truth": 2,
     "holdout": 2,
     "cover": 1,

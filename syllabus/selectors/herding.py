@@ -120,8 +120,8 @@ def window(vectors: Vectors, order: NDArray[np.int64] | Sequence[int], width: in
     after = _window(rows, mean, before, min(width, n))
     end = np.array([n])
     old, new = np.empty(1), np.empty(1)
-    _prefix_norms(rows, mean, before, end, old)
-    _prefix_norms(rows, mean, after, end, new)
+    _prefix_norms(rows, mean, before, end, old, np.zeros((2, len(mean))))
+    _prefix_norms(rows, mean, after, end, new, np.zeros((2, len(mean))))
     return after if new[0] < old[0] else before
 
 
@@ -174,8 +174,9 @@ def discrepancy(vectors: Vectors, order: NDArray[np.int64] | Sequence[int]) -> D
     positions = np.arange(1, points + 1) * n // points
     curve = np.empty(points)
     mean = column_sums(rows) / n
-    linf = _prefix_norms(rows, mean, permutation, positions, curve)
-    return Discrepancy(float(curve.max()), float(linf), positions, curve)
+    sums = np.zeros((2, len(mean)))
+    _prefix_norms(rows, mean, permutation, positions, curve, sums)
+    return Discrepancy(float(curve.max()), float(sums[1].max()), positions, curve)
 
 
 def _permutation(order: NDArray[np.int64] | Sequence[int], n: int, caller: str) -> NDArray[np.int64]:
@@ -213,28 +214,13 @@ def _walk_there(vectors: Any) -> tuple[int, Signs]:
     return len(vectors), centred_walk(as_float32_tensor(vectors, "balance"), "balance")
 
 
-def _prefix_norms(
-    rows: NDArray[np.float32],
-    mean: NDArray[np.float64],
-    order: NDArray[np.int64],
-    positions: NDArray[np.int64],
-    curve: NDArray[np.float64],
-) -> float:
-    prefix, extreme = np.zeros((2, len(mean)))
-    _write_prefix_norms(rows, mean, order, positions, prefix, extreme, curve)
-    return float(extreme.max())
-
-
 @compiled
-def _write_prefix_norms(
-    rows: np.ndarray,
-    mean: np.ndarray,
-    order: np.ndarray,
-    positions: np.ndarray,
-    prefix: np.ndarray,
-    extreme: np.ndarray,
-    curve: np.ndarray,
-) -> None:
+def _prefix_norms(
+    rows: np.ndarray, mean: np.ndarray, order: np.ndarray, positions: np.ndarray, curve: np.ndarray,
+    sums: np.ndarray,
+) -> None:  # fmt: skip
+    # sums: (2, d) zeros; the last prefix, and the largest magnitude of each dimension of any.
+    prefix, extreme = sums[0], sums[1]
     d = rows.shape[1]
     step = 0
     for point in range(positions.shape[0]):

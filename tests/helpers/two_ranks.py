@@ -1,4 +1,4 @@
-"""Trains under one host on two real processes and writes what each saw: python -m torch.distributed.run …
+"""Trains under one host on two real processes and writes what each saw
 
 two_ranks.py MANIFEST OUTPUT    writes OUTPUT/HOST-RANK.json, a list of batches of numbers; also goes on from
                                 OUTPUT/state-of-one.json, and leaves such states of its own
@@ -12,20 +12,14 @@ import sys
 from pathlib import Path
 
 import torch
+from accelerate.state import AcceleratorState
+from forked_launch import launch
 from host_data import EPOCHS, STOP, Probe, ProbeWithHead, changed, keep_going
 
 from syllabus.manifests import Manifest
 
 
 def main(manifest: Manifest, output: Path) -> None:
-    import grab_accelerate
-    import grab_lightning
-    import with_accelerate
-    import with_dataloader
-    import with_lightning
-    import with_trainer
-    from accelerate.state import AcceleratorState
-
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
     dataset, rank = changed(manifest), os.environ["RANK"]
@@ -81,4 +75,11 @@ def main(manifest: Manifest, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Manifest.open(sys.argv[1]), Path(sys.argv[2]))
+    import grab_accelerate
+    import grab_lightning
+    import with_accelerate
+    import with_dataloader
+    import with_lightning
+    import with_trainer
+
+    launch(lambda: main(Manifest.open(sys.argv[1]), Path(sys.argv[2])))

@@ -26,9 +26,8 @@ def output(tmp_path_factory) -> Path:
     manifest = manifest_in(folder)
     alone = keep_going(manifest, changed(manifest), Probe(), {}, stop=STOP)
     (output / "state-of-one.json").write_text(json.dumps(alone))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*launch, HELPERS / "two_ranks.py", folder, output],
+        [sys.executable, HELPERS / "two_ranks.py", folder, output],
         cwd=HELPERS.parent, capture_output=True, text=True, timeout=500, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
     )  # fmt: skip

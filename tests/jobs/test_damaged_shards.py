@@ -28,6 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_embeddings(folder / "source" / f"{number}.parquet", 90, seed=number, dimension=6)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "EXACT_ROWS", 100)  # by lists
+        patch.setattr(neighbours.NeighbourGraph, "discard_routed", lambda _: None)
         assert rerun(folder, folder) == ""
     return folder
 

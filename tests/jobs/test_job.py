@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -14,9 +15,10 @@ import numpy as np
 import pytest
 from job_sources import digests, document, sentences, table, write_embeddings, write_texts
 from jobs import run
+from rich.console import Console
 
 from syllabus.manifests import Manifest, allocate, budget, validate
-from syllabus.pipeline import JobError, UserError
+from syllabus.pipeline import JobError, Options, UserError, prepare
 from syllabus.pipeline.outcome import Outcome
 from syllabus.selectors import DisparityMin, GraphCut, explore, maximize
 
@@ -198,18 +200,13 @@ def test_killed_in_the_middle_of_embed(tmp_path: Path) -> None:
     left = len(list(shards.rglob("*.parquet")))
     assert 2 <= left < 6
     assert not (tmp_path / "m").exists()
-    environment["TOY_SECONDS"] = "0"
-    again = subprocess.run(
-        [*command, "--output", str(tmp_path / "m")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert f"{64 * left} rows are there from an earlier run, {64 * (6 - left)} are new" in again.stderr
-    subprocess.run(
-        [*command, "--output", str(tmp_path / "quiet")], env=environment, capture_output=True, check=True
-    )
+    # In this process: another one takes seconds to start.
+    options = {"text": "text", "encoder": "toy_encoder:factory", "subsets": 2}
+    said = io.StringIO()
+    again = Options(source=str(source), output=str(tmp_path / "m"), label="label", **options)
+    prepare(again, Console(file=said, width=200))
+    assert f"{64 * left} rows are there from an earlier run, {64 * (6 - left)} are new" in said.getvalue()
+    run(source, tmp_path / "quiet", **options)
     assert digests(tmp_path / "m") == digests(tmp_path / "quiet")
 
 

@@ -17,7 +17,7 @@ from syllabus.manifests import validate
 from syllabus.pipeline import Options, UserError, prepare
 from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.stages.neighbours import all_pairs as exact
-from syllabus.pipeline.stages.neighbours import stage
+from syllabus.pipeline.stages.neighbours import inverted_lists, stage
 from syllabus.selectors.neighbours import neighbours
 
 CLASSES = 4
@@ -121,6 +121,7 @@ def test_suspect_labels_agree_with_few(made: Path, planted) -> None:
 def test_the_same_bytes_whatever_the_blocks_and_workers(made: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(exact, "BLOCK_ROWS", 300)
     monkeypatch.setattr(exact, "PART_PAIRS", 2)
+    monkeypatch.setattr(exact, "LEAST_PARTS", 1)
     outcome = run(made / "s", tmp_path / "m", duplicate_threshold=0.99, workers=2)
     assert stages(outcome)["neighbours"] == (0, 2)
     assert digests(tmp_path / "m") == digests(made / "m")
@@ -143,9 +144,12 @@ def test_a_filter_that_lets_few_rows_through_makes_few_blocks(tmp_path: Path, mo
 
 def test_lists_find_what_the_exact_search_finds(made: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(stage, "EXACT_ROWS", 1000)
-    ran = [run(made / "s", tmp_path / f"m{w}", duplicate_threshold=0.99, workers=w) for w in (1, 2)]
+    ran = [run(made / "s", tmp_path / "m1", duplicate_threshold=0.99)]
+    monkeypatch.setattr(inverted_lists, "BAND_ROWS", 6000)  # four lists a row group instead of one
+    ran.append(run(made / "s", tmp_path / "m2", duplicate_threshold=0.99, workers=2))
     assert digests(tmp_path / "m1") == digests(tmp_path / "m2")
     assert validate(tmp_path / "m1").problems == []
+    assert not [*(tmp_path / "m1.work" / "cells").rglob("*.parquet")]
     figures = ran[0].document["neighbours"]
     assert (figures["method"], figures["lists"]) == ("ivf", 45)
     assert figures["probes"] < 45
@@ -180,6 +184,7 @@ def test_an_example_alone_in_its_list_has_no_agreement(tmp_path: Path, monkeypat
 def test_too_low_a_recall_widens_the_search(made: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(stage, "EXACT_ROWS", 1000)
     monkeypatch.setattr("syllabus.pipeline.stages.neighbours.coarse_quantizer.TARGET", 0.5)
+    monkeypatch.setattr(stage.NeighbourGraph, "discard_routed", lambda _: None)
     outcome = run(made / "s", tmp_path / "m")
     assert outcome.document["neighbours"]["recall"] >= 0.95
     probes = {json.dumps(path.name) for path in (tmp_path / "m.work" / "cells").rglob("*.parquet")}

@@ -44,6 +44,15 @@ def test_assignment_of_a_row_does_not_depend_on_the_rows_beside_it():
     assert np.concatenate(parts).tolist() == whole.tolist()
 
 
+def test_scores_rank_the_centroids_of_each_row():
+    rows = oracles.planted("normal", 300, 24, seed=1)
+    centroids = kmeans.fit(rows, 20, 0)
+    labels, scores = kmeans.assign_with_scores(rows, centroids)
+    assert labels.tolist() == kmeans.assign(rows, centroids).tolist()
+    wide = centroids.astype(np.float64)
+    np.testing.assert_allclose(scores, rows @ wide.T - (wide**2).sum(axis=1) / 2, rtol=0, atol=1e-5)
+
+
 def spread(rows, centroids):
     labels = kmeans.assign(rows, centroids)
     return float(((rows.astype(np.float64) - centroids[labels]) ** 2).sum())

@@ -102,6 +102,19 @@ class DisparityMinState(State):
         self.size += 1
         return gain
 
+    def add_in_order(self, indices: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As `add` of (m,) rows at these distances one after the other; return their gains, (m,) float64."""
+        distances = self.function.similarity.distances(scores)
+        # f before and after each; of fewer than two rows there is none, and the first gain is a distance.
+        radii = np.concatenate([[self.radius], distances])
+        start = max(0, 2 - self.size)  # the first place whose gain is a difference
+        radii[start:] = np.minimum.accumulate(radii[start:])
+        gains = np.concatenate([distances[:start], np.diff(radii[start:])])
+        self.picks = np.concatenate([self.picks[: self.size], indices])
+        self.size += len(indices)
+        self.radius = float(radii[-1])
+        return gains
+
     def value(self) -> float:
         """Return f of the set."""
         return self.radius

@@ -4,6 +4,8 @@ Distances come from float32 products; where two centroids are within their error
 distance decides, and equal distances go to the smaller centroid number.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,28 +76,41 @@ def assign(vectors: Vectors, centroids: NDArray[np.float32]) -> NDArray[np.int32
         raise SelectionError(
             f"kmeans.assign: vectors have {rows.shape[1]} columns, centroids {centres.shape[1]}; not equal"
         )
-    return _assign(rows, centres)
-
-
-def _assign(rows: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.int32]:
     labels = np.empty(len(rows), np.int32)
-    norms = squared_norms(centroids)
     for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        _closest(block @ centroids.T, block, centroids, norms, labels[start : start + _BLOCK])
+        labels[start : start + _BLOCK] = assign_with_scores(rows[start : start + _BLOCK], centres)[0]
     return labels
+
+
+def assign_with_scores(
+    rows: NDArray[np.float32], centroids: NDArray[np.float32]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return what `assign` does, and the (n, clusters) float32 <x, c> - ‖c‖²/2, largest for the closest c.
+
+    One product of all rows with all centroids: 4 n clusters bytes.
+
+    Args:
+      rows: (n, d) finite, contiguous.
+      centroids: (clusters, d) finite, contiguous.
+    """
+    half = squared_norms(centroids) / 2
+    labels = np.empty(len(rows), np.int32)
+    scores = rows @ centroids.T
+    _closest(scores, rows, centroids, half, math.sqrt(2 * half.max()), labels)
+    scores -= half.astype(np.float32)
+    return labels, scores
 
 
 @compiled
 def _closest(
-    products: np.ndarray, rows: np.ndarray, centroids: np.ndarray, norms: np.ndarray, labels: np.ndarray
+    products: np.ndarray,
+    rows: np.ndarray,
+    centroids: np.ndarray,
+    half: np.ndarray,
+    longest: float,
+    labels: np.ndarray,
 ) -> None:
-    # ‖x - c‖² = ‖x‖² + ‖c‖² - 2<x, c>: the closest has the largest <x, c> - ‖c‖²/2.
-    longest = 0.0
-    half = np.empty_like(norms)
-    for c in range(norms.shape[0]):
-        half[c] = norms[c] / 2.0
-        longest = max(longest, np.sqrt(norms[c]))
+    # ‖x - c‖² = ‖x‖² + ‖c‖² - 2<x, c>: the closest has the largest <x, c> - ‖c‖²/2. longest: the largest ‖c‖.
     for i in range(rows.shape[0]):
         best = largest_difference(products[i], half)
         error = (rows.shape[1] + 16) * UNIT32 * longest * (np.sqrt(dot(rows[i], rows[i])) + longest)

@@ -59,8 +59,8 @@ def farthest_first(function: DisparityMin, constraint: Constraint, *_: object) -
         )
         nearest[block] = block_nearest
         seen[block] = count
-    while run.count < budget:
-        run.add(int(picks[run.count]), float(distances[run.count]))
+    run.gains[run.count :] = state.add_in_order(picks[run.count :], distances[run.count :])
+    run.count, run.remaining = budget, 0.0
     return run.solution()
 
 

@@ -17,6 +17,8 @@ from syllabus.selectors.numerics.union_find import UnionFind
 BLOCK_ROWS = 8192
 PART_PAIRS = 12
 """Pairs of blocks in one element of work: 10 s on a core at 384 dimensions."""
+LEAST_PARTS = 8
+"""Elements of work where there are as many pairs: fewer would leave workers idle."""
 
 T = TypeVar("T")
 Part = tuple[tuple[int, int], ...]
@@ -26,7 +28,8 @@ Part = tuple[tuple[int, int], ...]
 def parts(knn: NeighbourSearch) -> list[Part]:
     """Cut the pairs of blocks into elements of work."""
     pairs = list(combinations_with_replacement(range(len(blocks(knn))), 2))
-    return [tuple(pairs[first : first + PART_PAIRS]) for first in range(0, len(pairs), PART_PAIRS)]
+    size = min(PART_PAIRS, -(-len(pairs) // LEAST_PARTS))
+    return [tuple(pairs[first : first + size]) for first in range(0, len(pairs), size)]
 
 
 def blocks(knn: NeighbourSearch) -> list[Block]:

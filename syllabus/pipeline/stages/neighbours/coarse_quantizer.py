@@ -43,11 +43,11 @@ class CoarseQuantizer:
         nearest = np.empty((len(vectors), self.probes), np.int32)
         for first in range(0, len(vectors), 4096):
             block = vectors[first : first + 4096]
-            scores = _scores(block, self.centroids)
-            home = kmeans.assign(block, self.centroids)
+            home, scores = kmeans.assign_with_scores(block, self.centroids)
             scores[np.arange(len(block)), home] = np.inf
-            top = np.argpartition(-scores, self.probes - 1, axis=1)[:, : self.probes]
-            order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
+            np.negative(scores, out=scores)
+            top = np.argpartition(scores, self.probes - 1, axis=1)[:, : self.probes]
+            order = np.argsort(np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
             nearest[first : first + 4096] = np.take_along_axis(top, order, axis=1)
         return nearest
 

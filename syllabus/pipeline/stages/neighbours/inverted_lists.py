@@ -1,13 +1,13 @@
 """Approximate search by inverted lists: every row looks into the lists nearest to it.
 
-Route writes the embeddings again, one row group a list. A searching worker takes a group of neighbouring
-lists, whose rows look for their neighbours, and reads one by one the lists that any of them probes: what it
-finds is final, and no vector goes through a shuffle.
+Route writes the embeddings again, one row group a band of neighbouring lists. A searching worker takes a
+group of neighbouring lists, whose rows look for their neighbours, and reads one by one the bands of the lists
+that any of them probes: what it finds is final, and no vector goes through a shuffle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -26,6 +26,8 @@ from syllabus.selectors.neighbours import Queries, TopK, search
 from syllabus.selectors.numerics.union_find import UnionFind
 
 ROUTED_ROWS = 65_536
+BAND_ROWS = 1024
+"""Rows in a row group, about: a list has a few dozen in each file, and reading them is a call as well."""
 GROUPS = 16
 GROUP_ROWS = 131_072
 
@@ -52,6 +54,11 @@ class InvertedLists:
     def truth_key(self, block: Block) -> str:
         """Return the key of the exact nearest in a block of the rows that the recall is measured on."""
         return self.knn.key("truth", coarse=self.coarse_key, first=block.first)
+
+    @property
+    def band(self) -> int:
+        """How many consecutive lists are one row group."""
+        return max(1, BAND_ROWS * len(self.coarse.centroids) // ROUTED_ROWS)
 
     def groups(self) -> list[ListGroup]:
         """Cut the lists into groups."""
@@ -98,9 +105,9 @@ class Route(beam.DoFn):
     def _write(self, key: str, block: Block, vectors: np.ndarray) -> None:
         ranked = self.lists.coarse.ranked(vectors)
         order = np.argsort(ranked[:, 0], kind="stable")
-        homes, starts = np.unique(ranked[order, 0], return_index=True)
+        bands, starts = np.unique(ranked[order, 0] // self.lists.band, return_index=True)
         bounds = [*starts.tolist(), len(order)]
-        metadata = {"lists": homes.tolist()}
+        metadata = {"bands": bands.tolist()}
         width = ranked.shape[1] * 4
         schema = pa.schema(
             [
@@ -139,26 +146,36 @@ class SearchGroup(beam.DoFn):
 
     def _search(self, key: str, group: ListGroup, routed: list[str], device: str) -> None:
         knn = self.lists.knn
-        with _ListShards(knn, routed) as files:
-            own = [files.read(number) for number in range(*group)]
-            positions, probes, vectors = (np.concatenate([part[place] for part in own]) for place in range(3))
+        with _ListShards(self.lists, routed) as files:
+            numbers = range(*group)
+            own = [part for band in files.bands(numbers) for _, *part in files.read(band, numbers)]
+            if not own:
+                knn.write(key, np.empty(0, np.int64), TopK.empty(0, knn.k), UnionFind(0))
+                return
+            positions, probes, vectors = map(np.concatenate, zip(*own, strict=True))
             nearest = TopK.empty(len(positions), knn.k)
             duplicates = UnionFind(knn.vectors.n)
-            for number in np.unique(probes):
-                ids, _, rows = files.read(int(number))
-                if not len(ids):
-                    continue
-                # Taken out and put back: most lists are probed by few of the group's rows.
-                looking = np.flatnonzero((probes == number).any(axis=1))
-                own_parts = knn.vectors.whole_and_cut(positions[looking])
-                for (own, cut), (other, also) in product(own_parts, knn.vectors.whole_and_cut(ids)):
-                    mine = looking[own]
-                    found = TopK(nearest.ids[mine], nearest.cosines[mine])
-                    queries = Queries(vectors[mine], positions[mine], found)
-                    threshold = np.inf if cut or also else knn.threshold
-                    search(queries, rows[other], ids[other], threshold, duplicates, device)
-                    nearest.ids[mine], nearest.cosines[mine] = found.ids, found.cosines
+            lookers = _lookers(probes)
+            for band in files.bands(lookers):
+                for number, ids, _, rows in files.read(band, lookers):
+                    # Taken out and put back: most lists are probed by few of the group's rows.
+                    looking = lookers[number]
+                    own_parts = knn.vectors.whole_and_cut(positions[looking])
+                    for (mine, cut), (other, also) in product(own_parts, knn.vectors.whole_and_cut(ids)):
+                        taken = looking[mine]
+                        found = TopK(nearest.ids[taken], nearest.cosines[taken])
+                        queries = Queries(vectors[taken], positions[taken], found)
+                        threshold = np.inf if cut or also else knn.threshold
+                        search(queries, rows[other], ids[other], threshold, duplicates, device)
+                        nearest.ids[taken], nearest.cosines[taken] = found.ids, found.cosines
         knn.write(key, positions, nearest, duplicates)
+
+
+def _lookers(probes: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the ascending places of the rows that look into each list, from their (m, p) probes."""
+    order = np.argsort(probes, axis=None, kind="stable")
+    numbers, starts = np.unique(probes.ravel()[order], return_index=True)
+    return dict(zip(numbers.tolist(), np.split(order // probes.shape[1], starts[1:]), strict=True))
 
 
 class SearchInvertedLists(beam.PTransform):
@@ -175,33 +192,41 @@ class SearchInvertedLists(beam.PTransform):
 
 
 class _ListShards:
-    """All list shards, opened, with the row groups of each list."""
+    """All list shards, opened, with the row groups of each band."""
 
-    def __init__(self, knn: NeighbourSearch, keys: list[str]) -> None:
-        self._knn, self._keys, self._stack = knn, keys, ExitStack()
+    def __init__(self, lists: InvertedLists, keys: list[str]) -> None:
+        self._knn, self._band, self._keys, self._stack = lists.knn, lists.band, keys, ExitStack()
 
     def __enter__(self) -> _ListShards:
         self._files = []
         self._groups: dict[int, list[tuple[int, int]]] = {}
         for place, key in enumerate(self._keys):
             self._files.append(self._stack.enter_context(self._knn.vectors.work.open("cells", key)))
-            for group, number in enumerate(metadata_of(self._files[-1])["lists"]):
+            for group, number in enumerate(metadata_of(self._files[-1])["bands"]):
                 self._groups.setdefault(number, []).append((place, group))
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._stack.close()
 
-    def read(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return positions, probes and vectors of the rows of one list."""
+    def bands(self, wanted: Iterable[int]) -> list[int]:
+        """Return the bands of these lists that have rows, ascending."""
+        return sorted({number // self._band for number in wanted} & self._groups.keys())
+
+    def read(
+        self, band: int, wanted: Container[int]
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield number, positions, probes and vectors of the rows of each list of a band that is wanted."""
         parts = []
-        for place, group in self._groups.get(number, []):
+        for place, group in self._groups[band]:
             parts.append(self._files[place].read_row_group(group))
             positions = parts[-1].column("position").to_numpy()
             self._knn.check_positions("cells", self._keys[place], positions)
-        if not parts:
-            schema = self._files[0].schema_arrow
-            parts = [schema.empty_table()]
         table = pa.concat_tables(parts)
-        probes = vectors_of(table.column("probes")).view("<i4")
-        return table.column("position").to_numpy(), probes, vectors_of(table.column("vector"))
+        positions = table.column("position").to_numpy()
+        probes, vectors = vectors_of(table.column("probes")).view("<i4"), vectors_of(table.column("vector"))
+        order = np.argsort(probes[:, 0], kind="stable")
+        numbers, starts = np.unique(probes[order, 0], return_index=True)
+        for number, rows in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
+            if number in wanted:
+                yield number, positions[rows], probes[rows], vectors[rows]

@@ -78,6 +78,12 @@ class NeighbourGraph:
                 total += int((true >= 0).sum())
         return shared / total if total else 1.0
 
+    def discard_routed(self) -> None:
+        """Remove the vectors that the search wrote again: what was found is kept, and they are as many."""
+        if self.lists is not None:
+            for block in self.lists.blocks():
+                self.knn.vectors.work.remove("cells", self.lists.list_shard_key(block))
+
     def as_section(self) -> dict[str, Any]:
         """Return what manifest.json says of the search."""
         known = {"k": self.knn.k, "method": "exact", "recall": 1.0}
