@@ -123,8 +123,8 @@ def _plain(where: str, value: Any) -> Any:
     known = isinstance(value, torch.Tensor) or type(value) in PLAIN
     if not known and type(value) not in torch.serialization.get_safe_globals():
         raise TrainerError(
-            f"{where[1:]} is a {type(value).__name__}; a checkpoint holds tensors and plain values, which are read"
-            " without running code"
+            f"{where[1:]} is a {type(value).__name__}; a checkpoint holds tensors and plain values,"
+            " which are read without running code"
         )
     return value
 
