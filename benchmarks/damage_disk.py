@@ -121,6 +121,7 @@ class SmallDisk:
     @contextmanager
     def filling(self, left: int, files: int) -> Iterator[SmallDisk]:
         """Let it take so many bytes (whole pages) and so many files more."""
+        self.hit = False
         there = os.statvfs(self.place)
         size = (there.f_blocks - there.f_bfree) * there.f_frsize + max(left, 4096)
         self._remount(size, there.f_files - there.f_ffree + files)

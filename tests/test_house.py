@@ -40,7 +40,7 @@ MAY: dict[str, dict[str, set[str]]] = {
         "replacement": {"storage"},
         "writing": {"errors", "format", "storage", "replacement"},
         "reading": {"errors", "format", "storage", "budgets", "ids", "replacement"},
-        "validation": {"errors", "format", "storage", "budgets", "ids", "reading"},
+        "validation": {"errors", "format", "storage", "budgets", "ids", "reading", "replacement"},
     },
     "selectors": {
         "errors": set(),

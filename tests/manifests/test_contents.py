@@ -144,19 +144,20 @@ def test_rows_that_break_a_rule(root, name):
     assert all(line.startswith(f"{directory}/") and "\n" not in line for line in problems)
 
 
-def test_budgets_are_respected(tmp_path):
-    # A subset that takes one more of partition 0 and one fewer of partition 1, consistent in all else.
+@pytest.mark.parametrize(("more", "fewer"), [(0, 1), (1, 0)])
+def test_budgets_are_respected(tmp_path, more, fewer):
+    # A subset that takes one more of a partition and one fewer of another, consistent in all else.
     manifest = write_small_manifest(tmp_path / "m", n=60, fractions=(0.3,), subsets=1)
     examples = manifest.table("examples", ["index", "partition"]).to_pandas()
 
     def move(rows):
         frame = rows.to_pandas()
-        last = frame[frame["partition"] == 1]["rank"].idxmax()
-        spare = examples[(examples["partition"] == 0) & ~examples["index"].isin(frame["index"])][
+        last = frame[frame["partition"] == fewer]["rank"].idxmax()
+        spare = examples[(examples["partition"] == more) & ~examples["index"].isin(frame["index"])][
             "index"
         ].iloc[0]
-        count = (frame["partition"] == 0).sum()
-        frame.loc[last, ["partition", "rank", "index"]] = [0, count, spare]
+        count = (frame["partition"] == more).sum()
+        frame.loc[last, ["partition", "rank", "index"]] = [more, count, spare]
         return pa.Table.from_pandas(frame, rows.schema, preserve_index=False).replace_schema_metadata(None)
 
     rewrite(tmp_path / "m", "subsets", move)

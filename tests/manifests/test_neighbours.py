@@ -1,5 +1,6 @@
 """The sections of near neighbours in manifest.json, and what they say of the columns of examples."""
 
+import itertools
 import json
 import re
 
@@ -117,6 +118,17 @@ def test_no_group_is_missing(root):
 def test_what_stands_for_an_example_is_kept_and_of_its_group(root, change, message):
     rewrite(root, "examples", column("duplicate_of", change))
     assert re.search(message, the_problem(root))
+
+
+def test_what_stands_for_an_example_is_not_left_out_itself(root):
+    def chained(rows):
+        index, covers = rows["index"].to_numpy(), rows["duplicate_of"].to_numpy()
+        left = np.flatnonzero(covers != index)
+        first, last = next((one, two) for one, two in itertools.pairwise(left) if covers[one] == covers[two])
+        return column("duplicate_of", put(last, index[first]))(rows)
+
+    rewrite(root, "examples", chained)
+    assert "which is no example before it that is kept" in the_problem(root)
 
 
 def test_the_cover_agrees_with_its_count(root):

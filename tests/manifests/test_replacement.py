@@ -227,6 +227,7 @@ def test_what_killed_jobs_left_is_swept_and_nothing_else(tmp_path):
     assert all((folder / "examples" / "part-00000.parquet").exists() for folder in (held, *others))
     assert (tmp_path / ".m.dddddddddddd.new").is_symlink()
     assert validate(target).problems == []
+    assert validate(target).beside == (foreign.name, held.name)
     overwrite(target)
     assert not held.exists()
 

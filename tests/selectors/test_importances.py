@@ -92,6 +92,13 @@ def test_refused_sizes(ess):
         importances.tempered_probabilities(np.arange(5.0), ess)
 
 
+def test_the_share_that_ties_leave_is_not_in_reach():
+    scores = np.array([1.0, 0.0, 1.0, -1.0])
+    assert importances.unreachable_share(scores) == 0.5
+    with pytest.raises(SelectionError, match=r"ess=0.5 is out of reach; here it can be \(0.5, 1\]"):
+        importances.tempered_probabilities(scores, 0.5)
+
+
 def test_refused_scores():
     for bad in (np.array([1.0, np.nan]), np.array([np.inf, 1.0])):
         with pytest.raises(SelectionError, match=r"score [01] is"):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from syllabus.manifests.format.json_schema import violations
 from syllabus.manifests.format.schema import DOCUMENT, PART, ROW_GROUP_ROWS
 from syllabus.manifests.reading.manifest import Manifest
 from syllabus.manifests.reading.opening import read_document, size_problems
+from syllabus.manifests.replacement import leftovers
 from syllabus.manifests.storage import Store, sha256_of
 from syllabus.manifests.validation import tables as contents
 
@@ -29,12 +31,15 @@ class Report:
       problems: one line each, the file first; empty for a valid manifest.
       files: how many files were checked.
       found: False where there is no manifest, of this format, to be checked.
+      beside: what lies beside a local manifest of jobs that are replacing it, or were killed while they did.
+        It is no fault of the manifest; the next job removes it.
     """
 
     location: str
     problems: list[str]
     files: int
     found: bool = True
+    beside: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -70,7 +75,9 @@ def validate(manifest_location: str | os.PathLike[str] | Store) -> Report:
         problems += contents.problems(Manifest(store, description), damaged)
     if problems and _changed(store, content):
         problems = [f"{DOCUMENT}: the manifest was replaced while it was read; validate it again"]
-    return Report(where, problems, 1 + len(description["files"]))
+    beside = leftovers(Path(os.path.realpath(store.location))) if store.is_local else []
+    names = tuple(folder.name for folder in beside)
+    return Report(where, problems, 1 + len(description["files"]), beside=names)
 
 
 def _file_problems(store: Store, description: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -131,6 +131,9 @@ def validate(
         console.print(printable(f"{manifest}: {problem}"), soft_wrap=True, markup=False, emoji=False)
     if problems:
         raise typer.Exit(1 if report.found else 2)
+    if report.beside:
+        left = f"beside it lies {', '.join(report.beside)}, of a job that is at work or was killed"
+        print(printable(f"{manifest}: {left}; the next job removes what is left over"))
     made = f"; made from {source}" if source is not None else ""
     if not json:
         print(printable(f"{manifest}: {report.files} files are sound{made}"))

@@ -8,6 +8,7 @@ Version 1 had no comment, only the archive's CRC-32 of each part, which torch do
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 import random
 import zipfile
@@ -26,6 +27,10 @@ from syllabus.trainer.states import entries, integer, number, optional, row, sev
 VERSION = 2
 UNSEALED = 1
 """The version without a seal, which is still read."""
+PLAIN = {
+    bool, int, float, complex, str, bytes, bytearray, type(None), set, torch.Size, torch.dtype, torch.device,
+}  # fmt: skip
+"""Types of values that are read without running code, beside tensors, lists, tuples and dicts of them."""
 WORDS = 624  # of the state of a Mersenne twister
 RANDOM = {
     "torch": tensor((None,), torch.uint8),
@@ -38,14 +43,16 @@ RANDOM = {
 def save(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
     """Write `content` (tensors, plain values) and the random generators' state; whole or not at all.
 
+    NumPy's scalars become Python's: `weights_only` would not read them.
+
     Raises:
-        TrainerError: it cannot be written; the file of before is as it was.
+        TrainerError: it cannot be written, or holds what could not be read; the file of before is as it was.
     """
     # Torch makes a RuntimeError of some errors of files.
     written = CheckpointFile(path).writing()
     with _errors_of(path, "cannot be written", RuntimeError), written as file, _checksums():
         sealing = SealingSink(file)
-        torch.save({"version": VERSION, "random": _random_state(), **content}, sealing)
+        torch.save({"version": VERSION, "random": _random_state(), **_plain("", content)}, sealing)
         sealing.finish()
 
 
@@ -99,6 +106,27 @@ def restore_random(state: dict[str, Any]) -> None:
             torch.cuda.set_rng_state(saved, device)
     np.random.set_state(_numpy_state(state))  # noqa: NPY002 - the user's data set may use it
     random.setstate(_python_state(state))
+
+
+def _plain(where: str, value: Any) -> Any:
+    """Return a value as `load` can read it: the same object, but for NumPy's scalars."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, dict):
+        inside = {_plain(where, key): _plain(f"{where}.{key}", part) for key, part in value.items()}
+        same = all(one is other for one, other in zip(inside, value, strict=True))
+        same = same and all(inside[key] is part for key, part in value.items())
+        return value if same else inside
+    if type(value) in (list, tuple):
+        parts = [_plain(f"{where}[{place}]", part) for place, part in enumerate(value)]
+        return value if all(map(operator.is_, parts, value)) else type(value)(parts)
+    known = isinstance(value, torch.Tensor) or type(value) in PLAIN
+    if not known and type(value) not in torch.serialization.get_safe_globals():
+        raise TrainerError(
+            f"{where[1:]} is a {type(value).__name__}; a checkpoint holds tensors and plain values,"
+            " which are read without running code"
+        )
+    return value
 
 
 def _numpy_state(state: dict[str, Any]) -> tuple[Any, ...]:

@@ -100,6 +100,12 @@ def test_validate_tells_one_line_for_each_problem(made, tmp_path, capsys):
     shutil.copytree(made / "labels", manifest)
     assert cli.run(["validate", str(manifest)]) == 0
     assert "files are sound" in capsys.readouterr().out
+    killed = tmp_path / f".m.{'a' * 12}.new"
+    killed.mkdir()
+    assert cli.run(["validate", str(manifest)]) == 0
+    told = capsys.readouterr().out
+    assert f"{manifest}: beside it lies {killed.name}, of a job that is at work or was killed" in told
+    assert "files are sound" in told
     for name in ("examples", "orders/herding"):
         file = manifest / name / "part-00000.parquet"
         content = bytearray(file.read_bytes())

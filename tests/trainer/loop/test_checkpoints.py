@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import fcntl
 import hashlib
 import io
@@ -246,6 +247,31 @@ def test_a_file_swept_before_it_was_locked_is_begun_again(path, monkeypatch):
     checkpoints.save(path, CONTENT)
     assert len(calls) == 1
     assert the_same(checkpoints.load(path))
+
+
+def test_scalars_of_numpy_become_plain_and_what_could_not_be_read_is_not_written(path):
+    group = {"lr": np.float64(0.1), "betas": (np.float32(0.5), 0.9), np.int64(3): [np.bool_(True), None]}
+    parameters = collections.OrderedDict(w=torch.ones(2))
+    checkpoints.save(path, {"optimizer": {"param_groups": [group]}, "model": parameters})
+    assert torch.load(path, weights_only=True)["optimizer"]["param_groups"] == [
+        {"lr": 0.1, "betas": (0.5, 0.9), 3: [True, None]}
+    ]
+    assert type(checkpoints.load(path)["optimizer"]["param_groups"][0]["lr"]) is float
+    assert type(checkpoints.load(path)["model"]) is collections.OrderedDict
+    assert checkpoints._plain("", parameters) is parameters
+    assert type(group["lr"]) is np.float64  # what is given stays as it was
+    before = path.read_bytes()
+    for value, line in (
+        (
+            {"step": np.arange(3)},
+            r"optimizer\.state\.step is a ndarray; a checkpoint holds tensors and plain",
+        ),
+        ([1, Path("x")], r"optimizer\.state\[1\] is a PosixPath; a checkpoint"),
+    ):
+        with pytest.raises(TrainerError, match=rf"run\.pt: {line}"):
+            checkpoints.save(path, {"optimizer": {"state": value}})
+        assert path.read_bytes() == before
+    assert names_in(path.parent) == ["run.pt"]
 
 
 def test_checksums_are_written_whatever_torch_is_set_to(path):
