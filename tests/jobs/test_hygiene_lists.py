@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from job_sources import sentences, table
+from job_sources import add_weights, sentences, table, write_embeddings
 from jobs import run
 from rich.cells import cell_len
 
@@ -180,6 +180,25 @@ def test_suspects_without_labels_say_so(made: Path) -> None:
     manifest.description["hygiene"].pop("suspects")
     with pytest.raises(ManifestError, match=r"no table hygiene/suspects"):
         list_suspects(manifest)
+
+
+def test_numbers_are_told_by_the_mean_of_their_neighbours(tmp_path: Path, capsys, monkeypatch) -> None:
+    vectors = write_embeddings(tmp_path / "v.parquet", 200)
+    numbers = vectors[:, 0] / np.linalg.norm(vectors, axis=1) + np.where(np.arange(200) % 67 == 5, 9.0, 0.0)
+    add_weights(tmp_path / "v.parquet", numbers.astype(np.float64), "score")
+    run(tmp_path / "v.parquet", tmp_path / "m", label="score", bins=2, subsets=1, importance="radius")
+    manifest = Manifest.open(tmp_path / "m")
+    rows = list_suspects(manifest).to_pylist()
+    assert {row["index"] for row in rows} == {5, 72, 139}
+    for row in rows:
+        assert float(row["neighbour_label"]) == pytest.approx(numbers[row["neighbours"]].mean(), rel=1e-5)
+        assert row["share"] is None
+    assert [row["agreement"] for row in rows] == sorted((row["agreement"] for row in rows), reverse=True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.run(["suspects", str(tmp_path / "m")]) == 0
+    shown = capsys.readouterr().out
+    assert f"{numbers[rows[0]['index']]:.6g} " in shown
+    assert "far from their neighbours' mean" in shown
 
 
 def test_labels_equally_common_are_told_by_the_nearest() -> None:

@@ -20,14 +20,14 @@ def compare(one: Manifest, other: Manifest) -> dict[str, Any]:
     Examples are the same where their ids are. The overlap of sets is their Jaccard index, |both| / |either|;
     correlations are Spearman's, of the ranks that both manifests give to the examples of both.
 
-    Cost: subsets, importances and orders once; of different sources, all ids in memory.
+    Cost: subsets, importances and orders once; of other data, all ids in memory.
     """
     same = one.fingerprint == other.fingerprint
     places = _Places(one, other, same)
     return {
         "manifests": [one.location, other.location],
         "versions": [each.description["code_version"] for each in (one, other)],
-        "same_source": same,
+        "same_data": same,
         "ids_are_rows": not same and one.options.get("id") is None and other.options.get("id") is None,
         "examples": [one.n, other.n],
         "in_both": places.shared,
@@ -51,7 +51,7 @@ def compare(one: Manifest, other: Manifest) -> dict[str, Any]:
 class _Places:
     """Where the examples of one manifest are in the other.
 
-    Memory: 16 bytes an example, and all ids while it is made where the sources differ.
+    Memory: 16 bytes an example, and all ids while it is made where the data differ.
     """
 
     def __init__(self, one: Manifest, other: Manifest, same: bool) -> None:

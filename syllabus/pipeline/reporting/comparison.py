@@ -18,10 +18,11 @@ def print_comparison(console: Console, found: dict[str, Any]) -> None:
     for name, location in zip("AB", found["manifests"], strict=True):
         say(console, f"{name}  {location}")
     one, other = found["examples"]
-    if found["same_source"]:
-        say(console, f"the same source: {one:,} examples")
+    if found["same_data"]:
+        say(console, f"the same data: {one:,} examples")
     else:
-        say(console, f"different sources: {one:,} and {other:,} examples, {found['in_both']:,} ids in both")
+        both = f"{one:,} and {other:,} examples, {found['in_both']:,} ids in both"
+        say(console, f"other data (contents, ids or labels): {both}")
         if found["ids_are_rows"]:
             warn(
                 console,

@@ -33,14 +33,17 @@ def print_suspects(console: Console, manifest: Manifest, rows: pa.Table, limit: 
     lines = []
     for row in shown.to_pylist():
         share = "" if row["share"] is None else f" {row['share']:.0%}"
-        near = cell(_label(row["neighbour_label"]), LABEL_WIDTH).plain + share
-        lines.append({**_example(row), "neighbours": near, "cosine": f"{row['cosine']:.3f}"})
+        told = row["neighbour_label"]
+        near = cell("no label" if told is None else told, LABEL_WIDTH).plain + share
+        label = {"label": f"{float(row['label']):.6g}"} if numbers else {}
+        lines.append({**_example(row), **label, "neighbours": near, "cosine": f"{row['cosine']:.3f}"})
     _print(console, lines, rows.num_rows - shown.num_rows, "suspects")
 
 
 def print_duplicates(console: Console, manifest: Manifest, rows: pa.Table, limit: int) -> None:
     """Print the first groups; of large ones the first examples."""
-    say(console, duplicate_lines(manifest.description)[0] + "; those of several labels first", wrap=True)
+    first = "the largest" if rows["label"].null_count == rows.num_rows else "those of several labels"
+    say(console, f"{duplicate_lines(manifest.description)[0]}; {first} first", wrap=True)
     for line in meaning_lines(manifest.description):
         say(console, f"warning: {line}", wrap=True)
     sizes = rows["group"].value_counts().to_pylist()
@@ -54,7 +57,7 @@ def print_duplicates(console: Console, manifest: Manifest, rows: pa.Table, limit
             kept = {True: "yes", False: "", None: "–"}[row["kept"]]
             lines.append({**_example(row), "cosine": near, "kept": kept})
         if (more := members[0]["size"] - len(members)) > 0:
-            lines.append({"label": f"and {more:,} more"})
+            lines.append({"index": f"+{more:,}"})
     _print(console, lines, len(sizes) - min(limit, len(sizes)), "groups")
 
 
@@ -89,14 +92,10 @@ def _example(row: dict[str, Any]) -> dict[str, str]:
         "index": index,
         # Without a column of ids they are the indices.
         "id": "" if row["id"] == index else cell(row["id"], ID_WIDTH).plain,
-        "label": cell(_label(row["label"]), LABEL_WIDTH).plain,
+        "label": "" if row["label"] is None else cell(row["label"], LABEL_WIDTH).plain,
         "file": "" if row["text"] else cell(file.removesuffix(" 0"), FILE_WIDTH).plain,
         "text": row["text"] or "",
     }
-
-
-def _label(label: str | None) -> str:
-    return "no label" if label is None else label
 
 
 def _print(console: Console, lines: list[dict[str, str]], more: int, what: str) -> None:

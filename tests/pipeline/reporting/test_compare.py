@@ -43,7 +43,7 @@ def test_overlaps_and_correlations_are_by_id(made: dict[str, Manifest], pair: tu
     ids = [named(each, each.examples()) for each in (one, other)]
     shared = sorted({*ids[0]} & {*ids[1]})
     assert found["in_both"] == len(shared)
-    assert not found["same_source"]
+    assert not found["same_data"]
     assert [each["fraction"] for each in found["subsets"]] == [
         f for f in one.fractions if f in other.fractions
     ]
@@ -73,7 +73,7 @@ def test_overlaps_and_correlations_are_by_id(made: dict[str, Manifest], pair: tu
 
 def test_a_manifest_is_like_itself(made: dict[str, Manifest]) -> None:
     found = compare(made["one"], made["one"])
-    assert found["same_source"]
+    assert found["same_data"]
     assert [found[name] for name in ("options", "encoder", "counts", "partitions")] == [{}] * 4
     assert {1.0} == {overlap for each in found["subsets"] for overlap in each["jaccard"]}
     assert {1.0} == {each["correlation"] for each in (*found["orders"], *found["importances"])}
@@ -87,7 +87,7 @@ def test_the_command_fits_80_columns_and_gives_json(
     assert cli.run(["compare", *places]) == 0
     shown = capsys.readouterr().out
     assert max(map(cell_len, shown.splitlines()[2:])) <= 80
-    assert "different sources: 80 and 60 examples, 60 ids in both" in shown
+    assert "other data (contents, ids or labels): 80 and 60 examples, 60 ids in both" in shown
     assert "neither has ids" in shown
     assert "0.1, 0.5" in shown
     assert cli.run(["compare", *places, "--json"]) == 0

@@ -49,7 +49,7 @@ function mapSection(content, points, labels, examples) {
   });
   rows.forEach((row, place) => row.addEventListener("dblclick", (event) => { event.preventDefault(); boxes.forEach((box, other) => { box.checked = other === place; }); refresh(); }));
   const all = (checked) => () => { boxes.forEach((box) => { box.checked = checked; }); refresh(); };
-  const filter = el("fieldset", { id: "labels" }, el("legend", {}, content.clusters ? "Clusters" : "Classes"), el("div", { className: "labels" }, rows), el("div", { className: "links" }, button("all", "show all", all(true)), button("none", "hide all", all(false))));
+  const filter = el("fieldset", { id: "labels" }, el("legend", {}, `${content.clusters ? "Clusters" : "Classes"} (${count(content.partitions.length)})`), el("div", { className: "labels" }, rows), el("div", { className: "links" }, button("all", "show all", all(true)), button("none", "hide all", all(false))));
   const kept = points.mapped.filter((at) => points.contents[at]).length;
   const what = preview.texts ? "text" : "image";
   const note = preview.texts || preview.thumbnails ? `Hover over a point, or tap it. ${count(kept)} of ${plural(preview.rows, "point")} show their ${what} here; zoom by wheel, move by dragging.` : "Hover over a point, or tap it, for its name; zoom by wheel, move by dragging.";
