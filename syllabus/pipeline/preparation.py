@@ -49,7 +49,7 @@ def _plan(options: Options) -> tuple[Plan, Plan | None, list[StageRun]]:
     stages: list[StageRun] = []
     with timed(stages, "plan", "units") as run:
         plan = make_plan(options)
-        tested = plan_holdout(options, plan.identity.dimension) if options.holdout is not None else None
+        tested = plan_holdout(options, plan) if options.holdout is not None else None
         run.new = len(plan.chunks)
     return plan, tested, stages
 

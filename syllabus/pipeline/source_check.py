@@ -41,6 +41,7 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
     )
     # Whether links may lead out was decided when the manifest was made.
     source, _ = open_source(source_location, follow_links=True)
+    columns = source.resolved(columns)
     fingerprint = Fingerprint()
     accepted, weights = manifest.examples(), manifest.weights()
     first, heavier = 0, ""
