@@ -29,6 +29,10 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
     kind = next((name for name in ("text", "image", "embedding") if options.get(name) is not None), None)
     if kind is None:  # of another writer
         return [f"source {source_location}: cannot be checked: the manifest's options name no content column"]
+    try:
+        where = tuple(map(parse_condition, options.get("where") or ()))
+    except ValueError as error:
+        return [f"source {source_location}: cannot be checked: the manifest's options: where={error}"]
     columns = Columns(
         kind,
         options[kind],
@@ -36,7 +40,7 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
         options.get("id"),
         numeric=options.get("bins") is not None,
         weight=options.get("weight"),
-        where=tuple(map(parse_condition, options.get("where") or ())),
+        where=where,
         limits=Limits.of(options),
     )
     # Whether links may lead out was decided when the manifest was made.
