@@ -1,6 +1,6 @@
 """Print the project's requirements at one end of their ranges: `python tests/ends.py lowest | latest`.
 
-`lowest` pins each to its lower bound, `latest` leaves the upper bounds away. Pins of tools stay.
+`lowest` pins each to its lower bound, `latest` leaves the upper bounds away.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-EXTRAS = ("pipeline", "cpu", "report", "dev")
+EXTRAS = ("pipeline", "cpu", "report")
 
 
 def at(end: str, text: str) -> str:
@@ -32,9 +32,12 @@ def main() -> None:
     end = sys.argv[1] if len(sys.argv) == 2 else ""
     if end not in ("lowest", "latest"):
         sys.exit("usage: python tests/ends.py lowest | latest")
+    # The tools of the tests are no end of anything: with `lowest` they are what goes with the rest.
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-    groups = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in EXTRAS)]
-    print("\n".join(sorted({at(end, text) for group in groups for text in group})))
+    extras = project["optional-dependencies"]
+    own = [*project["dependencies"], *(text for extra in EXTRAS for text in extras[extra])]
+    tools = extras["dev"] if end == "lowest" else [at(end, text) for text in extras["dev"]]
+    print("\n".join(sorted({*(at(end, text) for text in own), *tools})))
 
 
 if __name__ == "__main__":

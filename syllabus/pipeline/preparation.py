@@ -50,7 +50,7 @@ def _plan(options: Options, console: Console) -> tuple[Plan, Plan | None, list[S
     stages: list[StageRun] = []
     with watching(console, "plan", None, "rows"), timed(stages, "plan", "units") as run:
         plan = make_plan(options)
-        tested = plan_holdout(options, plan.identity.dimension) if options.holdout is not None else None
+        tested = plan_holdout(options, plan) if options.holdout is not None else None
         run.new = len(plan.chunks)
     return plan, tested, stages
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from syllabus.manifests import Fingerprint, Manifest, ManifestError
 from syllabus.manifests.ids import find_ids
 from syllabus.pipeline.conditions import parse_condition
+from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources import CHUNK_ROWS, Chunk, Columns, Records, open_source
 from syllabus.pipeline.sources.reasons import DUPLICATE_ID, FOUND_BY_ENCODER
 from syllabus.pipeline.sources.records import Limits
@@ -25,11 +26,15 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
     Cost: one read of the source. Which rows were accepted is taken from the manifest.
     """
     manifest = Manifest.open(manifest_location)
-    columns = recorded_columns(manifest)
+    try:
+        columns = recorded_columns(manifest)
+    except UserError as error:
+        return [f"source {source_location}: cannot be checked: {error}"]
     if columns is None:  # of another writer
         return [f"source {source_location}: cannot be checked: the manifest's options name no content column"]
     # Whether links may lead out was decided when the manifest was made.
     source, _ = open_source(source_location, follow_links=True)
+    columns = source.resolved(columns)
     fingerprint = Fingerprint()
     accepted, weights = manifest.examples(), manifest.weights()
     first, heavier = 0, ""
@@ -61,11 +66,19 @@ def source_problems(manifest_location: str, source_location: str) -> list[str]:
 
 
 def recorded_columns(manifest: Manifest) -> Columns | None:
-    """Return the columns that a manifest was made from; None where its options name no content."""
+    """Return the columns that a manifest was made from; None where its options name no content.
+
+    Raises:
+      UserError: a filter among its options cannot be read.
+    """
     options = manifest.options
     kind = next((name for name in ("text", "image", "embedding") if options.get(name) is not None), None)
     if kind is None:
         return None
+    try:
+        where = tuple(map(parse_condition, options.get("where") or ()))
+    except ValueError as error:
+        raise UserError(f"the manifest's options: where={error}") from None
     return Columns(
         kind,
         options[kind],
@@ -73,7 +86,7 @@ def recorded_columns(manifest: Manifest) -> Columns | None:
         options.get("id"),
         numeric=options.get("bins") is not None,
         weight=options.get("weight"),
-        where=tuple(map(parse_condition, options.get("where") or ())),
+        where=where,
         limits=Limits.of(options),
     )
 

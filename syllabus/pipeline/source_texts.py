@@ -37,6 +37,7 @@ def source_texts(
     for problem in source_problems(manifest.location, source_location):
         raise UserError(problem)
     source, _ = open_source(source_location, follow_links=True)
+    columns = source.resolved(columns)
     shown = Columns("text", column or columns.content, limits=columns.limits)
     source.check(shown)
     wanted, place = np.unique(index, return_inverse=True)

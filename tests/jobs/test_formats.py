@@ -81,3 +81,32 @@ def test_another_row_in_the_filter_is_noticed(made, tmp_path):
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in changed))
     (problem,) = source_problems(str(made / "jsonl.m"), str(tmp_path))
     assert "d.jsonl row 3 was filtered out, and the filter lets it through now" in problem
+
+
+def test_columns_that_a_star_finds_follow_the_label(tmp_path):
+    rows = [{"a": row % 7 + 1, "b": row % 5, "one": row % 2, "other": row % 3} for row in range(60)]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:3]))
+    given = {"neighbours": 2, "subsets": 1, "importance": "disparity_min", "preprocess": "standardise"}
+    given |= {
+        "source": str(tmp_path / "d.jsonl"),
+        "embedding": "*",
+        "work_dir": str(tmp_path / "w"),
+        "fraction": 0.2,
+    }
+    for label in ("one", "other"):
+        prepare(
+            Options(**given, output=str(tmp_path / label), label=label, holdout=str(tmp_path / "test.jsonl"))
+        )
+        manifest = Manifest.open(tmp_path / label)
+        assert manifest.description["encoder"]["dimension"] == 3
+        assert manifest.description["holdout"]["near_duplicates"] == 3
+        assert source_problems(str(tmp_path / label), str(tmp_path / "d.jsonl")) == []
+    # Other columns are other vectors: nothing of the first job may be taken for the second's.
+    assert Manifest.open(tmp_path / "one").fingerprint != manifest.fingerprint
+    prepare(
+        Options(
+            **{**given, "work_dir": str(tmp_path / "fresh")}, output=str(tmp_path / "again"), label="other"
+        )
+    )
+    assert Manifest.open(tmp_path / "again").fingerprint == manifest.fingerprint

@@ -46,6 +46,16 @@ class Source(ABC):
         return None
 
     @abstractmethod
+    def names(self, columns: Columns) -> list[str]:
+        """Return the columns of the first file."""
+
+    def resolved(self, columns: Columns) -> Columns:
+        """Return columns with the names that ``*`` stands for in the first file."""
+        if columns.kind != "embedding" or "*" not in columns.content:
+            return columns
+        return columns.resolved(self.store.url(self.files[0]), self.names(columns))
+
+    @abstractmethod
     def check(self, columns: Columns) -> None:
         """Refuse columns that the first file has not, before anything is read whole."""
 

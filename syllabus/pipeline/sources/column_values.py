@@ -93,6 +93,12 @@ def field_of(column: pa.ChunkedArray, name: str, most: int = UNBOUNDED) -> list[
     return values_of(pc.struct_field(column, name), most)
 
 
+def lacks_field(column: pa.ChunkedArray, name: str) -> bool:
+    """Return whether a field of a column of structs is null somewhere, or is not there."""
+    column = stored(column)
+    return column.type.get_field_index(name) < 0 or pc.struct_field(column, name).null_count > 0
+
+
 def stored(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column as what its extension type or dictionary holds; UUIDs stay as they are."""
     while True:

@@ -17,7 +17,7 @@ from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import read_keys, records_of
 from syllabus.pipeline.sources.column_types import column_problem, is_image_struct, plain
-from syllabus.pipeline.sources.column_values import field_of, values_of, vectors_of
+from syllabus.pipeline.sources.column_values import field_of, lacks_field, values_of, vectors_of
 from syllabus.pipeline.sources.features import class_names, names_of_classes
 from syllabus.pipeline.sources.joined import joined
 from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
@@ -67,6 +67,10 @@ class ColumnarSource(Source):
                 yield handle
             except (pa.ArrowException, UnicodeDecodeError) as error:  # names in a damaged footer
                 raise self._broken(file, error) from None
+
+    def names(self, columns: Columns) -> list[str]:  # noqa: ARG002, D102
+        with self.opened(self.files[0]) as handle:
+            return list(self._read_table(self.files[0], handle).schema.names)
 
     def check(self, columns: Columns) -> None:  # noqa: D102
         with self.opened(self.files[0]) as handle:
@@ -199,6 +203,9 @@ class ColumnarSource(Source):
             return
         tables = self._decoded(chunks[0].file, self._tables(table, chunks, [name]))
         for chunk, rows in zip(chunks, tables, strict=True):
+            if not lacks_field(rows.column(name), "bytes"):
+                yield chunk
+                continue
             _, digest = self._images(chunk, rows.column(name), columns.limits.max_image_bytes)
             both = hashlib.sha256((chunk.digest + digest).encode()).hexdigest()
             yield replace(chunk, digest=both, images=digest) if digest else chunk

@@ -22,6 +22,9 @@ class ImageFolderSource(Source):
 
     suffixes = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
+    def names(self, columns: Columns) -> list[str]:  # noqa: ARG002, D102
+        return list(COLUMNS)
+
     def check(self, columns: Columns) -> None:  # noqa: D102
         if columns.weight is not None:
             raise UserError(

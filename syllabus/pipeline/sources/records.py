@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -72,19 +72,32 @@ class Columns:
         """Return the columns that the content is made of, among those that a file has.
 
         A content of several columns is named with commas between them; a column of that very name is one.
-        For a vector ``*`` stands for any characters: what it finds comes in the order of the names, without
-        the columns of label, id, weight and filters.
         """
-        if self.content in names or self.kind == "image":
+        if self.content in names or self.kind == "image" or "," not in self.content:
             return (self.content,)
+        return tuple(name.strip() for name in self.content.split(","))
+
+    def resolved(self, file: str, names: Sequence[str]) -> Columns:
+        """Return these columns with what ``*`` stands for in those of a vector, among the `names` of a file.
+
+        It stands for any characters. What it finds comes in the order of the names, without the columns of
+        label, id, weight and filters.
+        """
+        if self.kind != "embedding" or "*" not in self.content or self.content in names:
+            return self
         found: list[str] = []
         for part in map(str.strip, self.content.split(",")):
-            if "*" in part and part not in names and self.kind == "embedding":
-                free = sorted(set(names) - set(self.key_names) - set(found))
-                found += fnmatch.filter(free, part.replace("[", "[[]")) or [part]
-            else:
+            if "*" not in part or part in names:
                 found.append(part)
-        return tuple(found) if len(found) > 1 else (self.content,)
+                continue
+            free = sorted(set(names) - set(self.key_names) - set(found))
+            matching = fnmatch.filter(free, part.replace("[", "[[]").replace("?", "[?]"))
+            if not matching:
+                raise UserError(f"{file}: {suggestion('column', part, names)}")
+            if (comma := next((name for name in matching if "," in name), None)) is not None:
+                raise UserError(f"{file}: {part!r} finds {comma!r}, whose name holds a comma; rename it")
+            found += matching
+        return replace(self, content=",".join(found))
 
     def names_among(self, names: Sequence[str]) -> list[str]:
         """Return the distinct names of the columns to read of a file that has `names`, content first."""

@@ -53,6 +53,10 @@ class LineSource(Source):
         with super().opened(file) as handle, opened_content(self.store, file, handle) as content:
             yield content
 
+    def names(self, columns: Columns) -> list[str]:  # noqa: D102
+        with self.opened(self.files[0]) as handle:
+            return self._names(self.files[0], handle, columns.limits.max_record_bytes)
+
     def check(self, columns: Columns) -> None:  # noqa: D102
         with self.opened(self.files[0]) as handle:
             self._check(self.files[0], columns, *self._head(self.files[0], handle, columns))

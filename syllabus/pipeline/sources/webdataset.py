@@ -53,6 +53,10 @@ class WebDatasetSource(Source):
             except TarError as error:
                 raise UserError(f"{self.store.url(file)}: cannot be read as tar: {error}") from None
 
+    def names(self, columns: Columns) -> list[str]:  # noqa: ARG002, D102
+        with self.opened(self.files[0]) as handle:
+            return self._names(handle)
+
     def check(self, columns: Columns) -> None:  # noqa: D102
         with self.opened(self.files[0]) as handle:
             self._check(self.files[0], handle, columns)

@@ -66,7 +66,7 @@ def _read(
 ) -> tuple[np.ndarray, str, int | None]:
     """The rows as the encoder gives them, the digest of their contents' digests, and how many were cut."""
     source, _ = open_source(location, options.follow_links)
-    columns = Columns(options.content_kind, options.content, limits=plan.columns.limits)
+    columns = Columns(options.content_kind, plan.columns.content, limits=plan.columns.limits)
     encoder = plan.identity.key_fields()
     vectors, digest, rows = [], hashlib.sha256(), 0
     truncated = None

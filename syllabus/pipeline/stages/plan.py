@@ -88,7 +88,7 @@ class Plan:
 def make_plan(options: Options) -> Plan:
     """Return the plan of a job; every mistake in the source or encoder is found here, as a `UserError`."""
     source, ignored = open_source(options.source, options.follow_links)
-    columns = columns_of(options)
+    columns = source.resolved(columns_of(options))
     source.check(columns)
     spec = spec_of(options, source, columns)
     # Before every file is read for its digest; what loads it finds out the rest.
@@ -115,20 +115,21 @@ def make_plan(options: Options) -> Plan:
     return Plan(source, columns, spec, identity, planned, tuple(ignored), mean_weight)
 
 
-def plan_holdout(options: Options, dimension: int) -> Plan:
+def plan_holdout(options: Options, plan: Plan) -> Plan:
     """Return the plan of the test data: its contents in the same column, whatever else its rows have.
 
     Raises:
-      UserError: a mistake in the test data, or vectors of another width than `dimension`, the examples'.
+      UserError: a mistake in the test data, or vectors of another width than those of `plan`, the examples'.
     """
     assert options.holdout is not None
     unread = {"label": None, "id": None, "weight": None, "bins": None, "where": ()}
+    content = {options.content_kind: plan.columns.content}
     with naming("holdout"):
-        plan = make_plan(options.model_copy(update={"source": options.holdout, **unread}))
-    width = plan.identity.dimension
+        tested = make_plan(options.model_copy(update={"source": options.holdout, **unread, **content}))
+    width, dimension = tested.identity.dimension, plan.identity.dimension
     if width != dimension:
         raise UserError(f"holdout {options.holdout}: vectors have {width} values; the data have {dimension}")
-    return plan
+    return tested
 
 
 def columns_of(options: Options) -> Columns:

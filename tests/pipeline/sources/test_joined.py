@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 from source_files import contents, mistake, read, write
 
-from syllabus.pipeline.sources import Columns
+from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.sources import Columns, open_source
 from syllabus.pipeline.sources.records import Limits
 
 CHATS = [
@@ -97,14 +98,22 @@ def test_columns_of_numbers_are_a_vector(tmp_path, kind):
     assert [reject[1:3] for reject in rejects] == [(1, "null vector")]
 
 
-def test_a_star_stands_for_columns_but_those_of_keys(tmp_path):
-    write(tmp_path / "d.csv", [{"mean b": 1, "mean a": 2, "x": 3, "mean label": "k"}])
-    columns = Columns("embedding", "x,mean *", "mean label")
-    (row,), _ = read(tmp_path, columns)
-    assert (row[2].tolist(), row[3]) == ([3, 2, 1], "k")
-    assert len(read(tmp_path, Columns("embedding", "*", "mean label"))[0][0][2]) == 3
-    assert "column 'y*' is unknown" in mistake(tmp_path, Columns("embedding", "x,y*"))
-    assert "column 'y*' is unknown" in mistake(tmp_path, Columns("embedding", "y*"))
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "csv"])
+def test_a_star_stands_for_columns_but_those_of_keys(tmp_path, kind):
+    write(tmp_path / f"d.{kind}", [{"mean b": 1, "mean a": 2, "x": 3, "mean label": "k"}])
+    source, _ = open_source(str(tmp_path))
+
+    def found(content):
+        return source.resolved(Columns("embedding", content, "mean label")).content
+
+    assert found("x,mean *") == "x,mean a,mean b"
+    assert found("*") == "mean a,mean b,x"
+    assert found("mean a,*") == "mean a,mean b,x"
+    for content in ("x,y*", "y*"):
+        with pytest.raises(UserError, match=r"d\.\w+: column 'y\*' is unknown"):
+            found(content)
+    ((_, _, vector, label, _),), _ = read(tmp_path, Columns("embedding", found("x,mean *"), "mean label"))
+    assert (vector.tolist(), label) == ([3, 2, 1], "k")
 
 
 def test_a_cell_that_is_no_number_costs_its_row(tmp_path):

@@ -211,7 +211,7 @@ def test_a_file_of_lines_may_be_called_as_what_describes_a_saved_data_set(tmp_pa
     assert len(read(tmp_path / "two")[0]) == 10
 
 
-@pytest.mark.parametrize("location", ["hf://datasets/a/b", "https://a.invalid/b.parquet", "foo://a/b"])
+@pytest.mark.parametrize("location", ["https://a.invalid/b.parquet", "foo://a/b"])
 def test_a_location_that_no_filesystem_is_for_is_one_line(location):
     told = mistake(location)
     assert told.startswith(f"source {location}: ")
