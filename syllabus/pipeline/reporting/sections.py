@@ -72,7 +72,8 @@ def parts_lines(document: dict[str, Any]) -> list[str]:
         found = entry.get("parts")
         if found is None:
             continue
-        line = f"{entry['fraction']:g}: {found['partitions']:,} partitions in up to {found['most']:,} parts"
+        many = "partitions" if found["partitions"] > 1 else "partition"
+        line = f"{entry['fraction']:g}: {found['partitions']:,} {many} in up to {found['most']:,} parts"
         if found["gain"] is None:
             lines.append(f"{line}; too few examples to tell what that loses")
             continue
