@@ -99,7 +99,7 @@ MAY: dict[str, dict[str, set[str]]] = {
         "neighbours": {"plan", "rows", "partitions", "census", "transform"},
         "guide": {"plan", "embed", "transform"},
         "regroup": {"plan", "rows", "partitions", "census", "transform"},
-        "select": {"partitions", "guide", "regroup"},
+        "select": {"partitions", "transform", "guide", "regroup"},
         "order": {"regroup", "select"},
         "select_and_order": {"regroup", "select", "order"},
         "commit": {

@@ -17,7 +17,11 @@ from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import ShardError, UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun, timed
-from syllabus.pipeline.reporting.job_messages import announce_subsets, announce_weights
+from syllabus.pipeline.reporting.job_messages import (
+    announce_buckets,
+    announce_subsets,
+    announce_weights,
+)
 from syllabus.pipeline.reporting.lines import warn
 from syllabus.pipeline.runners import run as runners
 from syllabus.pipeline.runtime import progress
@@ -28,24 +32,24 @@ from syllabus.pipeline.stages.commit.importances import check_importances
 from syllabus.pipeline.stages.commit.manifest import commit
 from syllabus.pipeline.stages.commit.sketches import check_sketches
 from syllabus.pipeline.stages.embed import Embed
-from syllabus.pipeline.stages.guide import Guide, check_guide, make_guide
+from syllabus.pipeline.stages.guide import check_guide, make_guide
 from syllabus.pipeline.stages.neighbours import stage as neighbours
 from syllabus.pipeline.stages.neighbours.cover import CoverGroups
 from syllabus.pipeline.stages.neighbours.findings import Findings, find_groups, findings, read_labels
 from syllabus.pipeline.stages.neighbours.holdout import Holdout, make_holdout
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch, vectors_of_plan
-from syllabus.pipeline.stages.order.stage import Ordering, check_memory
+from syllabus.pipeline.stages.order.stage import Ordering
 from syllabus.pipeline.stages.plan import Plan
 from syllabus.pipeline.stages.regroup.stage import (
-    Layout,
     RegroupChunks,
+    bucket_rows,
     groups_digest,
     make_groups,
     make_layout,
 )
 from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.stages.select.sample_sizes import check_sizes
-from syllabus.pipeline.stages.select.stage import Selecting, check_rankings
+from syllabus.pipeline.stages.select.selecting import Selecting, united_partitions
 from syllabus.pipeline.stages.select_and_order import SelectAndOrder
 from syllabus.pipeline.stages.transform import final_dimension, fit_transform
 from syllabus.pipeline.work_directory import WorkDirectory
@@ -90,11 +94,12 @@ def run_stages(
             job.embed(run, tested)
     with job.stage_here("census", "rows", plan.source_rows) as run:
         census = take_census(plan, options.bins, work)
-        checks_after_census(options, plan, census, dimension)
+        checks_after_census(options, plan, census)
         announce_weights(options, census.accepted, census.weight, job.console)
         transform, fitted = fit_transform(options, plan, census, work)
-        layout = make_layout(options, census, transform)
-        checks_of_buckets(options, census, layout, guide)
+        layout = make_layout(options, census, transform, dimension)
+        announce_buckets(options, layout.buckets, layout.limited, dimension, job.console)
+        check_guide(guide, layout.largest(census.accepted, layout.limited or options.bucket_size), options)
         run.new = plan.source_rows
     graph = holdout = None
     found = Findings(None, None, None, {}, None, None)
@@ -112,7 +117,9 @@ def run_stages(
     with job.stage("select", "shards") as run:
         groups = make_groups(plan, layout, dimension, options.memory_per_worker, fitted, census)
         guided = guide.store(transform, fitted, work) if guide is not None else None
-        ordering = Ordering(Selecting(options, groups_digest(groups), guided), census.accepted, dimension)
+        united = united_partitions(options, layout, census.accepted, dimension)
+        selecting = Selecting(options, groups_digest(groups), guided, united)
+        ordering = Ordering(selecting, census.accepted, dimension)
         context = CommitContext(options, plan, census, layout, groups, ordering, work, found, guide)
         regroup = RegroupChunks(census.rows(plan, work), layout, transform, options.threads_per_worker)
         job.make(run, context.shards(), SelectAndOrder(groups, regroup, ordering))
@@ -127,31 +134,19 @@ def run_stages(
 def checks_before_embedding(options: Options, plan: Plan, dimension: int) -> None:
     """Refuse what the number of rows and the (dimension,) of the embeddings show to be out of reach."""
     check_sketches(options, dimension)
+    bucket_rows(options, dimension)
     neighbours.check_neighbours(options, plan.source_rows)
     if not options.where:
         # Rejects may yet make a budget smaller; what is hopeless now is said now.
-        check_memory(options, plan.source_rows, dimension)
         if options.weight is None:
             check_fractions(options, plan.source_rows)
         check_sizes(options, [("all rows", plan.source_rows)])
 
 
-def checks_after_census(options: Options, plan: Plan, census: Census, dimension: int) -> None:
+def checks_after_census(options: Options, plan: Plan, census: Census) -> None:
     """Refuse what the accepted rows and the sizes of partitions by label show to be out of reach."""
     check_census(census, options, plan)
     check_sizes(options, census.partitions())
-    check_memory(options, census.accepted, dimension)
-
-
-def checks_of_buckets(options: Options, census: Census, layout: Layout, guide: Guide | None) -> None:
-    """Refuse what no worker could hold of the largest bucket.
-
-    What the sizes of clusters and the scores of examples rule out, `SelectBuckets` and `check_importances`
-    refuse.
-    """
-    largest = layout.largest(census.accepted, options.bucket_size)
-    check_rankings(options, largest)
-    check_guide(guide, largest, options)
 
 
 @dataclass(frozen=True)

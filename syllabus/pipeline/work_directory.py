@@ -37,6 +37,7 @@ VERSIONS = {
     "guide": 1,
     "regroup": 2,
     "subsets": 1,
+    "parts": 1,
     "ranking": 1,
     "order": 1,
 }

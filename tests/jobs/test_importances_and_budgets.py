@@ -154,8 +154,7 @@ def test_what_the_subsets_take_is_said_before_the_work(source: Path, tmp_path: P
         ),
         (
             {"importance": "facility_location", "memory_per_worker": 0.0005},
-            r"importance=facility_location: the products of a bucket of 1\d\d examples take 0.001\d* GB;"
-            r" memory_per_worker is 0.0005 GB. Raise it, or lower bucket_size \(16,384\)",
+            r"memory_per_worker=0.0005: a bucket of 16 examples of \d+ dimensions does not fit; give more",
         ),
     ],
 )  # fmt: skip

@@ -218,9 +218,9 @@ def test_mistakes_are_found_before_any_work(embeddings: Path, manifest: Path, tm
         run(embeddings, tmp_path / "m", runner="DaskRunner")
     with pytest.raises(
         UserError,
-        match=r"^bucket_size=16384: 10,500 × 24 vectors take 0.001 GB in one worker; .* is 0.0001 GB",
+        match=r"^memory_per_worker=1e-06: a bucket of 16 examples of 24 dimensions does not fit; give more",
     ):
-        run(embeddings, tmp_path / "m", memory_per_worker=0.0001)
+        run(embeddings, tmp_path / "m", memory_per_worker=1e-6)
     with pytest.raises(UserError, match=r"label='key': has at least 8,192 values for 10,500 examples"):
         run(embeddings, tmp_path / "m", label="key")
     assert digests(manifest) == before

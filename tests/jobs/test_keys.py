@@ -58,6 +58,7 @@ KEYS = {
         "regroup": "c73d9ece",
         "rows": "30f0038e 55885fe7",
         "subsets": "45386980 5e88f6cd 66ff4812 a74310c6",
+        "parts": "004951cc 4cee3711 b20a89b1 c11f9ce2 de2066b8 e577a0d5",
     },
 }
 """The first digits of the keys of each stage, in their order."""

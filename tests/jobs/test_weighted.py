@@ -16,7 +16,7 @@ from syllabus.pipeline import Options
 from syllabus.pipeline.source_check import source_problems
 from syllabus.pipeline.stages.order.stage import Ordering
 from syllabus.pipeline.stages.regroup.buckets import Reference, read_references, read_weights, references
-from syllabus.pipeline.stages.select.stage import Selecting
+from syllabus.pipeline.stages.select.selecting import Selecting
 from syllabus.pipeline.stages.select.subsets import bucket_budgets
 from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors import (

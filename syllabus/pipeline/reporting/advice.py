@@ -15,6 +15,8 @@ SPENT = 0.9
 """Share of a budget that subsets spend at least, unless much of it is out of reach."""
 MONOTONE = 0.5
 """Largest trade-off with which every row adds to the value of graph cut."""
+KEPT = 0.9
+"""Share of greedy's gain that a selection in parts keeps where it does not matter."""
 ALIKE, LARGE = 0.9, 0.5
 """Jaccard index of subsets that hardly differ; larger fractions must overlap."""
 
@@ -34,6 +36,7 @@ def warnings_of(document: dict[str, Any]) -> list[str]:
 def cautions(document: dict[str, Any]) -> list[str]:
     """Return a line for each thing that is not as one would wish."""
     found = [line for entry in document["subsets"] for line in _alike(entry)]
+    found += [line for entry in document["subsets"] for line in _lossy(entry)]
     if "weight" in document:
         found += _unspent(document)
         found += _light(document)
@@ -46,6 +49,17 @@ def _alike(entry: dict[str, Any]) -> Iterator[str]:
         yield (
             f"the {entry['count']:,} subsets of {entry['fraction']:g} hardly differ (Jaccard {jaccard:.2f}):"
             " a larger --epsilon makes them differ, or --subsets 1 one of them"
+        )
+
+
+def _lossy(entry: dict[str, Any]) -> Iterator[str]:
+    parts = entry.get("parts") or {}
+    gain = parts.get("gain")
+    if gain is not None and gain["least"] < KEPT:
+        yield (
+            f"{entry.get('objective', 'greedy')} at {entry['fraction']:g}: selected from in up to"
+            f" {parts['most']:,} parts a partition keeps {gain['least']:.2f} of greedy's gain over all of it,"
+            " 0 is random; a larger --bucket-size or --memory-per-worker, or more --clusters, keeps more"
         )
 
 

@@ -60,6 +60,8 @@ def print_description(console: Console, manifest: Manifest) -> None:
     if "guide" in document:
         guide = document["guide"]
         console.print(f"guided by {guide['rows']:,} rows ({guide['kind']}), sha256 {guide['sha256'][:12]}…")
+    for line in sections.parts_lines(document):
+        say(console, line)
     for line in (*sections.neighbour_lines(document), *sections.holdout_lines(document)):
         say(console, line)
     for line in input_warnings(document):

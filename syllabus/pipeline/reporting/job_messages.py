@@ -83,6 +83,24 @@ def summary(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def announce_buckets(
+    options: Options, buckets: tuple[int, ...], limited: int | None, dimension: int, console: Console
+) -> None:
+    """Print that a worker's memory cuts partitions into more buckets than was asked for.
+
+    `buckets` are those of each partition, `limited` the most examples of one where memory limits it.
+    """
+    if limited is not None:
+        cut = sum(count > 1 for count in buckets)
+        warn(
+            console,
+            f"memory_per_worker={options.memory_per_worker:g} GB holds {limited:,} vectors of {dimension}"
+            f" dimensions of a bucket ({4 * dimension * limited / 1e9:.2g} GB), less than"
+            f" bucket_size={options.bucket_size}: {cut:,} partition{'s are' if cut > 1 else ' is'} selected"
+            f" from in up to {max(buckets):,} parts; the manifest says what that loses",
+        )
+
+
 def print_summary(console: Console, outcome: Outcome) -> None:
     """Print the stages with their times and what they reused, the counts, and what comes next."""
     if isinstance(console, WarningsOnly):

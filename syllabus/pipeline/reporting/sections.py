@@ -60,6 +60,33 @@ def chosen_weight(entry: dict[str, Any]) -> float:
     return float(sum(entry["weights"]) / sum(entry["rows"]))
 
 
+def parts_lines(document: dict[str, Any]) -> list[str]:
+    """Return a line on each fraction whose partitions were selected from in parts, and what that loses."""
+    lines = []
+    if "buckets" in document:
+        held = document["buckets"]
+        lines.append(
+            f"buckets of at most {held['examples']:,} examples, as {held['memory_per_worker']:g} GB hold them"
+        )
+    for entry in document["subsets"]:
+        found = entry.get("parts")
+        if found is None:
+            continue
+        many = "partitions" if found["partitions"] > 1 else "partition"
+        line = f"{entry['fraction']:g}: {found['partitions']:,} {many} in up to {found['most']:,} parts"
+        if found["gain"] is None:
+            lines.append(f"{line}; too few examples to tell what that loses")
+            continue
+        line += (
+            f" keep {found['gain']['mean']:.3f} of greedy's gain, least {found['gain']['least']:.3f}, on"
+            f" samples of {found['sample']:,}"
+        )
+        if found["decided"] is not None:
+            line += f"; bounding decides {found['decided']:.0%} of them"
+        lines.append(line)
+    return lines
+
+
 def neighbour_lines(document: dict[str, Any]) -> list[str]:
     """Return a line each on the search, the labels and the duplicates; none where there was no search."""
     found = document.get("neighbours")

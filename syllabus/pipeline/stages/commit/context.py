@@ -67,8 +67,14 @@ class CommitContext:
         selecting = self.ordering.selecting
         for bucket in self.buckets().rows if regrouped else self.layout.all_buckets():
             if self.options.subset_count:
-                shards.add(("subsets", selecting.subsets_key(bucket)))
+                shards.add(("subsets", selecting.subsets_key(selecting.holder(bucket))))
             shards |= {("ranking", selecting.ranking_key(bucket, name)) for name in selecting.rankings}
+        if self.options.subset_count:
+            divided = [number for number, count in enumerate(self.layout.buckets) if count > 1]
+            if regrouped:
+                held = self.buckets().of_partitions()
+                divided = [number for number, parts in held.items() if len(parts) > 1]
+            shards |= {("parts", selecting.parts_key(number)) for number in divided}
         shards |= {("order", self.ordering.subset_key(*each)) for each in self.ordering.subsets()}
         if self.options.order != "none":
             shards.add(("order", self.ordering.full_key()))

@@ -47,6 +47,7 @@ def commit(context: CommitContext) -> dict[str, Any]:
             **context.found.sections,
             **({"guide": context.guide.as_section()} if context.guide is not None else {}),
             **_weight(context),
+            **_buckets(context),
             **write_sketches(context, writer, total / n),
             **write_preview(context, writer, buckets, total / n),
             **write_hygiene(context, writer),
@@ -69,6 +70,14 @@ def _weight(context: CommitContext) -> dict[str, Any]:
     """The section that says what budgets count, where it is not examples."""
     column = context.options.weight
     return {} if column is None else {"weight": {"column": column, "total": context.census.weight}}
+
+
+def _buckets(context: CommitContext) -> dict[str, Any]:
+    """The section on buckets that a worker's memory made smaller than was asked for."""
+    limited = context.layout.limited
+    if limited is None:
+        return {}
+    return {"buckets": {"examples": limited, "memory_per_worker": context.options.memory_per_worker}}
 
 
 def _partitions(context: CommitContext, buckets: Buckets) -> list[dict[str, Any]]:
@@ -95,4 +104,7 @@ def _write_order(context: CommitContext, writer: ManifestWriter) -> dict[str, An
         piece = index[first : first + PIECE]
         position = np.arange(first, first + len(piece))
         table.write(pa.table({"position": position, "index": piece}, schema=schema.order("herding").schema))
-    return {"herding": {"passes": context.options.passes, **context.work.metadata("order", key)}}
+    found = context.work.metadata("order", key)
+    if "interleaved" in found:
+        found["memory_per_worker"] = context.options.memory_per_worker
+    return {"herding": {"passes": context.options.passes, **found}}

@@ -38,7 +38,8 @@ def write_subsets(context: CommitContext, writer: ManifestWriter, buckets: Bucke
                 "position": np.arange(count, dtype=np.int32),
             }
             table.write(pa.table(columns, schema=schema.SUBSETS.schema))
-        keys = map(context.ordering.selecting.subsets_key, buckets.rows)
+        selecting = context.ordering.selecting
+        keys = map(selecting.subsets_key, sorted(set(map(selecting.holder, buckets.rows))))
         qualities = [context.work.metadata("subsets", key).get(str(number)) for key in keys]
         found = [quality for quality in qualities if quality is not None]
         shares = partition_budgets(buckets.units, fraction, options.budgets).tolist()
@@ -52,8 +53,13 @@ def write_subsets(context: CommitContext, writer: ManifestWriter, buckets: Bucke
                 "objective": options.objective,
                 **subset_quality(found, chosen, context.census.accepted),
                 "partitions": shares,
+                **_parts(context, buckets, number),
                 **(_costs(chosen, weights, buckets, taken) if weights else {}),
-                **({"interleaved": True} if context.ordering.apart(max(map(len, chosen))) else {}),
+                **(
+                    {"interleaved": True, "memory_per_worker": options.memory_per_worker}
+                    if context.ordering.apart(max(map(len, chosen)))
+                    else {}
+                ),
             }
         )
     return described
@@ -98,6 +104,28 @@ def subset_quality(buckets: list[dict[str, Any]], chosen: list[np.ndarray], n: i
         else {"least": float(gains.min()), "mean": float(gains.mean())},
         "jaccard": float(np.mean(overlaps)) if overlaps else None,
         "covered": len(np.unique(np.concatenate(chosen))) / n,
+    }
+
+
+def _parts(context: CommitContext, buckets: Buckets, fraction: int) -> dict[str, Any]:
+    """What selecting from the buckets of partitions apart loses, where any has several."""
+    held = buckets.of_partitions()
+    divided = [partition for partition, parts in held.items() if len(parts) > 1]
+    if not divided:
+        return {}
+    selecting, work = context.ordering.selecting, context.work
+    rows = [work.read("parts", selecting.parts_key(partition)).to_pylist() for partition in divided]
+    found = [row for figures in rows for row in figures if row["fraction"] == fraction]
+    gains = [row["gain"] for row in found]
+    decided = [row["decided"] for row in found if row["decided"] is not None]
+    return {
+        "parts": {
+            "partitions": len(divided),
+            "most": max(len(held[partition]) for partition in divided),
+            "sample": max((row["sample"] for row in found), default=0),
+            "gain": {"least": min(gains), "mean": float(np.mean(gains))} if gains else None,
+            "decided": float(np.mean(decided)) if decided else None,
+        }
     }
 
 

@@ -20,7 +20,7 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references
-from syllabus.pipeline.stages.select.stage import Selecting
+from syllabus.pipeline.stages.select.selecting import Selecting
 from syllabus.pipeline.work_directory import WorkDirectory, key_of, vectors_of
 from syllabus.selectors import herding
 
@@ -91,17 +91,6 @@ class Ordering:
         if self.options.order == "none":
             return shuffled
         return herding.balance(vectors, passes=self.options.passes, start=shuffled)
-
-
-def check_memory(options: Options, rows: int, dimension: int) -> None:
-    """Refuse buckets that one worker could not order, before any work is lost."""
-    largest = min(rows, options.bucket_size)
-    needed = largest * dimension * 4 / 1e9
-    if options.order != "none" and needed > options.memory_per_worker:
-        raise UserError(
-            f"bucket_size={options.bucket_size}: {largest:,} × {dimension} vectors take {needed:.2g} GB in"
-            f" one worker; memory_per_worker is {options.memory_per_worker:g} GB: raise it or cut bucket_size"
-        )
 
 
 def parts_of(counts: dict[Bucket, int], capacity: int) -> dict[Bucket, int]:

@@ -33,6 +33,11 @@ class Reference:
     """What budgets count: the rows, or what they weigh."""
 
 
+def kernel_bytes(rows: int) -> int:
+    """Return what the products of all pairs of `rows` rows take, and a little more."""
+    return 4 * rows * rows + (1 << 20)
+
+
 @dataclass(frozen=True)
 class Group:
     """Consecutive chunks that become one file."""

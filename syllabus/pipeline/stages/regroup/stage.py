@@ -8,6 +8,7 @@ reads a few chunks, applies the transform, leaves out the rejects, and writes on
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,19 +17,28 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.partitions import Partitioning, RowLabels
 from syllabus.pipeline.stages.plan import Plan, PlannedChunk
-from syllabus.pipeline.stages.regroup.buckets import Bucket, Group, Reference, references
+from syllabus.pipeline.stages.regroup.buckets import (
+    Bucket,
+    Group,
+    Reference,
+    kernel_bytes,
+    references,
+)
 from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.stages.transform import Transform
 from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of, vectors_column
 from syllabus.selectors import kmeans
 
 GROUP_ROWS = 131_072
+LEAST_BUCKET = 16
+"""The smallest `bucket_size`."""
 LEAST_ROW_GROUP = 1000
 
 
@@ -41,6 +51,10 @@ class Layout:
     buckets: tuple[int, ...]
     """Buckets of each partition."""
     seed: int
+    shares: tuple[float, ...] = ()
+    """Of the clusters in the sample that they were fitted on."""
+    limited: int | None = None
+    """Most examples of a bucket, where `memory_per_worker` asks for more buckets than `bucket_size` does."""
 
     def all_buckets(self) -> list[Bucket]:
         """Return every bucket that may have rows."""
@@ -52,6 +66,12 @@ class Layout:
     def labels(self) -> tuple[str | None, ...]:
         """The label of each partition; None for a cluster."""
         return (None,) * len(self.buckets) if self.partitioning is None else self.partitioning.labels
+
+    def sizes(self, accepted: int) -> tuple[int, ...]:
+        """Return the examples of each partition, of `accepted` in all; of clusters as their sample says."""
+        if self.partitioning is not None:
+            return self.partitioning.sizes
+        return tuple(round(share * accepted) for share in self.shares)
 
     def largest(self, accepted: int, most: int) -> int:
         """Return about how many rows the largest bucket has, of `accepted` in all and `most` in a bucket."""
@@ -80,14 +100,34 @@ class Layout:
         return np.asarray(np.frombuffer(digests, "<u8") % counts, np.int32)
 
 
-def make_layout(options: Options, census: Census, transform: Transform) -> Layout:
+def bucket_rows(options: Options, dimension: int) -> int:
+    """Return how many examples a bucket has at most: `bucket_size`, as far as a worker may hold them.
+
+    It holds their vectors, and for some rankings the products of all pairs.
+
+    Raises:
+      UserError: fewer than the smallest bucket that may be asked for.
+    """
+    memory = options.memory_per_worker * 1e9
+    held = int(memory) // (4 * dimension)
+    if any(each.base == "facility_location" for each in options.importances):
+        held = min(held, math.isqrt(max(0, int(memory) - kernel_bytes(0)) // 4))
+    if held < LEAST_BUCKET:
+        raise UserError(
+            f"memory_per_worker={options.memory_per_worker:g}: a bucket of {LEAST_BUCKET} examples of"
+            f" {dimension} dimensions does not fit; give more"
+        )
+    return min(options.bucket_size, held)
+
+
+def make_layout(options: Options, census: Census, transform: Transform, dimension: int) -> Layout:
     """Return the layout; k-means partitions are sized by their shares of the sample."""
-    if census.partitioning is not None:
-        sizes = census.partitioning.sizes
-    else:
-        sizes = tuple(round(share * census.accepted) for share in transform.shares)
-    buckets = tuple(max(1, -(-size // options.bucket_size)) for size in sizes)
-    return Layout(census.partitioning, buckets, options.seed)
+    sizes = Layout(census.partitioning, (), options.seed, transform.shares).sizes(census.accepted)
+    most = bucket_rows(options, dimension)
+    buckets = tuple(max(1, -(-size // most)) for size in sizes)
+    wanted = tuple(max(1, -(-size // options.bucket_size)) for size in sizes)
+    limited = most if buckets != wanted else None
+    return Layout(census.partitioning, buckets, options.seed, transform.shares, limited)
 
 
 def make_groups(

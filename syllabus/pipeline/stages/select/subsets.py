@@ -4,6 +4,7 @@ A budget counts examples or, where each has a weight, what they weigh: then a bu
 share, and subsets of one fraction differ in their number of rows.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,11 +52,12 @@ def bucket_budgets(units: dict[Bucket, int], fraction: float, rule: str) -> dict
 
 def choose(
     options: Options,
-    function: SetFunction,
+    function: SetFunction | None,
     bucket: Bucket,
     index: np.ndarray,
-    units: dict[Bucket, int],
+    shares: list[int],
     costs: np.ndarray | None,
+    elsewhere: Callable[[int], float] | None = None,
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Return a bucket's share of every subset of every fraction, and how good each is.
 
@@ -65,22 +67,25 @@ def choose(
 
     Args:
       options: of the job.
-      function: the set function over the bucket's rows.
+      function: the set function over the bucket's rows; None only where no share is above 0.
       bucket: which one it is.
       index: (m,) int64, the ascending indices of its rows.
-      units: those of all buckets.
+      shares: of each fraction's budget, in units.
       costs: (m,) int64, what the rows weigh; None where budgets count examples.
+      elsewhere: the value of so many random rows, where the function's are only the best of the bucket's; no
+        upper bound is known then.
     """
     parts: list[dict[str, np.ndarray]] = []
     quality: dict[str, Any] = {}
-    for number, fraction in enumerate(options.fraction):
-        share = bucket_budgets(units, fraction, options.budgets)[bucket]
+    for number in range(len(options.fraction)):
+        share = shares[number]
         if share == 0:
             continue
+        assert function is not None
         keys = (options.seed, number, *bucket)
         as_many = None
         if costs is None:
-            greedy, found, random = _of_rows(options, function, share, keys)
+            greedy, found, random = _of_rows(options, function, share, keys, elsewhere)
         else:
             greedy, found, random = _of_costs(options, function, costs, share, keys)
             as_many = _of_as_many(function, [len(each.indices) for each in found], keys)
@@ -96,7 +101,7 @@ def choose(
             parts.append(part if costs is None else {**part, "weight": costs[selection.indices]})
         quality[str(number)] = {
             "greedy": greedy.objective,
-            "upper_bound": greedy.upper_bound,
+            "upper_bound": greedy.upper_bound if elsewhere is None else None,
             "random": random,
             "subsets": [selection.objective for selection in found],
             **({} if as_many is None else {"as_many": as_many}),
@@ -117,11 +122,18 @@ def choose(
 
 
 def _of_rows(
-    options: Options, function: SetFunction, rows: int, keys: tuple[int, ...]
+    options: Options,
+    function: SetFunction,
+    rows: int,
+    keys: tuple[int, ...],
+    elsewhere: Callable[[int], float] | None,
 ) -> tuple[Selection, list[Selection], float]:
     """Greedy's set of so many rows, the subsets, and the mean value of random ones."""
     greedy = maximize(function, rows, optimizer="lazy")
-    random = random_value(function, rows, draws=RANDOM_DRAWS, seed=keys)
+    if elsewhere is None:
+        random = random_value(function, rows, draws=RANDOM_DRAWS, seed=keys)
+    else:
+        random = elsewhere(rows)
     if options.optimizer == "lazy":
         return greedy, [greedy], random
     found = explore(

@@ -1,0 +1,198 @@
+"""Partitions of several buckets: what they keep is selected from together, and what that loses is measured.
+
+A bucket's worker leaves the vectors of sampled rows and, where facility location is chosen for the partition
+as a whole, of the rows that greedy keeps (`selecting.py` says of which). One worker then has those of all
+buckets of a partition: never the partition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from syllabus.pipeline.runtime.metrics import count_time
+from syllabus.pipeline.runtime.torch_setup import limit_threads
+from syllabus.pipeline.stages.guide import read_guide
+from syllabus.pipeline.stages.regroup.buckets import Bucket, by_partition
+from syllabus.pipeline.stages.select.losses import NEAREST, SAMPLE, figures_of, measure, sampled
+from syllabus.pipeline.stages.select.selecting import OVERSAMPLING, SERVED, Selecting
+from syllabus.pipeline.stages.select.subsets import bucket_budgets, choose, partition_budgets
+from syllabus.pipeline.work_directory import WorkDirectory, vectors_column, vectors_of
+from syllabus.selectors import SetFunction, SparseFacilityLocation, maximize
+
+NEIGHBOUR_BYTES = 48
+RANDOM_SETS = 2
+
+
+def write_sample(
+    work: WorkDirectory,
+    selecting: Selecting,
+    bucket: Bucket,
+    index: np.ndarray,
+    vectors: np.ndarray,
+    counts: dict[Bucket, int],
+) -> None:
+    """Leave a bucket's part of the sample, and the rows that it keeps for the second greedy."""
+    options, rows = selecting.options, by_partition(counts)[bucket[0]]
+    united = bucket[0] in selecting.united
+    kept = np.zeros(len(index), np.bool_)
+    if united:
+        share = bucket_budgets(counts, max(options.fraction), options.budgets)[bucket]
+        if share:
+            most = min(len(index), math.ceil(OVERSAMPLING * share))
+            kept[maximize(selecting.function(vectors, None), most).indices] = True
+    drawn = sampled(index, rows, options.seed, SERVED if united else SAMPLE)
+    left = kept | drawn
+    columns = {
+        "index": pa.array(index[left]),
+        "vector": vectors_column(vectors[left]),
+        "kept": pa.array(kept[left]),
+        "drawn": pa.array(drawn[left]),
+    }
+    work.write("parts", selecting.sample_key(bucket), pa.table(columns))
+
+
+def write_subsets(
+    work: WorkDirectory,
+    selecting: Selecting,
+    bucket: Bucket,
+    index: np.ndarray,
+    vectors: np.ndarray,
+    table: pa.Table,
+    quality: dict[str, Any],
+) -> None:
+    """Write the subsets of a bucket, and the vectors of their rows."""
+    chosen = np.unique(table.column("index").to_numpy())
+    rows = np.searchsorted(index, chosen)
+    picked = pa.table({"index": pa.array(chosen), "vector": vectors_column(vectors[rows])})
+    # The vectors first: the subsets' shard is what says that both are there.
+    work.write("chosen", selecting.chosen_key(bucket), picked)
+    work.write("subsets", selecting.subsets_key(bucket), table, quality)
+
+
+class JoinParts(beam.DoFn):
+    """Joins the buckets of a partition once they are done; yields those that have subsets."""
+
+    def __init__(self, selecting: Selecting, work: WorkDirectory) -> None:
+        self.selecting, self.work = selecting, work
+
+    def process(
+        self, element: tuple[int, Iterable[Bucket]], counts: dict[Bucket, int], units: dict[Bucket, int]
+    ) -> Iterator[Bucket]:
+        """Write the partition's shards unless they are there."""
+        partition, buckets = element[0], sorted(element[1])
+        selecting, work = self.selecting, self.work
+        holders = sorted(set(map(selecting.holder, buckets)))
+        united = partition in selecting.united
+        figures = len(buckets) > 1 and bool(selecting.options.subset_count)
+        figures = figures and not work.has("parts", selecting.parts_key(partition))
+        subsets = united and not (
+            work.has("subsets", selecting.subsets_key(holders[0]))
+            and work.has("chosen", selecting.chosen_key(holders[0]))
+        )
+        if figures or subsets:
+            limit_threads(selecting.options.threads_per_worker)
+            tables = [work.read("parts", selecting.sample_key(bucket)) for bucket in buckets]
+            left = pa.concat_tables(tables).sort_by("index")
+            with count_time("parts"):
+                if figures:
+                    self._measure(partition, len(buckets), left, counts, units)
+                if subsets:
+                    self._choose(holders[0], left, counts)
+        yield from holders
+
+    def _measure(
+        self,
+        partition: int,
+        parts: int,
+        left: pa.Table,
+        counts: dict[Bucket, int],
+        units: dict[Bucket, int],
+    ) -> None:
+        selecting, options = self.selecting, self.selecting.options
+        guide = read_guide(self.work, selecting.guide)
+        sample = left.filter(left.column("drawn"))
+        total = by_partition(units)[partition]
+        rows = by_sample(sample, by_partition(counts)[partition], options.seed)
+        united = partition in selecting.united
+        found: list[dict[str, Any]] = []
+        for number, fraction in enumerate(options.fraction):
+            share = int(partition_budgets(units, fraction, options.budgets)[partition]) / max(1, total)
+            measured = measure(
+                lambda vectors: selecting.function(vectors, guide),
+                rows,
+                share,
+                parts,
+                (options.seed, number, partition),
+                OVERSAMPLING if united else None,
+            )
+            if measured is not None:
+                found.append({"fraction": number, **measured})
+        self.work.write("parts", selecting.parts_key(partition), figures_of(found))
+
+    def _choose(self, holder: Bucket, left: pa.Table, counts: dict[Bucket, int]) -> None:
+        """Choose the subsets from the rows kept, by how they serve the rows drawn."""
+        options, total = self.selecting.options, by_partition(counts)[holder[0]]
+        kept = left.filter(left.column("kept"))
+        index, vectors = kept.column("index").to_numpy(), vectors_of(kept.column("vector"))
+        served = vectors_of(left.filter(left.column("drawn")).column("vector"))
+        shares = [
+            int(partition_budgets(counts, fraction, options.budgets)[holder[0]])
+            for fraction in options.fraction
+        ]
+        function = self._function(vectors, served, min((each for each in shares if each), default=0))
+        table, quality = choose(
+            options, function, holder, index, shares, None, lambda rows: random_served(served, rows)
+        )
+        scaled, quality = _times(total / len(served), table, quality)
+        write_subsets(self.work, self.selecting, holder, index, vectors, scaled, quality)
+
+    def _function(self, vectors: np.ndarray, served: np.ndarray, least: int) -> SetFunction | None:
+        """The set function over the rows kept; None where none is, since no budget has a share for them."""
+        if not least:
+            return None
+        # Of `least` rows of a selection one should be among the nearest of a served row.
+        room = int(self.selecting.options.memory_per_worker * 1e9 / 2) // (NEIGHBOUR_BYTES * len(served))
+        nearest = max(1, min(max(64, 4 * len(vectors) // least), NEAREST, room))
+        budget = NEIGHBOUR_BYTES * nearest * len(served)
+        return SparseFacilityLocation(vectors, nearest, memory_budget=budget, served=served)
+
+
+def by_sample(sample: pa.Table, total: int, seed: int) -> np.ndarray:
+    """Return the vectors of the rows of a drawn table that are in the smaller sample of the measurement."""
+    chosen = sampled(sample.column("index").to_numpy(), total, seed, SAMPLE)
+    return vectors_of(sample.filter(pa.array(chosen)).column("vector"))
+
+
+def random_served(served: np.ndarray, rows: int) -> float:
+    """Return how well random rows serve (m, d) rows that were drawn evenly, of which they are some."""
+    values = []
+    for number in range(RANDOM_SETS):
+        order = np.random.Generator(np.random.Philox(number)).permutation(len(served))
+        chosen = served[np.sort(order[: min(rows, len(served))])]
+        best = np.zeros(len(served), np.float32)
+        for first in range(0, len(chosen), 512):
+            np.maximum(best, (served @ chosen[first : first + 512].T).max(axis=1), out=best)
+        values.append(math.fsum((1 + best) / 2))
+    return float(np.mean(values))
+
+
+def _times(scale: float, table: pa.Table, quality: dict[str, Any]) -> tuple[pa.Table, dict[str, Any]]:
+    """Gains and values of what serves a sample, as those of what serves all."""
+    place = table.schema.get_field_index("gain")
+    gains = pa.array(scale * table.column("gain").to_numpy())
+    scaled = {
+        number: {
+            **each,
+            "greedy": scale * each["greedy"],
+            "random": scale * each["random"],
+            "subsets": [scale * value for value in each["subsets"]],
+        }
+        for number, each in quality.items()
+    }
+    return table.set_column(place, "gain", gains), scaled

@@ -1,0 +1,128 @@
+"""What the select stage reads: its options, the keys of its shards, and the set function of easy subsets."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from syllabus.pipeline.options import RANKED_BY, Options
+from syllabus.pipeline.stages.regroup.buckets import Bucket
+from syllabus.pipeline.stages.regroup.stage import Layout
+from syllabus.pipeline.work_directory import key_of
+from syllabus.selectors import (
+    FacilityLocation,
+    FacilityLocationConditionalGain,
+    FacilityLocationMutualInformation,
+    GraphCut,
+)
+
+UNION = 2**31 - 1
+"""The number of the bucket that stands for all of a partition whose buckets are selected from together."""
+OVERSAMPLING = 6.0
+"""Times its share of the largest budget that a bucket of such a partition keeps."""
+SERVED = 65_536
+"""Rows of such a partition that facility location serves, about."""
+
+
+@dataclass(frozen=True)
+class Selecting:
+    """The options of the stage, and the keys of its shards."""
+
+    options: Options
+    groups: str
+    """Digest of the regrouped vectors."""
+    guide: str | None = None
+    """Key of the rows that the objective compares with."""
+
+    united: frozenset[int] = frozenset()
+    """Partitions whose buckets keep rows, from all of which the subsets are then chosen."""
+
+    def holder(self, bucket: Bucket) -> Bucket:
+        """Return the bucket whose shards have the subsets of this one."""
+        return (bucket[0], UNION) if bucket[0] in self.united else bucket
+
+    def subsets_key(self, bucket: Bucket) -> str:
+        """Return the key of a bucket's share of the subsets."""
+        recorded = self.options.recorded()
+        read = ("objective", "trade_off", "optimizer", "epsilon", "subsets", "fraction", "budgets", "seed")
+        inputs = {name: recorded[name] for name in read}
+        if self.options.weight is not None:
+            inputs["weight_power"] = self.options.weight_power
+        if self.guide is not None:
+            inputs["guide"] = self.guide
+        if bucket[0] in self.united:
+            inputs["united"] = [OVERSAMPLING, SERVED]
+        elif self.united and bucket == (-1, -1):
+            inputs["united"] = [OVERSAMPLING, SERVED, *sorted(self.united)]
+        return key_of("subsets", groups=self.groups, bucket=list(bucket), **inputs)
+
+    def sample_key(self, bucket: Bucket) -> str:
+        """Return the key of a bucket's part of the sample of a partition that has several."""
+        inputs = self._read_of_parts() if bucket[0] in self.united else {"seed": self.options.seed}
+        return key_of("parts", groups=self.groups, bucket=list(bucket), **inputs)
+
+    def parts_key(self, partition: int) -> str:
+        """Return the key of what selecting from a partition's buckets apart loses."""
+        inputs = self._read_of_parts()
+        if partition in self.united:
+            inputs["united"] = [OVERSAMPLING, SERVED]
+        return key_of("parts", groups=self.groups, partition=partition, **inputs)
+
+    def _read_of_parts(self) -> dict[str, Any]:
+        recorded = self.options.recorded()
+        read = ("objective", "trade_off", "fraction", "budgets", "seed")
+        inputs = {name: recorded[name] for name in read}
+        return inputs if self.guide is None else {**inputs, "guide": self.guide}
+
+    def ranking_key(self, bucket: Bucket, function: str) -> str:
+        """Return the key of a bucket's ranking by one function."""
+        read: dict[str, Any] = {} if function == "disparity_min" else {"function": function}
+        if function == "graph_cut":
+            read["trade_off"] = self.options.trade_off
+        return key_of("ranking", groups=self.groups, bucket=list(bucket), **read)
+
+    def chosen_key(self, bucket: Bucket) -> str:
+        """Return the key of the vectors of a bucket's chosen rows."""
+        return "v" + self.subsets_key(bucket)
+
+    @property
+    def rankings(self) -> list[str]:
+        """The functions that the importances need rankings by."""
+        return sorted({RANKED_BY[importance.base] for importance in self.options.importances})
+
+    def function(self, vectors: np.ndarray, guide: np.ndarray | None) -> Any:
+        """Return the set function of the easy subsets over `vectors`, compared with those of `guide`."""
+        objective = self.options.objective
+        if objective == "graph_cut":
+            return GraphCut(vectors, trade_off=self.options.trade_off)
+        if objective == "facility_location":
+            return FacilityLocation(vectors)
+        if objective == "facility_location_mutual_information":
+            return FacilityLocationMutualInformation(vectors, guide)
+        return FacilityLocationConditionalGain(vectors, guide)
+
+
+def united_partitions(options: Options, layout: Layout, accepted: int, dimension: int) -> frozenset[int]:
+    """Return the partitions of several buckets whose subsets are chosen from what all of them keep.
+
+    For facility location, since buckets like one another have the same best rows, and what one bucket picks
+    says nothing to the next. As far as a worker holds the rows kept and those served, and these are several
+    times the budget; budgets that count weights are left to the buckets, and so are all without faiss.
+    """
+    chosen = options.objective == "facility_location" and options.subset_count and options.weight is None
+    if not chosen or importlib.util.find_spec("faiss") is None:
+        return frozenset()
+    # They are held about four times while they are sorted and put apart.
+    most = int(options.memory_per_worker * 1e9 / 4) // (4 * dimension)
+    fraction = max(options.fraction)
+    sizes = layout.sizes(accepted)
+    return frozenset(
+        number
+        for number, (size, count) in enumerate(zip(sizes, layout.buckets, strict=True))
+        if count > 1
+        and 2 * fraction * size <= SERVED
+        and min(1.0, OVERSAMPLING * fraction) * size + min(size, SERVED) <= most
+    )
