@@ -32,10 +32,11 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np
 import torch
 from tuning_data import Task, fashion, wordnet
-from tuning_runs import RATES, Scores, Trial, configurations, seconds_alone
+from tuning_runs import EPOCHS, RATES, Scores, Trial, configurations, seconds_alone
 from tuning_searches import Pool, draw_fronts, played
 
 from syllabus.manifests import Manifest
+from syllabus.trainer import Curriculum, ManifestSampler
 from syllabus.trainer.tuning import Exponent, Observation, fit_exponent
 
 ROWS, POOL, SEARCHED = 12_000, 54, 27
@@ -140,9 +141,7 @@ def ranking(cell: Cell) -> None:
 
 def carried_over(cells: dict[tuple[str, float, str], Cell]) -> None:
     """Print tau at 1/30 with the exponent that was fitted on the other set."""
-    print(
-        "\nalpha fitted on one set, on runs at 1/60 to 1/10 that cost .2 full runs each; tau at 1/30:"
-    )
+    print("\nalpha fitted on one set, on runs at 1/60 to 1/10 that cost .2 full runs each; tau at 1/30:")
     print(
         f"{'judged on':32}{'alpha':>7}{'90%':>14}{'tau, alpha 0':>14}{'tau':>7}{'difference':>12}{'90%':>14}"
     )
@@ -190,6 +189,20 @@ def searches(cell: Cell) -> None:
             )
 
 
+def opening(manifest: Manifest) -> tuple[float, float]:
+    """Return the CPU ms of opening the manifest, and of a trial's curriculum, sampler and first rows."""
+    times = []
+    for _ in range(5):
+        started = time.process_time()
+        again = Manifest.open(manifest.location)
+        opened = time.process_time()
+        sampler = ManifestSampler(Curriculum(again, 1 / 60, EPOCHS, "auto", seed=0))
+        sampler.set_epoch(0)
+        rows = list(sampler)
+        times.append((opened - started, time.process_time() - opened, len(rows)))
+    return 1000 * min(times)[0], 1000 * min(each[1] for each in times)
+
+
 def main() -> None:
     """Run what is missing, print what is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -221,14 +234,18 @@ def main() -> None:
         manifest = task.manifest(arguments.cache, PREPARED)
         scores = Scores(arguments.cache / f"scores-{name}-{noise:g}-{rows}.csv")
         cell = cells[name, noise, optimizer] = Cell(task, optimizer, manifest, scores, count, schedules)
-        cell.run()
         if arguments.plot is None:
+            cell.run()
             print(
                 f"\n{name}, label noise {noise:g}, {optimizer} ({time.perf_counter() - started:.0f} s so far)"
             )
             alone = seconds_alone(task, manifest)
             made = task.preparing(arguments.cache)
-            print(f"the manifest took {made:.1f} CPU s to prepare, a full run by itself {alone:.1f}")
+            again, begun = opening(manifest)
+            print(
+                f"the manifest took {made:.1f} CPU s to prepare, a full run by itself {alone:.1f};"
+                f" opening it again {again:.1f} ms, a trial's curriculum and sampler {begun:.1f} ms"
+            )
             ranking(cell)
             searches(cell)
     if arguments.plot is not None:

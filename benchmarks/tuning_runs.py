@@ -97,7 +97,7 @@ class Scores:
             for start in range(0, len(members), STACK):
                 part = members[start : start + STACK]
                 params = [drawn[trial.optimizer][trial.configuration] for trial, _ in part]
-                scores = train(task, [t for t, _ in part], params, [rows for _, rows in part])
+                scores, _ = train(task, [t for t, _ in part], params, [rows for _, rows in part])
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 with self._path.open("a", newline="") as file:
                     writer = csv.writer(file)
@@ -114,16 +114,22 @@ def _key(trial: Trial) -> tuple[str, ...]:
 
 
 def train(
-    task: Task, trials: Sequence[Trial], params: Sequence[dict[str, Any]], rows: Sequence[list[np.ndarray]]
-) -> np.ndarray:
-    """Train runs of one optimizer, width and batch shapes side by side; return their test accuracies.
+    task: Task,
+    trials: Sequence[Trial],
+    params: Sequence[dict[str, Any]],
+    rows: Sequence[list[np.ndarray]],
+    weights: torch.Tensor | None = None,
+) -> tuple[np.ndarray, torch.Tensor]:
+    """Train runs of one optimizer, width and batch shapes side by side; return test accuracies and weights.
 
     Networks have two hidden layers with dropout. A run's own numbers do not depend on the others but for the
-    draws of dropout, which are a stack's.
+    draws of dropout, which are a stack's. They begin at `weights`, or at random ones.
     """
     sizes = (task.inputs.shape[1], params[0]["width"], params[0]["width"], task.classes)
     layers = list(itertools.pairwise(sizes))
-    weights = torch.tensor(np.stack([_first(layers, trial.seed) for trial in trials]))
+    if weights is None:
+        weights = torch.tensor(np.stack([_first(layers, trial.seed) for trial in trials]))
+    weights = weights.clone()
     velocity, square = torch.zeros_like(weights), torch.zeros_like(weights)
     network = _views(weights, layers)
     column = (-1, 1)
@@ -157,7 +163,7 @@ def train(
     with torch.no_grad():
         found = [_forward(network, part, None, random).argmax(-1) for part in _tests(task, len(trials))]
     hits = torch.cat(found, 1) == torch.from_numpy(task.test_labels)
-    return hits.double().mean(1).numpy()
+    return hits.double().mean(1).numpy(), weights
 
 
 def seconds_alone(task: Task, manifest: Manifest) -> float:
@@ -167,6 +173,32 @@ def seconds_alone(task: Task, manifest: Manifest) -> float:
     started = time.process_time()
     train(task, [trial], [params], [rows])
     return time.process_time() - started
+
+
+def continued(task: Task, manifest: Manifest, optimizer: str, share: float, numbers: Sequence[int]) -> None:
+    """Print what finalists reach that go on from their short run's weights, and those that start again.
+
+    Both see a full run's examples in all, so that going on saves the short run: `share` of a full run each.
+    """
+    found: list[tuple[float, float]] = []
+    for number in numbers:
+        params = [configurations(optimizer, max(numbers) + 1)[number]] * 2
+        short = [Trial(optimizer, number, "all data", share, 0.5, seed) for seed in (0, 1)]
+        full = [Trial(optimizer, number, seed=seed) for seed in (0, 1)]
+        begun = [batches(task, manifest, trial, params[0]["batch"]) for trial in short]
+        rows = [batches(task, manifest, trial, params[0]["batch"]) for trial in full]
+        _, weights = train(task, short, params, begun)
+        again, _ = train(task, full, params, rows)
+        on, _ = train(task, full, params, [part[len(begun[0]) :] for part in rows], weights)
+        found.append((100 * float(again.mean()), 100 * float(on.mean())))
+    again, on = np.array(found).T
+    differ = on - again
+    print(
+        f"{task.name}, {optimizer}, the {len(numbers)} best: {again.mean():.2f}% started again,"
+        f" {on.mean():.2f}% continued from 1/{round(1 / share)}:"
+        f" {differ.mean():+.2f} ± {differ.std(ddof=1) / len(numbers) ** 0.5:.2f}",
+        flush=True,
+    )
 
 
 def _first(layers: Sequence[tuple[int, int]], seed: int) -> np.ndarray:

@@ -190,8 +190,9 @@ def draw_fronts(pools: Mapping[tuple[str, float, str], Pool], count: int, output
         panel.axhline(0.3, color="#2a8a4a", linewidth=0.8, linestyle="--")
         panel.axvline(count / 6.5, color="#2a8a4a", linewidth=0.8, linestyle="--")
         title = f"{name}, {optimizer}" + (f", {noise:.0%} wrong labels" if noise else "")
-        panel.set(title=title, xscale="log", yscale="symlog", ylim=(0, None))
-        panel.set_yscale("symlog", linthresh=0.5)
+        panel.set(title=title, xscale="log", ylim=(0, None))
+        panel.set_yscale("symlog", linthresh=0.1)
+        panel.set_yticks([0, 0.1, 0.3, 1, 3, 10], ["0", ".1", ".3", "1", "3", "10"])
         panel.set_xticks([1, 2, 4, 8, 27], ["1", "2", "4", "8", "27"])
         panel.minorticks_off()
     for panel in panels[-1]:
@@ -199,7 +200,7 @@ def draw_fronts(pools: Mapping[tuple[str, float, str], Pool], count: int, output
     for row in panels:
         row[0].set_ylabel("mean regret, points")
     figure.legend(
-        *panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False
+        *panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
     )
     figure.savefig(output, metadata={"Date": None})
 

@@ -53,7 +53,13 @@ def main(folder: Path, seconds: float) -> None:
         time.sleep(seconds)
         return score(run)
 
-    options = {"scheme": "rungs", "share": 1 / 30, "configurations": 12, "finalists": 1, "storage": "database"}
+    options = {
+        "scheme": "rungs",
+        "share": 1 / 30,
+        "configurations": 12,
+        "finalists": 1,
+        "storage": "database",
+    }
     print(search(folder, train, **options).run())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.tuning.horizon import PRIOR, Exponent, Observation, fit_exponent
+from syllabus.trainer.tuning.horizon import Exponent, Observation, fit_exponent, prior_of
 from syllabus.trainer.tuning.result import Result
 from syllabus.trainer.tuning.space import OPTIMIZERS
 from syllabus.trainer.validation import one_of, real
@@ -37,7 +37,9 @@ class Correction:
 
     def shortened(self, params: Mapping[str, Any], share: float) -> dict[str, Any]:
         """Return the parameters for a run on a share of the examples, before anything was measured."""
-        return self._times(params, share ** -(PRIOR if self.fixed is None else self.fixed))
+        return self._times(
+            params, share ** -(prior_of(group_of(params)) if self.fixed is None else self.fixed)
+        )
 
     def carried(self, result: Result, share: float, exponents: Mapping[str, Exponent]) -> dict[str, Any]:
         """Return the parameters of a finished run for one on another share."""
@@ -54,7 +56,9 @@ class Correction:
             return {group: Exponent(self.fixed, self.fixed, self.fixed) for group in groups}
         scored = [result for result in results if result.score is not None]
         return {
-            group: fit_exponent([self._observed(r) for r in scored if group_of(r.params) == group])
+            group: fit_exponent(
+                [self._observed(r) for r in scored if group_of(r.params) == group], prior_of(group)
+            )
             for group in groups
         }
 

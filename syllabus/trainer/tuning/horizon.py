@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-PRIOR, SPREAD = 0.5, 0.2
+PRIOR, ADAM, SPREAD = 0.5, 0.3, 0.2  # means of the prior, of any optimizer and of Adam's kind; its deviation
 GRID = np.linspace(-0.2, 1.2, 281)
 CLIPPED = 3.0  # scores further below the median than so many deviations are collapses, and say no more
 
@@ -43,6 +43,11 @@ class Observation:
     share: float
     score: float
     others: Mapping[str, Any]
+
+
+def prior_of(optimizer: str) -> float:
+    """Return the prior's mean for an optimizer's name; "" where it is not known."""
+    return ADAM if "adam" in optimizer.lower() else PRIOR
 
 
 def fit_exponent(observations: Sequence[Observation], prior: float = PRIOR) -> Exponent:

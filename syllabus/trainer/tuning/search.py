@@ -67,8 +67,9 @@ class Search:
         sampler: ``tpe`` or ``random``.
         maximize: whether larger scores are better.
         learning_rate: names of the rates in the space; those called ``lr`` or ``learning_rate`` by default.
-        correction: ``fit`` takes α from the search's own rungs, beginning at .5, one for each value of a
-            hyperparameter called ``optimizer``; a number is α; ``off`` is 0.
+        correction: ``fit`` takes α from the search's own rungs, one for each value of a hyperparameter called
+            ``optimizer``, beginning at .3 for those with adam in their name and else at .5; a number is α;
+            ``off`` is 0.
         curriculum: options of `Curriculum` for all runs, such as ``{"schedule": "fresh"}``.
         data: called once a process; what it returns is `run.data`.
         folder: of checkpoints and, unless `storage` is given, the database.

@@ -58,7 +58,13 @@ def test_a_killed_process_loses_the_run_at_hand_only(folder, monkeypatch):
         runs.append(f"{run.share:.4f} {run.configuration}")
         return toy_search.score(run)
 
-    options = {"scheme": "rungs", "share": 1 / 30, "configurations": 12, "finalists": 1, "storage": "database"}
+    options = {
+        "scheme": "rungs",
+        "share": 1 / 30,
+        "configurations": 12,
+        "finalists": 1,
+        "storage": "database",
+    }
     search(folder, train, **options).run()
     assert lost in runs
     assert Counter(begun(folder) + runs) == {**dict.fromkeys({*begun(folder), *runs}, 1), lost: 2}

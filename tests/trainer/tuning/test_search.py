@@ -48,6 +48,17 @@ def test_the_best_of_a_rung_go_on_and_rates_are_carried(folder):
     assert (summary.instead_of, summary.maximize) == (18, True)
 
 
+def test_rates_of_adam_are_moved_less(folder):
+    space = {"lr": {"low": 1e-3, "high": 1e-1}, "width": [64], "optimizer": ["AdamW", "sgd"]}
+    summary = search(folder, space=space, configurations=12, sampler="random").run()
+    assert {*summary.exponents} == {"AdamW", "sgd"}
+    assert summary.exponents["AdamW"].value < summary.exponents["sgd"].value
+    one = search(folder, space=space, configurations=12, sampler="random", correction="off", name="off").run()
+    for with_it, without in zip(of(summary, 1 / 30), of(one, 1 / 30), strict=True):
+        power = {"AdamW": 0.3, "sgd": 0.5}[with_it.params["optimizer"]]
+        assert with_it.params["lr"] == pytest.approx(without.params["lr"] * 30**power)
+
+
 def test_the_correction_moves_the_best_rate_of_short_runs_to_full_ones(folder):
     rates = {}
     for correction in ("off", ALPHA):
