@@ -179,7 +179,7 @@ def fetch(
 
     No other command asks a network for data.
     """
-    _check_given(name=name, output=output, split=split, config=config)
+    check_given(name=name, output=output, split=split, config=config)
     from syllabus.pipeline.fetching import fetch as download
 
     rows, columns = download(name, output, split, config)

@@ -219,8 +219,8 @@ class Curriculum:
         For hosts that shuffle for themselves: the rows ascend by index. `ManifestSampler` has orders.
 
         Args:
-            dataset: a Hugging Face `Dataset` or whatever has `select(rows)`; a pandas DataFrame; or anything
-                with `len` and integer places, of which a `torch.utils.data.Subset` is made.
+            dataset: a Hugging Face `Dataset` or whatever has `select(rows)`; a data frame, an Arrow table; or
+                anything with `len` and integer places, of which a `torch.utils.data.Subset` is made.
             epoch: from 0.
             ids: the data set's ids, one a row, or the name of its column, where it was shuffled, filtered or
                 changed since the manifest was made; without it row = index.

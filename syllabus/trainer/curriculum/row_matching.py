@@ -177,6 +177,7 @@ def check_labels(manifest: Manifest, labels: Any, rows: RowMap | None, seed: int
     indices = examples[sample.astype(np.int64)]
     places = indices if rows is None else rows[indices]
     known = manifest.records(indices, ["label"])["label"].to_pylist()
+    labels = getattr(labels, "iloc", labels)  # a series of pandas' has names for its rows, kept by a shuffle
     theirs: dict[str, tuple[str, int]] = {}
     ours: dict[str, tuple[str, int]] = {}
     for row, label in zip(places.tolist(), known, strict=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import torch
 from torch.utils.data import Subset
 
 from syllabus.manifests import Manifest
@@ -34,11 +36,18 @@ def select_rows(
             raise TrainerError(f"{where}: ids: {len(ids)} for {count()} rows of the data set")
         rows = RowMap(manifest, match_rows(manifest, ids))
     if labels is not None:
-        check_labels(manifest, _column_of(dataset, "labels", labels), rows, seed)
+        labels = _column_of(dataset, "labels", labels)
+        if len(labels) != count():
+            raise TrainerError(f"{where}: labels: {len(labels)} for {count()} rows of the data set")
+        check_labels(manifest, labels, rows, seed)
     chosen = indices if rows is None else rows[indices]
     if hasattr(dataset, "iloc"):  # of pandas: its places are columns
         return dataset.iloc[chosen]
-    if callable(getattr(dataset, "select", None)):
+    if isinstance(dataset, (pa.Table, pa.RecordBatch)):
+        return dataset.take(pa.array(chosen))
+    if type(dataset).__module__.partition(".")[0] == "polars":  # its `select` is of columns
+        return dataset[chosen]
+    if callable(getattr(dataset, "select", None)) and not isinstance(dataset, torch.Tensor):
         return dataset.select(chosen)
     if not hasattr(dataset, "__getitem__"):
         raise TrainerError(f"{where}: dataset is a {kind_of(dataset)}, which has neither select nor places")
@@ -52,5 +61,9 @@ def _column_of(dataset: Any, name: str, given: Any) -> Any:
             given = dataset[given]
         except (KeyError, TypeError, IndexError, ValueError):
             raise TrainerError(f"Curriculum.select: {name}: the data set has no column {given!r}") from None
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+        raise TrainerError(
+            f"Curriculum.select: {name} are a {kind_of(given)}; give one a row, or a column's name"
+        )
     column(name, given)
     return given if hasattr(given, "__len__") else list(given)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import torch
 from curricula import manifest as small
 from torch.utils.data import Subset
 
@@ -36,9 +38,13 @@ def test_rows_of_the_source_are_selected_in_every_kind_of_data_set(curriculum, r
     assert isinstance(selected, datasets.Dataset)
     assert selected["number"][:] == expected
     assert curriculum.select(pd.DataFrame(rows, index=rows["id"]), 1)["number"].tolist() == expected
-    subset = curriculum.select(rows["number"], 1)
-    assert isinstance(subset, Subset)
-    assert list(subset) == expected
+    table = pa.table(rows)
+    for kind in (table, table.to_batches()[0]):
+        assert curriculum.select(kind, 1)["number"].to_pylist() == expected
+    for places in (rows["number"], torch.tensor(rows["number"])):
+        subset = curriculum.select(places, 1)
+        assert isinstance(subset, Subset)
+        assert [int(place) for place in subset] == expected
 
 
 def test_a_changed_data_set_is_matched_by_ids(curriculum, rows) -> None:
@@ -51,6 +57,14 @@ def test_a_changed_data_set_is_matched_by_ids(curriculum, rows) -> None:
         curriculum.select(changed, 2, labels="label")
 
 
+def test_rows_of_a_shuffled_data_frame_are_counted_not_named(curriculum, rows) -> None:
+    changed = pd.DataFrame(rows).sample(frac=1, random_state=1)
+    with pytest.raises(TrainerError, match="the data set has other rows or another order"):
+        curriculum.select(changed, 0, labels="label")
+    expected = curriculum.indices(0).tolist()
+    assert curriculum.select(changed, 0, ids="id", labels=changed["label"])["number"].tolist() == expected
+
+
 def test_what_does_not_fit_is_one_line(curriculum, rows) -> None:
     whole = datasets.Dataset.from_dict(rows)
     short = whole.select(range(90))
@@ -60,6 +74,9 @@ def test_what_does_not_fit_is_one_line(curriculum, rows) -> None:
         (whole, {"ids": rows["id"][:-1]}, r"ids: 102 for 103 rows"),
         (whole, {"ids": "key"}, r"ids: the data set has no column 'key'"),
         (rows["number"], {"ids": "id"}, r"ids: the data set has no column 'id'"),
+        (whole, {"ids": 5}, r"ids are a int; give one a row, or a column's name"),
+        (whole, {"labels": rows["label"][:3]}, r"labels: 3 for 103 rows"),
+        (whole, {"labels": 5}, r"labels are a int; give"),
         (iter([]), {}, r"without a length"),
         (set(rows["number"]), {}, r"neither select nor places"),
         (datasets.DatasetDict({"train": whole}), {}, r"has 1 rows, the manifest's source has 103"),
