@@ -32,7 +32,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np
 import torch
 from tuning_data import Task, fashion, wordnet
-from tuning_runs import EPOCHS, RATES, Scores, Trial, configurations, seconds_alone
+from tuning_runs import EPOCHS, RATES, Scores, Trial, configurations, continued, seconds_alone
 from tuning_searches import Pool, draw_fronts, played
 
 from syllabus.manifests import Manifest
@@ -211,6 +211,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/tuning"))
     parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet/data.noun"))
+    parser.add_argument("--continued", action="store_true", help="and finalists that go on from short runs")
     parser.add_argument("--pool", type=int, default=POOL, help="configurations")
     parser.add_argument("--sets", nargs="+", default=["glosses", "fashion"], choices=["glosses", "fashion"])
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.2])
@@ -248,6 +249,9 @@ def main() -> None:
             )
             ranking(cell)
             searches(cell)
+            for share in PREPARED if arguments.continued else ():
+                best = np.argsort(-cell.searches().reference)[:8].tolist()
+                continued(task, manifest, optimizer, share, best)
     if arguments.plot is not None:
         draw_fronts({key: cell.searches() for key, cell in cells.items()}, SEARCHED, arguments.plot)
     elif not arguments.quick:
