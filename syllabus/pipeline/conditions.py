@@ -43,7 +43,10 @@ def parse_condition(text: str) -> Condition:
         raise ValueError(f"{text!r:.100} is not COLUMN=VALUE, nor one with {', '.join(OPERATORS[1:])}")
     column, operator, value = text[: found.start()], found.group().strip(), text[found.end() :]
     if operator == "in":
-        values = tuple(dict.fromkeys(next(csv.reader([value], skipinitialspace=True), [])))
+        try:
+            values = tuple(dict.fromkeys(next(csv.reader([value], skipinitialspace=True), [])))
+        except csv.Error as error:
+            raise ValueError(f"{text!r:.100}: the list cannot be read: {error}") from None
         return Condition(column.strip(), operator, tuple(each.strip() for each in values))
     if operator != "=" or column.endswith(" "):
         column, value = column.strip(), value.strip()

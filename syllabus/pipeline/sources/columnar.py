@@ -159,6 +159,11 @@ class ColumnarSource(Source):
         for name in {columns.label, *(condition.column for condition in columns.where)} - {None}:
             if (classes := class_names(schema, str(name))) is not None:
                 keys[str(name)] = names_of_classes(keys[str(name)], classes)
+        for name in {condition.column for condition in columns.where}:
+            if pa.types.is_float16(kind := plain(schema.field(name).type)) or pa.types.is_float32(kind):
+                # 0.1 in single precision is not Python's 0.1.
+                single = kind.to_pandas_dtype()
+                keys[name] = [None if value is None else single(value) for value in keys[name]]
         parts = columns.parts(schema.names)
         if len(parts) > 1:
             most = columns.most_bytes(columns.content)

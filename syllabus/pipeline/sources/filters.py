@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from syllabus.manifests.ids import id_text
@@ -37,7 +37,9 @@ def holds(condition: Condition, value: Any) -> bool:
     times or texts, by the value's type; an untyped cell of CSV is a number where the condition's is.
     """
     if value is None or (isinstance(value, bytes) and not value):
-        return condition.operator == "=" and value is not None and condition.values == ("",)
+        return condition.operator in ("=", "in") and value is not None and "" in condition.values
+    if isinstance(value, NoPythonValue | TooLarge | NotAClass):
+        return False
     if condition.operator in ("=", "in"):
         return any(_equal(value, wanted) for wanted in condition.values)
     if condition.operator == "!=":
@@ -61,6 +63,8 @@ def type_problem(condition: Condition, kind: pa.DataType) -> str | None:
             continue
         if pa.types.is_boolean(kind):
             return f"is a column of truth values, which {condition.operator} does not compare"
+        if pa.types.is_duration(kind) or pa.types.is_interval(kind):
+            return f"is a column of {kind}, which {condition.operator} does not compare"
         if pa.types.is_date(kind) or pa.types.is_timestamp(kind) or pa.types.is_time(kind):
             try:
                 _time(_EXAMPLES[_family(kind)], value)
@@ -104,8 +108,8 @@ def cell_text(value: Any) -> str | None:
     """Return a value as the text that ``--where`` compares: None where it is null or has no text."""
     if isinstance(value, NoPythonValue | TooLarge | NotAClass):
         return None
-    if isinstance(value, float):
-        return number_text(value)
+    if isinstance(value, float | np.floating):
+        return number_text(float(value))
     try:
         return label_text(value)
     except UnicodeError:
@@ -119,7 +123,7 @@ def cell_text(value: Any) -> str | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    return isinstance(value, int | float | Decimal | np.floating) and not isinstance(value, bool)
 
 
 def _equal(value: Any, wanted: str) -> bool:
@@ -127,8 +131,15 @@ def _equal(value: Any, wanted: str) -> bool:
         return True
     if not _is_number(value) or (number := number_in(wanted)) is None:
         return False
-    # A float is equal to what is nearest to the number that was written.
-    return bool(value == (float(number) if isinstance(value, float) else number))
+    return bool(value == _like(value, number))
+
+
+def _like(value: Any, number: int | float | Decimal) -> Any:
+    """The number as `value`'s type has it: a float is compared with what is nearest to what was written."""
+    if not isinstance(value, float | np.floating):
+        return number
+    with np.errstate(over="ignore"):
+        return type(value)(float(Decimal(number)))  # by way of Decimal: more than floats hold is infinite
 
 
 def _ordered(value: Any, wanted: str) -> tuple[Any, Any]:
@@ -150,9 +161,9 @@ def _ordered(value: Any, wanted: str) -> tuple[Any, Any]:
             raise ValueError
         return value, wanted
     if _is_number(value):
-        if number is None or (isinstance(value, float) and math.isnan(value)):
+        if number is None or value != value:  # NaN
             raise ValueError
-        return value, float(number) if isinstance(value, float) else number
+        return value, _like(value, number)
     if isinstance(value, datetime.date | datetime.time):
         return value, _time(value, wanted)
     raise TypeError

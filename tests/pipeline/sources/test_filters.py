@@ -4,7 +4,6 @@ import datetime
 from decimal import Decimal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from source_files import mistake, write
 
@@ -21,7 +20,11 @@ TABLE = {
     "at": pa.array([datetime.datetime(2026, 1, 2, 3), None, None, None, None], pa.timestamp("us", "UTC")),
     "b": pa.array([True, False, None, True, True]),
     "a,b": pa.array([*"vwxyz"]),
+    "half": pa.array([0.1, 1.1, None, float("nan"), -0.1], pa.float32()),
+    "far": pa.array([10**17, 0, None, 1, 2], pa.timestamp("s")),
+    "took": pa.array([1, 2, 3, 4, 5], pa.duration("s")),
 }
+HUGE = "9" * 400
 ROWS = range(5)
 
 
@@ -38,9 +41,10 @@ def kept(location, *conditions):
 
 
 @pytest.fixture(scope="module")
-def parquet(tmp_path_factory):
-    path = tmp_path_factory.mktemp("typed") / "d.parquet"
-    pq.write_table(pa.table({"text": ["t"] * 5, **TABLE}), path)
+def typed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("typed") / "d.arrow"
+    with pa.ipc.new_file(path, (table := pa.table({"text": ["t"] * 5, **TABLE})).schema) as sink:
+        sink.write_table(table)
     return path
 
 
@@ -70,14 +74,22 @@ def parquet(tmp_path_factory):
         ("b=true", [0, 3, 4]),
         ("b!=true", [1]),
         ("a,b>=y", [3, 4]),
+        ("half=0.1", [0]),  # in single precision
+        ("half>0.1", [1]),
+        ("half<=-0.1", [4]),
+        ("half in 1.1,7", [1]),
+        pytest.param(f"x<{HUGE}", [0, 2, 4], id="beyond floats"),
+        pytest.param(f"x={HUGE}", [], id="equal to none"),
+        ("far<2026-01-01", [1, 3, 4]),  # what Python has no time for fulfils nothing
+        ("far>2026-01-01", []),
     ],
 )
-def test_typed_columns(parquet, condition, rows):
-    assert kept(parquet, condition) == rows
+def test_typed_columns(typed, condition, rows):
+    assert kept(typed, condition) == rows
 
 
-def test_all_conditions_have_to_hold(parquet):
-    assert kept(parquet, "n>1", "n<2000", "s!=x") == [1]
+def test_all_conditions_have_to_hold(typed):
+    assert kept(typed, "n>1", "n<2000", "s!=x") == [1]
 
 
 @pytest.mark.parametrize(
@@ -88,15 +100,16 @@ def test_all_conditions_have_to_hold(parquet):
         ("n=one", "'one' is no number"),
         ("n<nan", "'nan' is no number"),
         ("b>false", "which > does not compare"),
+        ("took>a", "'took' is a column of duration[s], which > does not compare"),
         ("b=yes", "true and false; got 'yes'"),
         ("day<soon", "'soon' is none, such as 2026-01-31"),
         ("s<5", "'s' is a column of string"),
         ("nn<5", "column 'nn' is unknown"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(parquet, condition, said):
+def test_what_cannot_be_compared_is_one_line(typed, condition, said):
     columns = Columns("text", "text", where=(parse_condition(condition),))
-    assert said in mistake(parquet, columns)
+    assert said in mistake(typed, columns)
 
 
 def test_cells_of_csv_are_numbers_where_the_condition_is_one(tmp_path):
@@ -104,6 +117,7 @@ def test_cells_of_csv_are_numbers_where_the_condition_is_one(tmp_path):
     assert kept(tmp_path, "n>=10") == [1, 3]
     assert kept(tmp_path, "n<x") == [0, 1, 3]  # texts
     assert kept(tmp_path, "n!=10") == [0, 3, 4]
+    assert kept(tmp_path, 'n in "",x') == [2, 4]
     columns = Columns("text", "text", where=(parse_condition("text<5"),))
     assert "'text' holds nothing that < compares with '5', such as" in mistake(tmp_path, columns)
 
@@ -113,6 +127,11 @@ def test_values_of_json_have_their_own_types(tmp_path):
     write(tmp_path / "d.jsonl", [{"text": "t", "n": n} for n in cells])
     assert kept(tmp_path, "n>=10") == [1, 3]
     assert kept(tmp_path, "n in 11,true") == [4, 5]
+
+
+def test_a_list_that_cannot_be_read_is_refused():
+    with pytest.raises(ValueError, match="the list cannot be read"):
+        parse_condition("n in a\nb")
 
 
 @pytest.mark.parametrize("text", ["", "n", "=5", " <5", "n in ", "n in", "a in  "])
