@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source, most_common_width
 from syllabus.pipeline.sources.cells import records_of
@@ -226,7 +227,8 @@ def _head(found: Iterator[Member]) -> Iterator[Member]:
     """The members of the first records: `HEAD` times as many, or `HEAD_BYTES` of them."""
     keys: set[str] = set()
     for member in found:
-        keys.add(member.name.partition(".")[0])
+        folder, _, base = member.name.rpartition("/")  # a folder's name may have dots, as ./ has
+        keys.add(f"{folder}/{base.partition('.')[0]}")
         if len(keys) > HEAD or (member.start > HEAD_BYTES and len(keys) > 1):
             return
         yield member
@@ -279,5 +281,17 @@ def _value(name: str, part: Part, record: list[_File], files: dict[str, Any], ob
             value = value.get(key) if isinstance(value, dict) else None
         return value
     if extension == "npy" or str(extension).endswith(".npy"):
-        return np.load(io.BytesIO(content), allow_pickle=False).reshape(-1).tolist()
+        return _array(content)
     return content
+
+
+def _array(content: bytes) -> Any:
+    """The numbers of an array as a list.
+
+    Raises:
+      ValueError: it cannot be read.
+    """
+    try:
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False).reshape(-1).tolist()
+    except Exception as error:  # of the memory that a header asks for, of Python's parser of headers
+        raise ValueError(first_line(error) or "cannot be read") from None

@@ -15,6 +15,7 @@ from syllabus.pipeline.conditions import parse_condition
 from syllabus.pipeline.sources import Columns, open_source
 from syllabus.pipeline.sources.records import Limits
 from syllabus.pipeline.sources.tar_members import TarError, members
+from syllabus.pipeline.sources.webdataset import HEAD, _head
 
 COLUMNS = Columns("text", "txt", "cls", "json.id")
 
@@ -122,6 +123,24 @@ def test_what_is_wrong_with_a_record_costs_it_alone(tmp_path):
         (4, "blank label"),
     ]
     assert [rows[i][2:] for i in (0, 5)] == [("text 0", "0", "0"), ("text 1", "1", "1")]
+
+
+def test_an_array_that_cannot_be_read_costs_its_record_alone(tmp_path):
+    made = io.BytesIO()
+    np.save(made, np.arange(3.0))
+    good = made.getvalue()
+    large = good.replace(b"(3,), }             ", b"(9999999999999,), } ")
+    odd = [b"", b"PK\x03\x04", good[:90], large, b"\x93NUMPY\x01\x00\x10\x00" + b"(" * 15 + b"\n"]
+    contents = [good, *odd, good]
+    (tmp_path / "a.tar").write_bytes(archive([(f"{i}.npy", each) for i, each in enumerate(contents)]))
+    rows, rejects = read(tmp_path, Columns("embedding", "npy"))
+    assert [reject[1:3] for reject in rejects] == [(i + 1, "unreadable record") for i in range(len(odd))]
+    assert rows[-1][2].tolist() == [0, 1, 2]
+
+
+def test_the_head_of_an_archive_is_a_part_of_it_whatever_its_folders_are_called():
+    files = [(f"./v1.0/{i:04d}.txt", b"") for i in range(HEAD + 50)]
+    assert sum(1 for _ in _head(members(io.BytesIO(archive(files))))) == HEAD
 
 
 @pytest.mark.parametrize(
