@@ -50,7 +50,7 @@ def text_of(value: Any) -> Any:
             parts = [part.get("text") if isinstance(part, dict) else part for part in content]
             content = _texts([part for part in parts if part is not None])
         role = next((message[name] for name in ROLES if message.get(name) is not None), None)
-        if content is None and not any(name in message for name in CONTENTS):
+        if not any(name in message for name in (*ROLES, *CONTENTS)):
             return value  # no chat
         if content is None or (isinstance(content, str) and is_blank(content)):
             continue

@@ -22,13 +22,15 @@ class TarError(ValueError):
 
 
 class Member(NamedTuple):
-    """A regular file of an archive; its bytes are there until the next one is asked for."""
+    """A file of an archive; its bytes are there until the next one is asked for."""
 
     name: str
     start: int
     """Where its first header begins."""
     size: int
     content: Content
+    is_link: bool = False
+    """Whether the content lies elsewhere: behind another name."""
 
 
 class Content:
@@ -52,7 +54,7 @@ class Content:
 
 
 def members(handle: Any, start: int = 0, stop: int | None = None) -> Iterator[Member]:
-    """Yield the regular files of an archive from byte `start`, where a header begins, to `stop` or its end.
+    """Yield the files and links of an archive from byte `start`, where a header begins, to `stop` or its end.
 
     Raises:
       TarError: it is cut short, damaged, has no mark of its end, or data after it.
@@ -84,8 +86,8 @@ def members(handle: Any, start: int = 0, stop: int | None = None) -> Iterator[Me
             if info.type == tarfile.GNUTYPE_SPARSE or any(key.startswith("GNU.sparse") for key in extended):
                 raise TarError(f"holds a sparse file, {info.name!r:.100}, which is not read")
             content = Content(handle, position, size)
-            if info.isreg():
-                yield Member(extended.get("path", info.name), begun, size, content)
+            if info.isreg() or info.islnk() or info.issym():
+                yield Member(extended.get("path", info.name), begun, size, content, not info.isreg())
             content.skip()
             _exactly(handle, padded - size)
             extended, begun = {}, None

@@ -120,7 +120,7 @@ class WebDatasetSource(Source):
         values: dict[str, list[Any]] = {name: [] for name in parts}
         bad: dict[int, tuple[str, str]] = {}
         for row, record in enumerate(_records(found, bounds)):
-            files, twice = _files(record)
+            files, problem = _files(record)
             objects: dict[str, Any] = {}
             for name, part in parts.items():
                 try:
@@ -131,8 +131,8 @@ class WebDatasetSource(Source):
                 except (ValueError, RecursionError) as error:
                     values[name].append(None)
                     bad.setdefault(row, (UNREADABLE_RECORD, f"{part.extensions[0]}: {error}"))
-            if twice:
-                bad.setdefault(row, (UNREADABLE_RECORD, f"{twice} is there twice"))
+            if problem:
+                bad.setdefault(row, (UNREADABLE_RECORD, problem))
         if len(content) > 1:
             values[columns.content] = joined(columns.kind, [values[name] for name in content])
         return values, bad
@@ -190,6 +190,7 @@ class _File(NamedTuple):
     start: int
     content: bytes | TooLarge | None
     """None where it was not asked for."""
+    is_link: bool
 
 
 def _records(found: Iterator[Member], bounds: dict[str, int] | None = None) -> Iterator[list[_File]]:
@@ -208,19 +209,22 @@ def _records(found: Iterator[Member], bounds: dict[str, int] | None = None) -> I
         if held and held[-1].key != key:
             yield held
             held = []
-        held.append(_File(key, extension, member.start, content))
+        held.append(_File(key, extension, member.start, content, member.is_link))
     if held:
         yield held
 
 
 def _files(record: list[_File]) -> tuple[dict[str, Any], str]:
-    """The contents by extension, and an extension that is there twice."""
+    """The contents by extension, and what is wrong with them."""
     files: dict[str, Any] = {}
-    twice = ""
+    problem = ""
     for file in record:
-        twice = twice or (file.extension if file.extension in files else "")
-        files[file.extension] = file.content
-    return files, twice
+        if file.extension in files:
+            problem = problem or f"{file.extension} is there twice"
+        if file.is_link and file.content is not None:
+            problem = problem or f"{file.extension} is a link: pack with tar -h --hard-dereference"
+        files[file.extension] = None if file.is_link else file.content
+    return files, problem
 
 
 def _head(found: Iterator[Member]) -> Iterator[Member]:

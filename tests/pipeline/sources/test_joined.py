@@ -41,6 +41,7 @@ def test_messages_of_sharegpt_and_of_parts(tmp_path):
             "c": [
                 {"role": "user", "content": parts},
                 {"role": "assistant", "content": None, "tool_calls": [1]},
+                {"role": "assistant", "tool_calls": [2]},
             ]
         },
         {"c": [{"role": "user", "content": 5}]},

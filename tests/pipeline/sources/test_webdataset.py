@@ -125,6 +125,25 @@ def test_what_is_wrong_with_a_record_costs_it_alone(tmp_path):
     assert [rows[i][2:] for i in (0, 5)] == [("text 0", "0", "0"), ("text 1", "1", "1")]
 
 
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_a_link_costs_its_record_and_is_told(tmp_path, kind):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for name, content in (*record(0, "a"), ("b.cls", b"1"), ("b.txt", None), *record(1, "c")):
+            info = tarfile.TarInfo(name)
+            if content is None:
+                info.type, info.linkname = kind, "a.txt"
+            else:
+                info.size = len(content)
+            tar.addfile(info, io.BytesIO(content or b""))
+    (tmp_path / "a.tar").write_bytes(made.getvalue())
+    rows, rejects = read(tmp_path, Columns("text", "txt", "cls"))
+    assert [row[2] for row in rows if row[2]] == ["text 0", "text 1"]
+    ((_, row, reason, detail),) = (reject[:4] for reject in rejects)
+    assert (row, reason) == (1, "unreadable record")
+    assert "txt is a link" in detail
+
+
 def test_an_array_that_cannot_be_read_costs_its_record_alone(tmp_path):
     made = io.BytesIO()
     np.save(made, np.arange(3.0))
