@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syllabus.selectors import SelectionError, balancing, herding
+from syllabus.selectors.balancing import walks
 from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, walk, walk_pairs
 from syllabus.selectors.balancing.walks import Halving
 
@@ -208,3 +209,8 @@ def test_blocks_of_the_wrong_shape_are_refused():
         OuterProducts(torch.zeros(3, 2), torch.zeros(4, 2))
     with pytest.raises(SelectionError, match="block of 3 vectors is not made of pairs"):
         walk_pairs(DenseVectors(torch.zeros(3, 2)), torch.zeros(2, dtype=torch.float64))
+
+
+def test_the_next_order_has_the_negatives_last_and_reversed():
+    order, signs = np.array([4, 0, 3, 1, 2]), np.array([1, -1, -1, 1, -1], np.int8)
+    assert walks.reorder(order, signs).tolist() == [4, 1, 2, 3, 0]
