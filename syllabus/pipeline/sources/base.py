@@ -45,6 +45,30 @@ class Source(ABC):
         """Return the names of the label's classes, where the first file stores numbers for them."""
         return None
 
+    def names(self, file: str, columns: Columns) -> list[str]:  # noqa: ARG002
+        """Return the columns of a file, as far as its head tells; none of a file without rows."""
+        return []
+
+    def content_of(self, columns: Columns) -> tuple[str, ...]:
+        """Return the columns that the content is made of: those of a star are found in the first file."""
+        if "*" in columns.content:
+            for file in self.files:
+                if names := self.names(file, columns):
+                    return columns.parts(names)
+        return (columns.content,)
+
+    def check_content(self, file: str, columns: Columns, names: list[str]) -> None:
+        """Refuse a file in which a star stands for other columns than in the first: no row would say so."""
+        if "*" not in columns.content or not names:
+            return
+        first, here = self.content_of(columns), columns.parts(names)
+        if here != first:
+            other = sorted(set(first) ^ set(here))
+            raise UserError(
+                f"{self.store.url(file)}: {columns.kind} {columns.content!r} stands for {len(here):,} columns"
+                f" there, in {self.files[0]} for {len(first):,}; {other[0]!r} is in one of them alone"
+            )
+
     @abstractmethod
     def check(self, columns: Columns) -> None:
         """Refuse columns that the first file has not, before anything is read whole."""

@@ -77,6 +77,7 @@ class ColumnarSource(Source):
             with self.opened(file) as handle:
                 table = self._read_table(file, handle)
                 self._check(file, columns, table.schema)
+                self.check_content(file, columns, table.schema.names)
                 whole = Chunk(file, 0, 0, sha256_of(self.store, file))
                 parts = list(columns.parts(table.schema.names))
                 chunks = list(self._decoded(file, self._cut(table, whole, parts, chunk_rows)))
@@ -92,6 +93,10 @@ class ColumnarSource(Source):
                 chunks, self._decoded(file, self._tables(table, chunks, names)), strict=True
             ):
                 yield self._records(chunk, columns, rows, width, table.schema)
+
+    def names(self, file: str, columns: Columns) -> list[str]:  # noqa: D102, ARG002
+        with self.opened(file) as handle:
+            return list(self._read_table(file, handle).schema.names)
 
     def schema(self) -> dict[str, str]:  # noqa: D102
         with self.opened(self.files[0]) as handle:

@@ -57,11 +57,17 @@ class LineSource(Source):
         with self.opened(self.files[0]) as handle:
             self._check(self.files[0], columns, *self._head(self.files[0], handle, columns))
 
+    def names(self, file: str, columns: Columns) -> list[str]:  # noqa: D102
+        with self.opened(file) as handle:
+            return self._names(file, handle, columns.limits.max_record_bytes)
+
     def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
                 most = columns.limits.max_record_bytes
-                self._check(file, columns, *self._head(file, handle, columns))
+                names, head = self._head(file, handle, columns)
+                self._check(file, columns, names, head)
+                self.check_content(file, columns, names)
                 handle.seek(0)
                 digest = hashlib.sha256()
                 cuts: list[tuple[int, int]] = []  # (byte where a chunk begins, its rows)

@@ -58,10 +58,16 @@ class WebDatasetSource(Source):
         with self.opened(self.files[0]) as handle:
             self._check(self.files[0], handle, columns)
 
+    def names(self, file: str, columns: Columns) -> list[str]:  # noqa: D102, ARG002
+        with self.opened(file) as handle:
+            names = self._names(handle)
+            return names if names != [KEY] else []
+
     def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
-                self._check(file, handle, columns)
+                names = self._check(file, handle, columns)
+                self.check_content(file, columns, names if names != [KEY] else [])
                 handle.seek(0)
                 hashing = _Hashing(handle)
                 cuts: list[tuple[int, int]] = []  # (byte where a chunk begins, its rows)

@@ -15,7 +15,7 @@ from syllabus.pipeline.errors import UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.sources import Columns, open_source
 from syllabus.pipeline.stages.embed import encode_records
-from syllabus.pipeline.stages.plan import Plan, embed_key
+from syllabus.pipeline.stages.plan import Plan, content_of_data, embed_key
 from syllabus.pipeline.stages.transform import Transform
 from syllabus.pipeline.work_directory import WorkDirectory, key_of, vectors_column, vectors_of
 
@@ -66,7 +66,7 @@ def _read(
 ) -> tuple[np.ndarray, str, int | None]:
     """The rows as the encoder gives them, the digest of their contents' digests, and how many were cut."""
     source, _ = open_source(location, options.follow_links)
-    columns = Columns(options.content_kind, options.content, limits=plan.columns.limits)
+    columns = Columns(options.content_kind, content_of_data(options), limits=plan.columns.limits)
     encoder = plan.identity.key_fields()
     vectors, digest, rows = [], hashlib.sha256(), 0
     truncated = None

@@ -123,12 +123,24 @@ def plan_holdout(options: Options, dimension: int) -> Plan:
     """
     assert options.holdout is not None
     unread = {"label": None, "id": None, "weight": None, "bins": None, "where": ()}
+    content = {options.content_kind: content_of_data(options)}
     with naming("holdout"):
-        plan = make_plan(options.model_copy(update={"source": options.holdout, **unread}))
+        plan = make_plan(options.model_copy(update={"source": options.holdout, **content, **unread}))
     width = plan.identity.dimension
     if width != dimension:
         raise UserError(f"holdout {options.holdout}: vectors have {width} values; the data have {dimension}")
     return plan
+
+
+def content_of_data(options: Options) -> str:
+    """Return the content column, or the columns that a star stands for in the data.
+
+    In test rows, or a guide, it might stand for others: they may lack the label, or have more.
+    """
+    if options.content_kind != "embedding" or "*" not in options.content:
+        return options.content
+    source, _ = open_source(options.source, options.follow_links)
+    return ",".join(source.content_of(columns_of(options)))
 
 
 def columns_of(options: Options) -> Columns:

@@ -108,6 +108,18 @@ def test_a_star_stands_for_columns_but_those_of_keys(tmp_path):
     assert "column 'y*' is unknown" in mistake(tmp_path, Columns("embedding", "y*"))
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_star_stands_for_the_same_columns_in_every_file(tmp_path, kind):
+    write(tmp_path / f"a.{kind}", [{"x": 1.5, "y": 2.5, "z": 3.5}])
+    write(tmp_path / f"b.{kind}", [{"z": 3.5, "y": 2.5, "x": 1.5}])
+    (one, other), _ = read(tmp_path, Columns("embedding", "*"))
+    assert one[2].tolist() == other[2].tolist() == [1.5, 2.5, 3.5]
+    write(tmp_path / f"c.{kind}", [{"x": 1.5, "y": 2.5, "other": 3.5}])
+    told = mistake(tmp_path, Columns("embedding", "*"))
+    assert "stands for 3 columns there, in a." in told
+    assert "'other' is in one of them alone" in told
+
+
 def test_a_cell_that_is_no_number_costs_its_row(tmp_path):
     (tmp_path / "d.csv").write_text("w,h\n1,2\nx,3\n4,inf\n")
     _, rejects = read(tmp_path, Columns("embedding", "w,h"))
