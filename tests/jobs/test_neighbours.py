@@ -18,6 +18,7 @@ from syllabus.pipeline import Options, UserError, prepare
 from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.stages.neighbours import all_pairs as exact
 from syllabus.pipeline.stages.neighbours import inverted_lists, stage
+from syllabus.pipeline.stages.plan import make_plan, plan_holdout
 from syllabus.selectors.neighbours import neighbours
 
 CLASSES = 4
@@ -282,3 +283,20 @@ def test_lists_without_faiss_are_refused_before_anything_is_embedded(made, tmp_p
     with pytest.raises(UserError, match=r"neighbours=10: 2,000 rows .* faiss is missing: pip install"):
         run(made / "s", tmp_path / "m")
     assert not (tmp_path / "m.work" / "embed").exists()
+
+
+def test_a_star_stands_for_the_same_columns_in_test_data(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("y,a,b\n0,1,2\n1,3,4\n")
+    (tmp_path / "t.csv").write_text("more,b,a,y\n9,2,1,0\n")
+    (tmp_path / "u.csv").write_text("b,c\n2,1\n")
+    options = {
+        "source": str(tmp_path / "s.csv"),
+        "output": str(tmp_path / "m"),
+        "embedding": "*",
+        "label": "y",
+    }
+    data = make_plan(Options(**options))
+    plan = plan_holdout(Options(**options, holdout=str(tmp_path / "t.csv")), data)
+    assert plan.columns.content == "a,b"
+    with pytest.raises(UserError, match=r"holdout.*u\.csv: column 'a' is unknown"):
+        plan_holdout(Options(**options, holdout=str(tmp_path / "u.csv")), data)

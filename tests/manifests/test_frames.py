@@ -37,7 +37,7 @@ def test_a_subset_has_ids_and_labels_beside_it(manifest: Manifest) -> None:
             assert list(frame)[-2:] == ["id", "label"]
     every = manifest.to_arrow("subsets", ["subset", "index"], fraction=0.3)
     assert every["subset"].to_pylist() == [number for number in range(3) for _ in range(27)]
-    ranked = manifest.to_pandas("importances/radius", join=["label"])
+    ranked = manifest.to_pandas("importances/radius", join=["label", "label"])
     assert ranked["label"].tolist() == examples.loc[ranked["index"], "label"].tolist()
 
 
@@ -45,6 +45,7 @@ def test_what_cannot_be_joined_or_found_is_one_line(manifest: Manifest, monkeypa
     for arguments, options, message in (
         (["rejects"], {"join": ["id"]}, "the rows have no column index to find 'id' by"),
         (["subsets"], {"join": ["partition"]}, "have a column 'partition' of their own"),
+        (["subsets"], {"join": "id"}, r"'id' is a text; give a list of columns, \['id'\]"),
         (["subsets"], {"join": ["colour"]}, "has no column 'colour'"),
         (["subsets"], {"subset": 1}, "go with each other"),
         (["examples"], {"fraction": 0.1}, "go with each other"),

@@ -108,8 +108,10 @@ class ManifestTables:
         """Return rows with columns of ``examples`` behind theirs, found by the column `index`.
 
         Raises:
-          ManifestError: the rows have no index, or have one of the columns.
+          ManifestError: the rows have no index, or have one of the columns; the columns are one text.
         """
+        if isinstance(columns, str):
+            raise ManifestError(f"join: {columns!r} is a text; give a list of columns, [{columns!r}]")
         if not columns:
             return rows
         if "index" not in rows.column_names:
@@ -117,6 +119,7 @@ class ManifestTables:
         for name in columns:
             if name in rows.column_names:
                 raise ManifestError(f"join: the rows have a column {name!r} of their own")
+        columns = list(dict.fromkeys(columns))
         found = self.records(rows["index"].to_numpy(), columns)
         for name in columns:
             rows = rows.append_column(found.schema.field(name), found[name])

@@ -147,6 +147,9 @@ class ColumnarSource(Source):
         columns.check_names(where, schema.names)
         if (problem := column_problem(columns, schema)) is not None:
             raise UserError(f"{where}: {problem}")
+        if columns.numeric and columns.label and (names := class_names(schema, columns.label)) is not None:
+            kind = f"a column of classes, such as {names[0]!r:.60}"
+            raise UserError(f"{where}: label {columns.label!r} is {kind}; --bins cuts numbers")
         for condition in columns.where:
             if (names := class_names(schema, condition.column)) is not None:
                 for value in condition.values:

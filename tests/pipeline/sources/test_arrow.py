@@ -127,6 +127,8 @@ def test_classes_go_by_their_names(tmp_path, kind):
     assert records.excluded == {0, 2, 3, 4}
     wrong = Columns("text", "text", where=(parse_condition("label=1"),))
     assert "'1' is no class of 'label'; it has neg, pos" in mistake(tmp_path, wrong)
+    numbers = Columns("text", "text", "label", numeric=True)
+    assert "is a column of classes, such as 'neg'; --bins cuts numbers" in mistake(tmp_path, numbers)
 
 
 def test_a_saved_data_set_is_read_as_its_library_reads_it(tmp_path):

@@ -117,6 +117,19 @@ def test_a_star_stands_for_columns_but_those_of_keys(tmp_path, kind):
     assert (vector.tolist(), label) == ([3, 2, 1], "k")
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_star_stands_for_the_same_columns_in_every_file(tmp_path, kind):
+    write(tmp_path / f"a.{kind}", [{"x": 1.5, "y": 2.5, "z": 3.5}])
+    write(tmp_path / f"b.{kind}", [{"z": 3.5, "y": 2.5, "x": 1.5}])
+    columns = open_source(str(tmp_path))[0].resolved(Columns("embedding", "*"))
+    (one, other), _ = read(tmp_path, columns)
+    assert one[2].tolist() == other[2].tolist() == [1.5, 2.5, 3.5]
+    write(tmp_path / f"c.{kind}", [{"x": 1.5, "y": 2.5, "other": 3.5}])
+    told = mistake(tmp_path, columns)
+    assert "c." in told
+    assert "'z' is unknown" in told
+
+
 def test_a_cell_that_is_no_number_costs_its_row(tmp_path):
     (tmp_path / "d.csv").write_text("w,h\n1,2\nx,3\n4,inf\n")
     _, rejects = read(tmp_path, Columns("embedding", "w,h"))
