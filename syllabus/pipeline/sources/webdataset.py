@@ -102,7 +102,7 @@ class WebDatasetSource(Source):
     def dimension(self, columns: Columns) -> int:  # noqa: D102
         for file in self.files:
             with self.opened(file) as handle:
-                self._check(file, handle, columns)
+                names = self._check(file, handle, columns)
                 handle.seek(0)
                 values, _ = self._values(_head(members(handle)), columns, names)
                 if width := most_common_width(values[columns.content]):
