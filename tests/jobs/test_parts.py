@@ -132,6 +132,17 @@ def test_the_union_does_not_depend_on_workers(united: Path, source: Path, tmp_pa
     assert [stage.new for stage in again.stages if stage.stage == "select"] == [0]
 
 
+def test_a_used_work_directory_gives_what_an_unused_one_does(
+    united: Path, source: Path, tmp_path: Path
+) -> None:
+    options = {**FEW, "objective": "facility_location", "bucket_size": 100}
+    # Of all buckets still, but with room for a few neighbours of each row alone.
+    options["memory_per_worker"] = 1.3e-4
+    run(source, tmp_path / "used", **options, work_dir=f"{united}.work")
+    run(source, tmp_path / "unused", **options)
+    assert digests(tmp_path / "used") == digests(tmp_path / "unused") != digests(united)
+
+
 def rows_around(centres: int, n: int) -> np.ndarray:
     rng = np.random.default_rng(5)
     rows = rng.normal(size=(centres, 8))[rng.integers(0, centres, n)] + 0.5 * rng.normal(size=(n, 8))

@@ -2,10 +2,11 @@
 
 import numpy as np
 import oracles
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syllabus.selectors import kmeans
+from syllabus.selectors import SelectionError, kmeans
 
 
 @given(
@@ -80,3 +81,13 @@ def test_more_clusters_than_distinct_rows():
     labels = kmeans.assign(rows, kmeans.fit(rows, 8, seed=0))
     assert len(set(labels.tolist())) == 3
     assert labels.reshape(3, 4).tolist() == [[group[0]] * 4 for group in labels.reshape(3, 4)]
+
+
+def test_rows_whose_distances_no_float32_holds_are_refused():
+    # faiss would end the process.
+    rows = np.random.default_rng(6).standard_normal((20, 4)).astype(np.float32)
+    rows[7] = [1e38, -1e38, 0, 0]
+    with pytest.raises(SelectionError, match=r"kmeans\.fit: row 7 has norm 1\.41e\+38; at most 9e\+18"):
+        kmeans.fit(rows, 3, seed=0)
+    rows[7:9] = [[8.9e18, 0, 0, 0], [-8.9e18, 0, 0, 0]]
+    assert np.isfinite(kmeans.fit(rows, 3, seed=0)).all()

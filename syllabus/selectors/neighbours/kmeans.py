@@ -24,13 +24,15 @@ from syllabus.selectors.validation import Seed, Vectors, as_rows, seed_words, wh
 _ITERATIONS = 25  # centroids of text embeddings hardly move after 20
 _BLOCK = 4096
 _PURPOSE = 3  # of the random keys
+LONGEST = 9e18
+"""The largest norm of a row: float32 has no number for the squared distance of two that are longer."""
 
 
 def fit(vectors: Vectors, clusters: int, seed: Seed) -> NDArray[np.float32]:
     """Return (clusters, d) float32 centroids.
 
     Args:
-      vectors: (n, d) numbers, finite.
+      vectors: (n, d) numbers, finite, of norms up to 9e18.
       clusters: 1 <= clusters <= n. With fewer distinct rows than clusters some centroids coincide; `assign`
         then leaves the later ones empty.
       seed: a whole number or a tuple of them, of the k-means++ start.
@@ -43,6 +45,13 @@ def fit(vectors: Vectors, clusters: int, seed: Seed) -> NDArray[np.float32]:
     rows = as_rows(vectors, "kmeans.fit")
     clusters = whole_number(clusters, "clusters", 1, len(rows), f"[1, n={len(rows)}]", "kmeans.fit")
     key = key_of(seed_words(seed, "kmeans.fit"), _PURPOSE)
+    norms = np.sqrt(squared_norms(rows))
+    if norms.max() > LONGEST:
+        # faiss would end the process: its float32 squared distances become infinite.
+        row = int(norms.argmax())
+        raise SelectionError(
+            f"kmeans.fit: row {row} has norm {norms[row]:.3g}; at most {LONGEST:.3g}: divide the rows"
+        )
     try:
         # In an extra of its own: its CPU and GPU builds exclude each other.
         import faiss

@@ -7,6 +7,7 @@ Version 1 had no comment, only the archive's CRC-32 of each part, which torch do
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import operator
 import os
@@ -29,8 +30,11 @@ UNSEALED = 1
 """The version without a seal, which is still read."""
 PLAIN = {
     bool, int, float, complex, str, bytes, bytearray, type(None), set, torch.Size, torch.dtype, torch.device,
+    torch.Tensor, torch.nn.Parameter, dict, collections.OrderedDict, collections.Counter,
 }  # fmt: skip
-"""Types of values that are read without running code, beside tensors, lists, tuples and dicts of them."""
+"""Types of values that are read without running code, beside lists and tuples; of others, not their kinds."""
+LONGEST = 255
+"""Bytes of a whole number that is read so."""
 WORDS = 624  # of the state of a Mersenne twister
 RANDOM = {
     "torch": tensor((None,), torch.uint8),
@@ -112,18 +116,23 @@ def _plain(where: str, value: Any) -> Any:
     """Return a value as `load` can read it: the same object, but for NumPy's scalars."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, dict):
+    kind = type(value)
+    known = kind in PLAIN or kind in torch.serialization.get_safe_globals()
+    if known and isinstance(value, dict):
         inside = {_plain(where, key): _plain(f"{where}.{key}", part) for key, part in value.items()}
         same = all(one is other for one, other in zip(inside, value, strict=True))
         same = same and all(inside[key] is part for key, part in value.items())
         return value if same else inside
-    if type(value) in (list, tuple):
+    if kind in (list, tuple, set):
         parts = [_plain(f"{where}[{place}]", part) for place, part in enumerate(value)]
-        return value if all(map(operator.is_, parts, value)) else type(value)(parts)
-    known = isinstance(value, torch.Tensor) or type(value) in PLAIN
-    if not known and type(value) not in torch.serialization.get_safe_globals():
+        return value if all(map(operator.is_, parts, value)) else kind(parts)
+    if kind is int and value.bit_length() >= 8 * LONGEST:
         raise TrainerError(
-            f"{where[1:]} is a {type(value).__name__}; a checkpoint holds tensors and plain values,"
+            f"{where[1:]} has {value.bit_length():,} bits; at most {8 * LONGEST - 1:,} are read"
+        )
+    if not known:
+        raise TrainerError(
+            f"{where[1:]} is a {kind.__name__}; a checkpoint holds tensors and plain values,"
             " which are read without running code"
         )
     return value

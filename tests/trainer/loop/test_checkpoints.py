@@ -260,13 +260,18 @@ def test_scalars_of_numpy_become_plain_and_what_could_not_be_read_is_not_written
     assert type(checkpoints.load(path)["model"]) is collections.OrderedDict
     assert checkpoints._plain("", parameters) is parameters
     assert type(group["lr"]) is np.float64  # what is given stays as it was
+    checkpoints.save(path, {"seen": {np.int64(3), 2}, "state": 2**2039 - 1})
+    assert checkpoints.load(path)["seen"] == {2, 3}
     before = path.read_bytes()
     for value, line in (
-        (
-            {"step": np.arange(3)},
-            r"optimizer\.state\.step is a ndarray; a checkpoint holds tensors and plain",
-        ),
+        ({"step": np.arange(3)}, r"optimizer\.state\.step is a ndarray; a checkpoint holds tensors and"),
         ([1, Path("x")], r"optimizer\.state\[1\] is a PosixPath; a checkpoint"),
+        (collections.defaultdict(int), r"optimizer\.state is a defaultdict; a checkpoint"),
+        (
+            torch.ones(2).as_subclass(type("Kind", (torch.Tensor,), {})),
+            r"optimizer\.state is a Kind; a checkpoint",
+        ),
+        ([2**2039], r"optimizer\.state\[0\] has 2,040 bits; at most 2,039 are read"),
     ):
         with pytest.raises(TrainerError, match=rf"run\.pt: {line}"):
             checkpoints.save(path, {"optimizer": {"state": value}})

@@ -20,12 +20,11 @@ from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.guide import read_guide
 from syllabus.pipeline.stages.regroup.buckets import Bucket, by_partition
 from syllabus.pipeline.stages.select.losses import NEAREST, SAMPLE, figures_of, measure, sampled
-from syllabus.pipeline.stages.select.selecting import OVERSAMPLING, SERVED, Selecting
+from syllabus.pipeline.stages.select.selecting import NEIGHBOUR_BYTES, OVERSAMPLING, SERVED, Selecting
 from syllabus.pipeline.stages.select.subsets import bucket_budgets, choose, partition_budgets
 from syllabus.pipeline.work_directory import WorkDirectory, vectors_column, vectors_of
 from syllabus.selectors import SetFunction, SparseFacilityLocation, maximize
 
-NEIGHBOUR_BYTES = 48
 RANDOM_SETS = 2
 
 
@@ -157,7 +156,7 @@ class JoinParts(beam.DoFn):
         if not least:
             return None
         # Of `least` rows of a selection one should be among the nearest of a served row.
-        room = int(self.selecting.options.memory_per_worker * 1e9 / 2) // (NEIGHBOUR_BYTES * len(served))
+        room = self.selecting.neighbours_held(len(served))
         nearest = max(1, min(max(64, 4 * len(vectors) // least), NEAREST, room))
         budget = NEIGHBOUR_BYTES * nearest * len(served)
         return SparseFacilityLocation(vectors, nearest, memory_budget=budget, served=served)

@@ -11,6 +11,7 @@ import numpy as np
 from syllabus.pipeline.options import RANKED_BY, Options
 from syllabus.pipeline.stages.regroup.buckets import Bucket
 from syllabus.pipeline.stages.regroup.stage import Layout
+from syllabus.pipeline.stages.select.losses import NEAREST
 from syllabus.pipeline.work_directory import key_of
 from syllabus.selectors import (
     FacilityLocation,
@@ -25,6 +26,8 @@ OVERSAMPLING = 6.0
 """Times its share of the largest budget that a bucket of such a partition keeps."""
 SERVED = 65_536
 """Rows of such a partition that facility location serves, about."""
+NEIGHBOUR_BYTES = 48
+"""Of a row kept that a served row may be served by, while they are found."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,13 @@ class Selecting:
             inputs["united"] = [OVERSAMPLING, SERVED]
         elif self.united and bucket == (-1, -1):
             inputs["united"] = [OVERSAMPLING, SERVED, *sorted(self.united)]
+        if "united" in inputs and self.neighbours_held(SERVED) < 1.1 * NEAREST:  # more rows may be drawn
+            inputs["memory_per_worker"] = self.options.memory_per_worker
         return key_of("subsets", groups=self.groups, bucket=list(bucket), **inputs)
+
+    def neighbours_held(self, served: int) -> int:
+        """Return how many neighbours of each of so many rows a worker holds."""
+        return int(self.options.memory_per_worker * 1e9 / 2) // (NEIGHBOUR_BYTES * served)
 
     def sample_key(self, bucket: Bucket) -> str:
         """Return the key of a bucket's part of the sample of a partition that has several."""
