@@ -97,7 +97,7 @@ function hygieneSections(content, examples) {
   const { hygiene, neighbours, holdout } = content, of = (name, what) => `${plural(hygiene[name].found, what)}. `;
   if (hygiene.suspects?.found) section("suspects", "Suspects", of("suspects", "example") + `${neighbours.agreement.kind === "number" ? "Their number is far from that of their neighbours" : `None of the ${neighbours.k} nearest neighbours shares their label`}: the label may be wrong. ${neighbours.agreement.kind === "number" ? "The farthest" : "Those whose near neighbours agree most on another label"} first.`, items(content.suspects.map((each) => suspectItem(each, examples))));
   if (hygiene.duplicates?.found) section("duplicates", "Duplicates", of("duplicates", "group") + `Joined by a cosine of ${neighbours.duplicates.threshold} or more, over any number of steps. Those of several classes first, then the largest.`, items(content.groups.map((each) => groupItem(each, examples)), 9));
-  if (holdout) section("holdout", "Holdout", `${count(holdout.near_duplicates)} of ${count(holdout.rows)} test rows have an example at a cosine of ${holdout.threshold} or more: a score on them says little.`, items(content.tested.map((each) => testedItem(each, examples)), 8));
+  if (holdout) section("holdout", "Holdout", `${count(holdout.near_duplicates)} of ${count(holdout.rows)} test rows have an example at a cosine of ${holdout.threshold} or more${holdout.tells_copies ? ": a score on them says little" : ", which says nothing of copies here: see the warning above"}. The nearest first.`, items(content.tested.map((each) => testedItem(each, examples)), 8));
 }
 
 function listSections(content, examples) {
