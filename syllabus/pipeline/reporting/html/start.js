@@ -8,7 +8,7 @@ function overview(content) {
   if (neighbours?.agreement?.zero_share !== null && neighbours?.agreement) facts.push([share(neighbours.agreement.zero_share), "agree with no neighbour: suspect labels"]);
   if (neighbours) facts.push([share(neighbours.duplicates.share), `near-duplicates, in ${plural(neighbours.duplicates.groups, "group")}`]);
   if (holdout) facts.push([count(holdout.near_duplicates), `of ${count(holdout.rows)} test rows are near an example`]);
-  if (counts.rejected) facts.push([count(counts.rejected), "rows were rejected"]);
+  if (counts.rejected) facts.push([count(counts.rejected), counts.rejected === 1 ? "row was rejected" : "rows were rejected"]);
   if (counts.truncated) facts.push([count(counts.truncated), `texts were cut at ${count(content.encoder.max_seq_length)} tokens`]);
   section("overview", "Overview", null,
     el("div", { className: "facts" }, facts.map(([value, text]) => el("div", { className: "fact" }, el("b", {}, value), el("span", {}, text)))),
