@@ -25,6 +25,7 @@ def play(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Run the blocks of a page in a folder, in this process; return the subcommands that ran."""
     monkeypatch.chdir(folder)
     monkeypatch.delitem(sys.modules, "pixels", raising=False)
+    monkeypatch.setitem(sys.modules, "pandas", None)  # no extra of the page's installation brings it
     ran, scope = [], {"__name__": "quickstart"}
     for language, block in BLOCK.findall(page):
         if language == "python":

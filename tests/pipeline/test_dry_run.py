@@ -46,6 +46,7 @@ def test_it_tells_what_the_rows_hold_and_writes_nothing(tmp_path: Path, capsys) 
     captured = capsys.readouterr()
     assert "first 1,000 rows: 995 accepted, 5 rejected: " in " ".join(captured.out.split())
     assert captured.out.endswith("nothing was written\n")
+    assert f"rows/s on one worker, tried on {found['encoder']['rows']:,}" in captured.out
     assert tree(tmp_path) == before
 
 

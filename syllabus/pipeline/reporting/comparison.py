@@ -34,7 +34,10 @@ def print_comparison(console: Console, found: dict[str, Any]) -> None:
     _pairs(console, "options", {**changed, **encoder, **found["options"]})
     _pairs(console, "counts", found["counts"])
     _pairs(console, "partitions", found["partitions"])
-    _subsets(console, found["subsets"])
+    if found["subsets"]:
+        _subsets(console, found["subsets"])
+    else:
+        say(console, "\nsubsets: no fraction is in both, so none can be compared")
     table = _table("importances", "name", "rank correlation", "Jaccard of the top", "ESS A", "ESS B")
     for each in found["importances"]:
         tops = ", ".join(f"{fraction}: {value:.2f}" for fraction, value in each["top_jaccard"].items())

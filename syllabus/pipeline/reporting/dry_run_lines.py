@@ -18,6 +18,8 @@ def print_dry_run(console: Console, found: dict[str, Any]) -> None:
     about = "" if source["rows_are_counted"] else "about "
     files = f"{source['files']:,} file{'s' if source['files'] > 1 else ''}"
     say(console, f"source    {source['location']}: {files}, {about}{source['rows']:,} rows")
+    if source["not_read"]:
+        say(console, f"not read  {source['not_read']:,} file{'s' if source['not_read'] > 1 else ''}")
     if source["schema"]:
         columns = [f"{_short(name)} {kind}" for name, kind in source["schema"].items()]
         more = f" and {len(columns) - SHOWN:,} more" if len(columns) > SHOWN else ""
@@ -35,7 +37,11 @@ def print_dry_run(console: Console, found: dict[str, Any]) -> None:
         labels = f"{len(sample['labels']):,} in these rows{_counts(sample['labels'])}"
         say(console, f"labels    {labels}", wrap=True)
     rate = encoder["rows_per_second"]
-    speed = "no row to encode" if rate is None else f"{rate:,.0f} rows/s on one worker"
+    speed = (
+        "no row to encode"
+        if rate is None
+        else f"{rate:,.0f} rows/s on one worker, tried on {encoder['rows']:,}"
+    )
     say(
         console,
         f"encoder   {encoder['name']} ({encoder['kind']}), {encoder['dimension']} dimensions, {speed}",

@@ -124,7 +124,8 @@ def print_summary(console: Console, outcome: Outcome) -> None:
         warn(console, line)
     if counts["rejected"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts["reasons"].items())
-        say(console, f"{counts['rejected']:,} rows were rejected: {reasons}; see rejects/")
+        were = "row was" if counts["rejected"] == 1 else "rows were"
+        say(console, f"{counts['rejected']:,} {were} rejected: {reasons}; see rejects/")
     for line in (*duplicate_lines(outcome.document), *holdout_lines(outcome.document)):
         say(console, line)
     for line in input_warnings(outcome.document):
@@ -137,7 +138,7 @@ def print_summary(console: Console, outcome: Outcome) -> None:
     reasons = Counter(why for _, why in outcome.ignored)
     for why, count in sorted(reasons.items()):
         first = next(name for name, reason in outcome.ignored if reason == why)
-        say(console, f"{count:,} {why} were not read, such as {first}")
+        say(console, f"not read: {why}, {count:,} in all, such as {first}")
     say(console, f"manifest: {outcome.manifest}")
     say(console, f"next: syllabus describe {shlex.quote(outcome.manifest)}")
     say(console, f"      syllabus report {shlex.quote(outcome.manifest)}")

@@ -150,9 +150,11 @@ def meaning_lines(document: dict[str, Any]) -> list[str]:
     line += ", ".join(reasons[name] for name in found["against"])
     if not same["cover"]["separation"]["against"]:
         return [f"{line}; copies are those of {same['cover']['threshold']:.4g} and above"]
+    plain = document["options"].get("preprocess", "none") == "none"
+    other = "--preprocess center, for a table standardise, or " if plain else ""
     return [
-        f"{line}; auto leaves near-duplicates in; if they are copies, --preprocess center, for a"
-        " table standardise, or a larger --relative-threshold may tell them"
+        f"{line}; auto leaves near-duplicates in; if they are copies, {other}a larger --relative-threshold"
+        " may tell them"
     ]
 
 

@@ -58,7 +58,9 @@ class AdaptiveBatchSize:
         probe: for rules that measure on one.
 
     Attributes:
-        updates, examples, epoch: done so far; examples by all ranks together.
+        updates: done so far.
+        examples: done so far, by all ranks together.
+        epoch: epochs done so far.
         records: every decision that changed something or measured something.
 
     Raises:

@@ -49,7 +49,9 @@ class BatchSizeController:
 
     Attributes:
         decision: the one in force.
-        rule, initial, maximum: as given.
+        rule: as given.
+        initial: as given.
+        maximum: as given.
 
     Raises:
         TrainerError: an option outside its bounds.

@@ -144,7 +144,7 @@ def test_the_summary_tells_what_was_reused_and_what_comes_next(capsys):
         "998 examples in 3 partitions; 5 subsets of 100",
         "2 rows were rejected: null text 2; see rejects/",
         "memory ran out 2 times",
-        "1 files of another kind were not read, such as README.md",
+        "not read: files of another kind, 1 in all, such as README.md",
         "next: syllabus describe '/m [x]'",
         "      syllabus report '/m [x]'",
     ):

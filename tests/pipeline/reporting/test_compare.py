@@ -95,3 +95,11 @@ def test_the_command_fits_80_columns_and_gives_json(
     assert json.loads(captured.out) == json.loads(json.dumps(compare(made["one"], made["few"])))
     assert captured.out.count("\n") == 1
     assert cli.run(["compare", places[0], "nowhere"]) == 2
+
+
+def test_fractions_that_are_not_shared_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = []
+    for name, fraction in (("a", 0.1), ("b", 0.2)):
+        places.append(write_small_manifest(tmp_path / name, n=60, fractions=(fraction,)).location)
+    assert cli.run(["compare", *places]) == 0
+    assert "subsets: no fraction is in both" in capsys.readouterr().out

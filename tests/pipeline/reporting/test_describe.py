@@ -11,6 +11,7 @@ from small_manifest import write_small_manifest
 
 from syllabus.manifests import Manifest
 from syllabus.pipeline.reporting.describe import print_description
+from syllabus.pipeline.reporting.sections import meaning_lines
 
 
 @pytest.fixture
@@ -79,3 +80,19 @@ def test_an_importance_that_draws_uniformly_is_told(
     text = shown(document, capsys)
     assert "radius draws nearly uniformly: effective sample size 0.990 of 1; --importance radius:0.5" in text
     assert "disparity_min draws nearly" not in text
+
+
+@pytest.mark.parametrize(("preprocess", "advised"), [("none", True), ("standardise", False)])
+def test_a_preprocessing_that_was_taken_is_not_advised(preprocess: str, advised: bool) -> None:
+    crowded = {"against": ["crowded"], "random_share": 0.0, "crowded": 0.4, "mixed": None}
+    same = {
+        "separation": crowded,
+        "cover": {"separation": crowded},
+        "threshold": 0.95,
+        "groups": 2,
+        "chance": None,
+    }
+    document = {"options": {"preprocess": preprocess}, "neighbours": {"duplicates": same}}
+    (line,) = meaning_lines(document)
+    assert ("--preprocess" in line) == advised
+    assert "a larger --relative-threshold may tell them" in line

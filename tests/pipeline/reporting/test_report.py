@@ -18,7 +18,7 @@ from job_sources import document, table, write_texts
 from jobs import run
 from small_manifest import write_small_manifest
 
-from syllabus.manifests import Manifest
+from syllabus.manifests import Manifest, list_holdout
 from syllabus.pipeline import UserError
 from syllabus.pipeline.command_line import app as cli
 from syllabus.pipeline.command_line.config import read_options
@@ -155,6 +155,21 @@ def test_the_command_gives_the_options_of_the_manifest(made: Path) -> None:
     assert json.loads(json.dumps(recorded)) == document(made)["options"]
 
 
+def test_test_rows_are_in_the_order_of_the_list(tmp_path: Path) -> None:
+    write_texts(tmp_path / "s" / "a.jsonl", 60)
+    rows = [json.loads(line) for line in (tmp_path / "s" / "a.jsonl").read_text().splitlines()]
+    texts = [f"{row['text']} {'seldom' * (at % 4 < 2)}" for at, row in enumerate(rows)]
+    held = tmp_path / "held.jsonl"
+    held.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    run(tmp_path / "s", tmp_path / "m", text="text", holdout=str(held), duplicate_threshold=0.8, subsets=1)
+    manifest = Manifest.open(tmp_path / "m")
+    content = gather(manifest)[0]
+    listed = list_holdout(manifest)["test_index"].to_pylist()
+    assert [each["test_index"] for each in content["tested"]] == listed[:50]
+    assert listed != sorted(listed)
+    assert "--holdout HOLDOUT" in content["command"]
+
+
 def test_a_manifest_without_a_preview_has_a_report(tmp_path: Path) -> None:
     pytest.importorskip("plotly", reason="plotly is missing: pip install 'syllabus[report]'")
     write_small_manifest(tmp_path / "m", n=80, classes=0, neighbours=True, fractions=(0.1, 0.3))
@@ -176,6 +191,9 @@ def test_a_report_lies_beside_a_manifest_whose_url_has_more_than_a_path(
 
         def exists(self, name: str) -> bool:
             return name == ""
+
+        def sweep(self, name: str) -> None:
+            assert name == "m.html"
 
         def write(self, name: str, _: bytes) -> None:
             written.extend((self.location, name))

@@ -53,7 +53,7 @@ def gather(manifest: Manifest) -> tuple[dict[str, Any], Points]:
         "tested": [_tested(row) for row in lists.tested],
         "rejects": _rejects(manifest),
         "options": sorted(document["options"].items()),
-        "command": _command(document["options"], document["encoder"]),
+        "command": _command(document),
     }
     return content, points
 
@@ -75,7 +75,8 @@ def _partitions(document: dict[str, Any]) -> list[dict[str, Any]]:
 def _holdout(document: dict[str, Any]) -> dict[str, Any] | None:
     if "holdout" not in document:
         return None
-    return {key: document["holdout"][key] for key in ("rows", "threshold", "near_duplicates", "share")}
+    found = {key: document["holdout"][key] for key in ("rows", "threshold", "near_duplicates", "share")}
+    return {**found, "tells_copies": not sections.meaning_lines(document)}
 
 
 def _tested(row: dict[str, Any]) -> dict[str, Any]:
@@ -89,9 +90,14 @@ def _rejects(manifest: Manifest) -> list[dict[str, Any]]:
     return list(manifest.table(schema.REJECTS, stop=shown).to_pylist())
 
 
-def _command(options: dict[str, Any], encoder: dict[str, Any]) -> str:
+def _command(document: dict[str, Any]) -> str:
     """The command that makes such a manifest: what differs from the defaults; places are not recorded."""
+    options, encoder = document["options"], document["encoder"]
     words = ["syllabus", "prepare", "--source", "SOURCE", "--output", "MANIFEST"]
+    if "holdout" in document:
+        words += ["--holdout", "HOLDOUT"]
+    if "guide" in document:
+        words += [f"--{document['guide']['kind']}", "GUIDE"]
     if encoder["kind"] not in ("column", "embedding"):
         words += ["--encoder", shlex.quote(str(encoder["name"]))]
     for name, value in options.items():

@@ -46,14 +46,8 @@ def read_lists(manifest: Manifest) -> Lists:
         _extremes(manifest),
         _suspects(manifest) if "suspects" in held else [],
         _groups(manifest, preview) if "duplicates" in held else [],
-        manifest.table(schema.HOLDOUT, stop=min(TESTED, _rows(manifest, "holdout"))).to_pylist()
-        if "holdout" in held
-        else [],
+        _tested(manifest) if "holdout" in held else [],
     )
-
-
-def _rows(manifest: Manifest, name: str) -> int:
-    return int(manifest.description["hygiene"][name]["rows"])
 
 
 def importance_of(manifest: Manifest) -> str | None:
@@ -94,6 +88,12 @@ def _suspects(manifest: Manifest) -> list[dict[str, Any]]:
         {name: row[name] for name in ("index", "cosine", "neighbours", "cosines")}
         for row in list_suspects(manifest).slice(0, SUSPECTS).to_pylist()
     ]
+
+
+def _tested(manifest: Manifest) -> list[dict[str, Any]]:
+    """The test rows nearest to an example, in the order of `list_holdout`."""
+    nearest = np.argsort(-manifest.column(schema.HOLDOUT, "cosine"), kind="stable")[:TESTED]
+    return list(manifest.table(schema.HOLDOUT).take(nearest).to_pylist())
 
 
 def _groups(manifest: Manifest, preview: np.ndarray) -> list[dict[str, Any]]:

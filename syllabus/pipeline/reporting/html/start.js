@@ -8,7 +8,7 @@ function overview(content) {
   if (neighbours?.agreement?.zero_share !== null && neighbours?.agreement) facts.push([share(neighbours.agreement.zero_share), "agree with no neighbour: suspect labels"]);
   if (neighbours) facts.push([share(neighbours.duplicates.share), `near-duplicates, in ${plural(neighbours.duplicates.groups, "group")}`]);
   if (holdout) facts.push([count(holdout.near_duplicates), `of ${count(holdout.rows)} test rows are near an example`]);
-  if (counts.rejected) facts.push([count(counts.rejected), "rows were rejected"]);
+  if (counts.rejected) facts.push([count(counts.rejected), counts.rejected === 1 ? "row was rejected" : "rows were rejected"]);
   if (counts.truncated) facts.push([count(counts.truncated), `texts were cut at ${count(content.encoder.max_seq_length)} tokens`]);
   section("overview", "Overview", null,
     el("div", { className: "facts" }, facts.map(([value, text]) => el("div", { className: "fact" }, el("b", {}, value), el("span", {}, text)))),
@@ -97,7 +97,7 @@ function hygieneSections(content, examples) {
   const { hygiene, neighbours, holdout } = content, of = (name, what) => `${plural(hygiene[name].found, what)}. `;
   if (hygiene.suspects?.found) section("suspects", "Suspects", of("suspects", "example") + `${neighbours.agreement.kind === "number" ? "Their number is far from that of their neighbours" : `None of the ${neighbours.k} nearest neighbours shares their label`}: the label may be wrong. ${neighbours.agreement.kind === "number" ? "The farthest" : "Those whose near neighbours agree most on another label"} first.`, items(content.suspects.map((each) => suspectItem(each, examples))));
   if (hygiene.duplicates?.found) section("duplicates", "Duplicates", of("duplicates", "group") + `Joined by a cosine of ${neighbours.duplicates.threshold} or more, over any number of steps. Those of several classes first, then the largest.`, items(content.groups.map((each) => groupItem(each, examples)), 9));
-  if (holdout) section("holdout", "Holdout", `${count(holdout.near_duplicates)} of ${count(holdout.rows)} test rows have an example at a cosine of ${holdout.threshold} or more: a score on them says little.`, items(content.tested.map((each) => testedItem(each, examples)), 8));
+  if (holdout) section("holdout", "Holdout", `${count(holdout.near_duplicates)} of ${count(holdout.rows)} test rows have an example at a cosine of ${holdout.threshold} or more${holdout.tells_copies ? ": a score on them says little" : ", which says nothing of copies here: see the warning above"}. The nearest first.`, items(content.tested.map((each) => testedItem(each, examples)), 8));
 }
 
 function listSections(content, examples) {
