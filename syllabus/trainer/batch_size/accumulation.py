@@ -65,7 +65,7 @@ class AdaptiveBatchSize:
 
     Raises:
         TrainerError: a number out of bounds, ranks without a wrapped model, a rule without what it measures
-            by.
+            by, or an optimizer that another one steps and has not left by `close`.
     """
 
     def __init__(

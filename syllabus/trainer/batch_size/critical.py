@@ -23,7 +23,7 @@ from syllabus.trainer.batch_size.accumulation import AdaptiveBatchSize
 from syllabus.trainer.batch_size.controller import BatchSizeController
 from syllabus.trainer.batch_size.planned import Constant
 from syllabus.trainer.batch_size.schedules import SCALINGS
-from syllabus.trainer.batch_size.step_factors import innermost
+from syllabus.trainer.batch_size.step_factors import check_free, innermost
 from syllabus.trainer.errors import TrainerError
 
 
@@ -66,7 +66,8 @@ def critical_batch(
     """Branch short runs from where model and optimizer stand; return the largest batch that loses nothing.
 
     Model, optimizer and random generators are put back after every branch. One process; on a checkpoint of a
-    larger run, load it first.
+    larger run, load it first. In a loop of `AdaptiveBatchSize` that goes on, give copies, which `loss` and
+    `evaluate` then use: ``model, optimizer = copy.deepcopy((model, optimizer))``.
 
     Args:
         model: in the state that the branches start from.
@@ -89,7 +90,8 @@ def critical_batch(
     Cost: len(multiples)·runs·examples gradients, and a copy of model and optimizer.
 
     Raises:
-        TrainerError: a number out of bounds, or a loader that ends early.
+        TrainerError: a number out of bounds, a loader that ends early, or an optimizer that an
+            `AdaptiveBatchSize` steps.
     """
     for name, value in (("base", base), ("examples", examples), ("grain", grain), ("runs", runs)):
         if value < 1:
@@ -105,6 +107,7 @@ def critical_batch(
     known = ("auto", *SCALINGS)
     if scaling not in known:
         raise TrainerError(f"critical_batch: scaling={scaling!r} is unknown; known: {', '.join(known)}")
+    check_free("critical_batch", optimizer)
     inner = innermost(optimizer)
     adam_like = all(len(group.get("betas", ())) == 2 for group in inner.param_groups)
     power = (0.5 if adam_like else 1.0) if scaling == "auto" else SCALINGS[scaling]

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from syllabus.trainer.batch_size.signals import Decision
+from syllabus.trainer.errors import TrainerError
 
 
 class StepFactors:
@@ -23,9 +24,13 @@ class StepFactors:
         optimizer: torch's, or what accelerate or Lightning wraps around one.
         decision: returns the decision in force.
         before: called before each step, with the user's own values still in place.
+
+    Raises:
+        TrainerError: another one is on this optimizer.
     """
 
     def __init__(self, optimizer: Any, decision: Callable[[], Decision], before: Callable[[], None]) -> None:
+        check_free("AdaptiveBatchSize", optimizer)
         self.optimizer = innermost(optimizer)
         self._decision, self._before = decision, before
         self._kept: list[dict[str, Any]] = []
@@ -78,6 +83,16 @@ class StepFactors:
                 else:
                     group["lr"] = kept["lr"]
         self._kept = []
+
+
+def check_free(where: str, optimizer: Any) -> None:
+    """Raise where factors are on an optimizer already: they would act in each other's steps."""
+    hooks = getattr(innermost(optimizer), "_optimizer_step_pre_hooks", {}).values()
+    if any(isinstance(getattr(hook, "__self__", None), StepFactors) for hook in hooks):
+        raise TrainerError(
+            f"{where}: another AdaptiveBatchSize steps this optimizer; close() that one, or take a copy:"
+            " model, optimizer = copy.deepcopy((model, optimizer))"
+        )
 
 
 def innermost(optimizer: Any) -> torch.optim.Optimizer:

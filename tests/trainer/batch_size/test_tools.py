@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import copy
+import itertools
 
 import pytest
 import torch
@@ -144,6 +146,32 @@ def test_a_critical_batch_of_adam_scales_by_the_root_and_keeps_beta2s_half_life(
         base=4, examples=64, grain=4, multiples=(1, 4), show=False,
     )  # fmt: skip
     assert seen == [(0.01, (0.9, 0.99))] * 16 + [(0.02, (0.9, 0.99**4))] * 4
+
+
+def test_in_a_loop_that_goes_on_the_critical_batch_is_measured_on_a_copy():
+    problem, copied = Noisy(), Noisy()
+    controller = BatchSizeController(GeoDamp(examples=4), 4)
+    adaptive = AdaptiveBatchSize(problem.model, problem.optimizer, controller, grain=4)
+
+    def measure(of):
+        options = {"base": 4, "examples": 16, "grain": 4, "multiples": (1, 2), "show": False}
+        return critical_batch(of.model, of.optimizer, of.loader, of.loss, of.evaluate, **options)
+
+    for noise in adaptive.microbatches(itertools.islice(problem.loader(0), 3)):
+        adaptive.backward(problem.loss(noise))
+        if adaptive.step():
+            before = problem.model.weight.item()
+            with pytest.raises(TrainerError, match="critical_batch: another AdaptiveBatchSize steps this"):
+                measure(problem)
+            with pytest.raises(TrainerError, match="AdaptiveBatchSize: another AdaptiveBatchSize steps"):
+                AdaptiveBatchSize(problem.model, problem.optimizer, controller, grain=4)
+            copied.model, copied.optimizer = copy.deepcopy((problem.model, problem.optimizer))
+            first, second = measure(copied).branches
+            assert first.loss != second.loss
+            assert problem.model.weight.item() == before == copied.model.weight.item()
+    assert adaptive.updates == 2
+    adaptive.close()
+    measure(problem)
 
 
 @pytest.mark.parametrize(
