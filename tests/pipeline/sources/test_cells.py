@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from source_files import ROWS, mistake, read, write
+from source_files import ROWS, mistake, nulls_of_fixed_size, read, write
 
 from syllabus.pipeline.sources import Columns
 
@@ -73,7 +73,12 @@ def test_a_broken_parquet_file_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", [pa.list_(pa.float32()), pa.large_list(pa.float64()), pa.list_(pa.float32(), 3)]
+    "kind",
+    [
+        pa.list_(pa.float32()),
+        pa.large_list(pa.float64()),
+        pytest.param(pa.list_(pa.float32(), 3), marks=nulls_of_fixed_size),
+    ],
 )
 def test_broken_vectors_cost_one_row_each(tmp_path, kind):
     fixed = pa.types.is_fixed_size_list(kind)

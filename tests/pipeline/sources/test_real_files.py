@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from source_files import ROWS, mistake, read, write
+from source_files import ROWS, mistake, nulls_of_fixed_size, read, write
 
 from syllabus.pipeline.conditions import parse_condition
 from syllabus.pipeline.errors import UserError, printable
@@ -34,6 +34,7 @@ def test_a_tensor_is_a_vector(tmp_path):
         assert open_source(str(tmp_path / f"{name}.parquet"))[0].dimension(columns) == 6
 
 
+@nulls_of_fixed_size
 def test_nulls_in_lists_of_a_fixed_size(tmp_path):
     rows = [[1.0, 2.0], None, [3.0, None], [5.0, 6.0]]
     labels = [["a", "b"], None, ["b", None], ["c", "c"]]
