@@ -23,7 +23,7 @@ from syllabus.trainer.batch_size.cutting import Cutter
 from syllabus.trainer.batch_size.deciding import Decider
 from syllabus.trainer.batch_size.probe import Probe
 from syllabus.trainer.batch_size.signals import Decision
-from syllabus.trainer.batch_size.step_factors import StepFactors
+from syllabus.trainer.batch_size.step_factors import StepFactors, adam_like, check_free, innermost
 from syllabus.trainer.batch_size.update import Update
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ranks import world_size
@@ -80,6 +80,7 @@ class AdaptiveBatchSize:
         scaler: Any = None,
         probe: Probe | None = None,
     ) -> None:
+        check_free("AdaptiveBatchSize", optimizer)
         grain = whole("AdaptiveBatchSize", "grain", grain, 1)
         microbatch = grain if microbatch is None else whole("AdaptiveBatchSize", "microbatch", microbatch, 1)
         self.world = world_size()
@@ -92,12 +93,13 @@ class AdaptiveBatchSize:
         self.grain, self.microbatch = grain, microbatch
         self.scheduler, self.scaler = scheduler, scaler
         self._decider, self._needs = Decider(controller, probe), controller.rule.needs
-        self._factors = StepFactors(optimizer, lambda: self.decision, self._before_step)
-        groups = self._factors.optimizer.param_groups
-        self._parameters = [p for group in groups for p in group["params"]]
-        controller.bind(grain * self.world, self._factors.adam_like)
+        inner = innermost(optimizer)
+        self._parameters = [p for group in inner.param_groups for p in group["params"]]
+        controller.bind(grain * self.world, adam_like(inner))
         self.updates = self.examples = self.epoch = self._position = 0
         self._update = self._next()
+        # The last, so that what is refused above leaves the optimizer as it was.
+        self._factors = StepFactors(inner, lambda: self.decision, self._before_step)
 
     @property
     def decision(self) -> Decision:

@@ -23,7 +23,7 @@ from syllabus.trainer.batch_size.accumulation import AdaptiveBatchSize
 from syllabus.trainer.batch_size.controller import BatchSizeController
 from syllabus.trainer.batch_size.planned import Constant
 from syllabus.trainer.batch_size.schedules import SCALINGS
-from syllabus.trainer.batch_size.step_factors import check_free, innermost
+from syllabus.trainer.batch_size.step_factors import adam_like, check_free, innermost
 from syllabus.trainer.errors import TrainerError
 
 
@@ -109,8 +109,8 @@ def critical_batch(
         raise TrainerError(f"critical_batch: scaling={scaling!r} is unknown; known: {', '.join(known)}")
     check_free("critical_batch", optimizer)
     inner = innermost(optimizer)
-    adam_like = all(len(group.get("betas", ())) == 2 for group in inner.param_groups)
-    power = (0.5 if adam_like else 1.0) if scaling == "auto" else SCALINGS[scaling]
+    with_beta2 = adam_like(inner)
+    power = (0.5 if with_beta2 else 1.0) if scaling == "auto" else SCALINGS[scaling]
     branches: list[Branch] = []
     for multiple in multiples:
         losses = []
@@ -118,7 +118,7 @@ def critical_batch(
             with _Kept(model, optimizer):
                 for group in inner.param_groups:  # other ones after each load
                     group["lr"] = group["lr"] * multiple**power
-                    if adam_like:
+                    if with_beta2:
                         group["betas"] = (group["betas"][0], group["betas"][1] ** multiple)
                 _train(model, optimizer, loader(run), loss, base * multiple, examples, grain, microbatch)
                 losses.append(float(evaluate()))

@@ -24,13 +24,9 @@ class StepFactors:
         optimizer: torch's, or what accelerate or Lightning wraps around one.
         decision: returns the decision in force.
         before: called before each step, with the user's own values still in place.
-
-    Raises:
-        TrainerError: another one is on this optimizer.
     """
 
     def __init__(self, optimizer: Any, decision: Callable[[], Decision], before: Callable[[], None]) -> None:
-        check_free("AdaptiveBatchSize", optimizer)
         self.optimizer = innermost(optimizer)
         self._decision, self._before = decision, before
         self._kept: list[dict[str, Any]] = []
@@ -38,11 +34,6 @@ class StepFactors:
             self.optimizer.register_step_pre_hook(self._apply),
             self.optimizer.register_step_post_hook(self._restore),
         ]
-
-    @property
-    def adam_like(self) -> bool:
-        """Whether every group has two βs: the step is divided by the root of a running square."""
-        return all(len(group.get("betas", ())) == 2 for group in self.optimizer.param_groups)
 
     def remove(self) -> None:
         """Leave the optimizer as it was."""
@@ -83,6 +74,11 @@ class StepFactors:
                 else:
                     group["lr"] = kept["lr"]
         self._kept = []
+
+
+def adam_like(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether every group has two βs: the step is divided by the root of a running square."""
+    return all(len(group.get("betas", ())) == 2 for group in optimizer.param_groups)
 
 
 def check_free(where: str, optimizer: Any) -> None:

@@ -140,15 +140,20 @@ def fit(
     loss_sum = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
     if checkpoint is not None:
-        come = resume(
-            checkpoint,
-            model=model,
-            optimizer=optimizer,
-            scheduler=scheduler,
-            sampler=sampler,
-            grab=grab,
-            adaptive=adaptive,
-        )
+        try:
+            come = resume(
+                checkpoint,
+                model=model,
+                optimizer=optimizer,
+                scheduler=scheduler,
+                sampler=sampler,
+                grab=grab,
+                adaptive=adaptive,
+            )
+        except BaseException:
+            if adaptive is not None:
+                adaptive.close()
+            raise
         records, step, batches, examples = come.records, come.step, come.batches, come.examples
         seconds, first_epoch = come.seconds, len(come.records)
         loss_sum.fill_(come.loss_sum)

@@ -71,6 +71,14 @@ def test_errors_name_the_option_its_value_and_the_bound(options, message):
         train(8, rule=rule, **{"grain": 4, **options})
 
 
+def test_what_is_refused_leaves_the_optimizer_as_it_was():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(TrainerError, match="maximum=5 is below 6, what sizes are multiples of"):
+        AdaptiveBatchSize(model, optimizer, BatchSizeController(Constant(), 4, maximum=5), grain=6)
+    AdaptiveBatchSize(model, optimizer, BatchSizeController(Constant(), 4), grain=4)
+
+
 def test_a_loss_of_one_an_example_is_refused():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -7,7 +7,7 @@ import torch
 from small_manifest import write_small_manifest
 
 from syllabus.trainer import Curriculum, GraB, LastLayer, ManifestSampler, TrainerError, fit
-from syllabus.trainer.batch_size import AdaDamp, BatchSizeController, Constant, GeoDamp
+from syllabus.trainer.batch_size import AdaDamp, AdaptiveBatchSize, BatchSizeController, Constant, GeoDamp
 
 EPOCHS, BATCH = 3, 5
 
@@ -116,11 +116,14 @@ def test_progress_counts_the_loaders_batches(curriculum, capsys):
     assert lines[-1].startswith("demo 100%: step 15 of 15, ")
 
 
-def test_a_checkpoint_with_a_controller_goes_on_with_one_only(curriculum, tmp_path):
+def test_a_checkpoint_with_a_controller_goes_on_with_one_only(curriculum, tmp_path, monkeypatch):
     run(curriculum, Constant(), epochs=1, checkpoint=tmp_path / "with")
     run(curriculum, epochs=1, checkpoint=tmp_path / "without")
+    left = []
+    monkeypatch.setattr(AdaptiveBatchSize, "close", lambda adaptive: left.append(adaptive))
     for rule, name in ((None, "with"), (Constant(), "without")):
         with pytest.raises(TrainerError, match="one of the two runs has a controller, the other none"):
             run(curriculum, rule, checkpoint=tmp_path / name)
+    assert len(left) == 1  # the optimizer can be used again
     with pytest.raises(TrainerError, match="go with a controller, which is missing"):
         run(curriculum, microbatch=10)

@@ -115,7 +115,7 @@ def test_by_default_it_may_cost_a_hundredth_of_the_training(rule, every):
     model, data = network(), Noisy()
     controller = BatchSizeController(rule, 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    AdaptiveBatchSize(model, optimizer, controller, grain=4, probe=Probe(model, data, range(6), loss))
+    AdaptiveBatchSize(model, optimizer, controller, grain=4, probe=Probe(model, data, range(6), loss)).close()
     assert controller.every == every
     own = BatchSizeController(rule, 4, every=7)
     AdaptiveBatchSize(model, optimizer, own, grain=4, probe=Probe(model, data, range(6), loss))
