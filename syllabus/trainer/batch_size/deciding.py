@@ -85,7 +85,7 @@ class Decider:
             # For the record only, and not at every update: the device is waited for.
             signals = self._pending.signals(epoch)
             averages = controller.observe(signals)
-            self.records.append(dataclasses.replace(decision, signals=signals, averages=averages))
+            self.records.append(decision._replace(signals=signals, averages=averages))
             return
         signals = self._pending.signals(epoch)
         if self.probe is not None and "probe_loss" in rule.needs:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ class Averages:
     squared_gradient: float | None = None
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """The size of the next updates, and the record of what it was decided by.
+
+    A named tuple and not a frozen dataclass, which takes longer to make: plans make two an update.
 
     Attributes:
         updates: updates done before it.
@@ -67,8 +68,8 @@ class Decision:
     lr_factor: float = 1.0
     beta2_power: float = 1.0
     target: float = math.nan
-    signals: Signals = field(default_factory=Signals)
-    averages: Averages = field(default_factory=Averages)
+    signals: Signals = Signals()
+    averages: Averages = Averages()
 
     def applies_as(self, other: Decision) -> bool:
         """Return whether it changes nothing of what `other` applies."""
@@ -80,10 +81,8 @@ class Decision:
 
     def state(self) -> dict[str, Any]:
         """Return plain values that `of` makes the decision of again."""
-        values = asdict(self)
-        signals = values["signals"]
-        values["signals"] = {n: list(v) if isinstance(v, tuple) else v for n, v in signals.items()}
-        return values
+        signals = {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(self.signals).items()}
+        return {**self._asdict(), "signals": signals, "averages": asdict(self.averages)}
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> Decision:

@@ -94,7 +94,8 @@ class Update:
     def measure_whole(self, loss_scale: float) -> None:
         """Measure the update's gradient: of the mean over all ranks, not clipped yet."""
         if self.norm is None:
-            self.norm = squared_norm(self._parameters) / loss_scale**2
+            norm = squared_norm(self._parameters)
+            self.norm = norm if loss_scale == 1 else norm / loss_scale**2
 
     @property
     def loss(self) -> torch.Tensor:
