@@ -62,14 +62,14 @@ class Task:
     epochs: int
 
 
-def methods(total: int, epochs: int) -> dict[str, Callable[[], BatchSizeController]]:
+def methods(total: int) -> dict[str, Callable[[], BatchSizeController]]:
     """Return how each method's controller is made, for `total` examples."""
 
     def made(rule: object, **options: object) -> Callable[[], BatchSizeController]:
         return lambda: BatchSizeController(rule, **{"maximum": CAP, **options})  # type: ignore[arg-type]
 
     steps = Steps(f"0:{SMALL} {total // 4}:{4 * SMALL} {total // 2}:{16 * SMALL}")
-    halving = GeoDamp(epochs=max(epochs // 4, 1))
+    halving = GeoDamp(examples=total // 4)
     return {
         "fixed 32": made(Constant(), initial=SMALL),
         "fixed 1,024": made(Constant(), initial=CAP),
@@ -102,7 +102,7 @@ def tasks(fashion: Path, wordnet: Path) -> Iterator[Task]:
     rates = (0.05, 0.15, 0.45, 1.35)
     yield Task("softmax", train, test, lambda: _sequence(torch.nn.Linear(196, 10)), "SGD", rates, 8)
     yield Task("CNN", train, test, _cnn, "SGD", (0.08, 0.24, 0.72), 8)
-    yield Task("transformer", *_glosses(wordnet), Transformer, "Adam", (0.002, 0.006, 0.018), 4)
+    yield Task("transformer", *_glosses(wordnet), Transformer, "Adam", (0.002, 0.006, 0.018), 2)
 
 
 def _sequence(*layers: torch.nn.Module) -> torch.nn.Module:
@@ -246,7 +246,7 @@ def compare(task: Task, runs: Runs) -> None:
     """Print what each method takes to two target losses, at its best rate, over seeds."""
     total = task.epochs * len(task.train)
     found: dict[str, tuple[float, list[Outcome]]] = {}
-    for method, make in methods(total, task.epochs).items():
+    for method, make in methods(total).items():
 
         def get(rate: float, seed: int, method: str = method, make: Callable = make) -> Outcome:  # type: ignore[type-arg]
             name = f"{task.name}/{method}/{rate:g}/{seed}"

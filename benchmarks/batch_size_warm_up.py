@@ -7,6 +7,7 @@ the plan that `Steps.warm_up` makes of it is then judged on other seeds, under t
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from syllabus.trainer.batch_size import (
 )
 
 RATES, BRANCH, POINTS, SEEDS = (0.003, 0.006, 0.012), 4_096, (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2), 4
+EPOCHS = 4
 
 
 def train(
@@ -79,6 +81,7 @@ def _loss(model: torch.nn.Module, data: torch.utils.data.TensorDataset) -> float
 def warm_up(fashion: Path, wordnet: Path) -> None:
     """Print updates and losses of a fixed size and of the warm-up, at the rate best for the fixed one."""
     *_, task = tasks(fashion, wordnet)
+    task = dataclasses.replace(task, epochs=EPOCHS)
     total = task.epochs * len(task.train)
 
     def fixed() -> BatchSizeController:
