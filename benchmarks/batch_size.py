@@ -6,6 +6,7 @@
     python benchmarks/batch_size.py warm-up          # critical-batch warm-up beside a fixed size; minutes
     python benchmarks/batch_size.py cost             # what a controller and a probe take; a minute
     python benchmarks/batch_size.py networks         # softmax, a CNN, a transformer; a quarter of an hour
+    python benchmarks/batch_size.py processes        # seconds of a CNN on one process and on two; a minute
     python benchmarks/batch_size.py plot FILE.svg    # draw what convex found
 
 Fashion-MNIST is read from --fashion, a folder with its idx files (Debian: dataset-fashion-mnist).
@@ -29,6 +30,7 @@ from batch_size_figure import draw
 from batch_size_networks import Runs, tasks
 from batch_size_networks import compare as compare_networks
 from batch_size_problems import PROBLEMS
+from batch_size_processes import processes
 from batch_size_warm_up import warm_up
 from milo_data import idx
 from torch.utils.data import TensorDataset
@@ -39,12 +41,17 @@ from syllabus.trainer.batch_size import (
     BatchSizeController,
     Constant,
     GeoDamp,
+    PadaDamp,
     Probe,
     RadaDamp,
+    Seesaw,
+    Steps,
+    cosine,
 )
 
 criterion = torch.nn.functional.cross_entropy
 GRAIN = 32
+PARTS = ("convex", "seesaw", "warm-up", "cost", "networks", "processes", "plot")
 
 
 def fashion(folder: Path, rows: int) -> tuple[TensorDataset, TensorDataset]:
@@ -87,6 +94,9 @@ def cost(folder: Path) -> None:
         "plain loop": None,
         "Constant": lambda: BatchSizeController(Constant(), GRAIN),
         "GeoDamp": lambda: BatchSizeController(GeoDamp(epochs=5), GRAIN),
+        "Steps": lambda: BatchSizeController(Steps(f"0:{GRAIN} 1m:{2 * GRAIN}")),
+        "PadaDamp": lambda: BatchSizeController(PadaDamp(rate=0), GRAIN),
+        "Seesaw": lambda: BatchSizeController(Seesaw(cosine(10**7)), GRAIN),
         "AdaDamp, average": lambda: BatchSizeController(
             AdaDamp(loss="average"), GRAIN, growth=1, every=3_200
         ),
@@ -147,7 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=("convex", "seesaw", "warm-up", "cost", "networks", "plot"))
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("output", nargs="?", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--results", type=Path, default=Path("runs/batch_size.csv"))
@@ -169,6 +179,8 @@ def main() -> None:
         warm_up(arguments.fashion, arguments.wordnet)
     elif arguments.part == "cost":
         cost(arguments.fashion)
+    elif arguments.part == "processes":
+        processes(arguments.fashion)
     else:
         runs = Runs(arguments.results.with_name(arguments.results.stem + "-networks.jsonl"))
         for task in tasks(arguments.fashion, arguments.wordnet):

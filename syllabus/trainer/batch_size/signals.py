@@ -49,7 +49,7 @@ class Averages:
 class Decision(NamedTuple):
     """The size of the next updates, and the record of what it was decided by.
 
-    A named tuple, made in a tenth of a frozen dataclass's time: plans make two an update.
+    A named tuple and not a frozen dataclass, which takes longer to make: plans make two an update.
 
     Attributes:
         updates: updates done before it.
