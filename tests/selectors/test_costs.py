@@ -94,6 +94,15 @@ def test_the_plain_solvers_are_naive_greedy_under_costs(name, kind, power):
     assert_same(stochastic.lazier(function, constraint, *everything), expected)
 
 
+@pytest.mark.parametrize("limit", range(4, 12))
+def test_a_row_that_costs_all_that_is_left_is_taken(limit):
+    function = made("graph_cut", oracles.planted("normal", 20, 4, seed=limit))
+    constraint = Constraint.of_costs(20, np.random.default_rng(limit).integers(1, 6, 20).astype(float), limit)
+    expected = greedy.naive(function, constraint)
+    assert constraint.costs[expected.picks].sum() == limit
+    assert_same(greedy.lazy(function, constraint), expected)
+
+
 def complete(f, n, costs, limit, indices):
     """Whether nothing that is still affordable has a positive gain."""
     left, value = limit - costs[indices].sum(), f(indices.tolist())
