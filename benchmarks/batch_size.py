@@ -1,7 +1,7 @@
 """Batch sizes by rule: updates and gradients to target losses, and what the controller costs.
 
-    python benchmarks/batch_size.py convex --quick   # three problems, ten methods, five seeds; half a minute
-    python benchmarks/batch_size.py convex           # finer grids; two minutes
+    python benchmarks/batch_size.py convex --quick   # four problems, ten methods, five seeds; a minute
+    python benchmarks/batch_size.py convex           # finer grids; three minutes
     python benchmarks/batch_size.py seesaw           # serial steps and loss beside a cosine; a minute
     python benchmarks/batch_size.py warm-up          # critical-batch warm-up beside a fixed size; minutes
     python benchmarks/batch_size.py cost             # what a controller and a probe take; a minute

@@ -134,7 +134,8 @@ def descend(
     reached = np.zeros((count, seeds), int)
     start, part, best = problem.loss(w), options, math.inf
     for k in range(most_updates + 1):
-        losses = problem.loss(w)
+        with np.errstate(over="ignore", invalid="ignore"):
+            losses = problem.loss(w)
         while (hit := losses <= np.append(targets, -math.inf)[reached]).any():
             places, columns = np.nonzero(hit)
             found[0, rows[places], reached[hit], columns] = k
@@ -154,8 +155,9 @@ def descend(
                 part = options.take(rows)
         batch = np.broadcast_to(size(part, k, start, losses, done), done.shape)
         rate = part.rate * (1 + k / part.half) ** -part.power / problem.smoothness
-        noise = rng.standard_normal(w.shape[1:]) * (problem.noise / np.sqrt(batch))[..., None]
-        w -= rate[:, None, None] * (problem.gradient(w) + noise)
+        with np.errstate(over="ignore", invalid="ignore"):  # rates too large; those are given up above
+            noise = rng.standard_normal(w.shape[1:]) * problem.deviation(w) / np.sqrt(batch)[..., None]
+            w -= rate[:, None, None] * (problem.gradient(w) + noise)
         done += batch + probe
     mean = np.where(np.isnan(found).any(-1), np.inf, found.mean(-1))
     least = (mean[1] + 1e-9 * mean[0]).argmin(0)  # gradient descent's gradients are all ∞: by its updates

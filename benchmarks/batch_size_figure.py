@@ -18,7 +18,7 @@ COLOURS = {
 
 
 def draw(results: Path, output: Path) -> None:
-    """Draw three problems, updates above and gradients below."""
+    """Draw the problems, updates above and gradients below."""
     import matplotlib
 
     matplotlib.use("svg")

@@ -23,7 +23,8 @@ class Problem:
     Attributes:
         loss: (seeds, d) weights -> (seeds,) losses above the optimum.
         gradient: (seeds, d) weights -> (seeds, d).
-        noise: standard deviation of one example's gradient in each coordinate.
+        noise: standard deviation of one example's gradient in each coordinate, at the optimum.
+        growing: what its variance grows by, as a multiple of ‖w‖².
         start: (d,) first weights.
         smoothness: L; learning rates are given as shares of 1/L.
         targets: five losses over two decades.
@@ -36,6 +37,13 @@ class Problem:
     start: np.ndarray
     smoothness: float
     targets: np.ndarray
+    growing: float = 0.0
+
+    def deviation(self, w: np.ndarray) -> np.ndarray | float:
+        """Return the standard deviation of one example's gradient in a coordinate, (…, 1) or one for all."""
+        if not self.growing:
+            return self.noise
+        return np.sqrt(self.noise**2 + self.growing * (w**2).sum(-1, keepdims=True))
 
 
 def strongly_convex() -> Problem:
@@ -50,6 +58,23 @@ def strongly_convex() -> Problem:
         start,
         1.0,
         np.geomspace(1e-1, 1e-3, 5),
+    )
+
+
+def linear() -> Problem:
+    """Least squares of noisy answers on Gaussian features, the synthetic data of the AdaDamp paper.
+
+    An example's gradient is x(xᵀw − ε): its covariance is (‖w‖² + σ²)I, but for a part along w, 1/d of it.
+    """
+    return Problem(
+        "linear",
+        lambda w: 0.5 * (w**2).sum(-1),
+        lambda w: w,
+        0.3,
+        np.full(DIMENSIONS, math.sqrt(2 / DIMENSIONS)),
+        1.0,
+        np.geomspace(1e-1, 1e-3, 5),
+        growing=1.0,
     )
 
 
@@ -95,4 +120,4 @@ def non_convex() -> Problem:
     )
 
 
-PROBLEMS = (strongly_convex, convex, non_convex)
+PROBLEMS = (strongly_convex, linear, convex, non_convex)
