@@ -107,7 +107,7 @@ def run(target: str, arguments: argparse.Namespace, seconds: float) -> Counter[s
         end, number = time.monotonic() + seconds, 0 if arguments.only is None else arguments.only
         try:
             while time.monotonic() < end and (arguments.tries is None or number < arguments.tries):
-                attempt = server.attempt(number)
+                attempt, _ = server.attempt(number)
                 if attempt.outcome == "traceback" and attempt.said.rstrip().split("\n")[-1].startswith(
                     "MemoryError"
                 ):
