@@ -277,3 +277,8 @@ def test_choices_and_suggestions():
     assert choices("seed") == choices("text") == choices("fraction") == ()
     assert suggestion("colour", "gren", ["red", "green"]) == "colour 'gren' is unknown; did you mean 'green'?"
     assert suggestion("colour", "xyz", ["red", "green"]) == "colour 'xyz' is unknown; known: red, green"
+
+
+def test_a_share_of_epochs_that_is_whole_is_not_rounded_up():
+    assert 0.28 * 25 > 7
+    assert easy_epochs(0.28, 25) == 7

@@ -77,14 +77,23 @@ BY_FLAG = [
 ]
 
 
+def toml(value):
+    """Return a value as TOML writes it."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
 @pytest.mark.parametrize(("option", "beside"), BY_FLAG)
 def test_a_flag_wins_over_what_it_makes_useless_in_the_file(tmp_path, option, beside):
-    lines = [f"{name} = {value!r}" for name, value in {**MODEL, **option}.items()]
+    lines = [f"{name} = {toml(value)}" for name, value in {**MODEL, **option}.items()]
     (tmp_path / "job.toml").write_text("\n".join(lines))
     assert read_options(tmp_path / "job.toml", beside)
     # Both in one place are a mistake.
     with pytest.raises(UserError, match="is of no use with"):
         read_options(None, {**MODEL, **option, **beside})
+    lines = [f"{name} = {toml(value)}" for name, value in {**MODEL, **option, **beside}.items()]
+    (tmp_path / "both.toml").write_text("\n".join(lines))
+    with pytest.raises(UserError, match="is of no use with"):
+        read_options(tmp_path / "both.toml", {})
 
 
 def test_every_default_stands_beside_every_choice():

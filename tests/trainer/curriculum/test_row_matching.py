@@ -106,6 +106,12 @@ def test_an_id_whose_hash_another_row_has_is_missing_all_the_same(monkeypatch):
         match_rows(manifest(), there)
 
 
+def test_an_id_that_only_one_more_row_has_is_refused():
+    ids = manifest().table("examples", ["id"])["id"].to_pylist()
+    with pytest.raises(TrainerError, match="1 in more than one row: 'example-00030'"):
+        match_rows(manifest(), [*ids, "example-00030"])
+
+
 def test_ids_that_do_not_fit_are_one_error_with_counts_and_three_of_each():
     ids = manifest().table("examples", ["id"])["id"].to_pylist()
     with pytest.raises(TrainerError) as caught:

@@ -45,6 +45,13 @@ def test_what_a_cycle_leaves_over_comes_in_the_next():
         assert sorted(set(after) - set(expected)) == rest
 
 
+def test_a_slice_stays_for_as_many_epochs_as_the_set():
+    sampler, grab = make(40, 0.5, refresh_every=2)
+    epochs = [sorted(visit(sampler, grab, epoch, features(40))) for epoch in range(8)]
+    assert epochs[0::2] == epochs[1::2]
+    assert sorted(epochs[0] + epochs[2]) == sorted(epochs[4] + epochs[6]) == list(range(40))
+
+
 def test_a_stored_subset_is_refined_while_it_stays_and_a_change_is_told_once():
     sampler, grab = make(40, 0.5, schedule="milo", easy_fraction=1.0, refresh_every=3)
     known = features(40)
