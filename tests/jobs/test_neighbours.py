@@ -185,11 +185,17 @@ def test_an_example_alone_in_its_list_has_no_agreement(tmp_path: Path, monkeypat
 def test_too_low_a_recall_widens_the_search(made: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(stage, "EXACT_ROWS", 1000)
     monkeypatch.setattr("syllabus.pipeline.stages.neighbours.coarse_quantizer.TARGET", 0.5)
-    monkeypatch.setattr(stage.NeighbourGraph, "discard_routed", lambda _: None)
+    routed = {}
+
+    def kept(graph: stage.NeighbourGraph) -> None:
+        assert graph.lists is not None
+        routed[graph.lists.coarse.probes] = set(map(graph.lists.list_shard_key, graph.lists.blocks()))
+
+    monkeypatch.setattr(stage.NeighbourGraph, "discard_routed", kept)
     outcome = run(made / "s", tmp_path / "m")
     assert outcome.document["neighbours"]["recall"] >= 0.95
-    probes = {json.dumps(path.name) for path in (tmp_path / "m.work" / "cells").rglob("*.parquet")}
-    assert len(probes) >= 2
+    assert len(routed) >= 2
+    assert len(set().union(*routed.values())) == sum(map(len, routed.values()))
 
 
 def test_a_rerun_searches_again_only_what_changed(made: Path, tmp_path: Path) -> None:
