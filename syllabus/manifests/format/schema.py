@@ -135,7 +135,6 @@ FIXED = {
     table.directory: table for table in (SUBSETS, REJECTS, PREVIEW, DENSITY, SUSPECTS, DUPLICATES, HOLDOUT)
 }
 """The tables whose columns are the same in every manifest, by directory."""
-HYGIENE = (SUSPECTS, DUPLICATES, HOLDOUT)
 
 
 def examples(weighted: bool, covered: bool = False) -> Table:
