@@ -50,7 +50,7 @@ OF_FIELDS = {
         "groups": "source", "bucket": KEYS, "**inputs": "objective", "inputs['guide']": "query",
         "'guide'": "query", "partition": KEYS, "inputs['united']": KEYS, "*sorted(self.united)": KEYS,
         "inputs['memory_per_worker']": KEYS, "inputs['weight_power']": "weight_power",
-        "read['trade_off']": "trade_off", "**read": "importance", "'function'": "importance",
+        "read['trade_off']": "trade_off", "**read": KEYS, "'function'": KEYS,
     },
     "order": {
         "groups": "source", "part": KEYS, "fraction": KEYS, "subset": KEYS, "subsets": "objective",
@@ -67,7 +67,7 @@ OF_FIELDS = {
         "**part": "parts",
     },
 }  # fmt: skip
-"""By a part of the path of the file that a key is made in, and by the field: the tests, or which of `RERUNS`.
+"""By a part of the path of the file that a key is made in, and by the field: tests of `KEYS` and `RERUNS`.
 
 A field that has the name of an option is tried by the pairs of that option.
 """
@@ -130,7 +130,8 @@ def _tests_of(file: str, field: str) -> str:
         return PLAN
     named = next(fields for part, fields in OF_FIELDS.items() if part in parts)
     tests = named.get(field, field.strip("'"))
-    return tests if tests == KEYS else f"{RERUNS} -k {tests}"
+    # The keys alone first: that takes no job.
+    return tests if tests == KEYS else f"{KEYS} {RERUNS} -k {tests}"
 
 
 def run(mutant: Mutant, tree: Path, timeout: float) -> str:

@@ -1,4 +1,7 @@
-"""No two elements of work of one job have one key: the later would find the other's shard, and be lost."""
+"""Keys of elements of work: all differ in one job, and what a stage reads changes those of that stage alone.
+
+Of two elements with one key the later would find the other's shard, and be lost.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,39 @@ from syllabus.pipeline.stages.select.selecting import UNION, Selecting
 BUCKETS = [*product(range(3), range(3)), (-1, -1)]
 UNITED = [frozenset(), frozenset({1}), frozenset({0, 1, 2})]
 
+Key = Callable[[Ordering], str]
+KEYS: dict[str, Key] = {
+    "subsets": lambda of: of.selecting.subsets_key((0, 0)),
+    "measured": lambda of: of.selecting.parts_key(0),
+    "sample": lambda of: of.selecting.sample_key((0, 0)),
+    "kept": lambda of: of.selecting.sample_key((1, 0)),  # of a united partition
+    "ranking": lambda of: of.selecting.ranking_key((0, 0), "graph_cut"),
+    "order": lambda of: of.full_key(),
+    "part": lambda of: of.part_key(0),
+    "subset": lambda of: of.subset_key(1, 0),
+}
+CHOICE = "subsets measured kept subset"
+READ: dict[str, tuple[Any, str]] = {
+    "groups of the source": ("other", " ".join(KEYS)),
+    "guide": ("query", CHOICE),
+    "objective": ("facility_location", CHOICE),
+    "trade_off": (0.1, f"{CHOICE} ranking"),
+    "optimizer": ("lazier", "subsets subset"),
+    "epsilon": (0.1, "subsets subset"),
+    "subsets": (2, "subsets subset"),
+    "fraction": ((0.1, 0.3), CHOICE),
+    "budgets": ("equal", CHOICE),
+    "weight_power": (0.25, "subsets subset"),
+    "order": ("none", "order part subset"),
+    "passes": (3, "order part subset"),
+    # 10,000 vectors are more than a worker holds, before and after. A subset of 2,000 is less, but it has
+    # rows of a united partition, of which so little memory holds few neighbours.
+    "memory_per_worker": (0.95e-4, "order part subset"),
+    "neighbours": (3, ""),
+    "importance": ("radius", ""),
+}
+"""Another value of what is read, and the keys that it changes."""
+
 
 def selecting(united: frozenset[int] = frozenset(), **options: Any) -> Selecting:
     given = {"fraction": (0.1, 0.2), "subsets": 3, "seed": 0, "memory_per_worker": 1.0, **options}
@@ -31,6 +67,23 @@ def selecting(united: frozenset[int] = frozenset(), **options: Any) -> Selecting
 
 def assert_all_differ(keys: list[str]) -> None:
     assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("name", READ)
+def test_what_a_stage_reads_is_in_its_keys_and_in_no_others(name: str) -> None:
+    def ordering(**given: Any) -> Ordering:
+        options = {"memory_per_worker": 1e-4, **given}
+        return Ordering(selecting(UNITED[1], **options), 10_000, 8)
+
+    before, (value, changed) = ordering(), READ[name]
+    if name in ("guide", "groups of the source"):
+        field = name.partition(" ")[0]
+        after = replace(before, selecting=replace(before.selecting, **{field: value}))
+    elif name == "weight_power":
+        before, after = ordering(weight="tokens"), ordering(weight="tokens", weight_power=value)
+    else:
+        after = ordering(**{name: value})
+    assert {each for each, key in KEYS.items() if key(after) != key(before)} == set(changed.split())
 
 
 @pytest.mark.parametrize("united", UNITED, ids=len)
