@@ -12,7 +12,7 @@ from pathlib import Path
 STAGES = "syllabus/pipeline/stages"
 MAKERS = {"key_of"}
 """Functions whose result is a key; `key` is the method of a search by neighbours."""
-GIVERS = {"_rows_of", "_filter", "_read", "make_groups", "vectors_of_plan", "digest"}
+GIVERS = {"_rows_of", "_filter", "_read", "_read_of_parts", "make_groups", "vectors_of_plan", "digest"}
 """Functions that give fields to keys made elsewhere."""
 SAME = {
     ("neighbours/all_pairs.py", "block"): "a constant of the code, of use to other versions",
@@ -24,9 +24,12 @@ SAME = {
     ("transform.py", "label"): "the plan's digest is made of keys that hold it",
     ("transform.py", "id"): "the plan's digest is made of keys that hold it",
     ("guide.py", "fitted"): "the digest is of the rows after the transform",
-    ("select/stage.py", "'seed'"): "the digest of the groups, whose keys hold it",
+    ("select/selecting.py", "'seed'"): "the digest of the groups, whose keys hold it",
+    ("select/selecting.py", "OVERSAMPLING"): "a constant of the code, of use to other versions",
+    ("select/selecting.py", "SERVED"): "a constant of the code, of use to other versions",
     ("order/stage.py", "'seed'"): "the digest of the groups, whose keys hold it",
     ("regroup/stage.py", "'edges'"): "the names of bins hold their edges",
+    ("plan.py", "kind"): "the names of the limits are those of its kind",
 }  # fmt: skip
 """Fields that others of the same key determine: without them nothing is stale. (file, field) and why."""
 

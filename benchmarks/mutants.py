@@ -32,42 +32,42 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import mutant_keys
 
 ROOT = Path(__file__).parents[1]
-PLAN, RERUNS, NEIGHBOURS = (
+PLAN, KEYS, RERUNS = (
     "tests/pipeline/stages/test_plan.py",
+    "tests/pipeline/stages/test_keys_of_work.py",
     "tests/jobs/test_reruns.py",
-    "tests/jobs/test_neighbours.py",
 )
 OF_FIELDS = {
     "census.py": {"plan": "source"},
     "guide.py": {"vectors": "query"},
     "transform.py": {"plan": "clusters", "threads": "clusters"},
     "regroup": {
-        "'labels'": "label", "'vocabulary'": "tags", "'buckets'": "bucket_size", "'fitted'": "preprocess",
+        "'labels'": "class", "'vocabulary'": "tags", "'buckets'": "bucket_size", "'fitted'": "preprocess",
         "units": "source", "duplicates": "duplicate", "layout": "bucket_size",
         "planned.embed_key": "embedding", "planned.rows_key": "weight", "planned.first_index": "shifts",
     },
     "select": {
-        "groups": "source", "bucket": "no_two", "**inputs": "objective", "inputs['guide']": "query",
-        "inputs['weight_power']": "weight_power", "read['trade_off']": "trade_off", "**read": "importance",
-        "'function'": "importance",
+        "groups": "source", "bucket": KEYS, "**inputs": "objective", "inputs['guide']": "query",
+        "'guide'": "query", "partition": KEYS, "inputs['united']": KEYS, "*sorted(self.united)": KEYS,
+        "inputs['memory_per_worker']": KEYS, "inputs['weight_power']": "weight_power",
+        "read['trade_off']": "trade_off", "**read": KEYS, "'function'": KEYS,
     },
     "order": {
-        "groups": "source", "part": "no_two", "fraction": "no_two", "subset": "no_two",
-        "subsets": "objective",
+        "groups": "source", "part": KEYS, "fraction": KEYS, "subset": KEYS, "subsets": "objective",
         "'capacity'": "memory", "**self._read(self.rows)": "passes_or_seed", "**self._read(size)": "passes",
     },
-    "inverted_lists.py": {},
-    "coarse_quantizer.py": {},
-    "holdout.py": {"tested": "beside", "first": "no_two"},
-    "all_pairs.py": {"pairs": "no_two"},
+    "inverted_lists.py": {"coarse": "lists", "first": KEYS, "probes": KEYS, "lists": KEYS},
+    "coarse_quantizer.py": {"threads": "lists"},
+    "holdout.py": {"tested": "beside", "first": "holdout"},
+    "all_pairs.py": {"pairs": "parts"},
     "cover.py": {"thresholds": "threshold", "members": "label"},
     "vectors.py": {
         "embedding.mean": "preprocess", "embedding.components": "preprocess", "*keys": "source",
         "census.places": "label", "*fitted": "preprocess", "vectors": "source", "threshold": "threshold",
-        "**part": "no_two",
+        "**part": "parts",
     },
 }  # fmt: skip
-"""By a part of the path of the file that a key is made in, and by the field: which tests of `RERUNS` to run.
+"""By a part of the path of the file that a key is made in, and by the field: tests of `KEYS` and `RERUNS`.
 
 A field that has the name of an option is tried by the pairs of that option.
 """
@@ -129,7 +129,9 @@ def _tests_of(file: str, field: str) -> str:
     if parts[-1] == "plan.py":
         return PLAN
     named = next(fields for part, fields in OF_FIELDS.items() if part in parts)
-    return f"{RERUNS} -k {named.get(field, field.strip(chr(39)) if named else 'lists')}"
+    tests = named.get(field, field.strip("'"))
+    # The keys alone first: that takes no job.
+    return tests if tests == KEYS else f"{KEYS} {RERUNS} -k {tests}"
 
 
 def run(mutant: Mutant, tree: Path, timeout: float) -> str:

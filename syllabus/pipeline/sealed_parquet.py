@@ -1,24 +1,26 @@
 """Sealed Parquet files: of what is read every byte is checked, before anything makes sense of it.
 
-    row groups | (bytes, crc32) of each of their blocks | sha256 of these and of the footer | count | footer
+    row groups | (bytes, XXH3) of each of their blocks | sha256 of these and of the footer | count | footer
 
 The seal lies in front of the footer, where readers of Parquet look for nothing: any of them reads the file.
 Parquet's own checksums would leave out the headers of pages and the footer, and would say nothing of a page
-that belongs into another file.
+that belongs into another file. XXH3 of 64 bits checks 10 GB a second on a core, zlib's crc32 1.4: vectors
+are read again by every part of a job that compares them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from xxhash import xxh3_64, xxh3_64_intdigest
 
 BLOCK = 1 << 16
 """Bytes that one checksum is of, at most: a read of less reads and checks this much."""
@@ -27,7 +29,7 @@ KEPT = 1 << 20
 TAIL = 1 << 16
 """Bytes that are read first, from the end; most footers are shorter."""
 _MAGIC = b"PAR1"
-_PAIR = 8
+_PAIR = np.dtype([("bytes", "<u4"), ("hash", "<u8")])
 _SEALED = 32 + 4
 
 
@@ -56,7 +58,7 @@ class SealedWriter:
         start = len(end) - int.from_bytes(end[-8:-4], "little") - 8
         self._blocks.write(end[:start])
         self._blocks.cut()
-        pairs, footer = np.array(self._blocks.pairs, "<u4").tobytes(), end[start:]
+        pairs, footer = np.array(self._blocks.pairs, _PAIR).tobytes(), end[start:]
         digest = hashlib.sha256(pairs + footer).digest()
         self._sink.write(pairs + digest + len(self._blocks.pairs).to_bytes(4, "little") + footer)
 
@@ -84,14 +86,14 @@ class _Blocks:
         self.counts = True
         self.pairs: list[tuple[int, int]] = []
         """Bytes and checksum of each block."""
-        self._size = self._crc = 0
+        self._size, self._hash = 0, xxh3_64()
 
     def write(self, data: Any) -> int:
         """Pass the data on."""
         view = memoryview(data)
         for start in range(-self._size, len(view), BLOCK) if self.counts else ():
             piece = view[max(0, start) : start + BLOCK]
-            self._crc = zlib.crc32(piece, self._crc)
+            self._hash.update(piece)
             self._size += len(piece)
             if self._size == BLOCK:
                 self.cut()
@@ -101,8 +103,9 @@ class _Blocks:
     def cut(self) -> None:
         """End the block."""
         if self._size:
-            self.pairs.append((self._size, self._crc))
-            self._size = self._crc = 0
+            self.pairs.append((self._size, self._hash.intdigest()))
+            self._size = 0
+            self._hash.reset()
 
     def flush(self) -> None:
         """Leave it to the sink."""
@@ -135,15 +138,16 @@ class SealedFile:
         footer = int.from_bytes(tail[-8:-4], "little") + 8
         tail = self._more(tail, footer + _SEALED)
         count = int.from_bytes(tail[-footer - 4 : -footer], "little")
-        tail = self._more(tail, footer + _SEALED + count * _PAIR)
+        tail = self._more(tail, footer + _SEALED + count * _PAIR.itemsize)
         stop = len(tail) - footer - _SEALED
-        pairs, digest, end = tail[stop - count * _PAIR : stop], tail[stop : stop + 32], tail[-footer:]
+        start = stop - count * _PAIR.itemsize
+        pairs, digest, end = tail[start:stop], tail[stop : stop + 32], tail[-footer:]
         if hashlib.sha256(pairs + end).digest() != digest:
             raise Damage("its footer is not the one that was written")
-        sizes, crcs = np.frombuffer(pairs, "<u4").reshape(-1, 2).T.astype(np.int64)
-        self._starts = np.concatenate([[0], np.cumsum(sizes)])
-        self._crcs = crcs.tolist()
-        if self._starts[-1] != self.size - len(tail) + stop - count * _PAIR:
+        blocks = np.frombuffer(pairs, _PAIR)
+        self._starts = np.concatenate([[0], np.cumsum(blocks["bytes"], dtype=np.int64)])
+        self._hashes = blocks["hash"].tolist()
+        if self._starts[-1] != self.size - len(tail) + start:
             raise Damage("it is longer or shorter than what was written")
         return end
 
@@ -178,12 +182,9 @@ class SealedFile:
         self._file.seek(bounds[0])
         found = self._file.read_buffer(bounds[-1] - bounds[0])
         view = memoryview(found)
-        for number in range(low, high):
-            first, end = self._starts[number] - bounds[0], self._starts[number + 1] - bounds[0]
-            if zlib.crc32(view[first:end]) != self._crcs[number]:
-                raise Damage(
-                    f"bytes {bounds[0] + first:,} to {bounds[0] + end - 1:,} are not what was written"
-                )
+        for expected, (first, end) in zip(self._hashes[low:high], pairwise(bounds), strict=True):
+            if xxh3_64_intdigest(view[first - bounds[0] : end - bounds[0]]) != expected:
+                raise Damage(f"bytes {first:,} to {end - 1:,} are not what was written")
         return bounds[0], found
 
     def read_all(self) -> None:

@@ -42,8 +42,8 @@ VERSIONS = {
     "order": 1,
 }
 """Raised when a stage's code would write other bytes for the same key."""
-FORMAT = 2
-"""Of all shards: since 2 they carry their names and what they are checked by."""
+FORMAT = 3
+"""Of all shards: since 2 they carry their names and what they are checked by; since 3 that is XXH3."""
 
 
 def key_of(stage: str, **inputs: Any) -> str:

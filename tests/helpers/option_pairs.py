@@ -38,7 +38,9 @@ BASES: dict[str, dict[str, Any]] = {
     "lists": _PARTS,
     "centred": {**_PARTS, "preprocess": "center"},
     "numbers": {**_PARTS, "label": "score", "bins": 2},
-    "tags": {**_PARTS, "label": "tags"},
+    # One bucket in every partition, so that what else a key has shows no change.
+    "tags": {**_PARTS, "label": "tags", "bucket_size": 64},
+    "grades": {**_PARTS, "label": "grade"},
     "weighted": {**_VECTORS, "weight": "tokens"},
     "clusters": {**_VECTORS, "label": None, "clusters": 2},
     "epochs": {**_VECTORS, "fraction": (0.25, 0.5), "subsets": None, "epochs": 6, "easy_fraction": 0.5},
@@ -132,6 +134,15 @@ MORE: dict[str, tuple[str, Pair]] = {
         "preprocess",
         Pair("centred", "standardise", "subsets sketches", "fit neighbours regroup", "embed rows census"),
     ),
+    "preprocess of a job without": (
+        "preprocess",
+        Pair("parts", "center", "subsets sketches", "neighbours regroup", "embed rows census"),
+    ),
+    # Files are regrouped as before, and the order is made in more parts.
+    "memory of the same groups": (
+        "memory_per_worker",
+        Pair("parts", 1.3e-6, "orders", "", f"regroup {CHOICE} order neighbours"),
+    ),
     "source of lists": ("source", Pair("lists", "{data}/other", "", "coarse cells neighbours", "embed")),
     "neighbours of lists": ("neighbours", Pair("lists", 3, "", "coarse cells neighbours", "embed")),
     "threshold of lists": ("duplicate_threshold", Pair("lists", 0.5, "", "coarse cells neighbours", "embed")),
@@ -179,6 +190,7 @@ def rows_of(number: int) -> list[dict[str, Any]]:
                 "label": "aab"[row % 3],
                 "topic": "cd"[near % 2] if (number, row) != (0, 4) else None,
                 "shade": "ef"[row % 2],
+                "grade": "z" if number == 0 and row % 3 == 0 else "xy"[row % 2],
                 "tags": tags,
                 "score": float(draw.integers(1000)),
                 "key": f"{number}/{row}",

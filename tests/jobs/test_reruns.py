@@ -209,6 +209,10 @@ CHANGES: dict[str, tuple[str, Change, str]] = {
         "parts", lambda source: write(source / "d" / "d.jsonl", rows_of(5)), f"{LATER} regroup"
     ),
     "an earlier file with a new first label": ("parts", edited("label", "0", slice(0, 6)), LATER),
+    # As many classes and buckets as before, and all but one of them have another number.
+    "another name of a class": (
+        "grades", edited("grade", lambda grade: "a" if grade == "z" else grade), LATER
+    ),
     "numbers that move the edges of bins": ("numbers", edited("score", lambda score: score + 900), LATER),
     "tags that make another one the rarest": ("tags", edited("tags", ["x", "z"]), LATER),
     "a rejected row in an earlier file": ("parts", edited("label", None, slice(4, 5)), LATER),

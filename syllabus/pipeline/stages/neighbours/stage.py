@@ -10,7 +10,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.stages.neighbours import all_pairs
@@ -45,9 +45,19 @@ class NeighbourGraph:
         return [] if self.lists is None else [self.lists.truth_key(block) for block in self.lists.blocks()]
 
     def found(self) -> Iterator[tuple[np.ndarray, TopK]]:
-        """Yield (positions, their nearest), every position once."""
+        """Yield (positions, their nearest), every position once.
+
+        Raises:
+          JobError: some position is missing, and no search that is wider would find it.
+        """
         if self.lists is not None:
-            yield from map(self.knn.read, self.keys())
+            count = 0
+            for key in self.keys():
+                positions, nearest = self.knn.read(key)
+                count += len(positions)
+                yield positions, nearest
+            if count != self.knn.vectors.n:
+                raise self.mixed_up(f"{count:,} of {self.knn.vectors.n:,} rows were searched for")
             return
         nearest = TopK.empty(self.knn.vectors.n, self.knn.k)
         for key in self.keys():
@@ -70,13 +80,17 @@ class NeighbourGraph:
         truth = TopK.empty(len(queries), self.knn.k)
         for key in self.measuring_keys():
             truth.merge(np.arange(len(queries)), self.knn.read(key)[1])
-        shared = total = 0
+        shared, total = 0, int((truth.ids >= 0).sum())
         for positions, nearest in self.found():
             _, measured, rows = np.intersect1d(queries, positions, return_indices=True)
             for true, own in zip(truth.ids[measured], nearest.ids[rows], strict=True):
                 shared += len(np.intersect1d(true[true >= 0], own))
-                total += int((true >= 0).sum())
         return shared / total if total else 1.0
+
+    def mixed_up(self, found: str) -> JobError:
+        """Return the error of shards that cannot be of one search, though each is sound."""
+        place = self.knn.vectors.work.store.url("neighbours")
+        return JobError(f"{place}: {found}: there are shards of another search; delete the directory")
 
     def discard_routed(self) -> None:
         """Remove the vectors that the search wrote again: what was found is kept, and they are as many."""
@@ -100,11 +114,17 @@ def plan_graph(knn: NeighbourSearch) -> NeighbourGraph:
 
 
 def widened(graph: NeighbourGraph) -> NeighbourGraph | None:
-    """Return the graph with twice the probes where too little was found; None where it is good enough."""
-    if graph.lists is None or graph.recall() >= LEAST_RECALL:
+    """Return the graph with twice the probes where too little was found; None where it is good enough.
+
+    Raises:
+      JobError: every list was probed, which finds all there is; so the search has no end but this.
+    """
+    if graph.lists is None or (recall := graph.recall()) >= LEAST_RECALL:
         return None
-    coarse = graph.lists.coarse
-    probes = min(2 * coarse.probes, len(coarse.centroids))
+    coarse, every = graph.lists.coarse, len(graph.lists.coarse.centroids)
+    if coarse.probes == every:
+        raise graph.mixed_up(f"{recall:.0%} of the nearest were found in all {every:,} lists")
+    probes = min(2 * coarse.probes, every)
     return replace(graph, lists=replace(graph.lists, coarse=replace(coarse, probes=probes)))
 
 
