@@ -33,7 +33,6 @@ EVERYTHING = {
 KEYS = {
     "plain": {
         "census": "14921e27",
-        "chosen": "v156e670 va01bbf3",
         "cover": "a576cc68 d58a33f3 pa576cc6 pd58a33f",
         "embed": "9b0a2611",
         "joins": "d60e12ee",
@@ -46,7 +45,6 @@ KEYS = {
     },
     "everything": {
         "census": "1eedc487 f311067b",
-        "chosen": "v4538698 v5e88f6c v66ff481 va74310c",
         "cover": "87ab37a9 bd18ee4b p87ab37a pbd18ee4",
         "embed": "4955cf39 7a721f65 c0749b4e",
         "fit": "8fbd66d1",
