@@ -123,6 +123,7 @@ def run_stages(
         context = CommitContext(options, plan, census, layout, groups, ordering, work, found, guide)
         regroup = RegroupChunks(census.rows(plan, work), layout, transform, options.threads_per_worker)
         job.make(run, context.shards(), SelectAndOrder(groups, regroup, ordering))
+        ordering.discard_chosen(work, context.buckets().rows)
         check_importances(context, context.buckets())
     with job.stage_here("commit", "files") as run:
         document = commit(context)

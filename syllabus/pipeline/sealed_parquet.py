@@ -42,8 +42,9 @@ class SealedWriter:
 
     def __init__(self, sink: Any, schema: pa.Schema) -> None:
         self._sink, self._blocks = sink, _Blocks(sink)
-        # Vectors and digests do not compress, and the shards are read more often than they are moved.
-        plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+        # Vectors and digests do not compress, and are read more often than they are moved.
+        packed = {_leaf(field): "zstd" for field in schema if not pa.types.is_fixed_size_binary(field.type)}
+        plain = {"compression": packed or "none", "use_dictionary": False, "write_statistics": False}
         self._parquet = pq.ParquetWriter(self._blocks, schema, **plain)
 
     def write(self, table: pa.Table) -> None:
@@ -74,6 +75,11 @@ class SealedWriter:
         self._parquet.close()
         self._blocks.sink, self._blocks.counts = self._sink, True
         return held.getvalue()
+
+
+def _leaf(field: pa.Field) -> str:
+    """The name that Parquet gives to a column, or to the elements of one of lists."""
+    return f"{field.name}.list.element" if pa.types.is_nested(field.type) else field.name
 
 
 class _Blocks:

@@ -29,7 +29,7 @@ VERSIONS = {
     "census": 3,
     "fit": 1,
     "neighbours": 2,
-    "coarse": 1,
+    "coarse": 2,
     "cells": 3,
     "truth": 2,
     "holdout": 2,

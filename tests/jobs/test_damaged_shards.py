@@ -82,7 +82,6 @@ def remove(path: Path) -> None:
         ("neighbours", empty, ""),
         ("cover", flip, ""),
         ("regroup", flip, "order"),
-        ("chosen", flip, "order"),
         ("ranking", cut, ""),
         ("order", flip, ""),
     ],

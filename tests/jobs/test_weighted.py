@@ -14,7 +14,7 @@ from jobs import run
 from syllabus.manifests import Manifest, allocate, budget, export, validate
 from syllabus.pipeline import Options
 from syllabus.pipeline.source_check import source_problems
-from syllabus.pipeline.stages.order.stage import Ordering
+from syllabus.pipeline.stages.order.stage import ORDER_SHARE, Ordering
 from syllabus.pipeline.stages.regroup.buckets import Reference, read_references, read_weights, references
 from syllabus.pipeline.stages.select.selecting import Selecting
 from syllabus.pipeline.stages.select.subsets import bucket_budgets
@@ -191,7 +191,7 @@ def test_subsets_too_large_for_a_worker_are_interleaved(source: Path, manifest: 
     """How many rows a subset has is known once it is chosen: whether it is ordered in parts, too."""
     # More than 0.3 of the examples would be; of the units it is more rows.
     most = budget(0.3, ROWS) + 5
-    run(source, tmp_path / "m", **SIZES, bucket_size=80, memory_per_worker=(most + 0.5) * 48 / 1e9)
+    run(source, tmp_path / "m", **SIZES, bucket_size=80, memory_per_worker=ORDER_SHARE * (most + 0.5) * 48 / 1e9)
     described = document(tmp_path / "m")["subsets"]
     assert [max(entry["rows"]) > most for entry in described] == [False, True]
     assert ["interleaved" in entry for entry in described] == [False, True]
@@ -208,7 +208,7 @@ def test_an_order_in_parts_is_not_taken_for_a_whole_one() -> None:
 
     def key(weight: str | None, vectors: int) -> str:
         given = {"source": "/s", "output": "/m", "embedding": "v", "label": "l", "weight": weight}
-        options = Options(**given, memory_per_worker=vectors * 48 / 1e9)
+        options = Options(**given, memory_per_worker=ORDER_SHARE * vectors * 48 / 1e9)
         return Ordering(Selecting(options, "groups"), 600, 12).subset_key(0, 0)
 
     assert key(None, 101) == key(None, 700)

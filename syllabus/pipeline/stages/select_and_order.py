@@ -30,7 +30,8 @@ class SelectAndOrder(beam.PTransform):
         references = pipeline | "Regroup" >> ForEach(self.groups, self.regroup)
         rows = references | "Rows" >> beam.MapTuple(_rows) | "Count rows" >> beam.CombinePerKey(sum)
         units = references | "Units" >> beam.MapTuple(_units) | "Count units" >> beam.CombinePerKey(sum)
-        select = SelectBuckets(ordering.selecting, self.regroup.layout.labels, work)
+        ordered = ordering.subsets_ordered(work)
+        select = SelectBuckets(ordering.selecting, self.regroup.layout.labels, work, ordered)
         ends = [references | Select(select, rows, units)]
         if ordering.subsets():
             ends.append(ends[0] | OrderSubsets(ordering, work))

@@ -21,14 +21,15 @@ from syllabus.selectors.numerics.fixed_order_sums import (
 )
 from syllabus.selectors.validation import Seed, Vectors, as_rows, seed_words, whole_number
 
-_ITERATIONS = 25  # centroids of text embeddings hardly move after 20
+ITERATIONS = 25
+"""Centroids of text embeddings hardly move after 20."""
 _BLOCK = 4096
 _PURPOSE = 3  # of the random keys
 LONGEST = 9e18
 """The largest norm of a row: float32 has no number for the squared distance of two that are longer."""
 
 
-def fit(vectors: Vectors, clusters: int, seed: Seed) -> NDArray[np.float32]:
+def fit(vectors: Vectors, clusters: int, seed: Seed, iterations: int = ITERATIONS) -> NDArray[np.float32]:
     """Return (clusters, d) float32 centroids.
 
     Args:
@@ -36,14 +37,16 @@ def fit(vectors: Vectors, clusters: int, seed: Seed) -> NDArray[np.float32]:
       clusters: 1 <= clusters <= n. With fewer distinct rows than clusters some centroids coincide; `assign`
         then leaves the later ones empty.
       seed: a whole number or a tuple of them, of the k-means++ start.
+      iterations: rounds, at least 1.
 
-    25 rounds of O(n clusters d). Equal vectors, seed and threads (the caller's) give equal bits.
+    O(n clusters d) a round. Equal vectors, seed and threads (the caller's) give equal bits.
 
     Raises:
       SelectionError: if faiss is not installed, or an argument is out of its bounds.
     """
     rows = as_rows(vectors, "kmeans.fit")
     clusters = whole_number(clusters, "clusters", 1, len(rows), f"[1, n={len(rows)}]", "kmeans.fit")
+    iterations = whole_number(iterations, "iterations", 1, 2**31 - 1, "[1, 2^31)", "kmeans.fit")
     key = key_of(seed_words(seed, "kmeans.fit"), _PURPOSE)
     norms = np.sqrt(squared_norms(rows))
     if norms.max() > LONGEST:
@@ -63,7 +66,7 @@ def fit(vectors: Vectors, clusters: int, seed: Seed) -> NDArray[np.float32]:
     means = faiss.Kmeans(
         rows.shape[1],
         clusters,
-        niter=_ITERATIONS,
+        niter=iterations,
         seed=int(key) % 2**31,
         min_points_per_centroid=1,
         max_points_per_centroid=len(rows),

@@ -17,7 +17,7 @@ from syllabus.manifests import Manifest, validate
 from syllabus.pipeline import Options, prepare
 from syllabus.pipeline.reporting.describe import print_description
 from syllabus.pipeline.stages.order import interleaved
-from syllabus.pipeline.stages.order.stage import parts_of
+from syllabus.pipeline.stages.order.stage import ORDER_SHARE, parts_of
 from syllabus.selectors import herding
 
 COUNT, BUCKET = 3000, 500
@@ -53,7 +53,7 @@ def run(source: Path, output: Path, **options: object) -> Manifest:
         "importance": (),
         "bucket_size": BUCKET,
         # 800 vectors of 24 dimensions: two of the smaller buckets, but not a subset.
-        "memory_per_worker": 800 * 24 * 4 / 1e9,
+        "memory_per_worker": ORDER_SHARE * 800 * 24 * 4 / 1e9,
     }
     prepare(Options(source=str(source), output=str(output), **{**given, **options}), Console(quiet=True))
     assert validate(output).problems == []

@@ -17,6 +17,7 @@ from syllabus.selectors.numerics.union_find import UnionFind
 BLOCK_ROWS = 8192
 PART_PAIRS = 12
 """Pairs of blocks in one element of work: 10 s on a core at 384 dimensions."""
+MOST_BLOCKS = 2 * PART_PAIRS
 LEAST_PARTS = 8
 """Elements of work where there are as many pairs: fewer would leave workers idle."""
 
@@ -34,12 +35,16 @@ def parts(knn: NeighbourSearch) -> list[Part]:
 
 def blocks(knn: NeighbourSearch) -> list[Block]:
     """Return the blocks that `parts` counts."""
-    return [block for block in knn.vectors.blocks(BLOCK_ROWS) if block.rows]
+    return [block for block in knn.vectors.blocks(_block_rows(knn)) if block.rows]
+
+
+def _block_rows(knn: NeighbourSearch) -> int:
+    return knn.vectors.most_rows(BLOCK_ROWS, MOST_BLOCKS)
 
 
 def part_key(knn: NeighbourSearch, part: Part) -> str:
     """Return the key of what a part finds."""
-    return knn.key("neighbours", pairs=[list(pair) for pair in part], block=BLOCK_ROWS)
+    return knn.key("neighbours", pairs=[list(pair) for pair in part], block=_block_rows(knn))
 
 
 def meetings(first: list[T], second: list[T]) -> list[tuple[T, T]]:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
 from syllabus.pipeline.stages.transform import mix
+from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors import kmeans
 from syllabus.selectors.neighbours import Queries, TopK, search
 from syllabus.selectors.numerics.union_find import UnionFind
@@ -23,7 +24,8 @@ SAMPLE = 65_536
 QUERIES = 1024
 TARGET = 0.98
 """Recall that the probes are chosen for on a sample, so that .95 holds on all rows."""
-_BLOCK_ROWS = 65_536
+ITERATIONS = 10
+"""Of k-means: lists only have to be near, and this runs on one core while the others wait."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ def fit_quantizer(knn: NeighbourSearch) -> tuple[CoarseQuantizer, str]:
 
         with threadpool_limits(vectors.threads):
             _write(knn, key, _fit(knn))
+    return read_quantizer(work, key), key
+
+
+def read_quantizer(work: WorkDirectory, key: str) -> CoarseQuantizer:
+    """Return the lists of a shard."""
     rows = work.read("coarse", key)
     shapes = work.metadata("coarse", key)
     arrays = [
@@ -70,7 +77,7 @@ def fit_quantizer(knn: NeighbourSearch) -> tuple[CoarseQuantizer, str]:
             zip(rows.column("value").to_pylist(), ("<f4", "<f4", "<i8"), strict=True)
         )
     ]
-    return CoarseQuantizer(arrays[0], shapes["probes"], arrays[2], arrays[1]), key
+    return CoarseQuantizer(arrays[0], shapes["probes"], arrays[2], arrays[1])
 
 
 def _write(knn: NeighbourSearch, key: str, coarse: CoarseQuantizer) -> None:
@@ -85,7 +92,8 @@ def _fit(knn: NeighbourSearch) -> CoarseQuantizer:
     lists = max(1, round(math.sqrt(n)))
     sample, queries, query_vectors = _draw(knn)
     # More than 64 rows a list hardly move its centroid.
-    centroids = _chained(kmeans.fit(sample[: max(lists, min(len(sample), 64 * lists))], lists, seed=0))
+    fitted = sample[: max(lists, min(len(sample), 64 * lists))]
+    centroids = _chained(kmeans.fit(fitted, lists, seed=0, iterations=ITERATIONS))
     return CoarseQuantizer(centroids, _probes(knn.k, sample, centroids), queries, query_vectors)
 
 
@@ -98,7 +106,7 @@ def _draw(knn: NeighbourSearch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # The queries last: they are the first to be left out of the fit.
     sampled = np.sort(order[-min(SAMPLE, vectors.n) :])
     of_sample, of_queries = [], []
-    for block in vectors.blocks(_BLOCK_ROWS):
+    for block in vectors.blocks(1):  # chunk by chunk: a few rows of each are kept
         rows = vectors.read(block)
         for chosen, parts in ((sampled, of_sample), (queries, of_queries)):
             inside = chosen[(chosen >= block.first) & (chosen < block.first + block.rows)]

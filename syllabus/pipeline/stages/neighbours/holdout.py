@@ -59,11 +59,15 @@ class Holdout:
 
     def blocks(self) -> list[Block]:
         """Return the blocks of examples that one worker compares with all test rows."""
-        return [block for block in self.knn.vectors.blocks(BLOCK_ROWS) if block.rows]
+        return [block for block in self.knn.vectors.blocks(self._block_rows) if block.rows]
+
+    @property
+    def _block_rows(self) -> int:
+        return self.knn.vectors.most_rows(BLOCK_ROWS)
 
     def key(self, block: Block) -> str:
         """Return the key of what is found in a block."""
-        return self.knn.key("holdout", tested=self.tested.digest, first=block.first, rows=BLOCK_ROWS)
+        return self.knn.key("holdout", tested=self.tested.digest, first=block.first, rows=self._block_rows)
 
     def pairs(self, index: np.ndarray) -> HoldoutPairs:
         """Return the near-duplicates, from the shards of all blocks; `index` of each position."""

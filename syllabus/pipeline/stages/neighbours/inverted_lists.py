@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import Any
 
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import count_time
-from syllabus.pipeline.stages.neighbours.coarse_quantizer import CoarseQuantizer
+from syllabus.pipeline.stages.neighbours.coarse_quantizer import CoarseQuantizer, read_quantizer
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
 from syllabus.pipeline.work_directory import metadata_of, vectors_column, vectors_of
 from syllabus.selectors.neighbours import Queries, TopK, search
@@ -43,17 +43,25 @@ class InvertedLists:
     coarse: CoarseQuantizer
     coarse_key: str
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the arrays to the shard: Beam compresses by bz2 whatever a DoFn carries, many times."""
+        return _lists_of, (self.knn, self.coarse_key, self.coarse.probes)
+
     def blocks(self) -> list[Block]:
         """Return the blocks that are routed."""
-        return [block for block in self.knn.vectors.blocks(ROUTED_ROWS) if block.rows]
+        rows = self.knn.vectors.most_rows(ROUTED_ROWS)
+        return [block for block in self.knn.vectors.blocks(rows) if block.rows]
 
     def list_shard_key(self, block: Block) -> str:
         """Return the key of a block's rows, one row group a list."""
-        return self.knn.key("cells", coarse=self.coarse_key, first=block.first, probes=self.coarse.probes)
+        return self.knn.key("cells", **self._of_block(block), probes=self.coarse.probes)
 
     def truth_key(self, block: Block) -> str:
         """Return the key of the exact nearest in a block of the rows that the recall is measured on."""
-        return self.knn.key("truth", coarse=self.coarse_key, first=block.first)
+        return self.knn.key("truth", **self._of_block(block))
+
+    def _of_block(self, block: Block) -> dict[str, Any]:
+        return {"coarse": self.coarse_key, "first": block.first, "rows": block.rows}
 
     @property
     def band(self) -> int:
@@ -63,7 +71,7 @@ class InvertedLists:
     def groups(self) -> list[ListGroup]:
         """Cut the lists into groups."""
         lists = len(self.coarse.centroids)
-        count = max(GROUPS, -(-self.knn.vectors.n // GROUP_ROWS))
+        count = max(GROUPS, -(-self.knn.vectors.n // self.knn.vectors.most_rows(GROUP_ROWS)))
         edges = np.linspace(0, lists, min(count, lists) + 1).astype(int)
         return [(int(first), int(last)) for first, last in pairwise(edges)]
 
@@ -72,6 +80,10 @@ class InvertedLists:
         return self.knn.key(
             "neighbours", coarse=self.coarse_key, probes=self.coarse.probes, lists=list(group)
         )
+
+
+def _lists_of(knn: NeighbourSearch, key: str, probes: int) -> InvertedLists:
+    return InvertedLists(knn, replace(read_quantizer(knn.vectors.work, key), probes=probes), key)
 
 
 class Route(beam.DoFn):

@@ -19,13 +19,15 @@ from syllabus.pipeline.runtime.torch_setup import limit_threads, pick_device
 from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.plan import Plan, PlannedChunk
 from syllabus.pipeline.stages.rows import AcceptedRows
-from syllabus.pipeline.stages.transform import Transform
+from syllabus.pipeline.stages.transform import Transform, final_dimension
 from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of
 from syllabus.selectors.neighbours import TopK
 from syllabus.selectors.numerics.union_find import UnionFind
 
 READ_ROWS = 65_536
 """Rows that are read at once where some of them are wanted."""
+BLOCKS = 4
+"""Blocks of vectors that a worker has room for: it holds one, and what it makes of it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class Vectors:
     """Of all the vectors and their places."""
     threads: int
     device: str | None
+    dimension: int
+    """D"""
+    memory: float
+    """Bytes that a worker may hold of them."""
     truncated: bytes = b""
     """One bit a position, set where the encoder cut the text (`packbits`); empty where it cut none."""
 
@@ -61,6 +67,10 @@ class Vectors:
     def n(self) -> int:
         """Accepted rows."""
         return sum(self.accepted)
+
+    def most_rows(self, rows: int, blocks: int = BLOCKS) -> int:
+        """Return how many rows a block has at most: `rows`, as far as a worker may hold so many `blocks`."""
+        return max(1, min(rows, int(self.memory) // (4 * self.dimension * blocks)))
 
     def blocks(self, rows: int) -> list[Block]:
         """Cut the chunks into blocks of at most `rows` accepted rows, or of one chunk.
@@ -80,9 +90,13 @@ class Vectors:
 
     def read(self, block: Block) -> np.ndarray:
         """Return a block's (rows, D) float32 unit embeddings."""
-        rows = map(self.rows.of, block.chunks)
-        parts = [self.rows.vectors(each, self.transform.apply) for each in rows]
-        return np.ascontiguousarray(np.concatenate(parts))
+        vectors, first = np.empty((block.rows, self.dimension), np.float32), 0
+        for rows in map(self.rows.of, block.chunks):
+            part = self.rows.vectors(rows, self.transform.apply)
+            # Put in its place as it is read: joined afterwards, all would be held twice.
+            vectors[first : first + len(part)] = part
+            first += len(part)
+        return vectors
 
     def whole_and_cut(self, positions: np.ndarray) -> list[tuple[slice | np.ndarray, bool]]:
         """Return the places of the rows that are whole, with False, and of those that were cut, with True.
@@ -99,7 +113,7 @@ class Vectors:
     def at(self, positions: np.ndarray) -> np.ndarray:
         """Return the (m, D) float32 unit embeddings at (m,) ascending positions; one block is held beside."""
         parts = []
-        for block in self.blocks(READ_ROWS):
+        for block in self.blocks(self.most_rows(READ_ROWS)):
             first, stop = np.searchsorted(positions, [block.first, block.first + block.rows])
             if first < stop:
                 parts.append(self.read(block)[positions[first:stop] - block.first])
@@ -129,6 +143,8 @@ def vectors_of_plan(
         digest_of([*keys, census.places, *fitted]),
         options.threads_per_worker,
         options.device,
+        final_dimension(options, plan.identity.dimension),
+        options.memory_per_worker * 1e9,
         _truncated(rows) if census.truncated else b"",
     )
 

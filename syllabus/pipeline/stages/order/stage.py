@@ -25,6 +25,8 @@ from syllabus.pipeline.work_directory import WorkDirectory, key_of, vectors_of
 from syllabus.selectors import herding
 
 RANDOM_ORDERS = 3
+ORDER_SHARE = 8
+"""An order takes this part of a worker's memory: a few parts are little worse, and two cores work on them."""
 WHOLE, SUBSET, RANDOM, PART, RANDOM_PARTS = range(5)
 """Purposes of random numbers: each has a stream of its own."""
 
@@ -44,8 +46,8 @@ class Ordering:
 
     @property
     def capacity(self) -> int:
-        """The number of vectors that a worker may hold."""
-        return int(self.options.memory_per_worker * 1e9) // (4 * self.dimension)
+        """The number of vectors that a worker orders at once."""
+        return int(self.options.memory_per_worker * 1e9 / ORDER_SHARE) // (4 * self.dimension)
 
     @property
     def options(self) -> Options:
@@ -80,6 +82,17 @@ class Ordering:
         """Return all (number of the fraction, subset)."""
         options = self.options
         return [(f, s) for f in range(len(options.fraction)) for s in range(options.subset_count)]
+
+    def subsets_ordered(self, work: WorkDirectory) -> bool:
+        """Whether every subset has its order."""
+        return {self.subset_key(*subset) for subset in self.subsets()} <= work.keys("order")
+
+    def discard_chosen(self, work: WorkDirectory, buckets: Iterable[Bucket]) -> None:
+        """Remove the vectors of the subsets' rows: once ordered, they are read by nobody."""
+        selecting = self.selecting
+        keys = {selecting.chosen_key(selecting.holder(bucket)) for bucket in buckets}
+        for key in keys & work.keys("chosen"):
+            work.remove("chosen", key)
 
     def generator(self, *purpose: int) -> np.random.Generator:
         """Return the random numbers for a purpose, keyed by it and the seed."""
@@ -145,20 +158,24 @@ class OrderSubset(beam.DoFn):
         for part in range(max(parts.values()) + 1):
             members = [bucket for bucket in picks if parts[bucket] == part]
             rows = np.concatenate([starts[bucket] + np.arange(sizes[bucket]) for bucket in members])
-            vectors = np.concatenate([self._vectors(bucket, picks[bucket]["index"]) for bucket in members])
+            # By index: the order does not depend on how the rows lie.
+            rows = rows[np.argsort(columns["index"][rows])]
+            vectors = self._vectors(members, columns["index"][rows])
             purpose = (fraction, subset, part) if apart else (fraction, subset)
-            orders.append(rows[self._balanced(columns["index"][rows], vectors, *purpose)])
+            orders.append(rows[ordering.balanced(vectors, SUBSET, *purpose)])
         order = herding.interleave(orders)
         return pa.table({name: pa.array(values[order]) for name, values in columns.items()})
 
-    def _vectors(self, bucket: Bucket, index: np.ndarray) -> np.ndarray:
-        held = self.work.read("chosen", self.ordering.selecting.chosen_key(bucket))
-        return vectors_of(held.column("vector"))[np.searchsorted(held.column("index").to_numpy(), index)]
-
-    def _balanced(self, index: np.ndarray, vectors: np.ndarray, *purpose: int) -> np.ndarray:
-        """The order of these rows, which does not depend on how they lie."""
-        by_index = np.argsort(index)
-        return by_index[self.ordering.balanced(vectors[by_index], SUBSET, *purpose)]
+    def _vectors(self, buckets: list[Bucket], index: np.ndarray) -> np.ndarray:
+        """The vectors of rows of these buckets, by their ascending indices."""
+        vectors = np.empty((len(index), self.ordering.dimension), np.float32)
+        for bucket in buckets:
+            held = self.work.read("chosen", self.ordering.selecting.chosen_key(bucket))
+            chosen = held.column("index").to_numpy()
+            places = np.searchsorted(index, chosen)
+            taken = np.flatnonzero(index[np.minimum(places, len(index) - 1)] == chosen)
+            vectors[places[taken]] = vectors_of(held.column("vector"))[taken]
+        return vectors
 
     def _picks(self, fraction: int, subset: int, bucket: Bucket) -> dict[str, np.ndarray]:
         table = self.work.read("subsets", self.ordering.selecting.subsets_key(bucket))

@@ -56,29 +56,22 @@ def write_sample(
     work.write("parts", selecting.sample_key(bucket), pa.table(columns))
 
 
-def write_subsets(
-    work: WorkDirectory,
-    selecting: Selecting,
-    bucket: Bucket,
-    index: np.ndarray,
-    vectors: np.ndarray,
-    table: pa.Table,
-    quality: dict[str, Any],
+def write_chosen(
+    work: WorkDirectory, selecting: Selecting, bucket: Bucket, index: np.ndarray, vectors: np.ndarray
 ) -> None:
-    """Write the subsets of a bucket, and the vectors of their rows."""
-    chosen = np.unique(table.column("index").to_numpy())
+    """Write the vectors of the rows of a bucket's subsets, of those that it was chosen from."""
+    picked = work.read("subsets", selecting.subsets_key(bucket), ["index"]).column("index").to_numpy()
+    chosen = np.unique(picked)
     rows = np.searchsorted(index, chosen)
-    picked = pa.table({"index": pa.array(chosen), "vector": vectors_column(vectors[rows])})
-    # The vectors first: the subsets' shard is what says that both are there.
-    work.write("chosen", selecting.chosen_key(bucket), picked)
-    work.write("subsets", selecting.subsets_key(bucket), table, quality)
+    table = pa.table({"index": pa.array(chosen), "vector": vectors_column(vectors[rows])})
+    work.write("chosen", selecting.chosen_key(bucket), table)
 
 
 class JoinParts(beam.DoFn):
     """Joins the buckets of a partition once they are done; yields those that have subsets."""
 
-    def __init__(self, selecting: Selecting, work: WorkDirectory) -> None:
-        self.selecting, self.work = selecting, work
+    def __init__(self, selecting: Selecting, work: WorkDirectory, ordered: bool) -> None:
+        self.selecting, self.work, self.ordered = selecting, work, ordered
 
     def process(
         self, element: tuple[int, Iterable[Bucket]], counts: dict[Bucket, int], units: dict[Bucket, int]
@@ -90,19 +83,17 @@ class JoinParts(beam.DoFn):
         united = partition in selecting.united
         figures = len(buckets) > 1 and bool(selecting.options.subset_count)
         figures = figures and not work.has("parts", selecting.parts_key(partition))
-        subsets = united and not (
-            work.has("subsets", selecting.subsets_key(holders[0]))
-            and work.has("chosen", selecting.chosen_key(holders[0]))
-        )
-        if figures or subsets:
+        subsets = united and not work.has("subsets", selecting.subsets_key(holders[0]))
+        chosen = united and selecting.lacks_chosen(work, holders[0], self.ordered)
+        if figures or subsets or chosen:
             limit_threads(selecting.options.threads_per_worker)
             tables = [work.read("parts", selecting.sample_key(bucket)) for bucket in buckets]
             left = pa.concat_tables(tables).sort_by("index")
             with count_time("parts"):
                 if figures:
                     self._measure(partition, len(buckets), left, counts, units)
-                if subsets:
-                    self._choose(holders[0], left, counts)
+                if subsets or chosen:
+                    self._choose(holders[0], left, counts, subsets, chosen)
         yield from holders
 
     def _measure(
@@ -134,11 +125,26 @@ class JoinParts(beam.DoFn):
                 found.append({"fraction": number, **measured})
         self.work.write("parts", selecting.parts_key(partition), figures_of(found))
 
-    def _choose(self, holder: Bucket, left: pa.Table, counts: dict[Bucket, int]) -> None:
-        """Choose the subsets from the rows kept, by how they serve the rows drawn."""
-        options, total = self.selecting.options, by_partition(counts)[holder[0]]
+    def _choose(
+        self, holder: Bucket, left: pa.Table, counts: dict[Bucket, int], subsets: bool, chosen: bool
+    ) -> None:
+        """Choose the subsets from the rows kept, by how they serve the rows drawn; leave their vectors."""
         kept = left.filter(left.column("kept"))
         index, vectors = kept.column("index").to_numpy(), vectors_of(kept.column("vector"))
+        if subsets:
+            self._write_subsets(holder, index, vectors, left, counts)
+        if chosen:
+            write_chosen(self.work, self.selecting, holder, index, vectors)
+
+    def _write_subsets(
+        self,
+        holder: Bucket,
+        index: np.ndarray,
+        vectors: np.ndarray,
+        left: pa.Table,
+        counts: dict[Bucket, int],
+    ) -> None:
+        options, total = self.selecting.options, by_partition(counts)[holder[0]]
         served = vectors_of(left.filter(left.column("drawn")).column("vector"))
         shares = [
             int(partition_budgets(counts, fraction, options.budgets)[holder[0]])
@@ -149,7 +155,7 @@ class JoinParts(beam.DoFn):
             options, function, holder, index, shares, None, lambda rows: random_served(served, rows)
         )
         scaled, quality = _times(total / len(served), table, quality)
-        write_subsets(self.work, self.selecting, holder, index, vectors, scaled, quality)
+        self.work.write("subsets", self.selecting.subsets_key(holder), scaled, quality)
 
     def _function(self, vectors: np.ndarray, served: np.ndarray, least: int) -> SetFunction | None:
         """The set function over the rows kept; None where none is, since no budget has a share for them."""

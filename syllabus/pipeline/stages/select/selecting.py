@@ -12,7 +12,7 @@ from syllabus.pipeline.options import RANKED_BY, Options
 from syllabus.pipeline.stages.regroup.buckets import Bucket
 from syllabus.pipeline.stages.regroup.stage import Layout
 from syllabus.pipeline.stages.select.losses import NEAREST
-from syllabus.pipeline.work_directory import key_of
+from syllabus.pipeline.work_directory import WorkDirectory, key_of
 from syllabus.selectors import (
     FacilityLocation,
     FacilityLocationConditionalGain,
@@ -96,6 +96,14 @@ class Selecting:
     def chosen_key(self, bucket: Bucket) -> str:
         """Return the key of the vectors of a bucket's chosen rows."""
         return "v" + self.subsets_key(bucket)
+
+    def lacks_chosen(self, work: WorkDirectory, bucket: Bucket, ordered: bool) -> bool:
+        """Whether the vectors of a bucket's chosen rows are missing, which unordered subsets need."""
+        return (
+            bool(self.options.subset_count)
+            and not ordered
+            and not work.has("chosen", self.chosen_key(bucket))
+        )
 
     @property
     def rankings(self) -> list[str]:

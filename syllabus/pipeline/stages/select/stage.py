@@ -27,7 +27,7 @@ from syllabus.pipeline.stages.regroup.buckets import (
     read_references,
     read_weights,
 )
-from syllabus.pipeline.stages.select.parts import JoinParts, write_sample, write_subsets
+from syllabus.pipeline.stages.select.parts import JoinParts, write_chosen, write_sample
 from syllabus.pipeline.stages.select.sample_sizes import check_scores, check_sizes, score_of
 from syllabus.pipeline.stages.select.selecting import Selecting
 from syllabus.pipeline.stages.select.subsets import bucket_budgets, choose
@@ -44,8 +44,10 @@ from syllabus.selectors import (
 class SelectBuckets(beam.DoFn):
     """Selects inside a bucket; yields it when its shards are there."""
 
-    def __init__(self, selecting: Selecting, labels: tuple[str | None, ...], work: WorkDirectory) -> None:
-        self.selecting, self.labels, self.work = selecting, labels, work
+    def __init__(
+        self, selecting: Selecting, labels: tuple[str | None, ...], work: WorkDirectory, ordered: bool
+    ) -> None:
+        self.selecting, self.labels, self.work, self.ordered = selecting, labels, work, ordered
 
     def process(
         self, element: tuple[Bucket, Iterable[Reference]], counts: dict[Bucket, int], units: dict[Bucket, int]
@@ -62,11 +64,9 @@ class SelectBuckets(beam.DoFn):
         subsets = (
             selecting.options.subset_count
             and not united
-            and not (
-                work.has("subsets", selecting.subsets_key(bucket))
-                and work.has("chosen", selecting.chosen_key(bucket))
-            )
+            and not work.has("subsets", selecting.subsets_key(bucket))
         )
+        chosen = not united and selecting.lacks_chosen(work, bucket, self.ordered)
         rankings = [
             function
             for function in selecting.rankings
@@ -74,7 +74,7 @@ class SelectBuckets(beam.DoFn):
         ]
         divided = united or (self.several(bucket, counts) and bool(selecting.options.subset_count))
         sample = divided and not work.has("parts", selecting.sample_key(bucket))
-        if subsets or rankings or sample:
+        if subsets or rankings or sample or chosen:
             index, vectors = read_references(work, found)
             for function in rankings:
                 with count_time("ranking"):
@@ -89,6 +89,8 @@ class SelectBuckets(beam.DoFn):
                 weighted = selecting.options.weight is not None
                 costs = read_weights(work, found) if weighted else None
                 self._write_subsets(bucket, index, vectors, units, costs)
+        if chosen:
+            write_chosen(work, selecting, bucket, index, vectors)
         yield bucket
 
     @staticmethod
@@ -120,7 +122,7 @@ class SelectBuckets(beam.DoFn):
         options = self.selecting.options
         shares = [bucket_budgets(units, fraction, options.budgets)[bucket] for fraction in options.fraction]
         table, quality = choose(options, function, bucket, index, shares, costs)
-        write_subsets(self.work, self.selecting, bucket, index, vectors, table, quality)
+        self.work.write("subsets", self.selecting.subsets_key(bucket), table, quality)
 
 
 class Select(beam.PTransform):
@@ -129,7 +131,7 @@ class Select(beam.PTransform):
     def __init__(self, select: SelectBuckets, rows: beam.PCollection, units: beam.PCollection) -> None:
         super().__init__()
         self.select, self.sizes = select, [beam.pvalue.AsDict(rows), beam.pvalue.AsDict(units)]
-        self.join = JoinParts(select.selecting, select.work)
+        self.join = JoinParts(select.selecting, select.work, select.ordered)
 
     def expand(self, references: beam.PCollection) -> beam.PCollection:
         """Give each bucket to one worker, which knows the rows and units of all, and then each partition."""
