@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from syllabus.manifests import Manifest
 from syllabus.manifests.errors import first_line
+from syllabus.manifests.locations import parent_and_name
 from syllabus.manifests.storage import Store
 from syllabus.trainer.errors import TrainerError
 
@@ -42,8 +43,8 @@ class RowGroups:
         self.columns = None if columns is None else list(columns)
         store = Store(source)
         # The files of a manifest are relative to a folder, also where it was made from one of them.
-        folder, _, only = store.location.rpartition("/")
-        self._store = Store(folder or "/") if store.is_file() else store
+        folder, only = parent_and_name(store.location)
+        self._store = Store(folder) if store.is_file() else store
         names, starts, lasts = _files(manifest)
         if store.is_file() and names != [only]:
             raise TrainerError(f"{only}: the manifest was made from {', '.join(names[:3])}")
