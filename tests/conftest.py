@@ -13,8 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 import pytest
 import torch
 from engines import _flink_session, flink, flink_jar, prism
+from object_store import _object_store_server, object_store
 
-__all__ = ["_flink_session", "flink", "flink_jar", "prism"]
+__all__ = ["_flink_session", "_object_store_server", "flink", "flink_jar", "object_store", "prism"]
 
 
 @pytest.fixture(autouse=True, scope="session")

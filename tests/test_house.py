@@ -32,6 +32,7 @@ ALLOWED = {
 MAY: dict[str, dict[str, set[str]]] = {
     "manifests": {
         "errors": set(),
+        "locations": set(),
         "storage": {"errors"},
         "budgets": {"errors"},
         "ids": {"errors"},
@@ -39,7 +40,7 @@ MAY: dict[str, dict[str, set[str]]] = {
         # Readers know of a replacement that was interrupted, so that they can say so.
         "replacement": {"storage"},
         "writing": {"errors", "format", "storage", "replacement"},
-        "reading": {"errors", "format", "storage", "budgets", "ids", "replacement"},
+        "reading": {"errors", "format", "locations", "storage", "budgets", "ids", "replacement"},
         "validation": {"errors", "format", "storage", "budgets", "ids", "reading", "replacement"},
     },
     "selectors": {
@@ -124,7 +125,8 @@ MAY: dict[str, dict[str, set[str]]] = {
 }  # fmt: skip
 # What other rooms may import beside the rooms themselves.
 PUBLIC = {
-    "manifests.storage", "manifests.ids", "manifests.budgets", "manifests.format", "manifests.errors",
+    "manifests.storage", "manifests.locations", "manifests.ids", "manifests.budgets", "manifests.format",
+    "manifests.errors",
     "selectors.herding", "selectors.importances", "selectors.neighbours", "selectors.balancing",
     "selectors.balancing.vectors", "selectors.numerics.counter_rng", "selectors.numerics.scalars",
     "selectors.numerics.union_find", "trainer.tuning",

@@ -174,7 +174,7 @@ class Store:
             # Where there are real directories (HDFS) they must be there; object stores need none.
             if not isinstance(self.filesystem, pafs.S3FileSystem):
                 self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
-            with self.filesystem.open_output_stream(target) as stream:
+            with self.filesystem.open_output_stream(target, compression=None) as stream:
                 stream.write(sink.getvalue())
             return
         parent = Path(self.path(relative)).parent

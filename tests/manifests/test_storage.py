@@ -7,6 +7,7 @@ import os
 import pytest
 
 from syllabus.manifests import Store, storage
+from syllabus.manifests.locations import parent_and_name, with_suffix
 
 
 def names(folder):
@@ -119,3 +120,13 @@ def test_a_lock_is_of_the_directory_that_has_the_name(tmp_path, monkeypatch):
     monkeypatch.setattr(storage.fcntl, "flock", replaced)
     with pytest.raises(BlockingIOError, match="was replaced"), Store(place).locked():
         pass
+
+
+def test_what_follows_the_path_of_a_url_stays_behind_it() -> None:
+    url = "s3://bucket/a/m.csv?endpoint_override=http://127.0.0.1:5555/"
+    assert parent_and_name(url) == ("s3://bucket/a?endpoint_override=http://127.0.0.1:5555/", "m.csv")
+    assert parent_and_name("s3://bucket/a") == ("s3://bucket", "a")
+    assert parent_and_name("/m") == ("/", "m")
+    assert parent_and_name("/a?/m?") == ("/a?", "m?")
+    assert with_suffix("s3://bucket/m/?region=x", ".work") == "s3://bucket/m.work?region=x"
+    assert with_suffix("/a/m?", ".work") == "/a/m?.work"

@@ -136,6 +136,7 @@ def test_locations_become_absolute(tmp_path, monkeypatch):
     assert options.work == os.path.expanduser("~/w")  # noqa: PTH111
     assert options.encoder == f"{tmp_path}/model"
     assert make_options({**LEAST, "output": "s3://bucket/m/"}).work == "s3://bucket/m.work"
+    assert make_options({**LEAST, "output": "s3://bucket/m/?region=x"}).work == "s3://bucket/m.work?region=x"
     assert make_options({**LEAST, "encoder": "org/model"}).encoder == "org/model"
 
 

@@ -9,6 +9,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from syllabus.manifests.errors import ManifestError, first_line
+from syllabus.manifests.locations import parent_and_name
 from syllabus.manifests.storage import Store
 
 SUFFIXES = {"csv": ".csv", "jsonl": ".jsonl .ndjson", "parquet": ".parquet"}
@@ -61,11 +62,11 @@ class PlainFile:
 
     def _place(self, command: str, output: str | os.PathLike[str], overwrite: bool) -> tuple[Store, str]:
         text = os.fspath(output)
-        directory, _, name = _absolute(output).rpartition("/")
+        directory, name = parent_and_name(_absolute(output))
         if not name or ("://" in text and "://" not in directory):
             raise ManifestError(f"{command}: {text!r}: names no file")
         try:
-            store = Store(directory or "/")
+            store = Store(directory)
             store.exists()
         except (pa.ArrowException, OSError, ManifestError) as error:
             raise ManifestError(f"{self._name}: cannot be written: {first_line(error)}") from None

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from syllabus.manifests.locations import with_suffix
 from syllabus.pipeline.options.base import Group, absolute_path
 
 
@@ -68,7 +69,7 @@ class Locations(Group):
     @property
     def work(self) -> str:
         """Absolute location of the work directory."""
-        return self.work_dir or self.output.rstrip("/") + ".work"
+        return self.work_dir or with_suffix(self.output, ".work")
 
 
 LOCATIONS = tuple(name for name in Locations.model_fields if name != "follow_links")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from syllabus.manifests.errors import ManifestError, first_line
+from syllabus.manifests.locations import parent_and_name
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.arrow import ArrowSource
@@ -53,9 +54,8 @@ def open_source(location: str, follow_links: bool = False) -> tuple[Source, list
     if kind_of_place == "special":
         raise UserError(f"source {store.url()}: is a pipe, a socket or a device; give a file or a directory")
     if kind_of_place == "file":
-        path, mark, query = store.location.partition("?" if "://" in store.location else "\0")
-        parent, _, name = path.rpartition("/")
-        store, files, left_out = Store((parent or "/") + mark + query), [name], []
+        parent, name = parent_and_name(store.location)
+        store, files, left_out = Store(parent), [name], []
     else:
         files, left_out = list_files(store, lambda name: _kind_of(name) is not None, follow_links)
         files, left_out = of_saved_datasets(store, files, left_out)

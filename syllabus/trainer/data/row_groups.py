@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +14,14 @@ import pyarrow.parquet as pq
 
 from syllabus.manifests import Manifest
 from syllabus.manifests.errors import first_line
+from syllabus.manifests.locations import parent_and_name
 from syllabus.manifests.storage import Store
 from syllabus.trainer.errors import TrainerError
+
+FOOTERS = 16 << 20
+"""Bytes of footers that are kept, as they are in their files: else each is read with every row group."""
+REQUESTS = 8
+"""Row groups that are asked of an object store at once: each answer is waited for."""
 
 
 class RowGroups:
@@ -42,12 +50,14 @@ class RowGroups:
         self.columns = None if columns is None else list(columns)
         store = Store(source)
         # The files of a manifest are relative to a folder, also where it was made from one of them.
-        folder, _, only = store.location.rpartition("/")
-        self._store = Store(folder or "/") if store.is_file() else store
+        folder, only = parent_and_name(store.location)
+        self._store = Store(folder) if store.is_file() else store
         names, starts, lasts = _files(manifest)
         if store.is_file() and names != [only]:
             raise TrainerError(f"{only}: the manifest was made from {', '.join(names[:3])}")
         ends = [*starts[1:], manifest.source_rows]
+        self._footers: dict[str, pq.FileMetaData] = {}
+        self._footer_bytes = 0
         groups: list[tuple[int, int, int]] = []
         for name, start, last, end in zip(names, starts, lasts, ends, strict=True):
             sizes = self._sizes(name)
@@ -70,31 +80,47 @@ class RowGroups:
         group = self.of(indices)
         order = np.argsort(group, kind="stable")
         needed, first = np.unique(group[order], return_index=True)
-        pieces = []
-        for which, places in zip(needed.tolist(), np.split(order, first[1:]), strict=True):
-            rows = pa.array(indices[places] - self.starts[which])
-            pieces.append(self._group(which).take(rows))
+        wanted = [
+            indices[places] - self.starts[which]
+            for which, places in zip(needed, np.split(order, first[1:]), strict=True)
+        ]
+        if self._store.is_local:
+            pieces = list(map(self._rows, needed.tolist(), wanted))
+        else:
+            with ThreadPoolExecutor(REQUESTS) as pool:
+                pieces = list(pool.map(self._rows, needed.tolist(), wanted))
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
         return pa.concat_tables(pieces).take(pa.array(back))
 
-    def _group(self, which: int) -> pa.Table:
-        name = self._names[self._file[which]]
-        try:
-            with self._store.open(name) as file, pq.ParquetFile(file) as parquet:
-                return parquet.read_row_group(int(self._number[which]), columns=self.columns)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise TrainerError(f"{name}: cannot be read: {first_line(error)}") from error
+    def _rows(self, which: int, rows: np.ndarray) -> pa.Table:
+        """Return some rows of a row group."""
+        with self._open(self._names[self._file[which]]) as parquet:
+            group = parquet.read_row_group(int(self._number[which]), columns=self.columns)
+            return group.take(pa.array(rows))
 
     def _sizes(self, name: str) -> list[int]:
+        with self._open(name) as parquet:
+            known = parquet.schema_arrow.names
+            lost = [column for column in self.columns or () if column not in known]
+            if lost:
+                raise TrainerError(f"{name}: has no column {lost[0]!r}; it has {', '.join(known)}")
+            metadata = parquet.metadata
+            if not self._store.is_local and self._footer_bytes + metadata.serialized_size <= FOOTERS:
+                self._footers[name] = metadata
+                self._footer_bytes += metadata.serialized_size
+            return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[pq.ParquetFile]:
         try:
-            with self._store.open(name) as file, pq.ParquetFile(file) as parquet:
-                known = parquet.schema_arrow.names
-                lost = [column for column in self.columns or () if column not in known]
-                if lost:
-                    raise TrainerError(f"{name}: has no column {lost[0]!r}; it has {', '.join(known)}")
-                metadata = parquet.metadata
-                return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+            with (
+                self._store.open(name) as file,
+                pq.ParquetFile(
+                    file, metadata=self._footers.get(name), pre_buffer=not self._store.is_local
+                ) as parquet,
+            ):
+                yield parquet
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise TrainerError(f"{name}: cannot be read: {first_line(error)}") from error
 

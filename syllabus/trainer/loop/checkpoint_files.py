@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from syllabus.manifests.locations import parent_and_name
 from syllabus.manifests.storage import Store
 from syllabus.trainer.errors import TrainerError
 
@@ -38,7 +39,7 @@ class CheckpointFile:
         except TypeError:
             raise TrainerError(f"checkpoint={path!r} is a {type(path).__name__}; expected a path") from None
         self._path = Path(text).absolute() if "://" not in text else None
-        folder, _, self._name = text.rpartition("/") if self._path is None else ("", "", self._path.name)
+        folder, self._name = parent_and_name(text) if self._path is None else ("", self._path.name)
         self._store = Store(folder) if self._path is None else None
 
     def open(self) -> Any | None:

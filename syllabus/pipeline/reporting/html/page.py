@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from syllabus.manifests import Manifest, Store
 from syllabus.manifests.errors import first_line
+from syllabus.manifests.locations import parent_and_name, with_suffix
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.reporting.html.content import gather
 from syllabus.pipeline.reporting.html.points import Points
@@ -43,15 +44,12 @@ def write_report(manifest: Manifest, output: str | None = None) -> str:
     """
     plotly = _plotly()
     target = manifest.location if output is None else _absolute(output)
-    # What follows the path of a URL, such as an endpoint, has slashes too.
-    place, mark, query = target.partition("?" if "://" in target else "\0")
     if output is None:
-        place = place.rstrip("/") + ".html"
-        target = place + mark + query
-    directory, _, name = place.rpartition("/")
+        target = with_suffix(target, ".html")
+    directory, name = parent_and_name(target)
     if not name:
         raise UserError(f"report: {target}: is no file")
-    store = Store((directory or "/") + mark + query)
+    store = Store(directory)
     try:
         if store.exists(name) and (not store.is_file(name) or not _is_report(store, name)):
             raise UserError(f"report: {target}: is there already, and is no report; give another --output")
