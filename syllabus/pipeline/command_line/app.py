@@ -54,7 +54,7 @@ def prepare(
     ] = False,
     json: AsJson = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read 1,000 rows, estimate the job, write nothing.")
+        bool, typer.Option("--dry-run", help="Read about 1,000 rows, estimate the job, write nothing.")
     ] = False,
     **flags: Any,
 ) -> None:
@@ -67,7 +67,8 @@ def prepare(
     given = {name: value for name, value in flags.items() if value not in (None, [])}
     if context.obj:
         given["runner_options"] = list(context.obj)
-    options = read_options(config, given)
+    # A look needs no place to write to.
+    options = read_options(config, given, {"output": "nothing-is-written"} if dry_run else None)
     # Before Beam is imported: it warns on import about clients that are not installed.
     logging.getLogger().setLevel(logging.ERROR)
     if dry_run:
