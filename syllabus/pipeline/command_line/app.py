@@ -149,13 +149,22 @@ def report(
             help="HTML file to write; an earlier report there is replaced. [default: MANIFEST.html]"
         ),
     ] = None,
+    umap: Annotated[
+        bool | None,
+        typer.Option(
+            "--umap/--no-umap",
+            help="A map by UMAP beside the one by principal axes. [default: where umap-learn is installed]",
+        ),
+    ] = None,
 ) -> None:
     """Write one HTML file that shows a manifest, to be opened in a browser: it fetches nothing."""
     check_given(manifest=manifest, output=output)
     from syllabus.manifests import Manifest
     from syllabus.pipeline.reporting.html.page import write_report
 
-    print(printable(f"{write_report(Manifest.open(manifest), output)}: open it in a browser"))
+    with console.status("writing the report"):
+        written = write_report(Manifest.open(manifest), output, umap)
+    print(printable(f"{written}: open it in a browser"))
 
 
 app.command(short_help="List examples whose label may be wrong.")(lists.suspects)
