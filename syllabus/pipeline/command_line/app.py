@@ -167,9 +167,9 @@ def report(
     print(printable(f"{written}: open it in a browser"))
 
 
-app.command(short_help="List examples whose label may be wrong.")(lists.suspects)
-app.command(short_help="List near-duplicates, group by group.")(lists.duplicates)
-app.command(short_help="List test rows that are among the examples.")(lists.holdout)
+app.command(short_help="List examples whose label may be wrong.")(lists.list_command("suspects", 20))
+app.command(short_help="List near-duplicates, group by group.")(lists.list_command("duplicates", 10))
+app.command(short_help="List test rows that are among the examples.")(lists.list_command("holdout", 20))
 app.command(short_help="Show what differs between two manifests.")(comparing.compare)
 
 
