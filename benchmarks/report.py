@@ -3,6 +3,7 @@
     python benchmarks/report.py                   one million examples
     python benchmarks/report.py --n 100000 --images
     python benchmarks/report.py --open            and how long Chromium takes to show it
+    python benchmarks/report.py --dimension 384   with vectors, and a map by UMAP of the live points
 
 The manifest has 16 subsets of a tenth, two importances, an order, suspects, near-duplicates, test rows, and a
 full preview: 20,000 rows with texts of 300 characters, or thumbnails of 1.8 MB. What comes from embeddings is
@@ -25,6 +26,7 @@ from sampler import numbered, put
 from syllabus.manifests import Fingerprint, ManifestWriter, allocate, budget, schema, sketches_table
 
 CLASSES, SUBSETS, FRACTION, NEIGHBOURS, SIDE = 25, 16, 0.1, 10, 128
+BLOCK = 50_000
 OPENED = 5
 CASE = """
 import sys, time
@@ -32,15 +34,15 @@ started = time.perf_counter()
 from syllabus.manifests import Manifest
 from syllabus.pipeline.reporting.html.page import write_report
 imported = time.perf_counter()
-write_report(Manifest.open(sys.argv[1]), sys.argv[2])
+write_report(Manifest.open(sys.argv[1]), sys.argv[2], umap=sys.argv[3] == "True")
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(f"{imported - started:.1f} | {time.perf_counter() - imported:.1f} | {time.process_time():.1f}"
       f" | {int(peak.split()[1]) / 2**10:.0f}")
 """
 
 
-def write(location: Path, n: int, images: bool) -> None:
-    """Write a manifest of `n` examples with everything that a report shows."""
+def write(location: Path, n: int, images: bool, dimension: int) -> None:
+    """Write a manifest of `n` examples with everything that a report shows, and sketches of `dimension`."""
     rng = np.random.default_rng(0)
     index = np.arange(n)
     partition = rng.integers(0, CLASSES, n).astype(np.int32)
@@ -73,7 +75,12 @@ def write(location: Path, n: int, images: bool) -> None:
             probability = score / np.bincount(owner, score)[owner]
             put(writer, schema.importance(name), owner, rank, by_class, score, score, probability)
         put(writer, schema.order("herding"), index, rng.permutation(n))
-        writer.table(schema.sketches(4)).write(sketches_table(index, np.zeros((n, 4), np.int8)))
+        if dimension:
+            middles = rng.normal(0, 20, (CLASSES, dimension))
+            for rows in np.array_split(index, -(-n // BLOCK)):
+                vectors = middles[partition[rows]] + rng.normal(0, 25, (len(rows), dimension))
+                steps = np.clip(np.rint(vectors), -127, 127).astype(np.int8)
+                writer.table(schema.sketches(dimension)).write(sketches_table(rows, steps))
         put(writer, schema.REJECTS, [], [], [], [])
         about = {
             **_preview(writer, rng, n, partition, sizes, images),
@@ -107,7 +114,11 @@ def write(location: Path, n: int, images: bool) -> None:
                         "discrepancy": figures, "random": figures, "curve": curve, "random_curve": curve
                     }
                 },
-                "sketches": {"dimension": 4, "step": 1.0, "projection": "none"},
+                **(
+                    {"sketches": {"dimension": dimension, "step": 1.0, "projection": "none"}}
+                    if dimension
+                    else {}
+                ),
                 "neighbours": {
                     "k": NEIGHBOURS, "method": "exact", "recall": 1.0,
                     "agreement": {
@@ -188,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=1_000_000)
     parser.add_argument("--images", action="store_true", help="thumbnails instead of texts")
+    parser.add_argument("--dimension", type=int, default=0, help="of the sketches that UMAP takes; 0: none")
     parser.add_argument(
         "--keep", type=Path, help="directory of the manifest and the report; used as it is if there"
     )
@@ -196,10 +208,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="syllabus-report-") as folder:
         location = options.keep or Path(folder)
         if not (location / "m" / "manifest.json").exists():
-            write(location / "m", options.n, options.images)
+            write(location / "m", options.n, options.images, options.dimension)
         print("| examples | import, s | report, s | CPU, s | peak memory, MB | file, MB |")
         print("|---|---|---|---|---|---|")
-        case = [sys.executable, "-c", CASE, str(location / "m"), str(location / "m.html")]
+        case = [
+            sys.executable,
+            "-c",
+            CASE,
+            str(location / "m"),
+            str(location / "m.html"),
+            str(options.dimension > 0),
+        ]
         done = subprocess.run(case, check=True, capture_output=True, text=True)
         size = (location / "m.html").stat().st_size / 1e6
         print(f"| {options.n:,} | {done.stdout.strip()} | {size:.2f} |")

@@ -15,7 +15,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-EXTRAS = ("pipeline", "cpu", "report")
+EXTRAS = ("pipeline", "cpu", "report", "umap")
 
 
 def at(end: str, text: str) -> str:

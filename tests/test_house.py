@@ -24,7 +24,7 @@ ALLOWED = {
     "pipeline": {
         "numpy", "pyarrow", "torch", "rich", "apache_beam", "typer", "click", "pydantic", "pandas", "sklearn",
         "scipy", "datasets", "sentence_transformers", "transformers", "huggingface_hub", "faiss",
-        "PIL", "threadpoolctl", "tomli", "grpc", "plotly", "xxhash",
+        "PIL", "threadpoolctl", "tomli", "grpc", "plotly", "umap", "xxhash",
         "google", "manifests", "selectors",
     },
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.preparation import checks_before_plan
 from syllabus.pipeline.runtime.torch_setup import limit_threads
-from syllabus.pipeline.sources import Chunk, Columns, Records, Source, open_source
+from syllabus.pipeline.sources import Columns, Records, open_source
 from syllabus.pipeline.stages.neighbours.stage import EXACT_ROWS
 from syllabus.pipeline.stages.plan import check_label_count, columns_of
 
@@ -31,118 +32,126 @@ PREVIEW = 5_000_000
 
 
 def dry_run(options: Options) -> dict[str, Any]:
-    """Return what the first 1,000 rows of a source hold, and what the whole job is likely to take.
+    """Return what about 1,000 rows of a source hold, and what the whole job is likely to take.
 
     Raises:
       UserError: what `prepare` would refuse before it embeds, as far as these rows show it.
 
-    Cost: one read of the source's first file (of images and lists of files, of 1,000 rows), the model's
-    loading, and a block of rows encoded on this machine.
+    Cost: reading the first rows of up to 20 files that are spread over the source, the model's loading, and a
+    block of rows encoded on this machine.
     """
     checks_before_plan(options, writes=False)
     source, ignored = open_source(options.source, options.follow_links)
-    columns = columns_of(options)
+    columns = source.resolved(columns_of(options))
     source.check(columns)
     spec = spec_of(options, source, columns)
     check_encoder(spec)
-    rows, first, exact = _count(source, columns)
-    records = next(iter(source.read([first], columns)))
-    found = _contents(records, columns, first.rows)
-    if (
-        records.labels is not None
-        and not columns.numeric
-        and not columns.where
-        and records.labels.lists is None
-    ):
-        check_label_count(options, len(found["labels"]), rows, "at least ")
+    sample = source.sample(columns, ROWS)
+    if not sample.chunks:
+        raise UserError(f"source {options.source}: is empty: {sample.files} files, 0 rows")
+    found = _Contents()
+    for chunk in sample.chunks:
+        found.add(next(iter(source.read([chunk], columns))), columns, chunk.rows)
+    if found.labels and not (columns.numeric or columns.where or found.lists):
+        check_label_count(options, len(found.labels), sample.rows, "at least ")
     limit_threads(options.threads_per_worker)
-    encoded = _encode(spec, records, first.rows)
-    accepted = rows * found["accepted"] / max(1, first.rows)
+    encoded = _encode(spec, found.contents)
+    accepted = sample.rows * found.accepted / found.rows
     return {
         "source": {
             "location": options.source,
             "files": len(source.files),
             "not_read": len(ignored),
-            "rows": rows,
-            "rows_are_counted": exact,
-            "schema": source.schema(),
+            "rows": sample.rows,
+            "rows_are_counted": sample.counted,
+            # Files of lines have names without types.
+            "schema": source.schema() or dict.fromkeys(source.names(columns), ""),
         },
-        "sample": found,
+        "sample": {"files": sample.files, **found.as_section()},
         "encoder": {**encoded, "name": spec.name, "kind": spec.kind},
-        "estimate": _estimate(options, encoded, rows, accepted),
+        "estimate": _estimate(options, encoded, sample.rows, accepted),
     }
 
 
-def _count(source: Source, columns: Columns) -> tuple[int, Chunk, bool]:
-    """The rows of the source, its first chunk, and whether they were counted and not judged by bytes."""
-    chunks = source.chunks(columns, ROWS)
-    first = next((chunk for chunk in chunks if chunk.rows), None)
-    if first is None:
-        raise UserError(f"source {source.store.url()}: is empty: {len(source.files)} files, 0 rows")
-    if first.members:
-        return len(source.files), first, True
-    rows = first.rows
-    for chunk in chunks:
-        if chunk.file != first.file:
-            break
-        rows += chunk.rows
-    sizes = [size for size, _ in source.stamps.values()]
-    if len(sizes) < 2:
-        return rows, first, True
-    return round(rows * sum(sizes) / max(1, source.stamps[first.file][0])), first, False
+@dataclass
+class _Contents:
+    """What the rows of a sample hold."""
+
+    rows: int = 0
+    accepted: int = 0
+    excluded: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    lists: bool = False
+    """Whether rows have lists of labels."""
+    lengths: list[int] = field(default_factory=list)
+    """Characters of texts."""
+    contents: list[Any] = field(default_factory=list)
+    """What can be encoded."""
+
+    def add(self, records: Records, columns: Columns, count: int) -> None:
+        """Add the rows of one chunk."""
+        bad = {**records.bad_keys, **records.bad}
+        lost = {row: reason for row, (reason, _) in bad.items() if row not in records.excluded}
+        for name, values in (
+            (columns.label, records.labels and records.labels.texts),
+            (columns.id, records.ids),
+            (columns.weight, records.weights),
+        ):
+            if name is not None and values is not None:
+                nulls = [row for row in range(count) if values[row] is None and row not in records.excluded]
+                lost = {**dict.fromkeys(nulls, f"null {name}"), **lost}
+        good = [row for row in range(count) if row not in lost and row not in records.excluded]
+        self.rows += count
+        self.accepted += len(good)
+        self.excluded += len(records.excluded)
+        self.rejected.update(lost.values())
+        if records.labels is not None:
+            self.labels.update(str(records.labels.texts[row]) for row in good)
+            self.lists = self.lists or records.labels.lists is not None
+        if columns.kind == "text":
+            self.lengths += [len(records.content[row]) for row in good]
+        readable = (row for row in range(count) if row not in records.bad and row not in records.excluded)
+        self.contents += [records.content[row] for row in readable]
+
+    def as_section(self) -> dict[str, Any]:
+        """Return what is told of them."""
+        found: dict[str, Any] = {
+            "rows": self.rows,
+            "accepted": self.accepted,
+            "excluded": self.excluded,
+            "rejected": dict(self.rejected.most_common()),
+            "labels": dict(self.labels.most_common()),
+        }
+        if self.lengths:
+            median, longest = int(np.median(self.lengths)), max(self.lengths)
+            found["characters"] = {"median": median, "longest": longest}
+        return found
 
 
-def _contents(records: Records, columns: Columns, count: int) -> dict[str, Any]:
-    """What a chunk's rows hold: rejects by reason, labels, lengths of texts."""
-    bad = {**records.bad_keys, **records.bad}
-    lost = {row: reason for row, (reason, _) in bad.items() if row not in records.excluded}
-    for name, values in (
-        (columns.label, records.labels and records.labels.texts),
-        (columns.id, records.ids),
-        (columns.weight, records.weights),
-    ):
-        if name is not None and values is not None:
-            nulls = [row for row, value in enumerate(values) if value is None and row not in records.excluded]
-            lost = {**dict.fromkeys(nulls, f"null {name}"), **lost}
-    good = [row for row in range(count) if row not in lost and row not in records.excluded]
-    texts = [] if records.labels is None else [str(records.labels.texts[row]) for row in good]
-    found: dict[str, Any] = {
-        "rows": count,
-        "accepted": len(good),
-        "excluded": len(records.excluded),
-        "rejected": dict(Counter(lost.values()).most_common()),
-        "labels": dict(Counter(texts).most_common()),
-    }
-    if columns.kind == "text" and good:
-        lengths = np.array([len(records.content[row]) for row in good])
-        found["characters"] = {"median": int(np.median(lengths)), "longest": int(lengths.max())}
-    return found
-
-
-def _encode(spec: EncoderSpec, records: Records, count: int) -> dict[str, Any]:
-    """Encode one block of the good rows; return its width, its rate, and the texts that were cut."""
+def _encode(spec: EncoderSpec, contents: list[Any]) -> dict[str, Any]:
+    """Encode one block of the contents; return its width, its rate, and the texts that were cut."""
     encoder = encoder_of(spec)
     identity = encoder.identity()
-    good = [row for row in range(count) if row not in records.bad and row not in records.excluded]
     found: dict[str, Any] = {
         "dimension": identity.dimension,
         "max_seq_length": identity.max_seq_length,
-        "rows": min(len(good), ENCODED[spec.cheap]),
+        "rows": min(len(contents), ENCODED[spec.cheap]),
         "rows_per_second": None,
         "truncated": None,
         "unreadable": {},
     }
-    if not good:
+    if not contents:
         return found
     # Spread over the rows, which may be sorted by length.
-    good = [good[place] for place in np.linspace(0, len(good) - 1, found["rows"]).astype(int).tolist()]
-    whole = isinstance(records.content, np.ndarray)
-    block = records.content[good] if whole else [records.content[row] for row in good]
+    places = np.linspace(0, len(contents) - 1, found["rows"]).astype(int).tolist()
+    chosen = [contents[place] for place in places]
+    block: Any = np.stack(chosen) if isinstance(chosen[0], np.ndarray) else chosen
     reasons: Counter[str] = Counter()
     encoder.encode(block[:WARM], lambda *_: None)
     start = time.perf_counter()
     encoder.encode(block, lambda _, reason, *__: reasons.update([reason]))
-    found["rows_per_second"] = len(good) / max(1e-9, time.perf_counter() - start)
+    found["rows_per_second"] = len(chosen) / max(1e-9, time.perf_counter() - start)
     cut = encoder.truncated(block)
     found["truncated"] = None if cut is None else int(cut.sum())
     found["unreadable"] = dict(reasons)

@@ -209,3 +209,24 @@ def test_labels_equally_common_are_told_by_the_nearest() -> None:
     assert labels.tolist() == [7, 0]
     assert share.tolist() == [0.5, 2 / 3]
     assert surest(np.array([0.5, 1.0, 0.5]), np.array([0.8, 0.4, 0.9])).tolist() == [2, 0, 1]
+
+
+def test_where_nothing_was_found_the_lists_say_so(tmp_path: Path, capsys) -> None:
+    draw = np.random.default_rng(0)
+    for name, places in (("s", [1, 2]), ("t", [3])):
+        rows = [
+            {"vector": [float(kind * 9 + x) for x in draw.standard_normal(8)], "kind": f"k{kind}"}
+            for kind in places
+            for _ in range(30)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = {"embedding": "vector", "label": "kind", "subsets": 1, "preprocess": "center"}
+    held = str(tmp_path / "t.jsonl")
+    run(tmp_path / "s.jsonl", tmp_path / "m", duplicate_threshold=0.99999, holdout=held, **given)
+    for command, told in (
+        ("suspects", "none of 60 examples is suspect: none has a label that no near neighbour has\n"),
+        ("duplicates", "0 examples (0.00%) in 0 groups\n"),
+        ("holdout", "0 of 30 test rows are near-duplicates of examples (cosine ≥ 0.99999)\n"),
+    ):
+        assert cli.run([command, str(tmp_path / "m")]) == 0
+        assert capsys.readouterr().out.replace("\n", " ").strip().endswith(told.strip())

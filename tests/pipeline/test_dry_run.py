@@ -12,6 +12,7 @@ from job_sources import sentences, write_embeddings
 from jobs import run
 
 from syllabus.pipeline import Options
+from syllabus.pipeline.command_line import app as cli
 from syllabus.pipeline.dry_run import dry_run
 
 
@@ -48,15 +49,40 @@ def test_it_tells_what_the_rows_hold_and_writes_nothing(tmp_path: Path, capsys) 
     assert captured.out.endswith("nothing was written\n")
     assert f"rows/s on one worker, tried on {found['encoder']['rows']:,}" in captured.out
     assert tree(tmp_path) == before
+    # No place is needed for what is not written.
+    look = ["prepare", "--source", str(source), "--text", "text", "--encoder", "hashing"]
+    assert cli.run(look) == 2
+    assert "option 'output' is missing" in capsys.readouterr().err
+    assert cli.run([*look, "--dry-run"]) == 0
+    assert capsys.readouterr().out.endswith("nothing was written\n")
+    assert tree(tmp_path) == before
 
 
-def test_rows_of_many_files_are_judged_by_their_bytes(tmp_path: Path) -> None:
+def test_it_looks_at_files_all_over_the_source(tmp_path: Path, capsys) -> None:
     (tmp_path / "s").mkdir()
-    for number in range(3):
-        texts(tmp_path / "s" / f"{number}.jsonl", 1200)
-    found = dry_run(Options(source=tmp_path / "s", output=tmp_path / "m", text="text", encoder="hashing"))
+    for number in range(40):
+        texts(tmp_path / "s" / f"{number:02}.jsonl", 120)
+        lines = (tmp_path / "s" / f"{number:02}.jsonl").read_text()
+        (tmp_path / "s" / f"{number:02}.jsonl").write_text(lines.replace(': "c', f': "{number // 10} c'))
+    assert prepare(tmp_path / "s", tmp_path / "m", "--dry-run", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
     assert not found["source"]["rows_are_counted"]
-    assert found["source"]["rows"] == 3600
+    assert abs(found["source"]["rows"] - 40 * 120) < 100
+    assert (found["sample"]["files"], found["sample"]["rows"]) == (20, 1000)
+    assert set(found["sample"]["labels"]) == {f"{part} c{each}" for part in range(4) for each in range(3)}
+    assert prepare(tmp_path / "s", tmp_path / "m", "--dry-run") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "40 files, about " in told
+    assert "first 1,000 rows of 20 files: 1,000 accepted" in told
+    assert "columns text, class" in told
+
+
+def test_several_columns_are_one_vector(tmp_path: Path) -> None:
+    rows = "".join(f"{row},{row * row % 7},c{row % 2}\n" for row in range(50))
+    (tmp_path / "s.csv").write_text("a,b,kind\n" + rows)
+    given = Options(source=tmp_path / "s.csv", output=tmp_path / "m", embedding="*", label="kind")
+    found = dry_run(given)
+    assert (found["encoder"]["dimension"], found["sample"]["accepted"]) == (2, 50)
 
 
 def test_the_estimate_of_disk_is_near_what_a_job_takes(tmp_path: Path) -> None:

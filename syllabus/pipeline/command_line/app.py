@@ -54,7 +54,7 @@ def prepare(
     ] = False,
     json: AsJson = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read 1,000 rows, estimate the job, write nothing.")
+        bool, typer.Option("--dry-run", help="Read about 1,000 rows, estimate the job, write nothing.")
     ] = False,
     **flags: Any,
 ) -> None:
@@ -67,7 +67,8 @@ def prepare(
     given = {name: value for name, value in flags.items() if value not in (None, [])}
     if context.obj:
         given["runner_options"] = list(context.obj)
-    options = read_options(config, given)
+    # A look needs no place to write to.
+    options = read_options(config, given, {"output": "nothing-is-written"} if dry_run else None)
     # Before Beam is imported: it warns on import about clients that are not installed.
     logging.getLogger().setLevel(logging.ERROR)
     if dry_run:
@@ -148,18 +149,27 @@ def report(
             help="HTML file to write; an earlier report there is replaced. [default: MANIFEST.html]"
         ),
     ] = None,
+    umap: Annotated[
+        bool | None,
+        typer.Option(
+            "--umap/--no-umap",
+            help="A map by UMAP beside the one by principal axes. [default: where umap-learn is installed]",
+        ),
+    ] = None,
 ) -> None:
     """Write one HTML file that shows a manifest, to be opened in a browser: it fetches nothing."""
     check_given(manifest=manifest, output=output)
     from syllabus.manifests import Manifest
     from syllabus.pipeline.reporting.html.page import write_report
 
-    print(printable(f"{write_report(Manifest.open(manifest), output)}: open it in a browser"))
+    with console.status("writing the report"):
+        written = write_report(Manifest.open(manifest), output, umap)
+    print(printable(f"{written}: open it in a browser"))
 
 
-app.command(short_help="List examples whose label may be wrong.")(lists.suspects)
-app.command(short_help="List near-duplicates, group by group.")(lists.duplicates)
-app.command(short_help="List test rows that are among the examples.")(lists.holdout)
+app.command(short_help="List examples whose label may be wrong.")(lists.list_command("suspects", 20))
+app.command(short_help="List near-duplicates, group by group.")(lists.list_command("duplicates", 10))
+app.command(short_help="List test rows that are among the examples.")(lists.list_command("holdout", 20))
 app.command(short_help="Show what differs between two manifests.")(comparing.compare)
 
 

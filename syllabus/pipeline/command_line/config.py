@@ -17,8 +17,12 @@ else:
     import tomli as tomllib
 
 
-def read_options(config: Path | None, flags: dict[str, Any]) -> Options:
+def read_options(
+    config: Path | None, flags: dict[str, Any], defaults: dict[str, Any] | None = None
+) -> Options:
     """Return the options of a job from a TOML file, if any, and the flags that were given.
+
+    `defaults` holds for what neither of them names.
 
     Relative locations in the file are relative to the file's directory, so that a job can be started
     from anywhere; those of flags are relative to the working directory.
@@ -29,7 +33,7 @@ def read_options(config: Path | None, flags: dict[str, Any]) -> Options:
         values = {name: _from(config.parent.absolute(), name, value) for name, value in values.items()}
     places = {"": str(config) if config is not None else "options"}
     places |= {name: "--" + name.replace("_", "-") for name in flags}
-    return make_options({**values, **flags}, places, set(values) - set(flags))
+    return make_options({**(defaults or {}), **values, **flags}, places, set(values) - set(flags))
 
 
 def read_toml(config: Path) -> dict[str, Any]:

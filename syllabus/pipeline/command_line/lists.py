@@ -22,87 +22,61 @@ Text = Annotated[
     str | None,
     typer.Option(help="Column of SOURCE to show. [default: the text that was encoded]", metavar="COLUMN"),
 ]
-Limit = Annotated[int, typer.Option(help="Rows to show on the terminal.", min=1)]
-Groups = Annotated[int, typer.Option(help="Groups to show on the terminal.", min=1)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
 
 
-def suspects(
-    manifest: Location,
-    output: Output = None,
-    source: Source = None,
-    text: Text = None,
-    limit: Limit = 20,
-    overwrite: Overwrite = False,
-) -> None:
-    """List the examples whose label none of their nearest neighbours has, the surest first.
+HELP = {
+    "suspects": """List the examples whose label none of their nearest neighbours has, the surest first.
 
-    For numbers, those that are far from the mean of their neighbours.
-    """
-    _list("suspects", manifest, output, source, text, limit, overwrite)
+    For numbers, those that are far from the mean of their neighbours.""",
+    "duplicates": "List the examples that have near-duplicates, by group: those of several labels first.",
+    "holdout": """List the test rows that are near-duplicates of examples, the nearest pair first.
+
+    SOURCE is the data set of the examples; of test rows the first 200 have their beginning.""",
+}
 
 
-def duplicates(
-    manifest: Location,
-    output: Output = None,
-    source: Source = None,
-    text: Text = None,
-    limit: Groups = 10,
-    overwrite: Overwrite = False,
-) -> None:
-    """List the examples that have near-duplicates, group by group: groups of several labels first."""
-    _list("duplicates", manifest, output, source, text, limit, overwrite)
+def list_command(name: str, limit: int) -> Callable[..., None]:
+    """Return the command that prints `limit` entries of a list, or writes all of them to a file."""
+    what = "Groups" if name == "duplicates" else "Rows"
+    Limit = Annotated[int, typer.Option(help=f"{what} to show on the terminal.", min=1)]
 
+    def run(
+        manifest: Location,
+        output: Output = None,
+        source: Source = None,
+        text: Text = None,
+        limit: Limit = limit,
+        overwrite: Overwrite = False,
+    ) -> None:
+        from rich.console import Console
 
-def holdout(
-    manifest: Location,
-    output: Output = None,
-    source: Source = None,
-    text: Text = None,
-    limit: Limit = 20,
-    overwrite: Overwrite = False,
-) -> None:
-    """List the test rows that are near-duplicates of examples, the nearest pair first.
+        import syllabus.manifests as manifests
+        from syllabus.pipeline.errors import UserError
+        from syllabus.pipeline.reporting import hygiene_tables
 
-    SOURCE is the data set of the examples; of test rows the first 200 have their beginning.
-    """
-    _list("holdout", manifest, output, source, text, limit, overwrite)
+        check_given(manifest=manifest, output=output, source=source, text=text)
+        if text is not None and source is None:
+            raise UserError(f"text={text!r}: is a column of the source: give it by --source")
+        if overwrite and output is None:
+            raise UserError("overwrite: is of use with --output alone")
+        file = None
+        if output is not None:
+            file = manifests.PlainFile(name, output, overwrite=overwrite)
+        opened = manifests.Manifest.open(manifest)
+        rows = getattr(manifests, f"list_{name}")(opened)
+        if source is not None:
+            from syllabus.pipeline.source_texts import source_texts
 
+            found = source_texts(opened, source, rows["index"].to_numpy(), text)
+            place = rows.schema.get_field_index("text")
+            rows = rows.set_column(place, "text", [found])
+        if file is None:
+            show: Callable[..., Any] = getattr(hygiene_tables, f"print_{name}")
+            show(Console(highlight=False), opened, rows, limit)
+        else:
+            file.write(rows)
+            print(printable(f"{output}: {rows.num_rows:,} rows"))
 
-def _list(
-    name: str,
-    location: str,
-    output: str | None,
-    source: str | None,
-    text: str | None,
-    limit: int,
-    overwrite: bool,
-) -> None:
-    from rich.console import Console
-
-    import syllabus.manifests as manifests
-    from syllabus.pipeline.errors import UserError
-    from syllabus.pipeline.reporting import hygiene_tables
-
-    check_given(manifest=location, output=output, source=source, text=text)
-    if text is not None and source is None:
-        raise UserError(f"text={text!r}: is a column of the source: give it by --source")
-    if overwrite and output is None:
-        raise UserError("overwrite: is of use with --output alone")
-    file = None
-    if output is not None:
-        file = manifests.PlainFile(name, output, overwrite=overwrite)
-    manifest = manifests.Manifest.open(location)
-    rows = getattr(manifests, f"list_{name}")(manifest)
-    if source is not None:
-        from syllabus.pipeline.source_texts import source_texts
-
-        found = source_texts(manifest, source, rows["index"].to_numpy(), text)
-        place = rows.schema.get_field_index("text")
-        rows = rows.set_column(place, "text", [found])
-    if file is None:
-        show: Callable[..., Any] = getattr(hygiene_tables, f"print_{name}")
-        show(Console(highlight=False), manifest, rows, limit)
-    else:
-        file.write(rows)
-        print(printable(f"{output}: {rows.num_rows:,} rows"))
+    run.__name__, run.__doc__ = name, HELP[name]
+    return run

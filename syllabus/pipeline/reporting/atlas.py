@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from syllabus.manifests import Manifest, ManifestError, read_sketches, schema
-from syllabus.selectors.neighbours import neighbours
+from syllabus.manifests import Manifest, ManifestError, schema
+from syllabus.pipeline.reporting.sketch_neighbours import sketch_neighbours
 
 EXAMPLE = ["id", "label", "partition", "source_file", "source_row", "neighbour_agreement", "duplicate_group"]
 NEIGHBOURS = 10
@@ -42,7 +42,7 @@ def atlas_rows(manifest: Manifest) -> pa.Table:
     for name in manifest.importances:
         columns[f"{name}_rank"] = _ranks(index, manifest.table(schema.importance(name), ["index", "rank"]))
     if manifest.sketch_dimension is not None and len(index) > 1:
-        columns["neighbors"] = _neighbours(read_sketches(manifest, index))
+        columns["neighbors"] = _neighbours(manifest, index)
     return pa.table(columns)
 
 
@@ -54,14 +54,9 @@ def _ranks(index: np.ndarray, ranked: pa.Table) -> pa.Array:
     return pa.array(rank[order[place]], pa.int32(), mask=own[order[place]] != index)
 
 
-def _neighbours(sketches: np.ndarray) -> pa.StructArray:
-    rows = sketches.astype(np.float32)
-    # An example in the very mean has no direction.
-    rows[~rows.any(axis=1), 0] = 1
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    k = min(NEIGHBOURS, len(rows) - 1)
-    ids, cosines, _ = neighbours(rows, k)
-    starts = pa.array(np.arange(0, k * len(rows) + 1, k), pa.int32())
+def _neighbours(manifest: Manifest, index: np.ndarray) -> pa.StructArray:
+    ids, cosines = sketch_neighbours(manifest, index, NEIGHBOURS)
+    starts = pa.array(np.arange(0, ids.size + 1, ids.shape[1]), pa.int32())
     near = pa.ListArray.from_arrays(starts, ids.ravel())
     far = pa.ListArray.from_arrays(starts, np.clip(1 - cosines.ravel(), 0, 2).round(6))
     return pa.StructArray.from_arrays([near, far], ["ids", "distances"])

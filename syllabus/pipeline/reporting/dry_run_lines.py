@@ -16,15 +16,15 @@ def print_dry_run(console: Console, found: dict[str, Any]) -> None:
     """Print source, columns, sample, encoder and estimate."""
     source, sample, encoder, estimate = (found[name] for name in ("source", "sample", "encoder", "estimate"))
     about = "" if source["rows_are_counted"] else "about "
-    files = f"{source['files']:,} file{'s' if source['files'] > 1 else ''}"
-    say(console, f"source    {source['location']}: {files}, {about}{source['rows']:,} rows")
+    say(console, f"source    {source['location']}: {_files(source['files'])}, {about}{source['rows']:,} rows")
     if source["not_read"]:
-        say(console, f"not read  {source['not_read']:,} file{'s' if source['not_read'] > 1 else ''}")
+        say(console, f"not read  {_files(source['not_read'])}")
     if source["schema"]:
-        columns = [f"{_short(name)} {kind}" for name, kind in source["schema"].items()]
+        columns = [f"{_short(name)} {kind}".rstrip() for name, kind in source["schema"].items()]
         more = f" and {len(columns) - SHOWN:,} more" if len(columns) > SHOWN else ""
         say(console, f"columns   {', '.join(columns[:SHOWN])}{more}", wrap=True)
-    read = f"first {sample['rows']:,} rows: {sample['accepted']:,} accepted"
+    of = f" of {_files(sample['files'])}" if source["files"] > 1 else ""
+    read = f"first {sample['rows']:,} rows{of}: {sample['accepted']:,} accepted"
     read += f", {sample['excluded']:,} left out by --where" if sample["excluded"] else ""
     rejected = sum(sample["rejected"].values())
     say(console, f"read      {read}, {rejected:,} rejected{_counts(sample['rejected'])}", wrap=True)
@@ -63,6 +63,10 @@ def print_dry_run(console: Console, found: dict[str, Any]) -> None:
     work, manifest = _size(estimate["work_bytes"]), _size(estimate["manifest_bytes"])
     say(console, f"  disk        {work} in the work directory, {manifest} in the manifest")
     say(console, "nothing was written")
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'s' if count > 1 else ''}"
 
 
 def _counts(counts: dict[str, int]) -> str:

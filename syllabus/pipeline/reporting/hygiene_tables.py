@@ -26,6 +26,10 @@ def print_suspects(console: Console, manifest: Manifest, rows: pa.Table, limit: 
     drawn = f" ({rows.num_rows:,} of them drawn by chance)" if counts["listed"] < counts["found"] else ""
     agreement = manifest.neighbours and manifest.neighbours.agreement
     numbers = agreement is not None and agreement.kind == "number"
+    if not counts["found"]:
+        why = "is far from its neighbours' mean" if numbers else "has a label that no near neighbour has"
+        say(console, f"none of {manifest.n:,} examples is suspect: none {why}", wrap=True)
+        return
     why = "far from their neighbours' mean" if numbers else "no near neighbour has their label"
     found = f"{counts['found']:,} of {manifest.n:,} examples are suspect: {why}{drawn}; the surest first"
     say(console, found, wrap=True)
@@ -43,7 +47,8 @@ def print_suspects(console: Console, manifest: Manifest, rows: pa.Table, limit: 
 def print_duplicates(console: Console, manifest: Manifest, rows: pa.Table, limit: int) -> None:
     """Print the first groups; of large ones the first examples."""
     first = "the largest" if rows["label"].null_count == rows.num_rows else "those of several labels"
-    say(console, f"{duplicate_lines(manifest.description)[0]}; {first} first", wrap=True)
+    order = f"; {first} first" if rows.num_rows else ""
+    say(console, f"{duplicate_lines(manifest.description)[0]}{order}", wrap=True)
     for line in meaning_lines(manifest.description):
         say(console, f"warning: {line}", wrap=True)
     sizes = rows["group"].value_counts().to_pylist()
@@ -65,7 +70,8 @@ def print_holdout(console: Console, manifest: Manifest, rows: pa.Table, limit: i
     """Print the first pairs: the test row, and the example below it."""
     found = manifest.description["holdout"]
     line = f"{found['near_duplicates']:,} of {found['rows']:,} test rows are near-duplicates of examples"
-    say(console, f"{line} (cosine ≥ {found['threshold']:g}); the nearest first", wrap=True)
+    order = "; the nearest first" if found["near_duplicates"] else ""
+    say(console, f"{line} (cosine ≥ {found['threshold']:g}){order}", wrap=True)
     for line in meaning_lines(manifest.description):
         say(console, f"warning: {line}", wrap=True)
     shown, lines = rows.slice(0, limit), []

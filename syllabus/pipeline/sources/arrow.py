@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from syllabus.pipeline.sources.byte_ranges import COUNTED_BYTES
 from syllabus.pipeline.sources.columnar import HEAD_ROWS, ColumnarSource, rows_from
 from syllabus.pipeline.sources.records import CHUNK_BYTES, Chunk
 from syllabus.pipeline.sources.row_groups import MOST_ROWS, PIECE_BYTES
@@ -66,6 +67,14 @@ class ArrowSource(ColumnarSource):
         batches = (batch.rows for batch in table.batches(names) if batch.rows.num_rows)
         first = next(batches, None)
         return None if first is None else first.slice(0, HEAD_ROWS)
+
+    def _count(self, table: Any, size: int) -> tuple[int, bool]:
+        rows = held = 0
+        for batch in table.batches(table.schema.names):
+            rows, held = rows + batch.rows.num_rows, held + batch.rows.nbytes
+            if held >= COUNTED_BYTES:  # of the rest it is judged
+                return round(rows * max(1.0, size / held)), False
+        return rows, True
 
     def _may_lack(self, table: Any, struct: str, field: str) -> bool:  # noqa: ARG002
         return True

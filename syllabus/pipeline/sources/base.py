@@ -13,6 +13,7 @@ from syllabus.manifests.errors import first_line
 from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
+from syllabus.pipeline.sources.sampling import Sample
 
 
 class Source(ABC):
@@ -62,6 +63,10 @@ class Source(ABC):
     @abstractmethod
     def chunks(self, columns: Columns, chunk_rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
         """Yield the chunks in canonical order; a missing column or unreadable file is a `UserError`."""
+
+    @abstractmethod
+    def sample(self, columns: Columns, rows: int) -> Sample:
+        """Return about `rows` rows of a few files; little more than those is read."""
 
     @abstractmethod
     def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:

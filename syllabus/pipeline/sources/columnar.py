@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from syllabus.pipeline.sources.features import class_names, names_of_classes
 from syllabus.pipeline.sources.joined import joined
 from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
 from syllabus.pipeline.sources.referenced_images import with_images
+from syllabus.pipeline.sources.sampling import Head, Sample, sample_of
 
 HEAD_ROWS = 1000
 """Rows from whose beginning the width of lists is found."""
@@ -56,6 +58,10 @@ class ColumnarSource(Source):
         """The first `HEAD_ROWS` rows, fewer where there are not as many; None for a file without rows."""
 
     @abstractmethod
+    def _count(self, table: Any, size: int) -> tuple[int, bool]:
+        """The rows of a file of `size` bytes, and whether they were counted: else judged by its beginning."""
+
+    @abstractmethod
     def _may_lack(self, table: Any, struct: str, field: str) -> bool:
         """Whether a field of a struct may be null or absent."""
 
@@ -85,6 +91,18 @@ class ColumnarSource(Source):
                 parts = list(columns.parts(table.schema.names))
                 chunks = list(self._decoded(file, self._cut(table, whole, parts, chunk_rows)))
                 yield from self._with_images(table, columns, chunks)
+
+    def sample(self, columns: Columns, rows: int) -> Sample:  # noqa: D102
+        return sample_of(self.stamps, rows, lambda file, each: self._first(file, columns, each))
+
+    def _first(self, file: str, columns: Columns, rows: int) -> Head:
+        with self.opened(file) as handle:
+            table = self._read_table(file, handle)
+            self._check(file, columns, table.schema)
+            parts, none = list(columns.parts(table.schema.names)), Chunk(file, 0, 0, "")
+            chunks = list(islice(self._decoded(file, self._cut(table, none, parts, rows)), 1))
+            (total,) = self._decoded(file, iter([self._count(table, handle.size())]))
+            return Head(next(self._with_images(table, columns, chunks), none), *total)
 
     def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:  # noqa: D102
         width = self.dimension(columns) if columns.kind == "embedding" else 0

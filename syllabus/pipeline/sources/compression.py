@@ -100,6 +100,10 @@ class Decompressed:
             self._position += len(part)
         return b"".join(parts)
 
+    def size(self) -> int:
+        """Return about how many bytes the content has, judged by what was read of it."""
+        return self._position * int(self._file.size()) // max(1, int(self._file.tell()))
+
     def seek(self, position: int) -> None:
         """Go to a byte of the content: on from here, or from the beginning where it lies before."""
         if position < self._position:

@@ -10,6 +10,7 @@ from syllabus.pipeline.errors import UserError, suggestion
 from syllabus.pipeline.sources.base import Source
 from syllabus.pipeline.sources.cells import records_of
 from syllabus.pipeline.sources.records import CHUNK_BYTES, CHUNK_ROWS, Chunk, Columns, Records
+from syllabus.pipeline.sources.sampling import Sample, spread
 from syllabus.pipeline.sources.sizes import TooLarge
 
 COLUMNS = ("image", "folder", "path")
@@ -59,6 +60,12 @@ class ImageFolderSource(Source):
                 members, digest, held = [], hashlib.sha256(), 0
         if members:
             yield _chunk(members, digest)
+
+    def sample(self, columns: Columns, rows: int) -> Sample:  # noqa: D102
+        digest, members = hashlib.sha256(), spread(self.files, rows)
+        for file in members:
+            digest.update(self._image(file, columns.limits.max_image_bytes)[1])
+        return Sample([_chunk(members, digest)], len(members), len(self.files), True)
 
     def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:  # noqa: D102
         for chunk in chunks:

@@ -40,5 +40,8 @@ class ParquetSource(ColumnarSource):
         groups = list(range(table.metadata.num_row_groups))
         return next(table.read(groups, names, HEAD_ROWS), None)
 
+    def _count(self, table: RowGroups, size: int) -> tuple[int, bool]:  # noqa: ARG002
+        return sum(table.rows()), True
+
     def _may_lack(self, table: RowGroups, struct: str, field: str) -> bool:
         return table.may_lack(struct, field)

@@ -16,11 +16,13 @@ from typing import Any
 
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source, most_common_width
+from syllabus.pipeline.sources.byte_ranges import cut, head
 from syllabus.pipeline.sources.cells import records_of
 from syllabus.pipeline.sources.compression import opened_content
 from syllabus.pipeline.sources.joined import joined
 from syllabus.pipeline.sources.reasons import ABOVE, UNREADABLE_RECORD
-from syllabus.pipeline.sources.records import CHUNK_BYTES, CHUNK_ROWS, Chunk, Columns, Records
+from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
+from syllabus.pipeline.sources.sampling import Head, Sample, sample_of
 from syllabus.pipeline.sources.sizes import UNBOUNDED
 from syllabus.pipeline.sources.untyped import are_floats, check_untyped
 
@@ -68,21 +70,29 @@ class LineSource(Source):
                 self._check(file, columns, *self._head(file, handle, columns))
                 handle.seek(0)
                 digest = hashlib.sha256()
-                cuts: list[tuple[int, int]] = []  # (byte where a chunk begins, its rows)
-                position, header = 0, self.has_header
-                for record in self._records(file, lines_of(handle, most, digest=digest), most):
-                    if self._is_filled(record):
-                        if not header:
-                            if not cuts or cuts[-1][1] == chunk_rows or position - cuts[-1][0] >= CHUNK_BYTES:
-                                cuts.append((position, 0))
-                            cuts[-1] = (cuts[-1][0], cuts[-1][1] + 1)
-                        header = False
-                    position += record.length if isinstance(record, LongLine) else len(record)
-            first = 0
-            for number, (start, rows) in enumerate(cuts, start=1):
-                end = cuts[number][0] if number < len(cuts) else position
-                yield Chunk(file, first, rows, digest.hexdigest(), start, end - start)
-                first += rows
+                starts = self._starts(file, lines_of(handle, most, digest=digest), most)
+                chunks = cut(file, starts, digest.hexdigest, chunk_rows)
+            yield from chunks
+
+    def sample(self, columns: Columns, rows: int) -> Sample:  # noqa: D102
+        return sample_of(self.stamps, rows, lambda file, each: self._first(file, columns, each))
+
+    def _first(self, file: str, columns: Columns, rows: int) -> Head:
+        most = columns.limits.max_record_bytes
+        with self.opened(file) as handle:
+            self._check(file, columns, *self._head(file, handle, columns))
+            handle.seek(0)
+            return head(file, self._starts(file, lines_of(handle, most), most), rows, handle.size)
+
+    def _starts(self, file: str, lines: Iterator[bytes], most: int) -> Iterator[int]:
+        """The byte at which each record begins."""
+        position, header = 0, self.has_header
+        for record in self._records(file, lines, most):
+            if self._is_filled(record):
+                if not header:
+                    yield position
+                header = False
+            position += record.length if isinstance(record, LongLine) else len(record)
 
     def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:  # noqa: D102
         width = self.dimension(columns) if columns.kind == "embedding" else 0
@@ -91,7 +101,7 @@ class LineSource(Source):
             names = self._names(file, handle, most)
             for chunk in chunks:
                 handle.seek(chunk.start)
-                lines = lines_of(handle, most, chunk.length)
+                lines = lines_of(handle, most, chunk.length or UNBOUNDED)
                 values: dict[str, list[Any]] = {name: [] for name in columns.names_among(names)}
                 bad: dict[int, tuple[str, str]] = {}
                 count = 0

@@ -7,7 +7,6 @@ has. A chunk is a range of bytes of an archive, found in one pass that also take
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -19,11 +18,13 @@ import numpy as np
 from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.sources.base import Source, most_common_width
+from syllabus.pipeline.sources.byte_ranges import Hashing, cut, head
 from syllabus.pipeline.sources.cells import records_of
 from syllabus.pipeline.sources.compression import opened_content
 from syllabus.pipeline.sources.joined import joined
 from syllabus.pipeline.sources.reasons import UNREADABLE_RECORD
-from syllabus.pipeline.sources.records import CHUNK_BYTES, CHUNK_ROWS, Chunk, Columns, Records
+from syllabus.pipeline.sources.records import CHUNK_ROWS, Chunk, Columns, Records
+from syllabus.pipeline.sources.sampling import Head, Sample, sample_of
 from syllabus.pipeline.sources.sizes import TooLarge
 from syllabus.pipeline.sources.tar_members import Member, TarError, members
 from syllabus.pipeline.sources.untyped import check_untyped
@@ -67,19 +68,19 @@ class WebDatasetSource(Source):
             with self.opened(file) as handle:
                 self._check(file, handle, columns)
                 handle.seek(0)
-                hashing = _Hashing(handle)
-                cuts: list[tuple[int, int]] = []  # (byte where a chunk begins, its rows)
-                for record in _records(members(hashing)):
-                    start = record[0].start
-                    if not cuts or cuts[-1][1] == chunk_rows or start - cuts[-1][0] >= CHUNK_BYTES:
-                        cuts.append((start, 0))
-                    cuts[-1] = (cuts[-1][0], cuts[-1][1] + 1)
-            first = 0
-            for number, (start, rows) in enumerate(cuts, start=1):
-                # The end of the last is the archive's: the mark after it is looked at once more.
-                length = cuts[number][0] - start if number < len(cuts) else 0
-                yield Chunk(file, first, rows, hashing.hexdigest(), start, length)
-                first += rows
+                hashing = Hashing(handle)
+                starts = (record[0].start for record in _records(members(hashing)))
+                chunks = cut(file, starts, hashing.hexdigest, chunk_rows)
+            yield from chunks
+
+    def sample(self, columns: Columns, rows: int) -> Sample:  # noqa: D102
+        return sample_of(self.stamps, rows, lambda file, each: self._first(file, columns, each))
+
+    def _first(self, file: str, columns: Columns, rows: int) -> Head:
+        with self.opened(file) as handle:
+            self._check(file, handle, columns)
+            handle.seek(0)
+            return head(file, (each[0].start for each in _records(members(handle))), rows, handle.size)
 
     def read(self, chunks: list[Chunk], columns: Columns) -> Iterator[Records]:  # noqa: D102
         width = self.dimension(columns) if columns.kind == "embedding" else 0
@@ -88,6 +89,7 @@ class WebDatasetSource(Source):
             names = self._names(handle)
             for chunk in chunks:
                 handle.seek(chunk.start)
+                # The end of the last is the archive's: the mark after it is looked at once more.
                 stop = chunk.start + chunk.length if chunk.length else None
                 values, bad = self._values(members(handle, chunk.start, stop), columns, names)
                 if len(values[columns.content]) != chunk.rows:
@@ -167,21 +169,6 @@ class WebDatasetSource(Source):
         values, _ = self._values(_head(members(handle)), columns, names)
         check_untyped(where, columns, values)
         return names
-
-
-class _Hashing:
-    """An open file whose bytes are added to a digest as they are read."""
-
-    def __init__(self, handle: Any) -> None:
-        self._handle, self._digest = handle, hashlib.sha256()
-
-    def read(self, size: int) -> bytes:
-        data = bytes(self._handle.read(size))
-        self._digest.update(data)
-        return data
-
-    def hexdigest(self) -> str:
-        return self._digest.hexdigest()
 
 
 class _File(NamedTuple):

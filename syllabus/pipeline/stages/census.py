@@ -146,7 +146,8 @@ def check_census(census: Census, options: Options, plan: Plan) -> None:
         raise JobError(
             f"{census.rejected:,} of {looked_at:,} rows are bad ({rate:.2%}; max_reject_rate is"
             f" {options.max_reject_rate:.2%}): {', '.join(f'{reason} {count:,}' for reason, count in most)};"
-            f" {_first_reject(census.rows(plan, WorkDirectory(options.work)))}"
+            f" {_first_reject(census.rows(plan, WorkDirectory(options.work)))}. Mend them, leave them out by"
+            " --where, or raise --max-reject-rate"
         )
     if census.weight is not None and census.weight > LARGEST_TOTAL:
         raise UserError(f"weight={options.weight!r}: the weights sum to {census.weight:,}, above 2^53")

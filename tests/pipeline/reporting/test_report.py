@@ -43,7 +43,7 @@ def content_of(file: Path) -> dict[str, Any]:
 
 
 def test_a_report_is_one_file_that_may_fetch_nothing(made: Path, tmp_path: Path) -> None:
-    assert cli.run(["report", str(made), "--output", str(tmp_path / "r.html")]) == 0
+    assert cli.run(["report", str(made), "--no-umap", "--output", str(tmp_path / "r.html")]) == 0
     html = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert html.encode().startswith(page.MARK)
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)
@@ -58,14 +58,14 @@ def test_a_report_is_one_file_that_may_fetch_nothing(made: Path, tmp_path: Path)
     found = content_of(tmp_path / "r.html")
     assert found["counts"] == document(made)["counts"]
     # The same manifest gives the same file.
-    again = page.write_report(Manifest.open(made), str(tmp_path / "again.html"))
+    again = page.write_report(Manifest.open(made), str(tmp_path / "again.html"), umap=False)
     assert Path(again).read_text(encoding="utf-8") == html
 
 
 def test_a_report_lies_beside_its_manifest_and_replaces_only_reports(made: Path, tmp_path: Path) -> None:
-    target = page.write_report(Manifest.open(made))
+    target = page.write_report(Manifest.open(made), umap=False)
     assert target == f"{made}.html"
-    assert page.write_report(Manifest.open(made)) == target
+    assert page.write_report(Manifest.open(made), umap=False) == target
     other = tmp_path / "other.html"
     other.write_text("<!doctype html>mine")
     with pytest.raises(UserError, match=r"other\.html: is there already, and is no report"):
@@ -74,7 +74,7 @@ def test_a_report_lies_beside_its_manifest_and_replaces_only_reports(made: Path,
     with pytest.raises(UserError, match=r"report: .*: is there already, and is no report"):
         page.write_report(Manifest.open(made), str(tmp_path))
     with pytest.raises(UserError, match=r"/dev/full/r\.html: cannot be written"):
-        page.write_report(Manifest.open(made), "/dev/full/r.html")
+        page.write_report(Manifest.open(made), "/dev/full/r.html", umap=False)
 
 
 def test_without_plotly_one_line_says_what_to_install(
@@ -174,7 +174,7 @@ def test_a_manifest_without_a_preview_has_a_report(tmp_path: Path) -> None:
     pytest.importorskip("plotly", reason="plotly is missing: pip install 'syllabus[report]'")
     write_small_manifest(tmp_path / "m", n=80, classes=0, neighbours=True, fractions=(0.1, 0.3))
     found = content_of(Path(page.write_report(Manifest.open(tmp_path / "m"))))
-    assert (found["map"], found["suspects"], found["groups"]) == (None, [], [])
+    assert (found["maps"], found["suspects"], found["groups"]) == ([], [], [])
     assert [each["fraction"] for each in found["subsets"]] == [0.1, 0.3]
     assert len(found["extremes"][0]["easy"]) == 10
 
@@ -202,7 +202,7 @@ def test_a_report_lies_beside_a_manifest_whose_url_has_more_than_a_path(
         location = "s3://bucket/a/m?endpoint_override=http://127.0.0.1:5555"
 
     monkeypatch.setattr(page, "Store", Nowhere)
-    monkeypatch.setattr(page, "gather", lambda _: ({}, None))
+    monkeypatch.setattr(page, "gather", lambda *_: ({}, None))
     monkeypatch.setattr(page, "render", lambda *_: b"")
     beside = "s3://bucket/a/m.html?endpoint_override=http://127.0.0.1:5555"
     for output in (None, beside):

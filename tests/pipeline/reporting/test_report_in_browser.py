@@ -14,6 +14,7 @@ from jobs import run
 from small_manifest import write_small_manifest
 
 from syllabus.manifests import Manifest
+from syllabus.pipeline.reporting.html.content import gather
 from syllabus.pipeline.reporting.html.page import write_report
 
 pytest.importorskip("plotly", reason="plotly is missing: pip install 'syllabus[report]'")
@@ -48,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "h.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[20:26]), encoding="utf-8")
     options = {"subsets": 2, "id": "id", "max_reject_rate": 0.1, "holdout": str(folder / "h.jsonl")}
     run(folder / "s", folder / "m<u>", text="text", **options)
-    write_report(Manifest.open(folder / "m<u>"), str(folder / "report.html"))
+    write_report(Manifest.open(folder / "m<u>"), str(folder / "report.html"), umap=False)
     return folder
 
 
@@ -148,6 +149,24 @@ def test_the_slider_shows_any_smaller_budget(tab: Page, made: Path) -> None:
             "document.getElementById('told').textContent"
         )
     assert chosen == [len(first), len(ranked)]
+
+
+def test_another_map_of_the_same_points_can_be_chosen(tab: Page, made: Path) -> None:
+    pytest.importorskip("umap", reason="umap-learn is missing: pip install 'syllabus[umap]'")
+    manifest = Manifest.open(made / "m<u>")
+    write_report(manifest, str(made / "two.html"), umap=True)
+    tab.open(made / "two.html")
+    content, places = gather(manifest, umap=True)[0]["maps"], []
+    for place, told in ((0, "UMAP puts points"), (1, "two leading principal axes"), (0, "UMAP puts points")):
+        tab.click(f"#maps label:nth-of-type({place + 1}) input")
+        assert told in tab.value("document.querySelector('#map .lead').textContent")
+        places.append(tab.value("window.syllabusMap.place(7)"))
+        assert tab.value("window.syllabusMap.map.x[7]") == content[place]["x"][7]
+        assert tab.value("window.syllabusMap.counts.points") == manifest.description["counts"]["accepted"]
+    assert places[0] == places[2] != places[1]
+    tab.open(made / "report.html")
+    assert tab.value("document.getElementById('maps')") is None
+    assert tab.log == []
 
 
 def test_wheel_and_keys_zoom_and_the_button_goes_back(tab: Page) -> None:

@@ -13,7 +13,7 @@ from source_files import mistake, read, write
 
 from syllabus.pipeline.encoders.images import EncodedImage
 from syllabus.pipeline.options import Bounds, Options
-from syllabus.pipeline.sources import Columns, open_source, records, text_lines
+from syllabus.pipeline.sources import Columns, open_source, records
 from syllabus.pipeline.sources.records import UNBOUNDED, Limits
 from syllabus.pipeline.stages.plan import columns_of, make_plan
 
@@ -118,9 +118,9 @@ def test_a_record_of_csv_beyond_its_bound_is_refused_before_the_file_is_held(tmp
 
 
 def test_chunks_end_by_bytes_where_rows_are_large(tmp_path, monkeypatch):
-    from syllabus.pipeline.sources import images, parquet
+    from syllabus.pipeline.sources import byte_ranges, images, parquet
 
-    for module in (text_lines, images, parquet):
+    for module in (byte_ranges, images, parquet):
         monkeypatch.setattr(module, "CHUNK_BYTES", 1000)
     rows = [{"text": f"{row} " + "x" * (300 if row % 2 else 100)} for row in range(20)]
     write(tmp_path / "lines" / "d.jsonl", rows)

@@ -59,9 +59,9 @@ def test_chunks_of_any_size_and_order_give_the_records(tmp_path, form, compress)
 
 
 def test_a_chunk_ends_by_its_bytes(tmp_path, monkeypatch):
-    from syllabus.pipeline.sources import webdataset
+    from syllabus.pipeline.sources import byte_ranges
 
-    monkeypatch.setattr(webdataset, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(byte_ranges, "CHUNK_BYTES", 10_000)
     (tmp_path / "a.tar").write_bytes(archive([(f"{i}.txt", b"x" * 4_000) for i in range(9)]))
     source, _ = open_source(str(tmp_path))
     assert [chunk.rows for chunk in source.chunks(Columns("text", "txt"))] == [3, 3, 3]

@@ -10,7 +10,8 @@ from syllabus.manifests import Manifest, schema
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.reporting import sections
 from syllabus.pipeline.reporting.advice import warnings_of
-from syllabus.pipeline.reporting.html.points import Points, read_density, read_points
+from syllabus.pipeline.reporting.html.maps import read_maps
+from syllabus.pipeline.reporting.html.points import Points, read_points
 from syllabus.pipeline.reporting.html.rows import importance_of, read_lists
 from syllabus.pipeline.reporting.html.subsets import importance_figures, subset_figures
 
@@ -18,8 +19,8 @@ MOST_PARTITIONS = 1000
 SHOWN_REJECTS = 50
 
 
-def gather(manifest: Manifest) -> tuple[dict[str, Any], Points]:
-    """Return what a report shows as values of JSON, and its examples.
+def gather(manifest: Manifest, umap: bool | None = False) -> tuple[dict[str, Any], Points]:
+    """Return what a report shows as values of JSON, and its examples; `umap` as in `write_report`.
 
     Memory: about 60 bytes an example.
     """
@@ -38,7 +39,7 @@ def gather(manifest: Manifest) -> tuple[dict[str, Any], Points]:
         "notes": sections.uniform_lines(document),
         "partitions": _partitions(document),
         "clusters": all(each["label"] is None for each in document["partitions"]),
-        "map": read_density(manifest),
+        "maps": read_maps(manifest, umap),
         "preview": document.get("preview"),
         "hard": importance_of(manifest),
         "subsets": subset_figures(manifest),

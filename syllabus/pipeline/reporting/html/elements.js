@@ -59,11 +59,10 @@ class Labels {
   constructor(content) {
     this.parts = new Map(content.partitions.map((part) => [part.partition, part]));
     this.clusters = content.clusters;
-    this.apart = content.map ? content.map.apart : content.partitions.slice(0, 32).map((part) => part.partition);
-    const bySize = [...this.apart].sort((a, b) => this.size(b) - this.size(a) || a - b);
-    this.apart = bySize;
-    const colours = palette(bySize.length);
-    this.colours = new Map(bySize.map((number, place) => [number, colours[place]]));
+    const apart = content.preview?.grid.partitions ?? content.partitions.slice(0, 32).map((part) => part.partition);
+    this.apart = [...apart].sort((a, b) => this.size(b) - this.size(a) || a - b);
+    const colours = palette(this.apart.length);
+    this.colours = new Map(this.apart.map((number, place) => [number, colours[place]]));
   }
   size(number) { return this.parts.get(number)?.examples ?? 0; }
   colour(number) { return this.colours.get(number) ?? OTHERS; }

@@ -20,7 +20,9 @@ class Examples {
   // An example by its index, with its label and content.
   entry(index, ...more) {
     const at = this.places.get(index);
-    return at === undefined ? el("div", {}, `index ${index}`) : el("div", {}, this.head(at, ...more), this.content(at));
+    if (at === undefined) return el("div", {}, `index ${index}`);
+    const content = this.content(at);
+    return el("div", { className: content?.className === "thumb" ? "pictured" : "" }, this.head(at, ...more), content);
   }
 }
 

@@ -14,6 +14,7 @@ class Plane {
   constructor(content, points, labels, canvas) {
     Object.assign(this, { content, points, labels, canvas });
     this.context = canvas.getContext("2d");
+    this.map = content.maps[0];
     this.shown = new Set([...labels.apart, -1]);
     // Many suspects would hide what is under them.
     const suspects = points.mapped.filter((at) => points.suspect[at]).length;
@@ -28,7 +29,7 @@ class Plane {
   }
 
   paintDensity() {
-    const { side, partitions } = this.content.map;
+    const { side, partitions } = this.map;
     const weights = new Float64Array(side * side), mixed = new Float64Array(side * side * 3);
     for (const { partition, cells, counts } of partitions) {
       if (!this.shown.has(partition)) continue;
@@ -55,11 +56,23 @@ class Plane {
     this.picture.getContext("2d").putImageData(image, 0, 0);
   }
 
+  // Another map of the same points, seen whole.
+  show(map) {
+    this.map = map;
+    this.paintDensity();
+    this.whole();
+  }
+
+  whole() {
+    this.view = { scale: 1, x: 0, y: 0 };
+    this.draw();
+  }
+
   // Where a live point is on the canvas, in CSS pixels; y grows upwards on the map.
   place(number) {
     const { scale, x, y } = this.view;
     const [width, height] = [this.canvas.clientWidth - 2 * MARGIN, this.canvas.clientHeight - 2 * MARGIN];
-    return [MARGIN + (this.points.x[number] / 65535 - x) * scale * width, MARGIN + (1 - this.points.y[number] / 65535 - y) * scale * height];
+    return [MARGIN + (this.map.x[number] / 65535 - x) * scale * width, MARGIN + (1 - this.map.y[number] / 65535 - y) * scale * height];
   }
 
   visible(number) { return this.shown.has(this.slots[number]); }
@@ -121,9 +134,10 @@ class Plane {
     }
     context.fillStyle = style(`--${layer === "suspects" ? "suspect" : layer}`);
     context.strokeStyle = layer === "easy" || layer === "hard" ? style("--panel") : context.fillStyle;
-    context.lineWidth = layer === "easy" || layer === "hard" ? 0.8 : 1.6;
-    if (layer === "easy" || layer === "hard") context.fill();
+    context.lineWidth = 1.6;
     context.stroke();
+    // Over the outlines: where picks lie close together, those would hide them all.
+    if (layer === "easy" || layer === "hard") context.fill();
   }
 
   nearest(x, y) {
@@ -158,7 +172,7 @@ class Plane {
     canvas.addEventListener("pointerdown", (event) => { held = at(event); canvas.setPointerCapture(event.pointerId); });
     canvas.addEventListener("pointerup", (event) => { held = null; this.hover(event); });
     canvas.addEventListener("pointerleave", () => { held = null; this.onHover(null); });
-    canvas.addEventListener("dblclick", () => { this.view = { scale: 1, x: 0, y: 0 }; this.draw(); });
+    canvas.addEventListener("dblclick", () => this.whole());
     canvas.addEventListener("pointermove", (event) => {
       if (!held) return this.hover(event);
       const now = at(event);

@@ -1,4 +1,4 @@
-"""The examples of a report as columns: names, places on the map, ranks, what was found of them, contents."""
+"""The examples of a report as columns: names, ranks, what was found of them, contents."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ import pyarrow as pa
 from syllabus.manifests import Manifest, schema
 from syllabus.pipeline.reporting.html.rows import importance_of
 
-STEPS = 65_535
-"""Coordinates are whole steps of the map."""
 RANKS = 10_000
 """Ranks are shares of a partition in ten-thousandths, rounded up."""
-MOST_CELLS = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +56,6 @@ def read_points(manifest: Manifest, listed: np.ndarray) -> Points:
         "mapped": places.tolist(),
     }
     if preview is not None:
-        grid = manifest.description["preview"]["grid"]
-        for name in ("x", "y"):
-            low, high = grid[name]
-            steps = (preview.column(name).to_numpy() - low) / (high - low) * STEPS
-            columns[name] = np.clip(np.rint(steps), 0, STEPS).astype(int).tolist()
         columns["drawn"] = preview.column("drawn").to_numpy(zero_copy_only=False).astype(int).tolist()
         pairs = zip(preview.column("text").to_pylist(), preview.column("thumbnail").to_pylist(), strict=True)
         for place, (text, image) in zip(places.tolist(), pairs, strict=True):
@@ -121,36 +113,3 @@ def _ranks(
     found = np.full(len(index), -1)
     found[np.searchsorted(index, own[chosen])] = shares[chosen]
     return found
-
-
-def read_density(manifest: Manifest) -> dict[str, Any] | None:
-    """Return the counts of the grid by partition, cells as differences; None where there are none.
-
-    Four cells become one where there are so many that the contents would have no room.
-    """
-    if "preview" not in manifest.description:
-        return None
-    grid = manifest.description["preview"]["grid"]
-    names = ("partition", "cell", "examples")
-    partition, cell, examples = (manifest.column(schema.DENSITY, name).astype(np.int64) for name in names)
-    side = int(grid["side"])
-    while len(cell) > MOST_CELLS and side % 2 == 0:
-        cell, side = cell // side // 2 * (side // 2) + cell % side // 2, side // 2
-        keys, where = np.unique((partition + 1) * side * side + cell, return_inverse=True)
-        examples = np.bincount(where, examples).astype(np.int64)
-        partition, cell = keys // (side * side) - 1, keys % (side * side)
-    numbers, starts = np.unique(partition, return_index=True)
-    return {
-        "side": side,
-        "apart": grid["partitions"],
-        "partitions": [
-            {
-                "partition": number,
-                "cells": np.diff(cells, prepend=0).tolist(),
-                "counts": counts.tolist(),
-            }
-            for number, cells, counts in zip(
-                numbers.tolist(), np.split(cell, starts[1:]), np.split(examples, starts[1:]), strict=True
-            )
-        ],
-    }

@@ -15,15 +15,26 @@ function overview(content) {
     content.warnings.map((line) => el("p", { className: "warning" }, line)));
 }
 
+const MAPS = {
+  pca: { name: "principal axes", lead: "Every example lies where its embedding's two leading principal axes put it." },
+  umap: { name: "UMAP: who is near whom", lead: "UMAP puts points beside their nearest neighbours by cosine; how far apart groups lie, and how large they are, says little." },
+};
+
 function mapSection(content, points, labels, examples) {
   const { preview } = content, canvas = el("canvas", { id: "plane", tabIndex: 0, ariaLabel: "map of the embeddings" });
   const button = (text, title, act) => { const made = el("button", { type: "button", title }, text); made.addEventListener("click", act); return made; };
   const controls = el("div", { className: "controls" });
   const live = preview.rows === content.counts.accepted ? "Each of them is a live point." : `${count(preview.rows)} of them are live points: chance drew ${preview.drawn < preview.rows ? `${count(preview.drawn)}, the rest are picks, suspects and near-duplicates` : "them"}.`;
-  const made = section("map", "Map", `Every example lies where its embedding's two leading principal axes put it. The colour behind the points counts all ${count(content.counts.accepted)}. ${live}`,
-    el("div", { className: "map" }, el("div", { className: "plane" }, canvas), controls));
+  const made = section("map", "Map", " ", el("div", { className: "map" }, el("div", { className: "plane" }, canvas), controls));
+  const lead = (map) => { made.querySelector(".lead").textContent = `${MAPS[map.name].lead} The colour behind the points counts ${map.counted === content.counts.accepted ? `all ${count(map.counted)} examples` : `the ${count(map.counted)} of them that chance drew`}. ${live}`; };
   const plane = new Plane(content, points, labels, canvas);
-  canvas.parentElement.append(el("div", { className: "zoom" }, button("+", "closer", () => plane.zoom(1.5)), button("−", "farther", () => plane.zoom(1 / 1.5)), button("⟲", "all", () => { plane.view = { scale: 1, x: 0, y: 0 }; plane.draw(); })));
+  canvas.parentElement.append(el("div", { className: "zoom" }, button("+", "closer", () => plane.zoom(1.5)), button("−", "farther", () => plane.zoom(1 / 1.5)), button("⟲", "all", () => plane.whole())));
+  lead(plane.map);
+  const switches = content.maps.length < 2 ? null : el("fieldset", { id: "maps" }, el("legend", {}, "Map"), content.maps.map((map, place) => {
+    const box = el("input", { type: "radio", name: "map", value: map.name, checked: place === 0 });
+    box.addEventListener("change", () => { plane.show(map); lead(map); });
+    return el("label", { className: "choice" }, box, el("span", {}, MAPS[map.name].name));
+  }));
   const layers = el("fieldset", {}, el("legend", {}, "Show"), LAYERS.filter(([layer]) => layer === "points" || points[{ suspects: "suspect" }[layer] ?? layer].some((value) => value > (layer === "copies" ? 1 : layer === "suspects" ? 0 : -1))).map(([layer, sign, name, title]) => {
     const box = el("input", { type: "checkbox", checked: plane.layers.has(layer), id: `layer-${layer}` }), mark = el("i", {}, sign);
     mark.style.color = `var(--${{ suspects: "suspect", points: "faint" }[layer] ?? layer})`;
@@ -39,7 +50,7 @@ function mapSection(content, points, labels, examples) {
     told.textContent = `the first ${share(plane.budget)} of each class by rank: ${count(plane.counts.easy)} easy and ${count(plane.counts.hard)} hard picks among the points` + (stored && plane.budget > stored * 1.001 ? `; subsets end at ${share(stored)}` : "");
   };
   const budget = el("fieldset", {}, el("legend", {}, "Budget"), slider, told);
-  const numbers = [...labels.apart, ...(content.map.partitions.some((each) => each.partition === -1) ? [-1] : [])];
+  const numbers = [...labels.apart, ...(content.maps.at(-1).partitions.some((each) => each.partition === -1) ? [-1] : [])];
   const boxes = numbers.map((number) => el("input", { type: "checkbox", checked: true, value: number }));
   const refresh = () => { plane.shown = new Set(boxes.filter((box) => box.checked).map((box) => Number(box.value))); plane.paintDensity(); plane.draw(); };
   const rows = numbers.map((number, place) => {
@@ -53,7 +64,7 @@ function mapSection(content, points, labels, examples) {
   const kept = points.mapped.filter((at) => points.contents[at]).length;
   const what = preview.texts ? "text" : "image";
   const note = preview.texts || preview.thumbnails ? `Hover over a point, or tap it. ${count(kept)} of ${plural(preview.rows, "point")} show their ${what} here; zoom by wheel, move by dragging.` : "Hover over a point, or tap it, for its name; zoom by wheel, move by dragging.";
-  controls.append(layers, budget, filter, el("div", { className: "quiet" }, note));
+  controls.append(...[switches].filter(Boolean), layers, budget, filter, el("div", { className: "quiet" }, note));
   const card = document.getElementById("card");
   plane.onHover = (at, x, y) => {
     card.hidden = at === null;
@@ -124,11 +135,11 @@ async function start() {
   document.getElementById("name").textContent = flat(content.name);
   const labels = new Labels(content), examples = new Examples(points, labels);
   overview(content);
-  if (content.map) mapSection(content, points, labels, examples);
+  if (content.maps.length) mapSection(content, points, labels, examples);
   subsetSections(content, labels);
   hygieneSections(content, examples);
   listSections(content, examples);
-  if (!content.map) document.querySelector("#overview").append(el("p", { className: "quiet" }, "This manifest has no preview: a newer `syllabus prepare`, without --no-preview, adds the map and the contents of examples."));
+  if (!content.maps.length) document.querySelector("#overview").append(el("p", { className: "quiet" }, "This manifest has no preview: a newer `syllabus prepare`, without --no-preview, adds the map and the contents of examples."));
   document.getElementById("main").append(el("footer", {}, `${flat(content.encoder.name)}, ${count(content.encoder.dimension)} dimensions · syllabus ${content.version} · data set ${content.fingerprint}`));
   document.getElementById("theme").addEventListener("click", () => {
     theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
