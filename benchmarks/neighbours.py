@@ -2,15 +2,19 @@
 
     python benchmarks/neighbours.py [--rows 60000 250000] [--dimension 384] [--method exact]
     python benchmarks/neighbours.py --rows 60000 --faiss       # and faiss on all pairs, one thread
+    python benchmarks/neighbours.py --rows 100000 1000000 --method lists --usearch   # and HNSW, by usearch
 
 The data are 500 clusters of unequal size whose spread is that of text embeddings: the mean cosine of a row
-and its tenth neighbour is about .7. A hundredth of the rows are jittered copies.
+and its tenth neighbour is about .7. A hundredth of the rows are jittered copies. Recall is that of the ten
+nearest, of 1,024 rows. usearch (--usearch, extra [bench]) indexes all rows and then looks for all, by
+as many threads as workers, with its defaults but for the expansion of the search.
 """
 
 import argparse
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,6 +28,8 @@ from threadpoolctl import threadpool_limits
 
 from syllabus.pipeline import Options, prepare
 from syllabus.pipeline.stages.neighbours import stage as hygiene
+
+QUERIES, BATCH = 1024, 65_536
 
 
 def write(path: Path, rows: int, dimension: int) -> None:
@@ -49,16 +55,58 @@ def _schema(dimension: int) -> pa.Schema:
     return pa.schema([("vector", pa.list_(pa.float32(), dimension)), ("label", pa.int64())])
 
 
-def faiss_seconds(path: Path, k: int) -> float:
-    """Seconds of faiss for the k + 1 nearest of every row, itself among them; it joins no duplicates."""
+def vectors_of(path: Path) -> np.ndarray:
+    """Return the (n, d) unit rows of a source."""
     column = pq.read_table(path, columns=["vector"]).column("vector").combine_chunks()
     vectors = column.flatten().to_numpy().reshape(len(column), -1).copy()
     faiss.normalize_L2(vectors)
+    return vectors
+
+
+def faiss_seconds(path: Path, k: int) -> float:
+    """Seconds of faiss for the k + 1 nearest of every row, itself among them; it joins no duplicates."""
+    vectors = vectors_of(path)
     start = time.perf_counter()
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     index.search(vectors, k + 1)
     return time.perf_counter() - start
+
+
+def usearch_lines(path: Path, k: int, threads: int) -> Iterator[str]:
+    """Yield what an HNSW graph takes for the k nearest of every row, by how far a search expands."""
+    from usearch.index import Index
+
+    vectors = vectors_of(path)
+    n, keys = len(vectors), np.arange(len(vectors))
+    truth = exact(vectors, keys[:: max(1, n // QUERIES)][:QUERIES], k)
+    start, busy = time.perf_counter(), time.process_time()
+    index = Index(ndim=vectors.shape[1], metric="ip", dtype="f32")
+    index.add(keys, vectors, threads=threads, copy=False)
+    built, built_busy = time.perf_counter() - start, time.process_time() - busy
+    for expansion in (64, 256):
+        index.expansion_search = expansion
+        start, busy = time.perf_counter(), time.process_time()
+        found = np.empty((n, k + 1), np.int64)
+        for first in range(0, n, BATCH):
+            matches = index.search(vectors[first : first + BATCH], k + 1, threads=threads)
+            found[first : first + BATCH] = matches.keys
+        seconds, cpu = time.perf_counter() - start, time.process_time() - busy
+        recall = np.mean([len(np.intersect1d(found[row], near)) / k for row, near in truth.items()])
+        yield (
+            f"usearch   expansion {expansion:<4}  {recall:.4f}  {built + seconds:8.1f}"
+            f"  (index {built:.1f}; CPU {built_busy + cpu:.1f})"
+        )
+
+
+def exact(vectors: np.ndarray, rows: np.ndarray, k: int) -> dict[int, np.ndarray]:
+    """Return the k nearest other rows of some rows."""
+    found = {}
+    for row in rows.tolist():
+        cosines = vectors @ vectors[row]
+        cosines[row] = -2
+        found[row] = np.argpartition(-cosines, k)[:k]
+    return found
 
 
 def main() -> None:
@@ -68,6 +116,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--method", choices=["exact", "lists"], help="in place of what suits the rows")
     parser.add_argument("--faiss", action="store_true")
+    parser.add_argument("--usearch", action="store_true")
     given = parser.parse_args()
     if given.method:
         hygiene.EXACT_ROWS = {"exact": 10**9, "lists": 0}[given.method]
@@ -86,21 +135,25 @@ def main() -> None:
                 sketch_dim=0,
                 workers=given.workers,
             )
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             outcome = prepare(options, Console(quiet=True))
-            whole = time.perf_counter() - start
+            whole, cpu = time.perf_counter() - start, time.process_time() - busy
             stage = next(each for each in outcome.stages if each.stage == "neighbours")
             found = outcome.document["neighbours"]
             lists, probes = found.get("lists", "-"), found.get("probes", "-")
             print(
                 f"{rows:<10} {found['method']:<7} {lists!s:>5}  {probes!s:>6}  {found['recall']:.4f}"
-                f"  {stage.seconds:8.1f}  (the whole job {whole:.1f})",
+                f"  {stage.seconds:8.1f}  (the whole job {whole:.1f}; CPU {cpu:.1f})",
                 flush=True,
             )
             if given.faiss:
                 with threadpool_limits(1):
                     seconds = faiss_seconds(Path(folder) / "s.parquet", found["k"])
                 print(f"{rows:<10} faiss IndexFlatIP, {found['k']} + 1 nearest   {seconds:20.1f}", flush=True)
+
+            if given.usearch:
+                for line in usearch_lines(Path(folder) / "s.parquet", found["k"], given.workers):
+                    print(f"{rows:<10} {line}", flush=True)
 
 
 if __name__ == "__main__":

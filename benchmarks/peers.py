@@ -2,6 +2,7 @@
 
     python benchmarks/peers.py              # n=5,000 and 20,000; about half an hour, most of it the peers'
     python benchmarks/peers.py --quick      # n=5,000 only; about three minutes
+    python benchmarks/peers.py --sizes 7000 --dimension 768 --functions 'facility location'
 
 Isotropic unit rows of 384 float32. Ours includes the checks and the similarities; the peers are given the
 float64 kernel (1 + cos)/2, whose time is not theirs. Median of three (one, above 5 s). `peak` is the memory
@@ -35,8 +36,8 @@ CASES = {
 }
 
 
-def vectors(n: int) -> np.ndarray:
-    rows = np.random.default_rng(0).standard_normal((n, 384)).astype(np.float32)
+def vectors(n: int, dimension: int) -> np.ndarray:
+    rows = np.random.default_rng(0).standard_normal((n, dimension)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows
 
@@ -86,22 +87,22 @@ def apricot(function: str, optimizer: str, kernel: np.ndarray) -> Callable[[int]
     return select
 
 
-def selector(function: str, method: str, n: int) -> Callable[[int], tuple[np.ndarray, float]]:
+def selector(function: str, method: str, n: int, dimension: int) -> Callable[[int], tuple[np.ndarray, float]]:
     library, optimizer = method.split(" ", 1)
-    rows = vectors(n)[::-1].copy() if library == "ours" else vectors(n)
+    rows = vectors(n, dimension)
     if library == "ours":
-        return ours(function, optimizer, rows)
+        return ours(function, optimizer, rows[::-1].copy())
     kernel = rows.astype(np.float64) @ rows.astype(np.float64).T
     kernel += 1
     kernel /= 2
     return (submodlib if library == "submodlib" else apricot)(function, optimizer, kernel)
 
 
-def measure(function: str, method: str, n: int, k: int) -> dict[str, Any]:
+def measure(function: str, method: str, n: int, k: int, dimension: int) -> dict[str, Any]:
     """Return what one method takes; runs in a process of its own."""
-    selector(function, method, 300)(30)  # imports, compilation
+    selector(function, method, 300, dimension)(30)  # imports, compilation
     before = resident()
-    select = selector(function, method, n)
+    select = selector(function, method, n, dimension)
     times: list[float] = []
     with PeakMemory() as peak:
         while len(times) < 3 and not (times and times[0] > 5):
@@ -140,9 +141,11 @@ class PeakMemory:
         self.watcher.join()
 
 
-def in_a_process(function: str, method: str, n: int, k: int, patience: float) -> dict[str, Any] | None:
+def in_a_process(
+    function: str, method: str, n: int, k: int, dimension: int, patience: float
+) -> dict[str, Any] | None:
     """Return the measurement, None where the library is missing, or the patience as the least time."""
-    command = [sys.executable, __file__, "--one", json.dumps([function, method, n, k])]
+    command = [sys.executable, __file__, "--one", json.dumps([function, method, n, k, dimension])]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
     except subprocess.TimeoutExpired:
@@ -160,6 +163,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="n=5,000 only")
     parser.add_argument("--patience", type=float, default=900, help="seconds after which a peer is given up")
     parser.add_argument("--sizes", type=int, nargs="*", default=[5000, 20_000])
+    parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--functions", nargs="*", default=list(CASES))
     parser.add_argument("--methods", nargs="*", help="only these, such as 'ours lazy'")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -176,7 +180,7 @@ def main() -> None:
             for method in CASES[function]:
                 if options.methods and method not in options.methods:
                     continue
-                found = in_a_process(function, method, n, n // 10, options.patience)
+                found = in_a_process(function, method, n, n // 10, options.dimension, options.patience)
                 if found is None:
                     continue
                 base = base or found

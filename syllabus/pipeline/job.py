@@ -19,6 +19,7 @@ from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun, timed
 from syllabus.pipeline.reporting.job_messages import (
     announce_buckets,
+    announce_device,
     announce_subsets,
     announce_weights,
 )
@@ -85,6 +86,7 @@ def run_stages(
     checks_before_embedding(options, plan, dimension)
     job.check_space(plan)
     announce_subsets(options, plan.source_rows, plan.mean_weight, job.console)
+    announce_device(options, job.console)
     work.store.sweep()
     with job.stage("embed", "rows") as run:
         guide = make_guide(options, plan, work)

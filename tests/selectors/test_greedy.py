@@ -201,6 +201,16 @@ def test_facility_location_selects_the_same_in_little_memory(kind):
     assert_same(maximize(small, 50, "naive"), maximize(FacilityLocation(rows), 50, "lazy"))
 
 
+@pytest.mark.parametrize("kind", oracles.KINDS)
+def test_entries_kept_apart_change_nothing(kind):
+    rows, n = oracles.planted(kind, 700, 9, seed=5), 700
+    expected = maximize(FacilityLocation(rows), n // 2, "naive")
+    for room in (0, 20, 100):  # entries of a row, beside the 42 that the block of products leaves
+        function = FacilityLocation(rows, memory_budget=4 * n * (n + 64) + 6 * n * room)
+        assert function.kernel() is not None
+        assert_same(maximize(function, n // 2), expected)
+
+
 class Noisy(FacilityLocation):
     """As if another BLAS had computed the products: each off by up to the stated error."""
 

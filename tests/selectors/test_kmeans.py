@@ -91,3 +91,25 @@ def test_rows_whose_distances_no_float32_holds_are_refused():
         kmeans.fit(rows, 3, seed=0)
     rows[7:9] = [[8.9e18, 0, 0, 0], [-8.9e18, 0, 0, 0]]
     assert np.isfinite(kmeans.fit(rows, 3, seed=0)).all()
+
+
+@pytest.mark.gpu
+def test_centroids_of_a_gpu_are_as_good_and_rows_are_assigned_alike():
+    rows = oracles.planted("clusters", 3000, 32, seed=3)
+    here, there = kmeans.fit(rows, 20, seed=0), kmeans.fit(rows, 20, seed=0, device="cuda")
+    assert spread(rows, there) == pytest.approx(spread(rows, here), rel=0.05)
+    labels, scores = kmeans.assign_with_scores(rows, here, "cuda")
+    expected, known = kmeans.assign_with_scores(rows, here)
+    assert np.array_equal(labels, expected)
+    assert scores == pytest.approx(known, abs=1e-2)
+
+
+def test_clustering_is_that_of_the_wrapper_that_faiss_has():
+    import faiss
+
+    rows = oracles.planted("normal", 500, 12, seed=3)
+    centroids = kmeans.fit(rows, 9, seed=0)
+    key = int(kmeans.key_of(kmeans.seed_words(0, "kmeans.fit"), 3)) % 2**31
+    means = faiss.Kmeans(12, 9, niter=25, seed=key, min_points_per_centroid=1, max_points_per_centroid=500)
+    means.train(rows)
+    assert np.array_equal(centroids, means.centroids)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syllabus.selectors import SelectionError
-from syllabus.selectors.neighbours import Queries, TopK, neighbours, search
+from syllabus.selectors.neighbours import Queries, TopK, flat_index, neighbours, search
 from syllabus.selectors.neighbours import blocked_search as module
 from syllabus.selectors.numerics.products import device_product
 from syllabus.selectors.numerics.union_find import UnionFind
@@ -136,6 +136,79 @@ def test_what_torch_may_round_factors_to_widens_the_bound(precision) -> None:
     device_product(rows, rows, "cpu")  # leaves the setting, which others share, as it is
     assert module._error(rows, "cuda") >= exact + 2.0**-7
     assert module._error(rows, "cpu") == exact
+
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+def search_by_faiss(rows, k, threshold, device):
+    """The nearest and the groups by a flat index, and how many rows' candidates were not enough."""
+    nearest, groups = TopK.empty(len(rows), k), UnionFind(len(rows))
+    ids = np.arange(len(rows))
+    low, error = threshold - module.ROUNDING, module._error(rows, device)
+    left = flat_index.search_flat(rows, ids, nearest, rows, ids, low, error, groups.parents, device)
+    untouched = len(left)
+    assert (nearest.ids[left] == -1).all()
+    rest = Queries(rows[left], left, TopK.empty(untouched, k))
+    search(rest, rows, ids, threshold, groups)
+    nearest.ids[left], nearest.cosines[left] = rest.nearest.ids, rest.nearest.cosines
+    return nearest, groups.roots(), untouched
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(n=st.integers(12, 400), k=st.integers(1, 11), seed=st.integers(0, 9), threshold=st.floats(0.5, 1))
+def test_candidates_of_faiss_give_what_all_products_do(device, n, k, seed, threshold) -> None:
+    rows = planted(n, seed)
+    expected = neighbours(rows, k, threshold)
+    nearest, groups, _ = search_by_faiss(rows, k, threshold, device)
+    assert np.array_equal(nearest.ids, expected[0])
+    assert np.array_equal(nearest.cosines, expected[1])
+    assert np.array_equal(groups, expected[2])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_candidates_are_enough_for_all_but_copies(device) -> None:
+    rows = unit(np.random.default_rng(4).standard_normal((600, 24)))
+    rows[:50] = rows[0]
+    _, _, left = search_by_faiss(rows, 10, 0.95, device)
+    assert 50 <= left < 100  # 32 candidates do not show 50 copies, nor what is beyond them
+
+
+def test_coarse_products_of_an_index_are_not_trusted(monkeypatch) -> None:
+    rows = planted(200, 5)
+
+    class Coarse:
+        def __init__(self, dimension, by_distance, device):
+            self.index = plain(dimension, by_distance, device)
+            self.add = self.index.add
+
+        def search(self, queries, count):
+            products, places = self.index.search(queries, count)
+            return products * np.float32(1 + 2.0**-10), places
+
+    plain = flat_index.flat_index
+    monkeypatch.setattr(flat_index, "flat_index", Coarse)
+    nearest, _, left = search_by_faiss(rows, 10, 0.95, "cpu")
+    assert left == 200
+    assert np.array_equal(nearest.ids, neighbours(rows, 10)[0])
+
+
+def test_the_search_goes_by_faiss_where_it_has_the_gpu(monkeypatch) -> None:
+    rows = planted(300, 8)
+    found, ids = [], np.arange(300)
+    for on_gpu in (False, True):
+        monkeypatch.setattr(module, "by_faiss_on_gpu", lambda _, on_gpu=on_gpu: on_gpu)
+        queries, groups = Queries(rows, ids, TopK.empty(300, 7)), UnionFind(300)
+        search(queries, rows, ids, 0.9, groups)
+        found.append(
+            (queries.nearest.ids.tolist(), queries.nearest.cosines.tolist(), groups.roots().tolist())
+        )
+    assert found[0] == found[1]
+
+
+def test_a_processor_is_no_gpu() -> None:
+    assert not flat_index.by_faiss_on_gpu("cpu")
 
 
 @pytest.mark.gpu

@@ -101,6 +101,20 @@ def announce_buckets(
         )
 
 
+def announce_device(options: Options, console: Console) -> None:
+    """Print that faiss stays on the CPU where a GPU was asked for and the installed faiss has none."""
+    if not (options.device or "").startswith("cuda"):
+        return
+    from syllabus.selectors.neighbours import faiss_has_gpu  # loads numba
+
+    if not faiss_has_gpu():
+        warn(
+            console,
+            f"device={options.device!r}: the installed faiss has no GPU; it fits k-means on the CPU, and"
+            " torch searches; pip install 'syllabus[gpu]' in place of 'syllabus[cpu]'",
+        )
+
+
 def print_summary(console: Console, outcome: Outcome) -> None:
     """Print the stages with their times and what they reused, the counts, and what comes next."""
     if isinstance(console, WarningsOnly):

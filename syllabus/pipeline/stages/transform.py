@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.runtime.torch_setup import pick_device
 from syllabus.pipeline.stages.census import Census
 from syllabus.pipeline.stages.plan import Plan
 from syllabus.pipeline.stages.rows import AcceptedRows
@@ -88,6 +89,7 @@ def fit_transform(options: Options, plan: Plan, census: Census, work: WorkDirect
         clusters=clusters,
         seed=options.seed,
         threads=options.threads_per_worker,
+        **({} if clusters is None else _by_gpu(options)),
     )
     if not work.has("fit", key):
         if clusters is not None:
@@ -97,6 +99,15 @@ def fit_transform(options: Options, plan: Plan, census: Census, work: WorkDirect
             sample = _sample(options, census.accepted, census.rows(plan, work))
             _write(work, key, _fit(options, sample, clusters))
     return _read(work, key), key
+
+
+def _by_gpu(options: Options) -> dict[str, str]:
+    """What a key holds where faiss fits k-means on a GPU: other bits than the CPU's."""
+    if (device := pick_device(options.device)) == "cpu":
+        return {}
+    from syllabus.selectors.neighbours import by_faiss_on_gpu  # loads numba
+
+    return {"device": "cuda"} if by_faiss_on_gpu(device) else {}
 
 
 def _clusters(options: Options, census: Census) -> int:
@@ -148,7 +159,7 @@ def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transfor
     # Not above: numba would keep waiting those whose options are wrong.
     from syllabus.selectors import kmeans
 
-    centroids = kmeans.fit(vectors, clusters, seed=options.seed)
+    centroids = kmeans.fit(vectors, clusters, seed=options.seed, device=pick_device(options.device))
     counts = np.bincount(kmeans.assign(vectors, centroids), minlength=len(centroids))
     return Transform(mean, deviation, components, centroids, tuple((counts / counts.sum()).tolist()))
 

@@ -14,9 +14,14 @@ from syllabus.selectors.constraint import Constraint
 from syllabus.selectors.functions.base import State
 from syllabus.selectors.functions.similarity import SimilarityName, SimilarityParameters, similar
 from syllabus.selectors.functions.similarity_function import GIBIBYTE, KernelFunction
-from syllabus.selectors.numerics.compiled import compiled
-from syllabus.selectors.numerics.fixed_order_sums import excess
+from syllabus.selectors.numerics.compiled import compiled, compiled_inside, compiled_reassociating
+from syllabus.selectors.numerics.fixed_order_sums import UNIT32
 from syllabus.selectors.validation import Vectors
+
+PARTIAL = 256
+"""Terms of a bound that are summed in float32; such sums are added up in float64."""
+ROUNDED_UP = 1 + (PARTIAL + 2) * UNIT32
+"""Times a sum of so many positive float32 terms, in any order, is at least what they sum to."""
 
 
 class Coverage(NamedTuple):
@@ -140,6 +145,29 @@ class FacilityLocationState(State):
         return math.fsum(self.best_similarity - self.function.baseline)
 
 
+@compiled_inside
+def add_term(
+    similarity: SimilarityParameters,
+    rows: np.ndarray,
+    index: int,
+    i: int,
+    coverage: Coverage,
+    places: np.ndarray,
+    raised: np.ndarray,
+    total: float,
+    terms: int,
+) -> tuple[float, int]:
+    """Add max(0, s_iv - best_i), v = `index`, to the total and the terms of `exact_gain`."""
+    closer = similar(similarity.kind, similarity.rate, rows[i], rows[index])
+    term = closer - coverage.best_similarity[i]
+    if term > 0.0:
+        total += term
+        places[terms] = i
+        raised[terms] = closer
+        terms += 1
+    return total, terms
+
+
 @compiled
 def exact_gain(
     similarity: SimilarityParameters,
@@ -157,19 +185,12 @@ def exact_gain(
 
     Returns too how many terms are not zero, and writes their i and s_iv to `places` and `raised`, (n,) each.
     """
-    kind, rate, _, _, _ = similarity
-    best_similarity, thresholds = coverage
+    thresholds = coverage.thresholds
     total = 0.0
     terms = 0
     for i in range(rows.shape[0]):
         if entries[i] > thresholds[i]:
-            closer = similar(kind, rate, rows[i], rows[index])
-            term = closer - best_similarity[i]
-            if term > 0.0:
-                total += term
-                places[terms] = i
-                raised[terms] = closer
-                terms += 1
+            total, terms = add_term(similarity, rows, index, i, coverage, places, raised, total, terms)
     return total, terms
 
 
@@ -187,9 +208,27 @@ def raise_kept(
 
 
 @compiled
-def upper_gain(entries: np.ndarray, thresholds: np.ndarray, slope: float) -> float:
-    """Return a number not below `exact_gain`: each term is at most slope (entry - threshold)."""
-    return excess(entries, thresholds) * slope * (1.0 + 1e-9)
+def upper_gain(entries: np.ndarray, thresholds: np.ndarray, slope: float) -> tuple[float, int]:
+    """Return a number not below `exact_gain`, each term at most slope (entry - threshold), and how many."""
+    total = 0.0
+    terms = 0
+    for start in range(0, thresholds.shape[0], PARTIAL):
+        part, above = _excess(entries[start : start + PARTIAL], thresholds[start : start + PARTIAL])
+        total += part
+        terms += above
+    return total * slope * ROUNDED_UP, terms
+
+
+@compiled_reassociating
+def _excess(entries: np.ndarray, thresholds: np.ndarray) -> tuple[float, int]:
+    """Return the sum of what entries are above thresholds by, in float32 in any order, and their number."""
+    total = np.float32(0)
+    terms = np.int32(0)
+    for i in range(thresholds.shape[0]):
+        over = entries[i] - thresholds[i]
+        total += max(over, np.float32(0))
+        terms += np.int32(over > np.float32(0))
+    return total, terms  # type: ignore[return-value]  # a float where compiled
 
 
 @compiled
@@ -258,4 +297,4 @@ def _best_gain(
 @compiled
 def _upper_gains(kernel: np.ndarray, thresholds: np.ndarray, slope: float, out: np.ndarray) -> None:
     for index in range(kernel.shape[0]):
-        out[index] = upper_gain(kernel[index], thresholds, slope)
+        out[index], _ = upper_gain(kernel[index], thresholds, slope)

@@ -68,6 +68,7 @@ class KernelFunction(SimilarityFunction):
         block = min(self.n, BLOCK)
         budget = bytes_of(memory_budget, 8 * self.n * block, f"{2 * block} kernel rows", self.name)
         self.capacity = min(self.n, budget // (4 * self.n) - block)
+        self.spare = budget - 4 * self.n * self.capacity  # bytes beside the kernel rows that are kept
         self._norms = squared_norms(self.rows).astype(np.float32) if self.similarity.kind == RBF else None
         self._kernel: NDArray[np.float32] | None = None
 

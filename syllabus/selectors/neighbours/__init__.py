@@ -8,6 +8,7 @@ from syllabus.selectors.neighbours.blocked_search import (
     search_each_other,
 )
 from syllabus.selectors.neighbours.cover import greedy_cover
+from syllabus.selectors.neighbours.flat_index import by_faiss_on_gpu, faiss_has_gpu
 from syllabus.selectors.neighbours.separation import (
     Separation,
     least_cosine,
@@ -22,6 +23,8 @@ __all__ = [
     "Queries",
     "Separation",
     "TopK",
+    "by_faiss_on_gpu",
+    "faiss_has_gpu",
     "greedy_cover",
     "least_cosine",
     "neighbours",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from syllabus.selectors.neighbours.flat_index import by_faiss_on_gpu, search_flat
 from syllabus.selectors.neighbours.top_k import TopK, transposed, update_top_k
 from syllabus.selectors.numerics.products import product, relative_error
 from syllabus.selectors.numerics.union_find import UnionFind
@@ -84,8 +85,30 @@ def search(
     groups: UnionFind,
     device: str = "cpu",
 ) -> None:
-    """Let `queries` look among (r, d) `rows` named `ids`, none of which they have looked at before."""
+    """Let `queries` look among (r, d) `rows` named `ids`, none of which they have looked at before.
+
+    By faiss where `device` is a GPU and faiss has one; else by products there.
+    """
     low, error = threshold - ROUNDING, _error(rows, device)
+    if not by_faiss_on_gpu(device):
+        _search_products(queries, rows, ids, low, error, groups, device)
+        return
+    found = queries.nearest
+    left = search_flat(queries.rows, queries.ids, found, rows, ids, low, error, groups.parents, device)
+    rest = Queries(queries.rows[left], queries.ids[left], TopK(found.ids[left], found.cosines[left]))
+    _search_products(rest, rows, ids, low, error, groups, device)
+    found.ids[left], found.cosines[left] = rest.nearest.ids, rest.nearest.cosines
+
+
+def _search_products(
+    queries: Queries,
+    rows: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    low: float,
+    error: float,
+    groups: UnionFind,
+    device: str,
+) -> None:
     for start in range(0, len(queries.rows), TILE):
         at = slice(start, start + TILE)
         mine = (queries.rows[at], queries.ids[at], queries.nearest.ids[at], queries.nearest.cosines[at])

@@ -10,15 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.neighbours.flat_index import flat_index
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import key_of
 from syllabus.selectors.numerics.distances import squared_norms
-from syllabus.selectors.numerics.fixed_order_sums import (
-    UNIT32,
-    dot,
-    largest_difference,
-    squared_distance_over_4,
-)
+from syllabus.selectors.numerics.fixed_order_sums import dot, largest_difference, squared_distance_over_4
+from syllabus.selectors.numerics.products import product, relative_error
 from syllabus.selectors.validation import Seed, Vectors, as_rows, seed_words, whole_number
 
 ITERATIONS = 25
@@ -29,7 +26,9 @@ LONGEST = 9e18
 """The largest norm of a row: float32 has no number for the squared distance of two that are longer."""
 
 
-def fit(vectors: Vectors, clusters: int, seed: Seed, iterations: int = ITERATIONS) -> NDArray[np.float32]:
+def fit(
+    vectors: Vectors, clusters: int, seed: Seed, iterations: int = ITERATIONS, device: str = "cpu"
+) -> NDArray[np.float32]:
     """Return (clusters, d) float32 centroids.
 
     Args:
@@ -38,8 +37,9 @@ def fit(vectors: Vectors, clusters: int, seed: Seed, iterations: int = ITERATION
         then leaves the later ones empty.
       seed: a whole number or a tuple of them, of the k-means++ start.
       iterations: rounds, at least 1.
+      device: "cpu", or a GPU such as "cuda:0", used where the installed faiss has one.
 
-    O(n clusters d) a round. Equal vectors, seed and threads (the caller's) give equal bits.
+    O(n clusters d) a round. Equal vectors, seed, device and threads (the caller's) give equal bits.
 
     Raises:
       SelectionError: if faiss is not installed, or an argument is out of its bounds.
@@ -62,17 +62,14 @@ def fit(vectors: Vectors, clusters: int, seed: Seed, iterations: int = ITERATION
         raise SelectionError(
             "kmeans.fit: faiss is missing; pip install 'syllabus[cpu]' or 'syllabus[gpu]'"
         ) from None
+    settings = faiss.ClusteringParameters()
+    settings.niter, settings.seed = iterations, int(key) % 2**31
     # All rows are used: faiss would draw 256 a cluster, and warn below 39.
-    means = faiss.Kmeans(
-        rows.shape[1],
-        clusters,
-        niter=iterations,
-        seed=int(key) % 2**31,
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(rows),
-    )
-    means.train(rows)
-    return np.ascontiguousarray(means.centroids, np.float32)
+    settings.min_points_per_centroid, settings.max_points_per_centroid = 1, len(rows)
+    means = faiss.Clustering(rows.shape[1], clusters, settings)
+    means.train(rows, flat_index(rows.shape[1], True, device))
+    centroids = faiss.vector_float_to_array(means.centroids).reshape(clusters, rows.shape[1])
+    return np.ascontiguousarray(centroids, np.float32)
 
 
 def assign(vectors: Vectors, centroids: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -95,7 +92,7 @@ def assign(vectors: Vectors, centroids: NDArray[np.float32]) -> NDArray[np.int32
 
 
 def assign_with_scores(
-    rows: NDArray[np.float32], centroids: NDArray[np.float32]
+    rows: NDArray[np.float32], centroids: NDArray[np.float32], device: str = "cpu"
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return what `assign` does, and the (n, clusters) float32 <x, c> - ‖c‖²/2, largest for the closest c.
 
@@ -104,11 +101,13 @@ def assign_with_scores(
     Args:
       rows: (n, d) finite, contiguous.
       centroids: (clusters, d) finite, contiguous.
+      device: of the product, which only bounds: it shows in the scores' last digits, never in the labels.
     """
     half = squared_norms(centroids) / 2
     labels = np.empty(len(rows), np.int32)
-    scores = rows @ centroids.T
-    _closest(scores, rows, centroids, half, math.sqrt(2 * half.max()), labels)
+    scores = product(rows, centroids, device)
+    relative = relative_error(rows.shape[1], by_torch=device != "cpu")
+    _closest(scores, rows, centroids, half, math.sqrt(2 * half.max()), relative, labels)
     scores -= half.astype(np.float32)
     return labels, scores
 
@@ -120,12 +119,14 @@ def _closest(
     centroids: np.ndarray,
     half: np.ndarray,
     longest: float,
+    relative: float,
     labels: np.ndarray,
 ) -> None:
-    # ‖x - c‖² = ‖x‖² + ‖c‖² - 2<x, c>: the closest has the largest <x, c> - ‖c‖²/2. longest: the largest ‖c‖.
+    # ‖x - c‖² = ‖x‖² + ‖c‖² - 2<x, c>: the closest has the largest <x, c> - ‖c‖²/2. longest: the largest ‖c‖;
+    # relative: the error of a product.
     for i in range(rows.shape[0]):
         best = largest_difference(products[i], half)
-        error = (rows.shape[1] + 16) * UNIT32 * longest * (np.sqrt(dot(rows[i], rows[i])) + longest)
+        error = relative * longest * (np.sqrt(dot(rows[i], rows[i])) + longest)
         reach = best - 2.0 * error
         least = np.inf
         for c in range(centroids.shape[0]):

@@ -133,6 +133,75 @@ def _update(
                 _insert(ids[i], cosines[i], row_ids[j], dot(queries[i], rows[j]))
 
 
+def offer_candidates(
+    products: NDArray[np.float32],
+    places: NDArray[np.int64],
+    queries: NDArray[np.float32],
+    query_ids: NDArray[np.int64],
+    rows: NDArray[np.float32],
+    row_ids: NDArray[np.int64],
+    nearest: TopK,
+    error: float,
+    low: float,
+    parents: NDArray[np.int64],
+    whole: bool,
+) -> NDArray[np.int64]:
+    """As `update_top_k`, of the rows at `places` alone; return the queries that these may not be enough for.
+
+    products: (m, c) float32, the largest of each query, descending; those of the rows at (m, c) `places`.
+    whole: they are all rows. Else a query is left as it was, and returned, unless the last candidate is out
+    of reach: no other row's product exceeds it. So it is where products are not within `error`.
+    """
+    left = np.zeros(len(queries), np.bool_)
+    _offer(
+        products, places, queries, query_ids, rows, row_ids, nearest.ids, nearest.cosines, error, low,
+        parents, whole, left,
+    )  # fmt: skip
+    return np.flatnonzero(left)
+
+
+@compiled
+def _offer(
+    products: np.ndarray,
+    places: np.ndarray,
+    queries: np.ndarray,
+    query_ids: np.ndarray,
+    rows: np.ndarray,
+    row_ids: np.ndarray,
+    ids: np.ndarray,
+    cosines: np.ndarray,
+    error: float,
+    low: float,
+    parents: np.ndarray,
+    whole: bool,
+    left: np.ndarray,
+) -> None:
+    """As `offer_candidates`; the queries are marked in `left`."""
+    before = np.empty(ids.shape[1], ids.dtype)
+    known = np.empty(ids.shape[1])
+    last = places.shape[1] - 1
+    for i in range(places.shape[0]):
+        before[:] = ids[i]
+        known[:] = cosines[i]
+        for c in range(places.shape[1]):
+            j = places[i, c]
+            cosine = dot(queries[i], rows[j])
+            if abs(cosine - products[i, c]) > error:
+                left[i] = True
+                break
+            if row_ids[j] == query_ids[i]:
+                continue
+            if cosine >= low:
+                union(parents, query_ids[i], row_ids[j])
+            _insert(ids[i], cosines[i], row_ids[j], cosine)
+        reach = products[i, last] + 2.0 * error
+        if not whole and (reach >= low or reach >= cosines[i, -1]):
+            left[i] = True
+        if left[i]:
+            ids[i] = before
+            cosines[i] = known
+
+
 def transposed(tile: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a copy of the transpose."""
     turned = np.empty(tile.shape[::-1], tile.dtype)

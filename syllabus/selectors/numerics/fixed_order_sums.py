@@ -129,15 +129,9 @@ def _square_of_difference(builder: Any, a: Any, b: Any) -> Any:
     return builder.fmul(difference, difference)
 
 
-def _positive_part(builder: Any, a: Any, b: Any) -> Any:
-    difference = builder.fsub(a, b)
-    return _larger(builder, difference, ir.Constant(difference.type, None))
-
-
 _dot = _fold(2, lambda builder, a, b: builder.fmul(a, b), "dot")
 _squared_distance = _fold(2, _square_of_difference, "distance")
 _centred_dot = _fold(3, lambda builder, s, z, m: builder.fmul(s, builder.fsub(z, m)), "centred")
-_excess = _fold(2, _positive_part, "excess")
 _largest_difference = _fold(2, lambda builder, a, b: builder.fsub(a, b), "largest", largest=True)
 
 
@@ -157,12 +151,6 @@ def squared_distance_over_4(a: np.ndarray, b: np.ndarray) -> float:
 def centred_dot(s: np.ndarray, row: np.ndarray, mean: np.ndarray) -> float:
     """Return <s, row - mean> without a copy of the centred row."""
     return _centred_dot(s, row, mean)  # type: ignore[no-any-return]
-
-
-@compiled
-def excess(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Σ_j max(0, a_j - b_j)."""
-    return _excess(a, b)  # type: ignore[no-any-return]
 
 
 @compiled_inside

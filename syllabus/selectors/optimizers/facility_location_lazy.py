@@ -7,7 +7,10 @@ the order of the heap, so a row that might tie with a smaller index is refined b
 that is no longer affordable leaves the heap.
 
 Kernel rows lie in slots: all of them if they fit the memory budget, else blocks of those with the largest
-bounds, the oldest given up first.
+bounds, the oldest given up first. Only entries above the thresholds matter, and these only rise: after t
+picks about n/t of a kernel row are left. Once they are few they are kept apart (`LiveEntries`), as far as
+the memory budget has room beside the kernel: 6 bytes each, n² bytes at most. A bound then costs O(n/t), not
+a pass over a kernel row from main memory.
 """
 
 from typing import NamedTuple
@@ -17,9 +20,11 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.constraint import Constraint, Purchase, affordable, subtract_cost
 from syllabus.selectors.functions.facility_location import (
+    ROUNDED_UP,
     Coverage,
     FacilityLocation,
     FacilityLocationState,
+    add_term,
     exact_gain,
     raise_best_similarity,
     raise_kept,
@@ -27,11 +32,12 @@ from syllabus.selectors.functions.facility_location import (
 )
 from syllabus.selectors.functions.similarity import COSINE, Similarity, SimilarityParameters
 from syllabus.selectors.functions.similarity_function import BLOCK
-from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.compiled import compiled, compiled_inside, compiled_reassociating
 from syllabus.selectors.numerics.heap import sift_down
 from syllabus.selectors.optimizers.greedy import PartialSelection, Picks, Solution
 
 _CHUNK = 4096  # rows widened to float64 at once
+_MOST_COLUMNS = 2**16  # of a kernel whose live entries are kept; one of more rows takes 17 GB
 
 
 class GainBounds(NamedTuple):
@@ -48,6 +54,20 @@ class GainBounds(NamedTuple):
     stamps: NDArray[np.int64]
 
 
+class LiveEntries(NamedTuple):
+    """The entries of kernel rows that were above the thresholds when last looked at, for compiled loops.
+
+    Attributes:
+      columns: (n, room) uint16, ascending; the first `counts` of a row.
+      entries: (n, room) float32, beside them.
+      counts: (n,) int64; -1 where the row's entries are not kept.
+    """
+
+    columns: NDArray[np.uint16]
+    entries: NDArray[np.float32]
+    counts: NDArray[np.int64]
+
+
 def lazy(function: FacilityLocation, constraint: Constraint, *_: object) -> Solution:
     """Return what `greedy.lazy` does, and an upper bound on f of all sets that the constraint allows."""
     run, n = PartialSelection(function, constraint), function.n
@@ -61,11 +81,15 @@ def lazy(function: FacilityLocation, constraint: Constraint, *_: object) -> Solu
         cache, slots = kernel, np.arange(n)
     else:
         cache, slots = np.empty((function.capacity, n), np.float32), np.full(n, -1, np.int64)
+    room = 0 if kernel is None or n > _MOST_COLUMNS else min(n // 6, function.spare // (6 * n))
+    live = LiveEntries(
+        np.empty((n, room), np.uint16), np.empty((n, room), np.float32), np.full(n, -1, np.int64)
+    )
     owners = np.full(len(cache), -1, np.int64)
     size, next_slot, done = len(heap), 0, False
     while not done:
         run.count, size, run.remaining, run.correction, done = _run(
-            function.parameters, function.rows, cache, slots, bounds, heap, size, constraint.purchase,
+            function.parameters, function.rows, cache, slots, live, bounds, heap, size, constraint.purchase,
             run.remaining, run.correction, constraint.least_gain, state.coverage, run.room, run.count,
         )  # fmt: skip
         if not done:
@@ -121,6 +145,7 @@ def _run(
     rows: np.ndarray,
     cache: np.ndarray,
     slots: np.ndarray,
+    live: LiveEntries,
     bounds: GainBounds,
     heap: np.ndarray,
     size: int,
@@ -165,13 +190,98 @@ def _run(
             heap[0] = heap[size]
             heap[size] = top
         elif stamps[top] == 2 * count:
-            gains[top], terms = exact_gain(similarity, rows, top, cache[slots[top]], coverage, places, raised)
+            gains[top], terms = _exact(
+                similarity, rows, top, cache[slots[top]], live, coverage, places, raised
+            )
             kept = top
             keys[top] = gains[top] / purchase.divisors[top]
             stamps[top] = 2 * count + 1
         else:
-            gains[top] = min(gains[top], upper_gain(cache[slots[top]], coverage.thresholds, similarity.slope))
+            upper = _upper(similarity, top, cache[slots[top]], live, coverage.thresholds)
+            gains[top] = min(gains[top], upper)
             keys[top] = gains[top] / purchase.divisors[top]
             stamps[top] = 2 * count
         sift_down(heap, size, keys)
     return count, size, remaining, correction, True
+
+
+@compiled_inside
+def _upper(
+    similarity: SimilarityParameters,
+    index: int,
+    entries: np.ndarray,
+    live: LiveEntries,
+    thresholds: np.ndarray,
+) -> float:
+    """Return `upper_gain` of a row, and keep the entries that it has left if they are few enough."""
+    columns = live.columns[index]
+    held = live.entries[index]
+    count = live.counts[index]
+    if count < 0:
+        upper, terms = upper_gain(entries, thresholds, similarity.slope)
+        if terms < len(columns):
+            live.counts[index] = _keep(entries, thresholds, columns, held)
+        return upper
+    total, terms = _excess_of(held[:count], columns[:count], thresholds)
+    if 4 * terms < 3 * count:
+        live.counts[index] = _drop(held[:count], columns[:count], thresholds)
+    return total * similarity.slope * ROUNDED_UP
+
+
+@compiled_reassociating
+def _excess_of(held: np.ndarray, columns: np.ndarray, thresholds: np.ndarray) -> tuple[float, int]:
+    """Return the sum of what the kept entries are above their thresholds by, and their number."""
+    total = 0.0
+    terms = 0
+    for place in range(held.shape[0]):
+        over = held[place] - thresholds[columns[place]]
+        total += max(over, np.float32(0))
+        terms += over > np.float32(0)
+    return total, terms
+
+
+@compiled_inside
+def _keep(entries: np.ndarray, thresholds: np.ndarray, columns: np.ndarray, held: np.ndarray) -> int:
+    """Write the entries above the thresholds, and return their number; `columns` has room for one more."""
+    count = np.uint64(0)  # unsigned: no index to be counted from the end
+    for i in range(thresholds.shape[0]):
+        # Written in any case: a branch would be hard to predict.
+        columns[count] = i
+        held[count] = entries[i]
+        count += np.uint64(entries[i] > thresholds[i])
+    return count  # type: ignore[return-value]  # an int where compiled
+
+
+@compiled_inside
+def _drop(held: np.ndarray, columns: np.ndarray, thresholds: np.ndarray) -> int:
+    """Close the gaps of kept entries that are no longer above their thresholds; return how many are left."""
+    count = np.uint64(0)
+    for place in range(held.shape[0]):
+        entry = held[place]
+        column = columns[place]
+        columns[count] = column
+        held[count] = entry
+        count += np.uint64(entry > thresholds[column])
+    return count  # type: ignore[return-value]  # an int where compiled
+
+
+@compiled_inside
+def _exact(
+    similarity: SimilarityParameters,
+    rows: np.ndarray,
+    index: int,
+    entries: np.ndarray,
+    live: LiveEntries,
+    coverage: Coverage,
+    places: np.ndarray,
+    raised: np.ndarray,
+) -> tuple[float, int]:
+    """Return `exact_gain` of a row from the entries that are kept, if they are: the others add zeros."""
+    if live.counts[index] < 0:
+        return exact_gain(similarity, rows, index, entries, coverage, places, raised)
+    total = 0.0
+    terms = 0
+    for place in range(live.counts[index]):
+        i = live.columns[index, place]
+        total, terms = add_term(similarity, rows, index, i, coverage, places, raised, total, terms)
+    return total, terms

@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
+from syllabus.pipeline.runtime.torch_setup import pick_device
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
 from syllabus.pipeline.stages.transform import mix
 from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors import kmeans
-from syllabus.selectors.neighbours import Queries, TopK, search
+from syllabus.selectors.neighbours import Queries, TopK, by_faiss_on_gpu, search
 from syllabus.selectors.numerics.union_find import UnionFind
 
 SAMPLE = 65_536
@@ -40,12 +41,12 @@ class CoarseQuantizer:
     query_vectors: np.ndarray
     """(m, D) float32"""
 
-    def ranked(self, vectors: np.ndarray) -> np.ndarray:
+    def ranked(self, vectors: np.ndarray, device: str) -> np.ndarray:
         """Return the (n, probes) int32 nearest lists of each row, its home first."""
         nearest = np.empty((len(vectors), self.probes), np.int32)
         for first in range(0, len(vectors), 4096):
             block = vectors[first : first + 4096]
-            home, scores = kmeans.assign_with_scores(block, self.centroids)
+            home, scores = kmeans.assign_with_scores(block, self.centroids, device)
             scores[np.arange(len(block)), home] = np.inf
             np.negative(scores, out=scores)
             top = np.argpartition(scores, self.probes - 1, axis=1)[:, : self.probes]
@@ -57,13 +58,15 @@ class CoarseQuantizer:
 def fit_quantizer(knn: NeighbourSearch) -> tuple[CoarseQuantizer, str]:
     """Return the lists and their key; drawn by a seed of their own, since other subsets need no others."""
     vectors, work = knn.vectors, knn.vectors.work
-    key = knn.key("coarse", threads=vectors.threads)
+    device = pick_device(vectors.device)
+    by_gpu = {"device": "cuda"} if by_faiss_on_gpu(device) else {}
+    key = knn.key("coarse", threads=vectors.threads, **by_gpu)
     if not work.has("coarse", key):
         # Imported before the limits are set: they reach the libraries that are loaded.
         import faiss  # noqa: F401
 
         with threadpool_limits(vectors.threads):
-            _write(knn, key, _fit(knn))
+            _write(knn, key, _fit(knn, device))
     return read_quantizer(work, key), key
 
 
@@ -87,13 +90,13 @@ def _write(knn: NeighbourSearch, key: str, coarse: CoarseQuantizer) -> None:
     knn.vectors.work.write("coarse", key, table, {"probes": coarse.probes, "width": [width, width]})
 
 
-def _fit(knn: NeighbourSearch) -> CoarseQuantizer:
+def _fit(knn: NeighbourSearch, device: str) -> CoarseQuantizer:
     n = knn.vectors.n
     lists = max(1, round(math.sqrt(n)))
     sample, queries, query_vectors = _draw(knn)
     # More than 64 rows a list hardly move its centroid.
     fitted = sample[: max(lists, min(len(sample), 64 * lists))]
-    centroids = _chained(kmeans.fit(fitted, lists, seed=0, iterations=ITERATIONS))
+    centroids = _chained(kmeans.fit(fitted, lists, seed=0, iterations=ITERATIONS, device=device))
     return CoarseQuantizer(centroids, _probes(knn.k, sample, centroids), queries, query_vectors)
 
 

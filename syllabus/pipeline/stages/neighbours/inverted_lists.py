@@ -103,7 +103,7 @@ class Route(beam.DoFn):
                 if not work.has("neighbours", truth):
                     self._measure(truth, block, vectors, device)
                 if not work.has("cells", routed):
-                    self._write(routed, block, vectors)
+                    self._write(routed, block, vectors, device)
         yield routed
 
     def _measure(self, key: str, block: Block, vectors: np.ndarray, device: str) -> None:
@@ -114,8 +114,8 @@ class Route(beam.DoFn):
         search(queries, vectors, positions, np.inf, UnionFind(0), device)
         knn.write(key, coarse.queries, nearest, UnionFind(0))
 
-    def _write(self, key: str, block: Block, vectors: np.ndarray) -> None:
-        ranked = self.lists.coarse.ranked(vectors)
+    def _write(self, key: str, block: Block, vectors: np.ndarray, device: str) -> None:
+        ranked = self.lists.coarse.ranked(vectors, device)
         order = np.argsort(ranked[:, 0], kind="stable")
         bands, starts = np.unique(ranked[order, 0] // self.lists.band, return_index=True)
         bounds = [*starts.tolist(), len(order)]

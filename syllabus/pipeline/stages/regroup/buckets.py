@@ -34,8 +34,8 @@ class Reference:
 
 
 def kernel_bytes(rows: int) -> int:
-    """Return what the products of all pairs of `rows` rows take, and a little more."""
-    return 4 * rows * rows + (1 << 20)
+    """Return what the products of all pairs of `rows` rows take, a block in the making, and a little more."""
+    return 4 * rows * (rows + 64) + (1 << 20)
 
 
 @dataclass(frozen=True)
