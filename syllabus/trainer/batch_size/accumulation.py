@@ -92,7 +92,8 @@ class AdaptiveBatchSize:
         self.model, self.optimizer, self.controller = model, optimizer, controller
         self.grain, self.microbatch = grain, microbatch
         self.scheduler, self.scaler = scheduler, scaler
-        self._decider, self._needs = Decider(controller, probe), controller.rule.needs
+        self._decider, needs = Decider(controller, probe), controller.rule.needs
+        self._halves, self._norms = "noise" in needs, "norm" in needs
         inner = innermost(optimizer)
         self._parameters = [p for group in inner.param_groups for p in group["params"]]
         controller.bind(grain * self.world, adam_like(inner))
@@ -272,12 +273,11 @@ class AdaptiveBatchSize:
 
     def _at_once(self) -> int:
         """Examples in a microbatch; rules by noise need two of them."""
-        halves = "noise" in self._needs
-        return min(self.microbatch, -(-self._share() // 2)) if halves else self.microbatch
+        return min(self.microbatch, -(-self._share() // 2)) if self._halves else self.microbatch
 
     def _measures(self) -> bool:
         """Whether the whole gradient's norm is asked for, or makes a free measurement of the noise."""
-        return "norm" in self._needs or self._update.first_norm is not None
+        return self._norms or self._update.first_norm is not None
 
     def _loss_scale(self) -> float:
         return 1.0 if self.scaler is None else float(self.scaler.get_scale())

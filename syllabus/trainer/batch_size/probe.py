@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -152,7 +152,7 @@ class Probe:
     def _evaluating(self) -> Iterator[tuple[torch.nn.Module, torch.device]]:
         # Without DDP: its forward pass would prepare an exchange of gradients that never comes.
         wrapped = hasattr(self._model, "no_sync") and hasattr(self._model, "module")
-        model = self._model.module if wrapped else self._model
+        model = cast(torch.nn.Module, self._model.module if wrapped else self._model)
         modes = [(module, module.training) for module in model.modules()]
         model.eval()
         try:

@@ -95,4 +95,5 @@ def innermost(optimizer: Any) -> torch.optim.Optimizer:
     """Return torch's own optimizer inside what hosts wrap around it."""
     while not hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer
-    return optimizer
+    found: torch.optim.Optimizer = optimizer
+    return found
