@@ -9,6 +9,7 @@ ranks.
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
@@ -77,7 +78,7 @@ class Probe:
         seed: of what is random in the data set.
 
     Raises:
-        TrainerError: no rows, a batch size below 1.
+        TrainerError: no rows, one outside the data set, a batch size below 1.
     """
 
     def __init__(
@@ -94,6 +95,9 @@ class Probe:
     ) -> None:
         if not len(rows):
             raise TrainerError("Probe: rows is empty; give at least one")
+        size = len(dataset) if hasattr(dataset, "__len__") else math.inf
+        if not 0 <= min(rows) <= max(rows) < size:
+            raise TrainerError(f"Probe: rows {min(rows)} to {max(rows)}; the data set has {size}")
         if batch_size < 1:
             raise TrainerError(f"Probe: batch_size={batch_size} is below 1")
         self._model, self._loss, self._count = model, loss, len(rows)
