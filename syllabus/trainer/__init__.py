@@ -8,7 +8,7 @@ from syllabus.trainer.batch_size import AdaptiveBatchSize, BatchSizeController
 from syllabus.trainer.curriculum import SCHEDULES, Curriculum
 from syllabus.trainer.data import ManifestSampler, ManifestStream
 from syllabus.trainer.errors import TrainerError
-from syllabus.trainer.gradients import CountSketch, FullGradients, LastLayer, MeanGradient, TensorSketch
+from syllabus.trainer.gradients import CountSketch, FullGradients, LastLayer, MeanGradient
 from syllabus.trainer.loop.fit import fit
 from syllabus.trainer.loop.resuming import EpochRecord
 from syllabus.trainer.ordering import ORDERS, GraB
@@ -27,7 +27,6 @@ __all__ = [
     "ManifestSampler",
     "ManifestStream",
     "MeanGradient",
-    "TensorSketch",
     "TrainerError",
     "fit",
 ]

@@ -1,6 +1,6 @@
 """Vector balancing by signed walks, and the orders they give; over tensors in `balancing.vectors`."""
 
-from syllabus.selectors.balancing.count_sketch import add_sketch, multiply_spectra
+from syllabus.selectors.balancing.count_sketch import add_sketch
 from syllabus.selectors.balancing.walks import (
     NO_DRAWS,
     Halving,
@@ -17,7 +17,6 @@ __all__ = [
     "Halving",
     "add_sketch",
     "bound",
-    "multiply_spectra",
     "pair_walk",
     "products_walk",
     "reorder",

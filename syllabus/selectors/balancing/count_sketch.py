@@ -1,4 +1,4 @@
-"""The count sketch of rows, and the product of two in the Fourier domain, each in one compiled pass."""
+"""The count sketch of rows in one compiled pass."""
 
 from typing import Any
 
@@ -10,48 +10,37 @@ from syllabus.selectors.numerics.compiled import compiled
 
 def add_sketch(
     rows: NDArray[np.floating[Any]],
-    buckets: NDArray[np.int64],
+    turns: NDArray[np.int64],
     signs: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Add signs[k] · rows[i, k] to out[i, buckets[k]].
+    """Add signs[k] · rows[i, k] to out[i, (k + turns[k // width]) % width].
 
     Args:
       rows: (B, d) float32.
-      buckets: (d,) int64 columns of `out`.
-      signs: (d,) float32, +1 or -1.
+      turns: (⌈D / width⌉,) int64 in [0, width), by how much each block of `width` numbers is turned.
+      signs: (D,) float32, +1 or -1. D is d or more: what rows lack is 1.
       out: (B, width) float32; changed.
 
-    O(B d), each row read once.
+    O(B d), each row read once and in its order.
     """
-    _add_sketch(rows, buckets, signs, out)
-
-
-def multiply_spectra(
-    left: NDArray[np.complex64], right: NDArray[np.complex64], scale: float, out: NDArray[np.float32]
-) -> None:
-    """Write scale · left · right, frequency 0 left out, as real and imaginary part side by side.
-
-    Args:
-      left: (B, f) complex64.
-      right: (B, f) complex64.
-      scale: a factor.
-      out: (B, 2 f - 2) float32; overwritten.
-    """
-    _multiply_spectra(left, right, np.float32(scale), out)
+    _add_sketch(rows, turns, signs, out)
 
 
 @compiled
-def _add_sketch(rows: np.ndarray, buckets: np.ndarray, signs: np.ndarray, out: np.ndarray) -> None:
+def _add_sketch(rows: np.ndarray, turns: np.ndarray, signs: np.ndarray, out: np.ndarray) -> None:
+    width, size = out.shape[1], rows.shape[1]
+    ends = np.zeros(width, np.float32)
+    for k in range(size, signs.shape[0]):
+        ends[(k + turns[k // width]) % width] += signs[k]
+    twice = np.empty(2 * width, np.float32)  # so that a turned block is one run of additions
     for i in range(rows.shape[0]):
-        row, sums = rows[i], out[i]
-        for k in range(row.shape[0]):
-            sums[buckets[k]] += signs[k] * row[k]
-
-
-@compiled
-def _multiply_spectra(left: np.ndarray, right: np.ndarray, scale: np.float32, out: np.ndarray) -> None:
-    for i in range(left.shape[0]):
-        for j in range(1, left.shape[1]):
-            product = left[i, j] * right[i, j]
-            out[i, 2 * j - 2], out[i, 2 * j - 1] = scale * product.real, scale * product.imag
+        twice[:] = 0.0
+        for block in range(turns.shape[0]):
+            first = block * width
+            row, sign = rows[i, first : first + width], signs[first : first + width]
+            turned = twice[turns[block] : turns[block] + width]
+            for j in range(row.shape[0]):
+                turned[j] += sign[j] * row[j]
+        for j in range(width):
+            out[i, j] += twice[j] + twice[width + j] + ends[j]

@@ -1,13 +1,12 @@
 """Signed walks over outer products (left_i ⊗ right_i, left_i) of which only the factors are kept.
 
-A step moves the walk by two outer products and then takes inner products with it. Both are done row by row
-of the (p, q) running sum, the step of one vector together with the product of the next, so that the sum
-is fetched from the outer cache once a vector: for the few outputs of a last layer that is less work than
-the Gram matrix of a block.
+Each vector, or difference of two, is written out in float32, as other features are, and then walked over: one
+at a time, so that it stays in the inner caches. That is less work than the Gram matrix of a block, and than
+products with the factors where their rows are short.
 
-Arrays are contiguous: left (m, p) float64, right (m, q) float32 or float64, the running sum (p, q) float64,
-and its part beside left, `rest`, (p,) float64, or (0,) where vectors are left_i ⊗ right_i alone. Both walks
-return int8 signs, or None, nothing changed, where a value is not finite. O(m p q).
+Arrays are contiguous: left (m, p) float64, right (m, q) float32 or float64, the running sum float64: (p q,)
+where vectors are left_i ⊗ right_i alone, else (p q + p,). Both walks return int8 signs, or None, nothing
+changed, where a value is not finite, or an example's product too large for float32. O(m p q).
 """
 
 from typing import Any
@@ -16,37 +15,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.balancing.walks import Halving, Thresholds, bound, thresholds_of
-from syllabus.selectors.numerics.compiled import compiled
+from syllabus.selectors.numerics.compiled import compiled, compiled_inside
 from syllabus.selectors.numerics.fixed_order_sums import dot
+
+NO_SUM = np.empty(0)
+_LARGEST = 1e75  # of summed squares, so that no product of two numbers leaves float32
 
 
 def factor_walk(
     left: NDArray[np.float64],
     right: NDArray[np.floating[Any]],
     running_sum: NDArray[np.float64],
-    rest: NDArray[np.float64],
     mean: NDArray[np.float64],
-    mean_rest: NDArray[np.float64],
+    total: NDArray[np.float64],
 ) -> NDArray[np.int8] | None:
     """Walk over the vectors less their mean; return (m,) signs.
 
     Args:
       left: (m, p).
       right: (m, q).
-      running_sum: (p, q), where the walk stands; changed.
-      rest: (p,) or (0,), likewise.
-      mean: (p, q) float64.
-      mean_rest: (p,) or (0,) float64.
+      running_sum: (p q,) or (p q + p,), where the walk stands; changed.
+      mean: as many float64.
+      total: as many float64, to which the vectors themselves are added, or `NO_SUM`; changed.
     """
     signs = np.empty(len(left), np.int8)
-    return signs if _walk(left, right, running_sum, rest, mean, mean_rest, signs) else None
+    return signs if _walk(left, right, running_sum, mean, total, signs) else None
 
 
 def factor_pair_walk(
     left: NDArray[np.float64],
     right: NDArray[np.floating[Any]],
     running_sum: NDArray[np.float64],
-    rest: NDArray[np.float64],
     halving: Halving | None = None,
 ) -> NDArray[np.int8] | None:
     """Walk over the differences of consecutive vectors; return (m // 2,) signs.
@@ -54,13 +53,12 @@ def factor_pair_walk(
     Args:
       left: (m, p), m even.
       right: (m, q).
-      running_sum: (p, q), where the walk stands; changed.
-      rest: (p,) or (0,), likewise.
+      running_sum: (p q,) or (p q + p,), where the walk stands; changed.
       halving: thresholds of kernel halving; without, they are 0.
     """
     signs = np.empty(len(left) // 2, np.int8)
     thresholds = thresholds_of(halving, len(signs))
-    if _pair_walk(left, right, running_sum, rest, signs, thresholds):
+    if _pair_walk(left, right, running_sum, signs, thresholds):
         return signs
     if halving is not None:
         halving.done -= len(signs)
@@ -72,78 +70,76 @@ def _walk(
     left: np.ndarray,
     right: np.ndarray,
     running_sum: np.ndarray,
-    rest: np.ndarray,
     mean: np.ndarray,
-    mean_rest: np.ndarray,
+    total: np.ndarray,
     signs: np.ndarray,
 ) -> bool:
     if not _finite(left, right):
         return False
     # With S = s + c m, c the sum of the signs so far: <s, z - m> = <S, z> - <S, m> - c (<m, z> - <m, m>).
     # So only z is added at a step, and c m is taken off once, in the end.
-    along, square, count = dot(rest, mean_rest), dot(mean_rest, mean_rest), 0.0
-    for k in range(mean.shape[0]):
-        along += dot(running_sum[k], mean[k])
-        square += dot(mean[k], mean[k])
-    for i in range(left.shape[0] + 1):
-        inside = i < left.shape[0]
-        if i and rest.shape[0]:
-            _add(float(signs[i - 1]), left[i - 1], rest)
-        product = dot(rest, left[i]) if inside and rest.shape[0] else 0.0
-        of_mean = dot(mean_rest, left[i]) if inside and rest.shape[0] else 0.0
-        for k in range(left.shape[1]):
-            here = running_sum[k]
-            if i:
-                _add(signs[i - 1] * left[i - 1, k], right[i - 1], here)
-            if inside:
-                product += left[i, k] * dot(here, right[i])
-                of_mean += left[i, k] * dot(mean[k], right[i])
-        if inside:
-            signs[i] = 1 if product - along - count * (of_mean - square) <= 0.0 else -1
-            along += signs[i] * of_mean
-            count += signs[i]
-    _add(-count, mean_rest, rest)
-    for k in range(left.shape[1]):
-        _add(-count, mean[k], running_sum[k])
+    along, square, count = dot(running_sum, mean), dot(mean, mean), 0.0
+    z = np.empty(running_sum.shape[0], np.float32)
+    for i in range(signs.shape[0]):
+        _write(left[i], right[i], z)
+        of_mean = dot(mean, z)
+        sign = 1.0 if dot(running_sum, z) - along - count * (of_mean - square) <= 0.0 else -1.0
+        for j in range(z.shape[0]):
+            running_sum[j] += sign * z[j]
+        for j in range(total.shape[0]):
+            total[j] += z[j]
+        signs[i] = sign
+        along += sign * of_mean
+        count += sign
+    for j in range(mean.shape[0]):
+        running_sum[j] -= count * mean[j]
     return True
 
 
 @compiled
 def _pair_walk(
-    left: np.ndarray,
-    right: np.ndarray,
-    running_sum: np.ndarray,
-    rest: np.ndarray,
-    signs: np.ndarray,
-    thresholds: Thresholds,
+    left: np.ndarray, right: np.ndarray, running_sum: np.ndarray, signs: np.ndarray, thresholds: Thresholds
 ) -> bool:
     draws, penalties, spread = thresholds
     if not _finite(left, right):
         return False
-    bias = 1.0 if rest.shape[0] else 0.0
-    for pair in range(signs.shape[0] + 1):
-        a, b, inside = 2 * pair, 2 * pair + 1, pair < signs.shape[0]
-        product = 0.0
-        for k in range(left.shape[1]):
-            here = running_sum[k]
-            if pair:
-                first, second = signs[pair - 1] * left[a - 2, k], signs[pair - 1] * left[b - 2, k]
-                _add_two(first, right[a - 2], second, right[b - 2], here)
-                if rest.shape[0]:
-                    rest[k] += first - second
-            if inside:
-                product += left[a, k] * dot(here, right[a]) - left[b, k] * dot(here, right[b])
-                if rest.shape[0]:
-                    product += rest[k] * (left[a, k] - left[b, k])
-        if inside:
-            threshold = 0.0
-            if draws.shape[0]:
-                square = dot(left[a], left[a]) * (dot(right[a], right[a]) + bias)
-                square += dot(left[b], left[b]) * (dot(right[b], right[b]) + bias)
-                square -= 2.0 * dot(left[a], left[b]) * (dot(right[a], right[b]) + bias)
-                threshold = draws[pair] * bound(max(square, 0.0), penalties[pair], spread)
-            signs[pair] = 1 if product <= threshold else -1
+    z = np.empty(running_sum.shape[0], np.float32)
+    for pair in range(signs.shape[0]):
+        _write_difference(left[2 * pair], right[2 * pair], left[2 * pair + 1], right[2 * pair + 1], z)
+        threshold = 0.0
+        if draws.shape[0]:
+            threshold = draws[pair] * bound(dot(z, z), penalties[pair], spread)
+        sign = 1.0 if dot(running_sum, z) <= threshold else -1.0
+        for j in range(z.shape[0]):
+            running_sum[j] += sign * z[j]
+        signs[pair] = sign
     return True
+
+
+@compiled_inside
+def _write(left: np.ndarray, right: np.ndarray, z: np.ndarray) -> None:
+    """Write left ⊗ right into z, and left behind it where there is room."""
+    inputs = right.shape[0]
+    for k in range(left.shape[0]):
+        here, weight = z[k * inputs : (k + 1) * inputs], np.float32(left[k])
+        for j in range(inputs):
+            here[j] = weight * right[j]
+    for k in range(z.shape[0] - left.shape[0] * inputs):
+        z[left.shape[0] * inputs + k] = left[k]
+
+
+@compiled_inside
+def _write_difference(
+    left: np.ndarray, right: np.ndarray, left2: np.ndarray, right2: np.ndarray, z: np.ndarray
+) -> None:
+    """Write the first outer product less the second, as `_write` does."""
+    inputs = right.shape[0]
+    for k in range(left.shape[0]):
+        here, a, b = z[k * inputs : (k + 1) * inputs], np.float32(left[k]), np.float32(left2[k])
+        for j in range(inputs):
+            here[j] = a * right[j] - b * right2[j]
+    for k in range(z.shape[0] - left.shape[0] * inputs):
+        z[left.shape[0] * inputs + k] = left[k] - left2[k]
 
 
 @compiled
@@ -151,17 +147,5 @@ def _finite(left: np.ndarray, right: np.ndarray) -> bool:
     total = 0.0
     for i in range(left.shape[0]):
         # NaN and infinity survive both sums, even times 0.
-        total += dot(left[i], left[i]) * dot(right[i], right[i])
-    return bool(np.isfinite(total))
-
-
-@compiled
-def _add(weight: float, row: np.ndarray, out: np.ndarray) -> None:
-    for j in range(row.shape[0]):
-        out[j] += weight * row[j]
-
-
-@compiled
-def _add_two(first: float, a: np.ndarray, second: float, b: np.ndarray, out: np.ndarray) -> None:
-    for j in range(a.shape[0]):
-        out[j] += first * a[j] - second * b[j]
+        total += dot(left[i], left[i]) * (dot(right[i], right[i]) + 1.0)
+    return total < _LARGEST  # NaN is not

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from syllabus.selectors.balancing.outer_products import factor_pair_walk, factor_walk
+from syllabus.selectors.balancing.outer_products import NO_SUM, factor_pair_walk, factor_walk
 from syllabus.selectors.balancing.pieces import pieces_pair_walk
 from syllabus.selectors.balancing.walks import Halving, pair_walk, products_walk, signed_walk
 from syllabus.selectors.errors import SelectionError
@@ -40,7 +40,7 @@ class DenseVectors:
         self.device, self.width = pieces[0].device, sum(self.widths)
 
     def __len__(self) -> int:
-        return len(self.pieces[0])
+        return self.pieces[0].shape[0]
 
     @property
     def rows(self) -> torch.Tensor:
@@ -117,7 +117,7 @@ class OuterProducts:
     """
 
     def __init__(self, left: torch.Tensor, right: torch.Tensor, bias: bool = False) -> None:
-        if left.ndim != 2 or right.ndim != 2 or len(left) != len(right):
+        if left.ndim != 2 or right.ndim != 2 or left.shape[0] != right.shape[0]:
             raise SelectionError(
                 f"OuterProducts: factors have shapes {tuple(left.shape)} and {tuple(right.shape)};"
                 " expected (B, p) and (B, q)"
@@ -127,7 +127,7 @@ class OuterProducts:
         self.device, self.width = left.device, left.shape[1] * (right.shape[1] + bias)
 
     def __len__(self) -> int:
-        return len(self.left)
+        return self.left.shape[0]
 
     def cut(self, start: int, stop: int) -> "OuterProducts":
         """Return vectors start to stop; a view."""
@@ -192,23 +192,27 @@ class OuterProducts:
 VectorBlock: TypeAlias = Union[DenseVectors, OuterProducts]
 
 
-def walk(block: VectorBlock, running_sum: torch.Tensor, mean: torch.Tensor) -> NDArray[np.int8] | None:
+def walk(
+    block: VectorBlock, running_sum: torch.Tensor, mean: torch.Tensor, total: torch.Tensor | None = None
+) -> NDArray[np.int8] | None:
     """Walk over z_i - mean; return (B,) signs, or None, nothing changed, where a value is not finite.
 
     Args:
       block: B vectors.
       running_sum: (d,) float64 on the block's device, where the walk stands; changed.
       mean: (d,) float64.
+      total: (d,) float64, to which Σ z_i is added, where it is asked for; changed.
     """
     if _lies_here(block):
         if isinstance(block, OuterProducts):
-            stands = [part.numpy() for part in (*block.parts(running_sum), *block.parts(mean))]
-            return factor_walk(block.left.numpy(), block.right.numpy(), *stands)
+            arrays = running_sum.numpy(), mean.numpy(), NO_SUM if total is None else total.numpy()
+            return factor_walk(block.left.numpy(), block.right.numpy(), *arrays)
         if not bool(torch.isfinite(block.rows.sum(1)).all()):
             return None
         rows = block.rows.numpy()
         signs = np.empty(len(rows), np.int8)
         signed_walk(rows, mean.numpy(), np.arange(len(rows)), running_sum.numpy(), signs)
+        _add_all(block, total)
         return signs
     found = block.products(running_sum, mean)
     # <z_i - m, z_j - m> = <z_i, z_j> - <z_i, m> - <z_j, m> + <m, m>
@@ -221,6 +225,7 @@ def walk(block: VectorBlock, running_sum: torch.Tensor, mean: torch.Tensor) -> N
     weights = torch.from_numpy(signs.astype(np.float64)).to(block.device)
     block.add_to(running_sum, weights)
     running_sum -= weights.sum() * mean
+    _add_all(block, total)
     return signs
 
 
@@ -269,10 +274,7 @@ def walk_pairs(
         raise SelectionError(f"walk_pairs: a block of {len(block)} vectors is not made of pairs")
     if _lies_here(block):
         if isinstance(block, OuterProducts):
-            square, rest = block.parts(running_sum)
-            return factor_pair_walk(
-                block.left.numpy(), block.right.numpy(), square.numpy(), rest.numpy(), halving
-            )
+            return factor_pair_walk(block.left.numpy(), block.right.numpy(), running_sum.numpy(), halving)
         if block.width <= _NARROW:
             # Such rows are in the caches anyway; many of them are one compiled loop, with the same bits.
             rows = block.rows.numpy()
@@ -288,6 +290,11 @@ def walk_pairs(
     weights = np.stack([signs, -signs], 1).ravel().astype(np.float64)
     block.add_to(running_sum, torch.from_numpy(weights).to(block.device))
     return signs
+
+
+def _add_all(block: VectorBlock, total: torch.Tensor | None) -> None:
+    if total is not None:
+        block.add_to(total, torch.ones(len(block), dtype=torch.float64, device=block.device))
 
 
 def _lies_here(block: VectorBlock) -> bool:

@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from syllabus.trainer.batch_size import step_factors
 from syllabus.trainer.batch_size.controller import BatchSizeController
 from syllabus.trainer.batch_size.controller_state import check_applied_state
 from syllabus.trainer.batch_size.cutting import Cutter
 from syllabus.trainer.batch_size.deciding import Decider
 from syllabus.trainer.batch_size.probe import Probe
 from syllabus.trainer.batch_size.signals import Decision
-from syllabus.trainer.batch_size.step_factors import StepFactors, adam_like, check_free, innermost
 from syllabus.trainer.batch_size.update import Update
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.ranks import world_size
@@ -80,7 +80,8 @@ class AdaptiveBatchSize:
         scaler: Any = None,
         probe: Probe | None = None,
     ) -> None:
-        check_free("AdaptiveBatchSize", optimizer)
+        step_factors.check_steps("AdaptiveBatchSize", optimizer, scheduler)
+        step_factors.check_free("AdaptiveBatchSize", optimizer)
         grain = whole("AdaptiveBatchSize", "grain", grain, 1)
         microbatch = grain if microbatch is None else whole("AdaptiveBatchSize", "microbatch", microbatch, 1)
         self.world = world_size()
@@ -92,14 +93,15 @@ class AdaptiveBatchSize:
         self.model, self.optimizer, self.controller = model, optimizer, controller
         self.grain, self.microbatch = grain, microbatch
         self.scheduler, self.scaler = scheduler, scaler
-        self._decider, self._needs = Decider(controller, probe), controller.rule.needs
-        inner = innermost(optimizer)
+        self._decider, needs = Decider(controller, probe), controller.rule.needs
+        self._halves, self._norms = "noise" in needs, "norm" in needs
+        inner = step_factors.innermost(optimizer)
         self._parameters = [p for group in inner.param_groups for p in group["params"]]
-        controller.bind(grain * self.world, adam_like(inner))
+        controller.bind(grain * self.world, step_factors.adam_like(inner))
         self.updates = self.examples = self.epoch = self._position = 0
         self._update = self._next()
         # The last, so that what is refused above leaves the optimizer as it was.
-        self._factors = StepFactors(inner, lambda: self.decision, self._before_step)
+        self._factors = step_factors.StepFactors(inner, lambda: self.decision, self._before_step)
 
     @property
     def decision(self) -> Decision:
@@ -122,14 +124,7 @@ class AdaptiveBatchSize:
         Reads one batch ahead, to know which microbatch is the last. Between them, averaging over ranks is off
         but for the last of each update.
         """
-        if self._update.taken:
-            warnings.warn(
-                f"{self._update.taken} examples of an unfinished update are dropped: the loop was left early,"
-                " or without step()",
-                stacklevel=2,
-            )
-            self.optimizer.zero_grad(set_to_none=True)
-            self._update = self._next()
+        self._drop("the loop was left early, or without step()")
         cutter = Cutter(loader)
         while cutter.more_than(0):
             self._prepare()
@@ -186,6 +181,11 @@ class AdaptiveBatchSize:
         """Step optimizer, scaler and scheduler if the update is complete; decide; return whether it was."""
         if not self.complete:
             return False
+        if not self._update.weighed:
+            raise TrainerError(
+                "AdaptiveBatchSize.step: the update's last microbatch did not go backward; call"
+                " adaptive.backward(loss) for each"
+            )
         if self.scaler is None:
             self.optimizer.step()
         else:
@@ -199,9 +199,7 @@ class AdaptiveBatchSize:
         """Count the update and decide, after a step that the host made; `step` calls it."""
         update = self._update
         if not update.complete or not update.weighed:
-            raise TrainerError(
-                "AdaptiveBatchSize.updated: the update is not complete; ask adaptive.complete first"
-            )
+            raise TrainerError("AdaptiveBatchSize.updated: the update is not complete; ask adaptive.complete")
         self.updates, self.examples = self.updates + 1, self.examples + update.all
         every, before = self.grain * self.world, self._position
         self._position += update.all
@@ -240,6 +238,7 @@ class AdaptiveBatchSize:
         """
         state = check_applied_state(state)
         self._decider.load(state)
+        self._drop("a state was loaded")
         self.updates, self.examples = state["updates"], state["examples"]
         self.epoch, self._position = state["epoch"], state["position"]
         self._update = self._next()
@@ -247,6 +246,13 @@ class AdaptiveBatchSize:
     def close(self) -> None:
         """Leave the optimizer as it was."""
         self._factors.remove()
+
+    def _drop(self, why: str) -> None:
+        """Give up an update that is not complete, and its gradients."""
+        if taken := self._update.taken:
+            warnings.warn(f"{taken} examples of an unfinished update are dropped: {why}", stacklevel=3)
+            self.optimizer.zero_grad(set_to_none=True)
+            self._update = self._next()
 
     def _begin(self, examples: int, last: bool) -> None:
         if self._update.microbatches == 1:
@@ -272,12 +278,11 @@ class AdaptiveBatchSize:
 
     def _at_once(self) -> int:
         """Examples in a microbatch; rules by noise need two of them."""
-        halves = "noise" in self._needs
-        return min(self.microbatch, -(-self._share() // 2)) if halves else self.microbatch
+        return min(self.microbatch, -(-self._share() // 2)) if self._halves else self.microbatch
 
     def _measures(self) -> bool:
         """Whether the whole gradient's norm is asked for, or makes a free measurement of the noise."""
-        return "norm" in self._needs or self._update.first_norm is not None
+        return self._norms or self._update.first_norm is not None
 
     def _loss_scale(self) -> float:
         return 1.0 if self.scaler is None else float(self.scaler.get_scale())

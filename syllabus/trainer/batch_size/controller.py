@@ -87,12 +87,13 @@ class BatchSizeController:
             return found
 
         own, initial = rule.initial, count("initial", initial, 1)
-        if initial is None and own is None:
+        begun = own if initial is None else initial
+        if begun is None:
             raise TrainerError("BatchSizeController: initial is missing; give the first batch size")
         if initial is not None and own is not None and initial != own:
             raise TrainerError(f"BatchSizeController: initial={initial}, and {rule.name} begins at {own}")
-        self.rule, self.initial = rule, own if initial is None else initial  # type: ignore[assignment]
-        self.minimum = count("minimum", minimum, 1) or (1 if rule.planned else self.initial)
+        self.rule, self.initial = rule, begun
+        self.minimum: int = count("minimum", minimum, 1) or (1 if rule.planned else begun)
         self.maximum = count("maximum", maximum, max(self.initial, self.minimum))
         dwell, every, wait = whole(where, "dwell", dwell, 1), count("every", every, 0), count("wait", wait, 0)
         growth, half_life = number("growth", growth), number("half_life", half_life)
@@ -107,6 +108,7 @@ class BatchSizeController:
         self.quantum, self.adam_like = 1, False
         self._state: dict[str, Any] = {"rule": rule.begin(self.initial), "sums": {}, "target": None}
         self._last: tuple[int, int] | None = None
+        self._own_factor = 1.0  # the rule's, as the decision in force has it
         self.decision = Decision(0, 0, self._rounded(self.initial), target=float(self.initial))
 
     def bind(self, quantum: int, adam_like: bool = False) -> None:
@@ -143,9 +145,9 @@ class BatchSizeController:
         for name, values in (("loss", signals.losses), ("norm", signals.norms)):
             for value, count in zip(values, signals.counts, strict=False):
                 _add(sums, name, value, count, self.half_life)
-        for name, value in (("noise", signals.noise), ("squared_gradient", signals.squared_gradient)):
-            if value is not None:
-                _add(sums, name, value, max(total, 1), self.half_life)
+        for name, estimate in (("noise", signals.noise), ("squared_gradient", signals.squared_gradient)):
+            if estimate is not None:
+                _add(sums, name, estimate, max(total, 1), self.half_life)
         # Each by itself: the mean of their quotients would be biased (McCandlish et al. 2018).
         return Averages(**{name: value / weight for name, (weight, value) in sums.items() if weight > 0})
 
@@ -168,7 +170,8 @@ class BatchSizeController:
             )
         if not self.due(updates, examples):
             return self.decision
-        averages = self.observe(signals)
+        # A plan measures nothing; its averages are for the record only.
+        averages = NONE_YET if self.rule.planned else self.observe(signals)
         at = Decision(updates, examples, self.decision.batch_size, signals=signals, averages=averages)
         wish = self.rule.target(self._state["rule"], self.initial, at)
         before = self._state["target"]
@@ -180,8 +183,14 @@ class BatchSizeController:
         if self.monotone:
             wish = max(wish, before)
         wish = max(wish, float(self.minimum))
+        first = self._last is None
         self._state["target"], self._last = wish, (updates, examples)
-        self.decision = self._applied(at)
+        own = self.rule.lr_factor(self._state["rule"])
+        if first or wish != before or own != self._own_factor:
+            self.decision = self._applied(at)
+        else:  # what most decisions of a plan come to; made anew it would take longer than the plan
+            _, _, size, factor, power, target, _, _ = self.decision
+            self.decision = Decision(updates, examples, size, factor, power, target, signals, averages)
         return self.decision
 
     def _applied(self, at: Decision) -> Decision:
@@ -189,7 +198,7 @@ class BatchSizeController:
         wish = self._state["target"]
         wish = float(self.initial) if wish is None else wish
         size = self._rounded(wish)
-        factor = self.rule.lr_factor(self._state["rule"])
+        factor = self._own_factor = self.rule.lr_factor(self._state["rule"])
         if self.maximum is not None and wish > self.maximum:
             factor *= (self.maximum / wish) ** self.rule.past_cap(self.adam_like)
         scaled = self.rule.lr_exponent(self.adam_like)

@@ -43,6 +43,9 @@ class Cutter:
     def take(self, count: int) -> tuple[Any, int]:
         """Return up to `count` examples as one batch, and how many they are: fewer only at the end."""
         self.more_than(count - 1)
+        if self._held and self._held[0][1] == count:  # as in plain training
+            self._count -= count
+            return self._held.popleft()
         parts: list[Any] = []
         missing = min(count, self._count)
         taken = missing

@@ -14,6 +14,7 @@ import dataclasses
 import itertools
 import math
 import statistics
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from syllabus.trainer.batch_size.checks import check_share, check_source, finite
@@ -23,7 +24,12 @@ from syllabus.trainer.batch_size.signals import Decision
 from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.states import Field, number, optional, row, section, several
 
-REDUCTIONS = {"min": min, "mean": statistics.fmean, "median": statistics.median, "max": max}
+REDUCTIONS: dict[str, Callable[[list[float]], float]] = {
+    "min": min,
+    "mean": statistics.fmean,
+    "median": statistics.median,
+    "max": max,
+}
 HISTORY_GROWTH = 1.1  # losses are kept at examples that grow by this factor: O(log examples) of them
 
 
@@ -91,7 +97,7 @@ class AdaDamp(Rule):
         if left <= 0 and not self.guard:
             raise TrainerError(f"AdaDamp: the loss {loss:.6g} is not above optimum={optimum:.6g}")
         # In this order: with the paper's integers the quotient is then exact where it can be.
-        return initial * span / max(left, self.guard * span)
+        return float(initial * span / max(left, self.guard * span))
 
     def _optimum(self, history: list[list[float]], examples: int, loss: float) -> float:
         if self.optimum != "estimated":
@@ -157,7 +163,7 @@ class AdaDampNN(Rule):
         least = self.guard * state["first"]
         if max(norm, least) <= 0:
             raise TrainerError("AdaDampNN: the gradient is 0; nothing is left to learn")
-        return initial * state["first"] / max(norm, least)
+        return float(initial * state["first"] / max(norm, least))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,7 +223,7 @@ class RadaDamp(Rule):
 
 def _history(where: str, name: str, value: Any) -> list[list[float]]:
     """Pairs of examples, which rise, and losses."""
-    pairs = several(row(number(0), number()))(where, name, value)
+    pairs: list[list[float]] = several(row(number(0), number()))(where, name, value)
     if any(b <= a for (a, _), (b, _) in itertools.pairwise(pairs)):
         raise TrainerError(f"{where}: {name}: the examples do not rise")
     return pairs

@@ -47,7 +47,16 @@ class Decider:
             controller.every = int(len(probe) / (3 if measures == {"probe_loss"} else 1) / PROBE_SHARE)
 
     def first(self) -> None:
-        """Decide before the first update: what rules compare with later is measured at the first weights."""
+        """Decide before the first update: what rules compare with later is measured at the first weights.
+
+        Raises:
+            TrainerError: the controller has decided for another run.
+        """
+        if done := self.controller.decision.updates:
+            raise TrainerError(
+                f"AdaptiveBatchSize: its controller has decided after {done} updates of another run; make a"
+                " controller for each run, or load what that run saved"
+            )
         if self.controller.due(0, 0):
             self._decide(0, 0, 0)
 

@@ -14,14 +14,15 @@ def squared_norm(parameters: Iterable[torch.nn.Parameter]) -> torch.Tensor:
         return torch.zeros(())
     dense = [g.coalesce().values() if g.is_sparse else g for g in gradients]
     norms = torch._foreach_norm(dense)
-    first = norms[0].device
-    return (
-        torch.stack(
-            [norm.to(first, torch.float32 if norm.dtype.itemsize < 4 else norm.dtype) for norm in norms]
-        )
-        .square()
-        .sum()
-    )
+    first = norms[0]
+    if any(norm.dtype != first.dtype or norm.device != first.device for norm in norms) or (
+        first.dtype.itemsize < 4
+    ):
+        widest = max((norm.dtype for norm in norms), key=lambda dtype: dtype.itemsize)
+        dtype = widest if widest.itemsize >= 4 else torch.float32
+        norms = tuple(norm.to(first.device, dtype) for norm in norms)
+    every = torch.stack(norms)
+    return torch.dot(every, every)
 
 
 def scale_gradients(parameters: Iterable[torch.nn.Parameter], factor: float) -> None:

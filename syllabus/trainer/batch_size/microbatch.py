@@ -57,7 +57,7 @@ def largest_microbatch(
             try:
                 kept = [torch.empty_like(p) for p in parameters for _ in range(spare)]
                 value = loss(_to(_repeated(batch, size), next(model.parameters()).device))
-                value.backward()
+                value.backward()  # type: ignore[no-untyped-call]
                 fits = True
                 del kept, value
             except torch.OutOfMemoryError:

@@ -77,7 +77,7 @@ class PadaDamp(Rule):
 
     def target(self, state: dict[str, Any], initial: int, at: Decision) -> float:
         """Return B₀ + rate·updates."""
-        return initial + state["rate"] * at.updates
+        return float(initial + state["rate"] * at.updates)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,9 +9,10 @@ ranks.
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ class Probe:
         seed: of what is random in the data set.
 
     Raises:
-        TrainerError: no rows, a batch size below 1.
+        TrainerError: no rows, one outside the data set, a batch size below 1.
     """
 
     def __init__(
@@ -94,6 +95,9 @@ class Probe:
     ) -> None:
         if not len(rows):
             raise TrainerError("Probe: rows is empty; give at least one")
+        size = len(dataset) if hasattr(dataset, "__len__") else math.inf
+        if not 0 <= min(rows) <= max(rows) < size:
+            raise TrainerError(f"Probe: rows {min(rows)} to {max(rows)}; the data set has {size}")
         if batch_size < 1:
             raise TrainerError(f"Probe: batch_size={batch_size} is below 1")
         self._model, self._loss, self._count = model, loss, len(rows)
@@ -152,7 +156,7 @@ class Probe:
     def _evaluating(self) -> Iterator[tuple[torch.nn.Module, torch.device]]:
         # Without DDP: its forward pass would prepare an exchange of gradients that never comes.
         wrapped = hasattr(self._model, "no_sync") and hasattr(self._model, "module")
-        model = self._model.module if wrapped else self._model
+        model = cast(torch.nn.Module, self._model.module if wrapped else self._model)
         modes = [(module, module.training) for module in model.modules()]
         model.eval()
         try:

@@ -172,7 +172,7 @@ class Seesaw(Rule):
             asked = self.halvings if ratio == math.inf else math.floor(ratio + 1e-9)
             state["halved"] = max(state["halved"], min(asked, self.halvings))
         state["factor"] = state["peak"] * 2 ** (-state["halved"] / 2)
-        return initial * 2.0 ** state["halved"]
+        return float(initial * 2.0 ** state["halved"])
 
     def lr_factor(self, state: dict[str, Any]) -> float:
         """Return peak·2^(−h/2)."""

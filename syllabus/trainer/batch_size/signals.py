@@ -87,6 +87,8 @@ class Decision(NamedTuple):
     @classmethod
     def of(cls, state: dict[str, Any]) -> Decision:
         """Return the decision that `state` was made of."""
-        signals = {n: tuple(v) if isinstance(v, list) else v for n, v in state["signals"].items()}
+        signals: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in state["signals"].items()
+        }
         averages = Averages(**state["averages"])
         return cls(**{**state, "signals": Signals(**signals), "averages": averages})

@@ -8,6 +8,7 @@ or a host, gets the factor.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -91,8 +92,25 @@ def check_free(where: str, optimizer: Any) -> None:
         )
 
 
+def check_steps(where: str, optimizer: Any, scheduler: Any) -> None:
+    """Raise where `optimizer` is none of torch's, or one of the two cannot be stepped without arguments."""
+    inner = innermost(optimizer)
+    if not isinstance(inner, torch.optim.Optimizer):
+        raise TrainerError(f"{where}: optimizer is a {type(inner).__name__}; expected one of torch's")
+    for name, one in (("optimizer", inner), ("scheduler", scheduler)):
+        step = getattr(type(one), "step", None)  # the class's: hosts and schedulers wrap an object's
+        taken = [] if step is None else [*inspect.signature(step).parameters.values()][1:]
+        missing = [p.name for p in taken if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+        if missing:
+            raise TrainerError(
+                f"{where}: {name}: {type(one).__name__}.step needs {missing[0]!r}, which is not known here;"
+                f" {'take another' if one is inner else 'leave it out and step it in your loop'}"
+            )
+
+
 def innermost(optimizer: Any) -> torch.optim.Optimizer:
     """Return torch's own optimizer inside what hosts wrap around it."""
     while not hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer
-    return optimizer
+    found: torch.optim.Optimizer = optimizer
+    return found

@@ -69,7 +69,7 @@ class Update:
             self.first, self.all, self._mean = self._size, self.taken, value
             return loss
         value = value * counted
-        if self.microbatches == 1:
+        if not self._nominal:  # the first, or the first that goes backward
             # Of what is not counted in examples (tokens) the number is a guess; any would do.
             self._nominal = max(counted / self._size, 1e-12) * self._share * self._world
             self.first, self._sum = self._size, value

@@ -3,7 +3,7 @@
 | features        | unit       | cost of a step beside training              | memory beside training  |
 |-----------------|------------|---------------------------------------------|-------------------------|
 | `LastLayer`     | example    | one product (B x p)(p x q)                  | the factors, B (p + q)  |
-| wide, sketched  | example    | one pass over the factors, B (p + q)        | the sketch, B 512       |
+| wide, sketched  | example    | one pass over the factors, B (p + q)        | their sketches          |
 | `FullGradients` | example    | takes the place of backward: see there      | B d                     |
 | with a sketch   | example    | one pass over B d numbers more              | B d                     |
 | `MeanGradient`  | microbatch | a copy of d numbers                         | d                       |
@@ -12,9 +12,9 @@ B examples a microbatch, d parameters, a last layer of p outputs and q inputs (b
 """
 
 from syllabus.trainer.gradients.count_sketch import CountSketch
+from syllabus.trainer.gradients.factor_sketch import FactorSketch
 from syllabus.trainer.gradients.full_gradients import FullGradients
 from syllabus.trainer.gradients.last_layer import LastLayer
 from syllabus.trainer.gradients.mean_gradient import MeanGradient
-from syllabus.trainer.gradients.tensor_sketch import TensorSketch
 
-__all__ = ["CountSketch", "FullGradients", "LastLayer", "MeanGradient", "TensorSketch"]
+__all__ = ["CountSketch", "FactorSketch", "FullGradients", "LastLayer", "MeanGradient"]

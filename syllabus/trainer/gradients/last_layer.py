@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, VectorBlock
+from syllabus.selectors.balancing.vectors import OuterProducts
 from syllabus.trainer.errors import TrainerError
+from syllabus.trainer.gradients.factor_sketch import FactorSketch
 from syllabus.trainer.gradients.loss_scale import WatchedLoss
-from syllabus.trainer.gradients.tensor_sketch import TensorSketch
 from syllabus.trainer.validation import whole
 
-WIDE = 16_384  # numbers of a layer; a walk over more costs more than a sketch of them (measured)
-SKETCH = 512
+SKETCH = 1024  # numbers of a wide layer's gradient that orders are made by
 
 
 class LastLayer:
@@ -25,13 +24,13 @@ class LastLayer:
         layer: a linear layer of q inputs and p outputs, run once in a forward pass on inputs (B, q).
         loss: the loss module (`torch.nn.CrossEntropyLoss()`, say) with reduction mean, sum or none.
             Without it, pass each loss through `watch`.
-        sketch: numbers to keep of an example's gradient, an even number (`TensorSketch`); 0 keeps its two
-            factors. By default 512 where the layer has more than 16,384 numbers, else 0: the order is as
-            good, and a walk over wide layers would take longer than training.
+        sketch: numbers of an example's gradient that the walk goes over, at most (`FactorSketch`); 0 keeps
+            the whole of it. By default 1,024, as a walk over more takes a noticeable part of a training step
+            and orders few classes hardly better (measured).
 
     Whatever then multiplies the loss, a division by the microbatches accumulated or a GradScaler, is seen and
-    undone. Cost: O(B p q) a step in the walk, with a sketch O(B (p + q)). Memory: the factors, B (p + q + 1)
-    numbers, or those of the sketch.
+    undone. Cost: O(B (p + q + sketch)) a step; with sketch=0 O(B p q). Memory: the factors, B (p + q + 1)
+    numbers, or those of their sketches.
 
     Raises:
         TrainerError: a layer that is not linear, a loss that does not say how it reduces.
@@ -43,8 +42,9 @@ class LastLayer:
         if not isinstance(layer, torch.nn.Linear):
             raise TrainerError(f"LastLayer: layer is a {type(layer).__name__}; expected torch.nn.Linear")
         if sketch is not None:
-            sketch = whole("LastLayer", "sketch", sketch)
-        self._width, self._sketch = sketch, TensorSketch(sketch or SKETCH, seed=0)
+            sketch = whole("LastLayer", "sketch", sketch, 0)
+        width = SKETCH if sketch is None else sketch
+        self._sketch = FactorSketch(width, seed=0) if width else None
         self._bias = layer.bias is not None
         self._loss = WatchedLoss(loss, "LastLayer")
         self._passed: list[tuple[torch.Tensor, torch.Tensor]] = []  # inputs, gradient of outputs
@@ -54,8 +54,8 @@ class LastLayer:
         """Return `loss` itself, so that its scale is seen; `reduction` as in torch's loss modules."""
         return self._loss.watch(loss, reduction)
 
-    def __call__(self) -> VectorBlock:
-        """Return the features of the last backward pass, once: B outer products, or (B, sketch).
+    def __call__(self) -> OuterProducts:
+        """Return the features of the last backward pass, once: B outer products.
 
         Raises:
             TrainerError: no backward pass, or several; a loss that was not seen; inputs that are not (B, q).
@@ -71,11 +71,11 @@ class LastLayer:
             raise TrainerError(
                 f"LastLayer: inputs have shape {tuple(inputs.shape)}; expected (B, {inputs.shape[-1]})"
             )
-        undone = self._loss.undone(len(inputs))
-        wide = delta.shape[1] * (inputs.shape[1] + self._bias) > WIDE
-        if self._width or (self._width is None and wide):
-            return DenseVectors(self._sketch(delta, inputs, self._bias).rows * undone)
-        return OuterProducts(delta.double() * undone, inputs, self._bias)
+        undone = self._loss.undone(inputs.shape[0])
+        left, right, bias = delta, inputs, self._bias
+        if self._sketch is not None:
+            left, right, bias = self._sketch(left, right, bias)
+        return OuterProducts(left.double() * undone, right, bias)
 
     def remove(self) -> None:
         """Leave the layer and the loss module as they were."""

@@ -69,8 +69,9 @@ class PairBalancer:
         signs = walk_pairs(block if odd is None else block.cut(0, even), running_sum, self.halving)
         if signs is None:
             return False
-        first, second = groups[:even:2], groups[1:even:2]
-        following.put(np.where(signs > 0, first, second), np.where(signs > 0, second, first))
+        # Which of each pair goes to the front, as a place among the groups.
+        front = np.arange(0, even, 2) + (signs < 0)
+        following.put(groups[front], groups[front ^ 1])
         self._held = None if odd is None else (int(groups[-1]), odd)
         return True
 
@@ -114,12 +115,12 @@ class MeanBalancer:
         """Walk over a block, (B,) `groups`, and place them; False, nothing changed, if it is not finite."""
         self._running_sum, self._mean = _vector(self._running_sum, block), _vector(self._mean, block)
         self._total = _vector(self._total, block)
-        signs = walk(block, self._running_sum, self._mean)
+        signs = walk(block, self._running_sum, self._mean, self._total)
         if signs is None:
             return False
-        block.add_to(self._total, torch.ones(len(block), dtype=torch.float64, device=block.device))
         self._count += len(block)
-        following.put(groups[signs > 0], groups[signs <= 0])
+        front = signs > 0
+        following.put(groups[front], groups[~front])
         return True
 
     def turn(self, following: NextOrder, _halving: Halving | None) -> np.ndarray:
@@ -190,7 +191,7 @@ Balancer = PairBalancer | MeanBalancer | GreedyBalancer
 def _vector(vector: torch.Tensor | None, block: VectorBlock) -> torch.Tensor:
     if vector is None:
         return torch.zeros(block.width, dtype=torch.float64, device=block.device)
-    return vector.to(block.device)
+    return vector if vector.device == block.device else vector.to(block.device)
 
 
 def _copied(vector: torch.Tensor | None) -> torch.Tensor | None:

@@ -24,7 +24,7 @@ from syllabus.trainer.ordering.order_server import BALANCES, OrderServer
 from syllabus.trainer.ranks import world_size
 from syllabus.trainer.validation import one_of, whole
 
-STATE_VERSION = 2  # 2: wide last layers are sketched
+STATE_VERSION = 3  # 3: last layers of more than 1,024 numbers are sketched
 
 
 class GraB:

@@ -47,7 +47,8 @@ def check_grab_state(
     Cost: O(n log n).
     """
     state = mapping(LOAD, "the state", state)
-    if equal(state.get("version"), 1):  # as it is now; a wide layer that is sketched now has another width
+    # Those of versions 1 and 2 are alike; layers that were sketched otherwise, or not, had other widths.
+    if any(equal(state.get("version"), old) for old in (1, 2)):
         state = {**state, "version": identity["version"]}
     curriculum = mapping(LOAD, "curriculum", state.get("curriculum"))
     outer = {name: value for name, value in identity.items() if name != "curriculum"}

@@ -99,8 +99,8 @@ class GradientCursor:
                 f"GraB.step: {count} gradients, but of the {given} examples given out in epoch {self.epoch}"
                 f" {self.place} were stepped through, and {left} units are left"
             )
+        first = (self.begin + self.place) // self.unit
         if workers == 1:
-            first = (self.begin + self.place) // self.unit
             groups = np.arange(first, first + count)
         else:
             places = self.place + self.deal.positions(count * self.unit)
@@ -111,7 +111,8 @@ class GradientCursor:
         self.place = min(self.place + count * self.unit * workers, given)
         if not count and workers > 1:
             self.place = self._size
-        groups[groups >= self._groups] = -1
+        if workers > 1 or first + count > self._groups:
+            groups[groups >= self._groups] = -1
         return groups
 
     def named(self, indices: Sequence[int], count: int, rows: Callable[[], np.ndarray]) -> np.ndarray:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from syllabus.trainer.tuning.result import Result
 from syllabus.trainer.tuning.studies import Claim, quiet
 
 if TYPE_CHECKING:
@@ -39,6 +41,27 @@ def _finished(study: optuna.Study, trials: Sequence[FrozenTrial]) -> dict[str, F
         done = trial.state.is_finished() and ("result" in trial.user_attrs or failed)
         if slot is not None and done and slot not in found:
             found[slot] = trial
+    return found
+
+
+def results(study: optuna.Study, share: float, slots: Sequence[Mapping[str, Any]]) -> list[Result]:
+    """Return what came of the slots of a rung at `share`, all of them done."""
+    done = finished(study)
+    found = []
+    for slot in slots:
+        attributes = done[slot["slot"]].user_attrs
+        result = attributes.get("result", {})
+        found.append(
+            Result(
+                configuration=slot["configuration"],
+                share=share,
+                params=json.loads(attributes.get("params", "{}")),
+                score=result.get("score"),
+                seed_scores=tuple(result.get("seed_scores", ())),
+                examples=result.get("examples", attributes.get("examples", 0)),
+                error=attributes.get("error", ""),
+            )
+        )
     return found
 
 

@@ -18,6 +18,7 @@ from syllabus.trainer.errors import TrainerError
 from syllabus.trainer.tuning import queue, studies
 from syllabus.trainer.tuning.correction import Correction
 from syllabus.trainer.tuning.horizon import Exponent
+from syllabus.trainer.tuning.recognition import stepping
 from syllabus.trainer.tuning.result import Result, ranked
 from syllabus.trainer.tuning.run import Run
 from syllabus.trainer.tuning.schemes import Rung, plan
@@ -68,8 +69,8 @@ class Search:
         maximize: whether larger scores are better.
         learning_rate: names of the rates in the space; those called ``lr`` or ``learning_rate`` by default.
         correction: ``fit`` takes α from the search's own rungs, one for each value of a hyperparameter called
-            ``optimizer``, beginning at .3 for those with adam in their name and else at .5; a number is α;
-            ``off`` is 0.
+            ``optimizer``, beginning at .3 for those with adam in their name and else at .5; without one, for
+            the optimizer of torch's that the first run was seen to step; a number is α; ``off`` is 0.
         curriculum: options of `Curriculum` for all runs, such as ``{"schedule": "fresh"}``.
         data: called once a process; what it returns is `run.data`.
         folder: of checkpoints and, unless `storage` is given, the database.
@@ -163,7 +164,9 @@ class Search:
                 queue.forget_failures(study)
             objective = functools.partial(self._objective, place, rung)
             queue.work(study, slots, objective, studies.Claim(self._storage), self._say)
-            results += _results(study, rung, slots)
+            if not place:
+                self._recognise(study)
+            results += queue.results(study, rung.share, slots)
             best = ranked(results, rung.share, self.maximize)
             exponents = self._correction.exponents(results)
             if place + 1 < len(self.rungs):
@@ -183,6 +186,7 @@ class Search:
         if place:
             params = json.loads(attributes["params"])
         else:
+            self._recognise(trial.study)  # a first run's rate is by the prior of any optimizer
             params = self._correction.shortened(studies.suggested(trial, self.space), rung.share)
             trial.set_user_attr("params", json.dumps(params))
         count = self.seeds if rung.share == 1 else 1
@@ -206,10 +210,19 @@ class Search:
         self._say(f"{rung.name:>5}, configuration {run.configuration}: {mean:.4f} ({_shown(params)})")
         return mean
 
+    def _recognise(self, study: optuna.Study) -> None:
+        """Take note of the optimizer that the study's runs train with, if it is one."""
+        marks = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
+        seen = {attributes["optimizer"] for attributes in marks if "optimizer" in attributes}
+        self._correction.recognised = seen.pop() if len(seen) == 1 else ""
+
     def _score(self, trial: optuna.Trial, run: Run) -> float:
         Path(run.checkpoint).parent.mkdir(parents=True, exist_ok=True)
         try:
-            found = plain_scalar(self._train(run))
+            with stepping() as optimizers:
+                found = plain_scalar(self._train(run))
+            if optimizers:
+                trial.set_user_attr("optimizer", optimizers[0])
         except Exception as error:
             reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"[:300]
             trial.set_user_attr("error", reason)
@@ -282,26 +295,6 @@ class Search:
 def _slot(configuration: int) -> dict[str, Any]:
     """Return what a trial of the configuration is marked with."""
     return {"slot": str(configuration), "configuration": configuration}
-
-
-def _results(study: optuna.Study, rung: Rung, slots: Sequence[Mapping[str, Any]]) -> list[Result]:
-    done = queue.finished(study)
-    found = []
-    for slot in slots:
-        attributes = done[slot["slot"]].user_attrs
-        result = attributes.get("result", {})
-        found.append(
-            Result(
-                configuration=slot["configuration"],
-                share=rung.share,
-                params=json.loads(attributes.get("params", "{}")),
-                score=result.get("score"),
-                seed_scores=tuple(result.get("seed_scores", ())),
-                examples=result.get("examples", attributes.get("examples", 0)),
-                error=attributes.get("error", ""),
-            )
-        )
-    return found
 
 
 def _shown(params: Mapping[str, Any]) -> str:

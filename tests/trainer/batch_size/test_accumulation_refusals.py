@@ -44,6 +44,82 @@ def test_an_unfinished_update_is_dropped_with_a_warning():
     assert relative(optimizer.seen[0], train(8, 4)[1].seen[0]) == 0
 
 
+def test_a_state_loaded_in_the_middle_of_an_update_leaves_no_gradients_of_it():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    adaptive = AdaptiveBatchSize(model, optimizer, BatchSizeController(Constant(), 8), grain=4)
+    state = adaptive.state_dict()
+    x, y = next(adaptive.microbatches(DataLoader(points(), 4)))
+    adaptive.backward(criterion(model(x), y))
+    with pytest.warns(
+        UserWarning, match="4 examples of an unfinished update are dropped: a state was loaded"
+    ):
+        adaptive.load_state_dict(state)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_microbatches_that_do_not_go_backward_are_left_out():
+    model = network()
+    optimizer = Spy(model.parameters())
+    adaptive = AdaptiveBatchSize(model, optimizer, BatchSizeController(Constant(), 12), grain=4)
+    rows = torch.utils.data.Subset(points(), range(12))
+    for place, (x, y) in enumerate(adaptive.microbatches(DataLoader(rows, 4))):
+        if place:
+            adaptive.backward(criterion(model(x), y))
+        adaptive.step()
+    expected = network()
+    x, y = points()[4:12]
+    criterion(expected(x), y).backward()
+    assert relative(optimizer.seen[0], [p.grad for p in expected.parameters()]) < 1e-6
+
+
+def test_an_update_whose_last_microbatch_did_not_go_backward_is_not_stepped():
+    model = network()
+    before = [parameter.clone() for parameter in model.parameters()]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    adaptive = AdaptiveBatchSize(model, optimizer, BatchSizeController(Constant(), 8), grain=4)
+    batches = adaptive.microbatches(DataLoader(points(), 4))
+    x, y = next(batches)
+    adaptive.backward(criterion(model(x), y))
+    adaptive.step()
+    next(batches)
+    with pytest.raises(TrainerError, match="last microbatch did not go backward"):
+        adaptive.step()
+    assert all(map(torch.equal, before, model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "scheduler", "message"),
+    [
+        (lambda _: "SGD", None, "optimizer is a str; expected one of torch's"),
+        (torch.optim.LBFGS, None, "LBFGS.step needs 'closure'"),
+        (torch.optim.SGD, torch.optim.lr_scheduler.ReduceLROnPlateau, "step needs 'metrics'.* in your loop"),
+    ],
+)
+def test_what_cannot_be_stepped_is_refused_at_once(optimizer, scheduler, message):
+    model = network()
+    made = optimizer(model.parameters())
+    with pytest.raises(TrainerError, match=message):
+        AdaptiveBatchSize(
+            model,
+            made,
+            BatchSizeController(Constant(), 8),
+            grain=4,
+            scheduler=None if scheduler is None else scheduler(made),
+        )
+
+
+def test_a_controller_that_has_decided_in_another_run_is_refused():
+    _, _, done = train(4, 4)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    adaptive = AdaptiveBatchSize(model, optimizer, done.controller, grain=4)
+    with pytest.raises(TrainerError, match="has decided after 11 updates of another run"):
+        next(adaptive.microbatches(DataLoader(points(), 4)))
+    adaptive.load_state_dict(done.state_dict())
+    next(adaptive.microbatches(DataLoader(points(), 4)))
+
+
 def test_a_forgotten_step_is_an_error():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

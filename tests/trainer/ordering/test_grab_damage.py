@@ -39,11 +39,12 @@ def test_nothing_but_what_an_epoch_can_have_is_loaded(balance, factors):
     assert [name for name in taken if not re.match(rf"\('({'|'.join(loose)})'?[,)]", name)] == []
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("balance", BALANCES)
-def test_a_state_of_version_1_is_taken(balance):
+def test_a_state_of_an_older_version_is_taken(balance, version):
     _, grab = begun(balance)
     _, other = make(23, 1.0, grab=GraB(balance))
-    other.load_state_dict(changed(grab, version=1))
+    other.load_state_dict(changed(grab, version=version))
     assert other._server.digest() == grab._server.digest()
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from importlib.util import find_spec
 
 import pytest
+import torch
 import toy_search
 from small_manifest import write_small_manifest
 from toy_search import ALPHA, BEST, memory, search
@@ -270,3 +271,43 @@ def test_a_mistake_in_what_is_returned_is_no_death(folder):
             search(folder, lambda _run: next(found), storage=storage, configurations=4).run()
     summary = search(folder, storage=storage, configurations=4).run()
     assert [result.error for result in summary.results] == [""] * 7
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name", "alpha"),
+    [(torch.optim.AdamW, "AdamW", 0.3), (torch.optim.SGD, "SGD", 0.5), (None, "", 0.5)],
+)
+def test_an_optimizer_that_nobody_names_is_seen_in_the_first_run(folder, optimizer, name, alpha):
+    asked: dict[int, float] = {}
+
+    def train(run):
+        asked[run.configuration] = run.params["lr"]
+        if optimizer is not None:
+            weight = torch.nn.Parameter(torch.ones(1))
+            weight.grad = torch.ones(1)
+            optimizer([weight], lr=run.params["lr"]).step()
+        return toy_search.score(run)
+
+    space = {"lr": [0.01], "width": [64]}  # every run asks for the same rate of a full run
+    options = {"configurations": 4, "scheme": [(1 / 10, 4), (1, 2)]}
+    for storage in (memory(),) * 2:  # the second one only reads what is there
+        summary = search(folder, train, space=space, storage=storage, **options).run()
+        assert list(summary.exponents) == [name]
+        assert summary.exponents[name].value == pytest.approx(alpha)
+        cheap = {result.configuration: result.params["lr"] for result in summary.results if result.share < 1}
+        assert cheap[0] == pytest.approx(0.01 * 10**0.5)  # nothing was seen yet
+        assert [cheap[k] for k in (1, 2, 3)] == pytest.approx([0.01 * 10**alpha] * 3)
+    for result in of(summary, 1):
+        assert result.params["lr"] == pytest.approx(cheap[result.configuration] * 10**-alpha)
+
+
+def test_runs_of_several_optimizers_that_are_not_named_keep_the_prior_of_any(folder):
+    def train(run):
+        weight = torch.nn.Parameter(torch.ones(1))
+        weight.grad = torch.ones(1)
+        kind = torch.optim.Adam if run.params["width"] == 64 else torch.optim.SGD
+        kind([weight], lr=run.params["lr"]).step()
+        return toy_search.score(run)
+
+    summary = search(folder, train, configurations=9).run()
+    assert list(summary.exponents) == [""]

@@ -1,4 +1,4 @@
-"""Tensor sketches by a plain reference, how good orders over them are, and when last layers use them."""
+"""Sketches of factors by a plain reference, how good orders over them are, and when last layers use them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from torch.nn import functional
 from syllabus.selectors import herding
 from syllabus.selectors.balancing import Halving
 from syllabus.selectors.balancing.pieces import pieces_pair_walk
-from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, walk_pairs
-from syllabus.trainer import LastLayer, TensorSketch, TrainerError
+from syllabus.selectors.balancing.vectors import DenseVectors, walk_pairs
+from syllabus.trainer import CountSketch, LastLayer, TrainerError
+from syllabus.trainer.gradients import FactorSketch
 
 
 def factors(rows: int, p: int, q: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,32 +25,62 @@ def written(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return torch.einsum("bp,bq->bpq", left, right).flatten(1)
 
 
+def of_units(size: int, sketch: CountSketch) -> torch.Tensor:
+    """The (size, width) matrix of a count sketch, from what it makes of unit vectors."""
+    return sketch([torch.eye(size)]).rows
+
+
 @pytest.mark.parametrize("bias", [False, True])
-def test_it_is_the_count_sketch_of_the_outer_product_that_is_never_made(bias):
-    left, right = factors(3, 70, 9)
-    sketch = TensorSketch(16, seed=3)
-    found = sketch(left, right, bias).rows
-    right = torch.cat([right, torch.ones(3, 1)], 1) if bias else right
-    # The sketch of a unit vector shows bucket and sign; a bias is the last number of the right factor.
-    hashes = []
-    for half, pieces in ((sketch._left, [torch.eye(70)]), (sketch._right, None)):
-        if pieces is None:
-            pieces = [torch.eye(10)[:, :9], torch.eye(10)[:, 9:]] if bias else [torch.eye(9)]
-        hashes.append(half(pieces).rows)
-    sums = torch.zeros(3, 16)
-    for k, l_row in enumerate(hashes[0]):
-        for j, r_row in enumerate(hashes[1]):
-            bucket = (int(l_row.abs().argmax()) + int(r_row.abs().argmax())) % 16
-            sums[:, bucket] += float(l_row.sum() * r_row.sum()) * left[:, k] * right[:, j]
-    expected = torch.view_as_real(torch.fft.rfft(sums)[:, 1:]).flatten(1) * (2 / 16) ** 0.5
-    assert found.shape == (3, 16)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+def test_it_is_the_outer_product_of_the_count_sketches_of_both_factors(bias):
+    left, right = factors(7, 70, 90)
+    r, s, no_bias = FactorSketch(128, seed=3)(left, right, bias)
+    assert not no_bias
+    right = torch.cat([right, torch.ones(7, 1)], 1) if bias else right
+    assert r.shape == (7, 16)
+    assert s.shape == (7, 8)
+    torch.testing.assert_close(r, left @ of_units(70, CountSketch(16, seed=6)))
+    torch.testing.assert_close(s, right @ of_units(right.shape[1], CountSketch(8, seed=7)))
+
+
+def test_factors_that_fit_stay_as_they_are():
+    for p, q, expected in (
+        (10, 512, (10, 96)),
+        (1000, 9, (112, 9)),
+        (10, 102, (10, 102)),
+        (300, 300, (32, 32)),
+    ):
+        assert FactorSketch(1024, seed=0).sizes(p, q) == expected
+    for width in range(1, 40):
+        for p, q in ((1, 1), (3, 50), (50, 3), (50, 60)):
+            r, s = FactorSketch(width, seed=0).sizes(p, q)
+            assert 1 <= r <= p
+            assert 1 <= s <= q
+            assert r * s <= width
+    left, right = factors(4, 10, 512)
+    r, s, _ = FactorSketch(1024, seed=0)(left, right, True)
+    assert r is left
+    assert s.shape == (4, 96)
+    short = right[:, :50]
+    same = FactorSketch(1024, seed=0)(left, short, True)
+    assert same[0] is left
+    assert same[1] is short
+    assert same[2]
+
+
+def test_a_count_sketch_gives_each_number_one_sum_and_lets_two_meet_rarely():
+    width, size, meetings = 8, 20, torch.zeros(20, 20)
+    for seed in range(400):
+        matrix = of_units(size, CountSketch(width, seed=seed))
+        assert torch.equal(matrix.abs().sum(1), torch.ones(size))
+        meetings += (matrix.abs() @ matrix.abs().T) / 400
+    meetings.fill_diagonal_(0)
+    assert meetings.max() < 1 / width + 4 * (1 / width / 400) ** 0.5
 
 
 def test_inner_products_are_kept_on_average():
     left, right = factors(4, 40, 30)
     exact = written(left, right) @ written(left, right).T
-    sketches = [TensorSketch(64, seed=seed)(left, right).rows for seed in range(300)]
+    sketches = [written(*FactorSketch(64, seed=seed)(left, right)[:2]) for seed in range(1000)]
     mean = torch.stack([rows @ rows.T for rows in sketches]).mean(0)
     assert (mean - exact).abs().max() < 0.06 * exact.diagonal().mean()
 
@@ -67,7 +98,8 @@ def test_an_order_over_sketches_is_within_a_tenth_of_that_over_whole_gradients()
             optimizer.step()
     hidden = torch.cat([body(x), torch.ones(len(x), 1)], 1).detach()
     delta = (functional.softmax(head(body(x)), 1) - functional.one_hot(y, 10)).detach()
-    whole, sketch = written(delta, hidden).numpy(), TensorSketch(512, seed=0)(delta, hidden).rows.numpy()
+    whole = written(delta, hidden).numpy()
+    sketch = written(*FactorSketch(256, seed=0)(delta, hidden)[:2]).numpy()
     starts = [np.random.default_rng(seed).permutation(len(x)) for seed in range(4)]
     l2 = {
         name: np.mean([herding.discrepancy(whole, herding.pair(rows, start=start)).l2 for start in starts])
@@ -90,27 +122,25 @@ def features(outputs: int, scale: float = 1.0, reduction: str = "mean", **option
 
 
 def test_wide_layers_are_sketched_by_themselves_and_narrow_ones_are_not():
-    assert isinstance(features(252), OuterProducts)  # 16,380 numbers
-    wide = features(253)
-    assert isinstance(wide, DenseVectors)
-    assert wide.width == 512
-    assert isinstance(features(253, sketch=0), OuterProducts)
-    assert features(10, sketch=64).width == 64
+    assert features(15).width == 15 * 65  # 975 numbers
+    assert features(16).width == 1024 == 16 * 64
+    assert features(300).width == 1024 == 32 * 32
+    assert features(300, sketch=0).width == 300 * 65
+    assert features(10, sketch=64).width <= 64
 
 
 def test_a_sketch_is_of_each_examples_own_loss_whatever_multiplies_it():
-    expected = features(300).rows
+    expected = features(300).written()
     for scale, reduction in ((1024.0, "mean"), (1.0, "sum"), (8.0, "none")):
-        torch.testing.assert_close(features(300, scale, reduction).rows, expected, rtol=1e-4, atol=1e-4)
-    exact = features(300, sketch=0)
-    gram = features(300, sketch=4096).rows.double()
-    close = (gram @ gram.T - exact.gram()).abs().max() / exact.gram().abs().max()
+        torch.testing.assert_close(features(300, scale, reduction).written(), expected, rtol=1e-4, atol=1e-4)
+    exact = features(300, sketch=0).gram()
+    close = (features(300, sketch=16_384).gram() - exact).abs().max() / exact.abs().max()
     assert close < 0.15
 
 
-@pytest.mark.parametrize("bad", [3, -2, 2.5])
+@pytest.mark.parametrize("bad", [-2, 2.5])
 def test_widths_that_cannot_be_are_refused(bad):
-    with pytest.raises(TrainerError, match=r"^(LastLayer|TensorSketch): (sketch|width)="):
+    with pytest.raises(TrainerError, match=r"^LastLayer: sketch="):
         features(10, sketch=bad)
 
 
