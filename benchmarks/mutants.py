@@ -181,8 +181,9 @@ def _tested(tests: str, tree: Path) -> int:
         expression = part.replace("_or_", " or ") if given[-1:] == ["-k"] else part
         if not part.startswith("tests/") or (tree / part).exists():
             given.append(expression)
-    plain = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", f"--basetemp={tree.parent}/tests"]
-    return int(pytest.main([*plain, *given]))
+    # Hypothesis needs no plugin, whose import takes a second.
+    without = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    return int(pytest.main(["-x", "-q", "-n", "0", *without, f"--basetemp={tree.parent}/tests", *given]))
 
 
 def waited(child: int, timeout: float) -> str:
