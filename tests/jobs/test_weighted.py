@@ -191,7 +191,13 @@ def test_subsets_too_large_for_a_worker_are_interleaved(source: Path, manifest: 
     """How many rows a subset has is known once it is chosen: whether it is ordered in parts, too."""
     # More than 0.3 of the examples would be; of the units it is more rows.
     most = budget(0.3, ROWS) + 5
-    run(source, tmp_path / "m", **SIZES, bucket_size=80, memory_per_worker=ORDER_SHARE * (most + 0.5) * 48 / 1e9)
+    run(
+        source,
+        tmp_path / "m",
+        **SIZES,
+        bucket_size=80,
+        memory_per_worker=ORDER_SHARE * (most + 0.5) * 48 / 1e9,
+    )
     described = document(tmp_path / "m")["subsets"]
     assert [max(entry["rows"]) > most for entry in described] == [False, True]
     assert ["interleaved" in entry for entry in described] == [False, True]
