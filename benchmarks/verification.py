@@ -34,17 +34,17 @@ WIDTH, LABELS, FILE_ROWS = 384, 10, 125_000
 PLAIN = {"compression": "none", "use_dictionary": False, "write_statistics": False}
 
 
-def write_source(folder: Path, rows: int) -> None:
+def write_source(folder: Path, rows: int, width: int = WIDTH) -> None:
     """Write vectors around 500 centres, 50 a label."""
     folder.mkdir()
-    centres = np.random.default_rng(0).standard_normal((500, WIDTH), np.float32)
+    centres = np.random.default_rng(0).standard_normal((500, width), np.float32)
     for number, first in enumerate(range(0, rows, FILE_ROWS)):
         draw = np.random.default_rng([1, number])
         count = min(FILE_ROWS, rows - first)
         home = draw.integers(len(centres), size=count)
-        vectors = centres[home] + draw.standard_normal((count, WIDTH), np.float32)
+        vectors = centres[home] + draw.standard_normal((count, width), np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), WIDTH)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width)
         table = pa.table({"vector": column, "label": [f"class {each % LABELS}" for each in home]})
         pq.write_table(table, folder / f"{number:02d}.parquet", row_group_size=8192)
 

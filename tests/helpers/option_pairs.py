@@ -57,7 +57,7 @@ BASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Options of a job by name; "lists" searches by inverted lists. `{data}`: the directory of the data."""
 
-CHOICE = "subsets chosen ranking"
+CHOICE = "subsets ranking"
 
 
 class Pair(NamedTuple):
@@ -126,7 +126,7 @@ PAIRS: dict[str, Pair] = {
     "relative_threshold": Pair("parts", 0.0, "manifest.json", "", f"{CHOICE} order neighbours"),
     # The last bits of products may come out the same, and must not be relied on.
     "threads_per_worker": Pair("texts", 2, "", "embed regroup", "rows"),
-    "memory_per_worker": Pair("parts", 1.0, "orders", "regroup order", "embed rows census neighbours"),
+    "memory_per_worker": Pair("parts", 1.0, "orders", "regroup order", "embed rows census"),
 }
 
 MORE: dict[str, tuple[str, Pair]] = {

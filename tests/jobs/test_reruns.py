@@ -247,3 +247,24 @@ def test_a_rerun_with_other_rows_in_the_file_beside(
     assert_same_manifest(rerun, fresh)
     assert described(base)[section] != described(fresh)[section]
     assert_used_again(rerun, base, assert_same_shards(base, fresh))
+
+
+@pytest.mark.parametrize("objective", ["graph_cut", "facility_location"])
+def test_another_order_chooses_nothing_again(jobs: Jobs, tmp_path: Path, objective: str) -> None:
+    """The vectors of chosen rows are gone once all is ordered; another order has them read again."""
+    place, fresh = tmp_path / "used", tmp_path / "fresh"
+    given = {"objective": objective, "bucket_size": 16, "passes": 5}
+    jobs.run("parts", place, **given)
+
+    def shards(stage: str) -> dict[str, int]:
+        return {path.name: path.stat().st_ino for path in (place / "w" / stage).glob("*/*")}
+
+    chosen = shards("subsets")
+    assert chosen
+    assert not shards("chosen")
+    shutil.rmtree(place / "m")
+    jobs.run("parts", place, **{**given, "passes": 1})
+    assert shards("subsets") == chosen
+    assert not shards("chosen")
+    jobs.run("parts", fresh, **{**given, "passes": 1})
+    assert digests(place / "m") == digests(fresh / "m")

@@ -229,16 +229,20 @@ class _ListShards:
         self, band: int, wanted: Container[int]
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
         """Yield number, positions, probes and vectors of the rows of each list of a band that is wanted."""
-        parts = []
+        found: dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
         for place, group in self._groups[band]:
-            parts.append(self._files[place].read_row_group(group))
-            positions = parts[-1].column("position").to_numpy()
+            table = self._files[place].read_row_group(group)
+            positions = table.column("position").to_numpy()
             self._knn.check_positions("cells", self._keys[place], positions)
-        table = pa.concat_tables(parts)
-        positions = table.column("position").to_numpy()
-        probes, vectors = vectors_of(table.column("probes")).view("<i4"), vectors_of(table.column("vector"))
-        order = np.argsort(probes[:, 0], kind="stable")
-        numbers, starts = np.unique(probes[order, 0], return_index=True)
-        for number, rows in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
-            if number in wanted:
-                yield number, positions[rows], probes[rows], vectors[rows]
+            probes, vectors = (vectors_of(table.column(name)) for name in ("probes", "vector"))
+            probes = probes.view("<i4")
+            # A row group has its rows by list: those of one are copied once, where all files' are joined.
+            edges = np.flatnonzero(np.diff(probes[:, 0])) + 1
+            for first, stop in pairwise([0, *edges.tolist(), len(positions)]):
+                number = int(probes[first, 0])
+                if number in wanted:
+                    rows = slice(first, stop)
+                    found.setdefault(number, []).append((positions[rows], probes[rows], vectors[rows]))
+        for number in sorted(found):
+            positions, probes, vectors = map(np.concatenate, zip(*found.pop(number), strict=True))
+            yield number, positions, probes, vectors
