@@ -16,7 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syllabus.pipeline.errors import JobError, ShardError, UserError, suggestion
+from syllabus.pipeline.errors import JobError, ShardError, UnitError, UserError, suggestion
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.work_directory import WorkDirectory
 
@@ -127,7 +127,8 @@ def _failure(options: Options, stage: str, error: Exception) -> BaseException:
             return kind(message)
     WorkDirectory(options.work).store.write(FAILURE, str(error).encode())
     kept = f"finished shards are kept in {options.work}, with the whole error in {FAILURE}"
-    return JobError(f"{stage}: {name}: {message}; {kept}")
+    where = message if name == UnitError.__name__ else f"{name}: {message}"
+    return JobError(f"{stage}: {where}; {kept}")
 
 
 def _counters(result: Any) -> dict[str, int]:
