@@ -26,6 +26,7 @@ import object_store
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+from process_memory import peak_of
 
 FILES, GROUP, BATCH, EPOCHS = 100, 25_000, 512, 4
 TEXT = 64
@@ -140,23 +141,6 @@ def read(kind: str, place: str, source: str, fraction: float) -> None:
     print(rows, seconds)
 
 
-def memory_of(process: subprocess.Popen[str]) -> float:
-    """Return the greatest sum of the PSS of a process and its children, in MB, until it ends."""
-    peak = 0
-    while process.poll() is None:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        total = 0
-        try:
-            for pid in (process.pid, *map(int, children.read_text().split())):
-                lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-                total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-        except (OSError, StopIteration):
-            continue
-        peak = max(peak, total)
-        time.sleep(0.2)
-    return peak / 1000
-
-
 def touched(source: str, chosen: np.ndarray) -> int:
     """Return the compressed bytes of the row groups that hold a chosen row."""
     store, root = pafs.FileSystem.from_uri(source)
@@ -186,7 +170,7 @@ def reads(folder: Path, rows: int, fraction: float) -> None:
             before = object_store.served(port)
             command = [sys.executable, __file__, "--read", kind, place, url(port), str(fraction)]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            peak = memory_of(process)
+            peak = peak_of(process)
             count, seconds = process.communicate()[0].split()
             size, requests = (b - a for a, b in zip(before, object_store.served(port), strict=True))
             print(

@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from syllabus.manifests.errors import first_line
+
 SHOWN = 200
 """Characters of a value that a message quotes at most."""
 
@@ -19,6 +21,23 @@ class JobError(RuntimeError):
 
 class ShardError(JobError):
     """A shard is damaged, or not there any more: it is out of the way, and the next run makes it again."""
+
+
+class UnitError(RuntimeError):
+    """A worker failed at a unit of work: one line that names the unit first."""
+
+
+@contextmanager
+def working_on(unit: str) -> Iterator[None]:
+    """Name the unit of work that a worker fails at; errors that say where they come from stay."""
+    try:
+        yield
+    except (UserError, JobError, UnitError):
+        raise
+    except Exception as error:
+        name, line = type(error).__name__, first_line(error)
+        # Not `from error`: the first cause alone is told, and that should be the unit.
+        raise UnitError(f"{unit}: {name}: {line}" if line != name else f"{unit}: {name}")  # noqa: B904
 
 
 def printable(text: str) -> str:

@@ -94,7 +94,7 @@ class FlinkCluster:
         """Write the configuration into `directory`, where logs and scratch files go too."""
         self.jar = jar
         self.directory = directory
-        self.port, rpc = _free_ports(2)
+        self.port, rpc, self._job_port = _free_ports(3)
         self.master = f"localhost:{self.port}"
         self._jobmanager: subprocess.Popen[bytes] | None = None
         self._taskmanagers: dict[str, subprocess.Popen[bytes]] = {}
@@ -145,17 +145,36 @@ class FlinkCluster:
             )
         wait_until(self._ready, f"Flink with its logs in {self.directory}", START_SECONDS)
 
+    def job_server(self) -> list[str]:
+        """Start Beam's job server for this cluster; return the options that submit to it.
+
+        It takes any number of pipelines, where FlinkRunner starts a Java for each.
+        """
+        endpoint = f"localhost:{self._job_port}"
+        self._java(
+            "job-server",
+            ["-Xmx512m"],
+            "org.apache.beam.runners.flink.FlinkJobServerDriver",
+            [f"--flink-master=http://{self.master}", f"--artifacts-dir={self.directory / 'artifacts'}",
+             f"--job-port={self._job_port}", "--artifact-port=0", "--expansion-port=0"],
+            configured=False,
+        )  # fmt: skip
+        wait_until(lambda: _listens(self._job_port), f"a job server at {endpoint}", START_SECONDS)
+        return ["--runner", "PortableRunner", "--", f"--job_endpoint={endpoint}"]
+
     def down(self) -> None:
         """Kill everything that was started, workers left behind by a killed TaskManager included."""
         for process in self._processes:
             _end(process)
 
+    def taskmanagers(self) -> dict[int, list[int]]:
+        """Return the process ids of the TaskManagers that live, and those of the workers that each has."""
+        living = [process.pid for process in self._taskmanagers.values() if process.poll() is None]
+        return {pid: _children(pid) for pid in living}
+
     def working_taskmanager(self) -> int | None:
         """Return the process id of a TaskManager that has started a worker, or None."""
-        for process in self._taskmanagers.values():
-            if process.poll() is None and _children(process.pid):
-                return process.pid
-        return None
+        return next((pid for pid, workers in self.taskmanagers().items() if workers), None)
 
     def _ready(self) -> bool:
         for process in [self._jobmanager, *self._taskmanagers.values()]:
@@ -171,9 +190,11 @@ class FlinkCluster:
             return {each["id"] for each in json.load(response)["taskmanagers"]} == set(self._taskmanagers)
         return False
 
-    def _java(self, name: str, java: list[str], entry: str, arguments: list[str]) -> subprocess.Popen[bytes]:
-        conf = str(self.directory / "conf")
-        command = ["java", *_OPENS, *java, "-cp", self.jar, entry, "--configDir", conf, *arguments]
+    def _java(
+        self, name: str, java: list[str], entry: str, arguments: list[str], configured: bool = True
+    ) -> subprocess.Popen[bytes]:
+        conf = ["--configDir", str(self.directory / "conf")] if configured else []
+        command = ["java", *_OPENS, *java, "-cp", self.jar, entry, *conf, *arguments]
         with (self.directory / f"{name}.log").open("wb") as log:
             process = _start(command, log)
         self._processes.append(process)
@@ -252,6 +273,11 @@ def _free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("localhost", 0))
         return [each.getsockname()[1] for each in sockets]
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("localhost", port)) == 0
 
 
 def _tail(log: Path, lines: int = 40) -> str:

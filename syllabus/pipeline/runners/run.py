@@ -16,14 +16,17 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syllabus.pipeline.errors import JobError, ShardError, UserError, suggestion
+from syllabus.pipeline.errors import JobError, ShardError, UnitError, UserError, suggestion
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.work_directory import WorkDirectory
 
 if TYPE_CHECKING:
     import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 EMBEDDED = "FnApiRunner"
+ENCODING = "embed"
+"""The stage whose workers have use for an accelerator."""
 PORTABLE = ("PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
 FILES = ("--flink_job_server_jar", "--spark_job_server_jar", "--prism_location")
 FAILURE = "failure.txt"
@@ -73,17 +76,12 @@ def _check_runner_options(flags: tuple[str, ...]) -> None:
 def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) -> dict[str, int]:
     """Build and run one pipeline to its end; return its counters."""
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.runner import create_runner
 
-    flags = list(options.runner_options)
-    if options.runner == EMBEDDED and options.workers > 1:
-        # Threads: encoders and products release the interpreter's lock, and a process costs seconds.
-        flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={options.workers}"]
     try:
         with without_log():
-            pipeline_options = PipelineOptions(flags, job_name=f"syllabus-{stage}")
-            pipeline = beam.Pipeline(runner=create_runner(options.runner), options=pipeline_options)
+            runner, own = create_runner(options.runner), pipeline_options(options, stage)
+            pipeline = beam.Pipeline(runner=runner, options=own)
             build(pipeline)
             result = pipeline.run()
             state = result.wait_until_finish()
@@ -94,6 +92,23 @@ def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) ->
             f"{stage}: {options.runner} ended in state {state}; finished shards are kept in {options.work}"
         )
     return _counters(result)
+
+
+def pipeline_options(options: Options, stage: str) -> PipelineOptions:
+    """Return Beam's options of a stage: an accelerator is asked for where a model encodes, nowhere else."""
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+    flags = list(options.runner_options)
+    if options.runner == EMBEDDED and options.workers > 1:
+        # Threads: encoders and products release the interpreter's lock, and a process costs seconds.
+        flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={options.workers}"]
+    own = PipelineOptions(flags, job_name=f"syllabus-{stage}")
+    standard = own.view_as(StandardOptions)
+    if stage != ENCODING and standard.resource_hints:
+        standard.resource_hints = [
+            each for each in standard.resource_hints if not each.startswith("accelerator")
+        ]
+    return own
 
 
 def _failure(options: Options, stage: str, error: Exception) -> BaseException:
@@ -112,7 +127,8 @@ def _failure(options: Options, stage: str, error: Exception) -> BaseException:
             return kind(message)
     WorkDirectory(options.work).store.write(FAILURE, str(error).encode())
     kept = f"finished shards are kept in {options.work}, with the whole error in {FAILURE}"
-    return JobError(f"{stage}: {name}: {message}; {kept}")
+    where = message if name == UnitError.__name__ else f"{name}: {message}"
+    return JobError(f"{stage}: {where}; {kept}")
 
 
 def _counters(result: Any) -> dict[str, int]:

@@ -13,6 +13,7 @@ from apache_beam.metrics import Metrics
 
 from syllabus.pipeline.encoders import EncoderSpec, encoder_of
 from syllabus.pipeline.encoders.batches import check_width
+from syllabus.pipeline.errors import working_on
 from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.sources import Records
 from syllabus.pipeline.sources.labels import Labels
@@ -36,15 +37,19 @@ class EmbedChunks(beam.DoFn):
         if not missing:
             return
         read = self.source.read([planned.chunk for planned in missing], self.columns)
-        for planned, records in zip(missing, read, strict=True):
-            self.source.check_unchanged(planned.chunk)
-            if not self.work.has("rows", planned.rows_key):
-                self.work.write("rows", planned.rows_key, _rows_table(records, planned.chunk.rows))
-            if not self.work.has("embed", planned.embed_key):
-                table, encoded, halvings = encode_records(records, self.spec, self.width)
-                self.work.write("embed", planned.embed_key, table)
-                self.encoded.inc(encoded)
-                self.halvings.inc(halvings)
+        for planned in missing:
+            with working_on(str(planned)):
+                self._make(planned, next(read))
+
+    def _make(self, planned: PlannedChunk, records: Records) -> None:
+        self.source.check_unchanged(planned.chunk)
+        if not self.work.has("rows", planned.rows_key):
+            self.work.write("rows", planned.rows_key, _rows_table(records, planned.chunk.rows))
+        if not self.work.has("embed", planned.embed_key):
+            table, encoded, halvings = encode_records(records, self.spec, self.width)
+            self.work.write("embed", planned.embed_key, table)
+            self.encoded.inc(encoded)
+            self.halvings.inc(halvings)
 
 
 class Embed(ForEach):

@@ -36,6 +36,10 @@ class PlannedChunk:
     embed_key: str
     rows_key: str
 
+    def __str__(self) -> str:
+        last = self.chunk.first_row + self.chunk.rows - 1
+        return f"{self.chunk.file}, rows {self.chunk.first_row:,} to {last:,}"
+
     @property
     def shards(self) -> tuple[tuple[str, str], tuple[str, str]]:
         """The (stage, key) of its vectors, and of its labels and ids."""

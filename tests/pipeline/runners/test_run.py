@@ -91,3 +91,17 @@ def test_a_damaged_shard_in_a_worker_elsewhere_is_known_by_its_text(tmp_path: Pa
     found = runners._failure(options(tmp_path), "embed", RuntimeError(sent))
     assert type(found) is ShardError
     assert str(found) == line
+
+
+def test_an_accelerator_is_asked_for_where_a_model_encodes_and_nowhere_else(tmp_path: Path) -> None:
+    import apache_beam as beam
+
+    flags = ("--resource_hints", "accelerator=type:nvidia-l4;count:1", "--resource_hint=min_ram=4GB")
+    own = options(tmp_path, runner="DataflowRunner", runner_options=flags)
+    asked = {}
+    for stage in ("embed", "select"):
+        pipeline = beam.Pipeline("FnApiRunner", options=runners.pipeline_options(own, stage))
+        pipeline | beam.Create([1])
+        environments = pipeline.to_runner_api().components.environments.values()
+        asked[stage] = {urn.split(":")[2] for each in environments for urn in each.resource_hints}
+    assert asked == {"embed": {"accelerator", "min_ram_bytes"}, "select": {"min_ram_bytes"}}

@@ -17,7 +17,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from syllabus.pipeline.errors import UserError
+from syllabus.pipeline.errors import UserError, working_on
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
@@ -180,7 +180,7 @@ class RegroupChunks(beam.DoFn):
         """Write the group's file unless it is there."""
         limit_threads(self.threads)
         if not self.rows.work.has("regroup", group.key):
-            with count_time("regroup"):
+            with count_time("regroup"), working_on(f"{group.chunks[0]}, and what follows"):
                 self._write(group)
         yield from references(self.rows.work, group.key)
 

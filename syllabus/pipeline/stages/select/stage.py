@@ -14,6 +14,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from syllabus.pipeline.errors import working_on
 from syllabus.pipeline.options import RANKED_BY
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
@@ -54,6 +55,13 @@ class SelectBuckets(beam.DoFn):
     ) -> Iterator[Bucket]:
         """Write the bucket's shards unless they are there; the units of all buckets divide the budget."""
         bucket, found = element[0], list(element[1])
+        with working_on(f"{self._name(bucket[0])}, bucket {bucket[1]}"):
+            self._make(bucket, found, counts, units)
+        yield bucket
+
+    def _make(
+        self, bucket: Bucket, found: list[Reference], counts: dict[Bucket, int], units: dict[Bucket, int]
+    ) -> None:
         selecting, work = self.selecting, self.work
         # Before any is ranked: some partition may be too small for an effective sample size.
         sizes = by_partition(counts)
@@ -91,7 +99,6 @@ class SelectBuckets(beam.DoFn):
                 self._write_subsets(bucket, index, vectors, units, costs)
         if chosen:
             write_chosen(work, selecting, bucket, index, vectors)
-        yield bucket
 
     @staticmethod
     def several(bucket: Bucket, counts: dict[Bucket, int]) -> bool:
