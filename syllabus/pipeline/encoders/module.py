@@ -32,7 +32,7 @@ class ModuleEncoder(Encoder):
         self.dtype = torch_dtype(spec.dtype, self.device)
         limit_threads(spec.threads)
         self.module, self.preprocess = made if made is not None else self._construct()
-        self.batches = Batches(self._forward, spec.batch_size, spec.name)
+        self.batches = Batches(self._forward, spec.batch_size, spec.name, self._tensor, spec.threads)
 
     def clone_for_thread(self) -> Encoder:
         """Return an encoder with the same module, and a count of its own."""
@@ -52,7 +52,7 @@ class ModuleEncoder(Encoder):
             )
         example = "a" if self.spec.content == "text" else decode(None)
         try:
-            dimension = self._forward([example]).shape[1]
+            dimension = self._forward([self._tensor(example)]).shape[1]
         except UserError:
             raise
         except Exception as error:  # the module's own
@@ -74,10 +74,9 @@ class ModuleEncoder(Encoder):
             return self.batches.run(content)
         return self.batches.run(encoded_images(content, reject, self.spec.max_image_pixels))
 
-    def _forward(self, batch: list[Any]) -> np.ndarray:
+    def _forward(self, made: list[Any]) -> np.ndarray:
         import torch
 
-        made = [self._tensor(item) for item in batch]
         # Another picture stands in for a broken one: the grey one has a size of its own.
         other = next((tensor for tensor in made if tensor is not None), None)
         if other is None:
@@ -91,8 +90,8 @@ class ModuleEncoder(Encoder):
             vectors = self.module(inputs.to(self.device, self.dtype if inputs.is_floating_point() else None))
         if not isinstance(vectors, torch.Tensor):
             raise self._wrong(f"gives {type(vectors).__name__}; expected a tensor of shape (batch, d)")
-        if vectors.ndim != 2 or len(vectors) != len(batch):
-            raise self._wrong(f"gives shape {tuple(vectors.shape)}; expected ({len(batch)}, d)")
+        if vectors.ndim != 2 or len(vectors) != len(made):
+            raise self._wrong(f"gives shape {tuple(vectors.shape)}; expected ({len(made)}, d)")
         if vectors.is_complex():  # a cast would drop the imaginary parts
             raise self._wrong(f"gives {vectors.dtype}; expected real numbers")
         return np.asarray(vectors.float().cpu().numpy(), np.float32)

@@ -35,7 +35,8 @@ class SentenceEncoder(Encoder):
         dtype = torch_dtype(spec.dtype, self.device)
         limit_threads(spec.threads)
         self.model = model if model is not None else load_model(spec.name, self.device, dtype)
-        self.batches = Batches(self._forward, spec.batch_size, spec.name)
+        opened = _opened if spec.content == "image" else None
+        self.batches = Batches(self._forward, spec.batch_size, spec.name, opened, spec.threads)
 
     def identity(self) -> Identity:  # noqa: D102
         return Identity(
@@ -91,8 +92,7 @@ class SentenceEncoder(Encoder):
         shared = {id(tensor): tensor for tensor in [*self.model.parameters(), *self.model.buffers()]}
         return SentenceEncoder(self.spec, copy.deepcopy(self.model, shared))
 
-    def _forward(self, batch: list[Any]) -> np.ndarray:
-        inputs = [(item.open() or decode(None)) if isinstance(item, EncodedImage) else item for item in batch]
+    def _forward(self, inputs: list[Any]) -> np.ndarray:
         vectors = self.model.encode(
             inputs,
             batch_size=len(inputs),
@@ -101,6 +101,10 @@ class SentenceEncoder(Encoder):
             normalize_embeddings=False,
         )
         return np.asarray(vectors.float().cpu().numpy(), np.float32)
+
+
+def _opened(image: EncodedImage) -> Any:
+    return image.open() or decode(None)
 
 
 def preprocessing_sha256(model: Any) -> str:

@@ -121,6 +121,40 @@ def test_memory_that_runs_out_at_the_third_batch(sentence, monkeypatch):
     assert calls[3] == 8
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_next_batch_is_prepared_while_one_is_encoded(threads):
+    started = [threading.Event() for _ in range(41)]
+    encoded = []
+
+    def prepare(item):
+        started[item].set()
+        # Never more than the batch that is encoded and the next: images are large once they are decoded.
+        assert item < len(encoded) + 16
+        return float(item)
+
+    def forward(batch):
+        following = len(encoded) + 8
+        if following < 41:
+            assert started[following].wait(60)
+        if len(encoded) == 16 and len(batch) == 8:
+            raise MemoryError
+        encoded.extend(batch)
+        return np.array([[item] for item in batch], np.float32)
+
+    batches = Batches(forward, 8, prepare=prepare, threads=threads)
+    vectors = batches.run(list(range(41)))
+    assert vectors[:, 0].tolist() == encoded == list(range(41))
+    assert batches.halvings == 1
+
+
+def test_an_error_of_preparing_is_raised_and_leaves_no_thread():
+    def prepare(item):
+        raise ValueError(f"item {item}")
+
+    with pytest.raises(ValueError, match="item 0"):
+        Batches(lambda batch: np.zeros((len(batch), 1)), 4, prepare=prepare).run([0, 1, 2, 3, 4, 5])
+
+
 def test_an_error_that_is_no_lack_of_memory_is_raised():
     def forward(batch):
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({len(batch)}x3 and 4x2)")
