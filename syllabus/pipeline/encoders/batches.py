@@ -15,6 +15,8 @@ from syllabus.pipeline.errors import UserError
 from syllabus.pipeline.runtime import progress
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 
+AHEAD_BYTES = 2**28
+"""Size of a batch beyond which the next one is not prepared beside it: large photographs fill the memory."""
 SAID = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
@@ -22,7 +24,8 @@ class Batches:
     """Runs a forward pass over blocks, in batches of at most `size` examples.
 
     While a batch is encoded, `prepare` turns each example of the next into what `forward` takes a list of,
-    on `threads` threads: a GPU does not wait for images to be decoded. The counter `forward_ms` is the time
+    on `threads` threads: a GPU does not wait for images to be decoded. Not so where a batch takes more than
+    `AHEAD_BYTES`. The counter `forward_ms` is the time
     that `forward` takes.
 
     When a batch runs out of memory it is halved and tried again, and so is every later one of the block;
@@ -104,10 +107,11 @@ class Batches:
             return prepare(item)
 
         def ahead() -> Iterator[list[Any]]:
-            following = pool.map(work, blocks[0]) if blocks else iter(())
+            following = pool.map(work, blocks[0]) if blocks else None
             for number in range(len(blocks)):
-                block = list(following)
-                following = pool.map(work, blocks[number + 1]) if number + 1 < len(blocks) else iter(())
+                block = list(following or pool.map(work, blocks[number]))
+                small = sum(map(_size, block)) <= AHEAD_BYTES
+                following = pool.map(work, blocks[number + 1]) if small and number + 1 < len(blocks) else None
                 yield block
 
         pool = ThreadPoolExecutor(self.threads)
@@ -115,6 +119,13 @@ class Batches:
             yield ahead()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _size(prepared: Any) -> int:
+    """The bytes of an example as it is given to `forward`: a PIL image in RGB, or a tensor."""
+    if hasattr(prepared, "getbands"):
+        return int(3 * prepared.width * prepared.height)
+    return int(getattr(prepared, "nbytes", 0))
 
 
 def check_width(name: str, width: int, expected: int) -> None:

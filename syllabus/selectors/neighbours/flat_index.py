@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.neighbours.top_k import TopK, offer_candidates
 
-_LEAST = 32  # candidates of a query, at least
+_LEAST, _MOST = 32, 2048  # candidates of a query; faiss finds no more on a GPU
 _QUERIES = 8192  # at once: a GPU holds their products with a block of rows
 _of_thread = threading.local()  # faiss's resources may not be used by two threads at once
 
@@ -73,7 +73,7 @@ def search_flat(
     """
     index = flat_index(rows.shape[1], False, device)
     index.add(rows)
-    count = min(len(rows), max(_LEAST, 2 * nearest.ids.shape[1]))
+    count = min(len(rows), max(_LEAST, 2 * nearest.ids.shape[1]), _MOST)
     left = [np.empty(0, np.int64)]
     for start in range(0, len(queries), _QUERIES):
         at = slice(start, start + _QUERIES)

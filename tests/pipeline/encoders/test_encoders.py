@@ -3,6 +3,7 @@
 import importlib
 import logging
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from encoder_factories import TEXTS, never, spec
+from PIL import Image
 
-from syllabus.pipeline.encoders import build, check_encoder, loading
+from syllabus.pipeline.encoders import batches, build, check_encoder, loading
 from syllabus.pipeline.encoders.batches import Batches, out_of_memory
 from syllabus.pipeline.errors import UserError
 
@@ -141,10 +143,29 @@ def test_the_next_batch_is_prepared_while_one_is_encoded(threads):
         encoded.extend(batch)
         return np.array([[item] for item in batch], np.float32)
 
-    batches = Batches(forward, 8, prepare=prepare, threads=threads)
-    vectors = batches.run(list(range(41)))
+    made = Batches(forward, 8, prepare=prepare, threads=threads)
+    vectors = made.run(list(range(41)))
     assert vectors[:, 0].tolist() == encoded == list(range(41))
-    assert batches.halvings == 1
+    assert made.halvings == 1
+
+
+@pytest.mark.parametrize("image", [True, False])
+def test_large_examples_are_not_prepared_ahead(image, monkeypatch):
+    monkeypatch.setattr(batches, "AHEAD_BYTES", 3 * 8 * 100 - 1)
+    seen, encoded = [], []
+
+    def prepare(item):
+        seen.append(item)
+        return Image.new("RGB", (10, 10)) if image else np.zeros(300, np.uint8)
+
+    def forward(batch):
+        time.sleep(0.05)
+        encoded.extend(batch)
+        assert len(seen) == len(encoded)
+        return np.zeros((len(batch), 1), np.float32)
+
+    Batches(forward, 8, prepare=prepare).run(list(range(24)))
+    assert seen == list(range(24))
 
 
 def test_an_error_of_preparing_is_raised_and_leaves_no_thread():
