@@ -172,7 +172,7 @@ class LeNet:
     def epoch(self, order: np.ndarray, m: int, lr: float) -> OuterProducts:
         """Train one epoch."""
         optimizer = torch.optim.SGD(self.model.parameters(), lr)
-        features, left, right = LastLayer(self.model[-1], self.loss), [], []
+        features, left, right = LastLayer(self.model[-1], self.loss, sketch=0), [], []
         for rows in torch.from_numpy(order).split(m):
             optimizer.zero_grad()
             self.loss(self.model(self._x[rows]), self._y[rows]).backward()

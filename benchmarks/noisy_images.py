@@ -97,7 +97,7 @@ def train(task: Task, order: GraB | str, seed: int, lr: float, epochs: int) -> l
     model, criterion = network(), torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr)
     sampler = ManifestSampler(Curriculum(task.manifest, 1.0, epochs, "fresh", seed=seed), order)
-    features = LastLayer(model[-1], criterion) if isinstance(order, GraB) else None
+    features = LastLayer(model[-1], criterion, sketch=0) if isinstance(order, GraB) else None
     curve = []
     for epoch in range(epochs):
         sampler.set_epoch(epoch)

@@ -70,7 +70,12 @@ def _add(total: torch.Tensor, rows: torch.Tensor, turns: torch.Tensor, signs: to
     rows = rows.detach().float()
     if total.device.type == "cpu":
         add_sketch(rows.contiguous().numpy(), turns.numpy(), signs.numpy(), total.numpy())
-        return
+    else:
+        _add_elsewhere(total, rows, turns, signs)
+
+
+def _add_elsewhere(total: torch.Tensor, rows: torch.Tensor, turns: torch.Tensor, signs: torch.Tensor) -> None:
+    """Do the same by torch's operations, on any device."""
     (count, size), width, blocks = rows.shape, total.shape[1], len(turns)
     spread = torch.zeros(count, blocks * width, device=total.device)
     spread[:, :size] = rows

@@ -13,7 +13,7 @@ from syllabus.selectors.balancing import Halving
 from syllabus.selectors.balancing.pieces import pieces_pair_walk
 from syllabus.selectors.balancing.vectors import DenseVectors, walk_pairs
 from syllabus.trainer import CountSketch, LastLayer, TrainerError
-from syllabus.trainer.gradients import FactorSketch
+from syllabus.trainer.gradients import FactorSketch, count_sketch
 
 
 def factors(rows: int, p: int, q: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -75,6 +75,17 @@ def test_a_count_sketch_gives_each_number_one_sum_and_lets_two_meet_rarely():
         meetings += (matrix.abs() @ matrix.abs().T) / 400
     meetings.fill_diagonal_(0)
     assert meetings.max() < 1 / width + 4 * (1 / width / 400) ** 0.5
+
+
+@pytest.mark.parametrize("missing", [0, 3])
+def test_a_count_sketch_is_the_same_by_operations_that_run_on_devices(missing):
+    rows = torch.randn(9, 29, generator=torch.Generator().manual_seed(0))
+    sketch = CountSketch(8, seed=5)
+    sketch([torch.cat([rows, rows.new_ones(9, missing)], 1)])
+    found = [torch.ones(9, 8) for _ in range(2)]
+    for add, total in zip((count_sketch._add, count_sketch._add_elsewhere), found, strict=True):
+        add(total, rows, *sketch._maps[0])
+    torch.testing.assert_close(*found)
 
 
 def test_inner_products_are_kept_on_average():
