@@ -38,7 +38,7 @@ KEYS: dict[str, Key] = {
 CHOICE = "subsets measured kept subset"
 READ: dict[str, tuple[Any, str]] = {
     "groups of the source": ("other", " ".join(KEYS)),
-    "guide": ("query", CHOICE),
+    "guide of a query": ("other", CHOICE),
     "objective": ("facility_location", CHOICE),
     "trade_off": (0.1, f"{CHOICE} ranking"),
     "optimizer": ("lazier", "subsets subset"),
@@ -76,7 +76,7 @@ def test_what_a_stage_reads_is_in_its_keys_and_in_no_others(name: str) -> None:
         return Ordering(selecting(UNITED[1], **options), 10_000, 8)
 
     before, (value, changed) = ordering(), READ[name]
-    if name in ("guide", "groups of the source"):
+    if name in ("guide of a query", "groups of the source"):
         field = name.partition(" ")[0]
         after = replace(before, selecting=replace(before.selecting, **{field: value}))
     elif name == "weight_power":
