@@ -15,7 +15,9 @@ from syllabus.manifests import Manifest, allocate, budget, export, validate
 from syllabus.pipeline import Options
 from syllabus.pipeline.source_check import source_problems
 from syllabus.pipeline.stages.order.stage import ORDER_SHARE, Ordering
+from syllabus.pipeline.stages.regroup import stage as regroup
 from syllabus.pipeline.stages.regroup.buckets import Reference, read_references, read_weights, references
+from syllabus.pipeline.stages.regroup.stage import GROUP_ROWS
 from syllabus.pipeline.stages.select.selecting import Selecting
 from syllabus.pipeline.stages.select.subsets import bucket_budgets
 from syllabus.pipeline.work_directory import WorkDirectory
@@ -175,15 +177,12 @@ def test_equal_weights_choose_what_examples_would(tmp_path: Path, options: dict[
             assert one[name] == pytest.approx(other[name])
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"workers": 2}, {"memory_per_worker": 4e-5}],
-    ids=["two workers", "many small groups"],
-)
+@pytest.mark.parametrize(("workers", "rows"), [(2, GROUP_ROWS), (1, 200)], ids=["workers", "small groups"])
 def test_the_same_bytes_however_it_runs(
-    source: Path, manifest: Path, tmp_path: Path, options: dict[str, object]
+    source: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, rows: int
 ) -> None:
-    run(source, tmp_path / "m", **SIZES, bucket_size=80, **options)
+    monkeypatch.setattr(regroup, "GROUP_ROWS", rows)
+    run(source, tmp_path / "m", **SIZES, bucket_size=80, workers=workers)
     assert digests(tmp_path / "m") == digests(manifest)
 
 

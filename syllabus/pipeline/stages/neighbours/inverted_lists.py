@@ -159,12 +159,11 @@ class SearchGroup(beam.DoFn):
     def _search(self, key: str, group: ListGroup, routed: list[str], device: str) -> None:
         knn = self.lists.knn
         with _ListShards(self.lists, routed) as files:
-            numbers = range(*group)
-            own = [part for band in files.bands(numbers) for _, *part in files.read(band, numbers)]
-            if not own:
+            found = files.read_all(range(*group))
+            if found is None:
                 knn.write(key, np.empty(0, np.int64), TopK.empty(0, knn.k), UnionFind(0))
                 return
-            positions, probes, vectors = map(np.concatenate, zip(*own, strict=True))
+            positions, probes, vectors = found
             nearest = TopK.empty(len(positions), knn.k)
             duplicates = UnionFind(knn.vectors.n)
             lookers = _lookers(probes)
@@ -224,6 +223,15 @@ class _ListShards:
     def bands(self, wanted: Iterable[int]) -> list[int]:
         """Return the bands of these lists that have rows, ascending."""
         return sorted({number // self._band for number in wanted} & self._groups.keys())
+
+    def read_all(self, wanted: range) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Return positions, probes and vectors of the rows of all these lists; None where they are empty."""
+        # What they are joined from is gone when this returns: a search is long.
+        parts = [part for band in self.bands(wanted) for _, *part in self.read(band, wanted)]
+        if not parts:
+            return None
+        positions, probes, vectors = map(np.concatenate, zip(*parts, strict=True))
+        return positions, probes, vectors
 
     def read(
         self, band: int, wanted: Container[int]

@@ -185,17 +185,26 @@ class RegroupChunks(beam.DoFn):
         yield from references(self.rows.work, group.key)
 
     def _write(self, group: Group) -> None:
-        index, vectors, partitions, buckets, weights, sums = [], [], [], [], [], []
-        for rows in map(self.rows.of, group.chunks):
+        index, partitions, buckets, weights, sums = [], [], [], [], []
+        chunks = [self.rows.of(planned) for planned in group.chunks]
+        count = sum(len(rows.index) for rows in chunks)
+        vectors: np.ndarray | None = None
+        first = 0
+        for rows in chunks:
             embedded = self.rows.vectors(rows, self.transform.apply)
+            if vectors is None:
+                vectors = np.empty((count, embedded.shape[1]), np.float32)
+            # In its place at once: joined afterwards, all would be held twice.
+            vectors[first : first + len(embedded)] = embedded
+            first += len(embedded)
             of_rows = self.layout.partition_of(rows.accepted_labels, embedded, self.transform)
             index.append(rows.index)
-            vectors.append(embedded)
             partitions.append(of_rows)
             buckets.append(self.layout.bucket_of(rows.accepted_ids.to_pylist(), of_rows))
             if rows.weights is not None:
                 weights.append(rows.weights[rows.accepted])
             sums.append(embedded.sum(axis=0, dtype=np.float64).tolist())
+        assert vectors is not None
         places = np.stack([np.concatenate(partitions), np.concatenate(buckets)], axis=1)
         carried = np.concatenate(weights) if weights else None
         _write_file(self.rows.work, group.key, np.concatenate(index), vectors, places, carried, sums)
@@ -205,21 +214,19 @@ def _write_file(
     work: WorkDirectory,
     key: str,
     index: np.ndarray,
-    vectors: list[np.ndarray],
+    vectors: np.ndarray,
     places: np.ndarray,
     weights: np.ndarray | None,
     sums: list[list[float]],
 ) -> None:
     order = np.lexsort((index, places[:, 1], places[:, 0]))
-    stacked = np.concatenate(vectors)
-    vectors.clear()
     places = places[order]
     edges = np.flatnonzero(np.any(places[1:] != places[:-1], axis=1)) + 1
     bounds = [0, *edges.tolist(), len(order)] if len(order) else [0]
     groups = [
         [int(places[first, 0]), int(places[first, 1]), stop - first] for first, stop in pairwise(bounds)
     ]
-    fields = [("index", pa.int64()), ("vector", pa.binary(stacked.shape[1] * 4))]
+    fields = [("index", pa.int64()), ("vector", pa.binary(vectors.shape[1] * 4))]
     if weights is not None:
         fields.append(("weight", pa.int64()))
         for group, (first, stop) in zip(groups, pairwise(bounds), strict=True):
@@ -229,12 +236,12 @@ def _write_file(
         # Of each chunk, so that their total does not depend on how chunks were grouped.
         "sums": sums,
         # Least and greatest of each dimension: what the steps of the sketches must reach.
-        "extremes": [stacked.min(axis=0).tolist(), stacked.max(axis=0).tolist()] if len(stacked) else [],
+        "extremes": [vectors.min(axis=0).tolist(), vectors.max(axis=0).tolist()] if len(vectors) else [],
     }
     schema = pa.schema(fields)
     with work.writer("regroup", key, schema, metadata) as writer:
         for first, stop in pairwise(bounds):
             taken = order[first:stop]
-            columns = [pa.array(index[taken]), vectors_column(stacked[taken])]
+            columns = [pa.array(index[taken]), vectors_column(vectors[taken])]
             columns += [] if weights is None else [pa.array(weights[taken])]
             writer.write(pa.Table.from_arrays(columns, schema=schema))
