@@ -1,6 +1,6 @@
 """One class that is too large for the memory there is: selected from as a whole, and in parts.
 
-    python benchmarks/limited_memory.py               # 60,000 × 768 in a cgroup of 600 MB, two minutes
+    python benchmarks/limited_memory.py               # 120,000 × 384 in a cgroup of 650 MB, minutes
 
 Both jobs run in a cgroup, so that the kernel kills what takes more. What lies in memory counts: have TMPDIR
 on a disk. `--memory-per-worker` is what makes the
@@ -26,15 +26,17 @@ BLOCK = 10_000
 
 
 def write_source(path: Path, rows: int, width: int) -> None:
-    """Write vectors around 200 centres, in an order that says nothing."""
+    """Write vectors around 200 centres, few of them common, that share a mean and lie in few directions."""
     random = np.random.default_rng(0)
+    spectrum = (1 / np.sqrt(1 + np.arange(width))).astype(np.float32)
     centres = random.standard_normal((200, width), np.float32)
+    common = 1 / (1 + np.arange(len(centres)))
     schema = pa.schema([("vector", pa.list_(pa.float32(), width))])
     with pq.ParquetWriter(path, schema) as writer:
         for first in range(0, rows, BLOCK):
             count = min(BLOCK, rows - first)
-            vectors = centres[random.integers(0, len(centres), count)]
-            vectors += random.standard_normal(vectors.shape, np.float32)
+            vectors = centres[random.choice(len(centres), count, p=common / common.sum())]
+            vectors = (vectors + random.standard_normal(vectors.shape, np.float32)) * spectrum + spectrum
             column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width)
             writer.write_table(pa.table([column], schema=schema))
 
@@ -43,10 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=60_000)
-    parser.add_argument("--width", type=int, default=768)
-    parser.add_argument("--limit", type=int, default=600, help="MB that a job may take")
-    parser.add_argument("--memory-per-worker", type=float, default=0.02, help="GB, of the job in parts")
+    parser.add_argument("--rows", type=int, default=120_000)
+    parser.add_argument("--width", type=int, default=384)
+    parser.add_argument("--limit", type=int, default=650, help="MB that a job may take")
+    parser.add_argument("--memory-per-worker", type=float, default=0.025, help="GB, of the job in parts")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="limited-") as folder:
         place = Path(folder)
