@@ -174,12 +174,12 @@ class Faults:
         """Have the kernel end the job for its memory."""
         place = self._place("memory")
         try:
-            with limited(330) as enter:
+            with limited(220) as enter:
                 status, said = self._run(command(place), before=enter)
         except OSError as error:
             print(f"| too little memory (a cgroup) | | left out: {error} | | |")
             return
-        self.fault("330 MB of memory (a cgroup)", place, status, said, lambda s, _: s == -signal.SIGKILL)
+        self.fault("220 MB of memory (a cgroup)", place, status, said, lambda s, _: s == -signal.SIGKILL)
 
 
 def report(folder: Path) -> int:

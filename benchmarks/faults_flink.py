@@ -30,7 +30,7 @@ from engines import WORKER, FlinkCluster
 
 FILES, ROWS = 6, 600
 VICTIMS = ("worker", "TaskManager", "submitting process")
-JOB_SECONDS, TRIES = 600.0, 3
+JOB_SECONDS, TRIES = 1_200.0, 3
 ENCODER_SECONDS = "0.2"
 """That the encoder sleeps before each batch: embedding takes some time, too."""
 

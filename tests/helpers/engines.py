@@ -63,7 +63,8 @@ def run_job(command: list[str], log: Path, seconds: float, during: Callable[[], 
     `during` is called once the process is started; what is left of the group is killed in any case.
     """
     with log.open("wb") as output:
-        process = _start(command, output)
+        # Another directory than the cluster's: nothing may depend on it.
+        process = _start(command, output, log.parent)
     try:
         if during is not None:
             during()
@@ -196,7 +197,7 @@ class FlinkCluster:
         conf = ["--configDir", str(self.directory / "conf")] if configured else []
         command = ["java", *_OPENS, *java, "-cp", self.jar, entry, *conf, *arguments]
         with (self.directory / f"{name}.log").open("wb") as log:
-            process = _start(command, log)
+            process = _start(command, log, self.directory)
         self._processes.append(process)
         return process
 
@@ -247,7 +248,7 @@ def _children(pid: int) -> list[int]:
     return [int(child) for text in texts for child in text.split()]
 
 
-def _start(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(command: list[str], output: IO[bytes], directory: Path) -> subprocess.Popen[bytes]:
     # Workers started by the engine import the tests' own DoFns from here.
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
@@ -255,6 +256,7 @@ def _start(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
+        cwd=directory,
         env={**os.environ, "PYTHONPATH": path},
         start_new_session=True,
     )

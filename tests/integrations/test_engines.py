@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from engines import PROCESS_WORKERS, WORKER, FlinkCluster, run_job, wait_until
+from object_store import parts
 
 pytestmark = pytest.mark.engine
 
@@ -92,6 +93,32 @@ def test_weights_travel_to_the_workers_of_prism(prepare, weighed, expected, pris
 
 def test_weights_travel_to_a_flink_cluster(prepare, weighed, flink):
     assert prepare("weighed-flink", "--weight", "tokens", *_on(flink), *PROCESS_WORKERS) == weighed
+
+
+# Of the buckets of 2,048 rows by default a worker holds 1,000: classes are selected from in parts.
+PARTS = ["--memory-per-worker", f"{1000.5 * 32 * 4 / 1e9:.9f}"]
+
+
+def test_classes_are_selected_from_in_the_same_parts_on_prism(prepare, expected, prism):
+    options = ["--runner", "PrismRunner", "--", f"--prism_location={prism}", "--environment_type=LOOPBACK"]
+    in_parts = prepare("parts", *PARTS)
+    assert prepare("parts-prism", *PARTS, *options) == in_parts != expected
+
+
+def test_a_flink_cluster_works_on_an_object_store(prepare, expected, source, flink, object_store):
+    object_store.copy(source, "engine/source")
+    urls = [f"{place}?{object_store.query}" for place in ("source", "manifest", "work")]
+    names = ("--source", "--output", "--work-dir")
+    places = [f"{name}=s3://bucket/engine/{url}" for name, url in zip(names, urls, strict=True)]
+    # Workers have the credentials from their environment; the server is named by the URLs.
+    keys = {name: object_store.environment[name] for name in object_store.environment if "URL" not in name}
+    worker = {"command": str(WORKER), "env": keys}
+    options = ["--environment_type=PROCESS", f"--environment_config={json.dumps(worker)}"]
+    assert prepare("s3-flink", *places, *_on(flink), *options) == {}
+    document, found = parts(object_store.read("engine/manifest"))
+    assert document["fingerprint"]
+    local = {path: digest for path, digest in expected.items() if path != "manifest.json"}
+    assert found == sorted((path.rpartition("/")[0], digest) for path, digest in local.items())
 
 
 def test_the_same_bytes_on_a_flink_cluster(prepare, expected, flink):
