@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from job_sources import add_weights, sentences, table, write_embeddings
 from jobs import run
+from PIL import Image
 from rich.cells import cell_len
 
 from syllabus.manifests import Manifest, ManifestError, list_duplicates, list_holdout, list_suspects
@@ -230,3 +231,28 @@ def test_where_nothing_was_found_the_lists_say_so(tmp_path: Path, capsys) -> Non
     ):
         assert cli.run([command, str(tmp_path / "m")]) == 0
         assert capsys.readouterr().out.replace("\n", " ").strip().endswith(told.strip())
+
+
+def test_images_are_named_by_the_ends_of_their_paths(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    draw = np.random.default_rng(0)
+    for row in range(60):
+        pixels = draw.integers(0, 256, (8, 8), np.uint8) if row % 20 else np.full((8, 8), 77, np.uint8)
+        folder = tmp_path / "s" / f"a class with a long name {row % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"\u202epicture {row:02}.png")
+    given = {
+        "image": "image",
+        "id": "path",
+        "label": "folder",
+        "encoder": "toy_encoder:pixels",
+        "embedding": None,
+    }
+    run(tmp_path / "s", tmp_path / "m", subsets=1, **given)
+    assert cli.run(["duplicates", str(tmp_path / "m")]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    named = [line for line in shown if ".png" in line]
+    assert len({line.partition(".png")[0][-2:] for line in named}) == len(named) > 1
+    assert all("…" in line and "id" not in shown[shown.index("") + 1] for line in named)
+    assert max(map(cell_len, shown)) <= 80
+    assert not any("\u202e" in line for line in shown)

@@ -78,7 +78,7 @@ def mistake(**values):
         ({"objective": "x" * 10**6}, "is unknown; known: graph_cut"),
         ({"image": "image"}, "give exactly one of text, image, embedding; got text, image"),
         ({"text": None}, "give exactly one of text, image, embedding; got none"),
-        ({"encoder": None}, "encoder is missing: text needs one"),
+        ({"encoder": None}, "encoder is missing: text needs one, such as hashing"),
         ({"text": None, "embedding": "v"}, "encoder='hashing' is of no use"),
         ({"bins": 4}, "bins=4: is of no use without a label, the number to cut"),
         ({"bins": 1, "label": "l"}, "bins=1: input should be greater than or equal to 2"),

@@ -111,7 +111,8 @@ class Data(Group):
         if len(given) != 1:
             raise ValueError(f"give exactly one of text, image, embedding; got {', '.join(given) or 'none'}")
         if self.embedding is None and self.encoder is None:
-            raise ValueError(f"encoder is missing: {given[0]} needs one")
+            such = "hashing, or the path or name of a model" if given[0] == "text" else "module:factory"
+            raise ValueError(f"encoder is missing: {given[0]} needs one, such as {such}")
         if self.embedding is not None and self.encoder is not None:
             raise ValueError(
                 f"encoder={self.encoder!r} is of no use: the vectors come from embedding={self.embedding!r}"

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from syllabus.manifests import Manifest
-from syllabus.pipeline.reporting.lines import cell, say
+from syllabus.pipeline.reporting.lines import cell, say, tail
 from syllabus.pipeline.reporting.sections import duplicate_lines, meaning_lines
 
 ID_WIDTH, LABEL_WIDTH, FILE_WIDTH, MIN_TEXT = 12, 14, 24, 20
@@ -93,13 +93,13 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
 
 def _example(row: dict[str, Any]) -> dict[str, str]:
     index = f"{row['index']}"
-    file = f"{row['source_file']} {row['source_row']}"
+    file = f"{row['source_file']} {row['source_row']}".removesuffix(" 0")
     return {
         "index": index,
-        # Without a column of ids they are the indices.
-        "id": "" if row["id"] == index else cell(row["id"], ID_WIDTH).plain,
+        # Without a column of ids they are the indices; of a folder of images they may be the paths.
+        "id": "" if row["id"] in (index, row["source_file"]) else cell(row["id"], ID_WIDTH).plain,
         "label": "" if row["label"] is None else cell(row["label"], LABEL_WIDTH).plain,
-        "file": "" if row["text"] else cell(file.removesuffix(" 0"), FILE_WIDTH).plain,
+        "file": "" if row["text"] else tail(file, FILE_WIDTH),
         "text": row["text"] or "",
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -38,3 +39,13 @@ def cell(text: str, width: int) -> Text:
     shown = Text(printable(" ".join(text.split())) or repr(text))
     shown.truncate(width, overflow="ellipsis")
     return shown
+
+
+def tail(text: str, width: int) -> str:
+    """Return a path from the data as one line of text, cut where all may begin alike: in front."""
+    shown = printable(" ".join(text.split()))
+    if cell_len(shown) <= width:
+        return shown
+    while cell_len(shown) >= width:
+        shown = shown[1:]
+    return f"…{shown}"

@@ -122,9 +122,11 @@ def duplicate_lines(document: dict[str, Any]) -> list[str]:
         lines.append(line)
     if "cover" in same and same["groups"]:
         cover = same["cover"]
+        one = cover["left_out"] == 1
+        has, their, them = ("has", "its", "it") if one else ("have", "their", "them")
         lines.append(
-            f"  {cover['left_out']:,} have another of their label as near as {cover['threshold']:.4g} that"
-            " stands for them"
+            f"  {cover['left_out']:,} {has} another of {their} label as near as {cover['threshold']:.4g} that"
+            f" stands for {them}"
         )
         if cover["not_compared"]:
             lines.append(f"  {cover['not_compared']:,} are in groups too large to be compared, and stay")

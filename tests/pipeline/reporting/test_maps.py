@@ -15,6 +15,7 @@ from small_manifest import write_small_manifest
 from syllabus.manifests import Manifest
 from syllabus.pipeline import UserError
 from syllabus.pipeline.command_line import app as cli
+from syllabus.pipeline.reporting.html import maps
 from syllabus.pipeline.reporting.html.maps import STEPS, read_maps
 from syllabus.pipeline.reporting.sketch_neighbours import sketch_neighbours
 
@@ -80,6 +81,15 @@ def test_umap_keeps_more_of_the_neighbours_and_is_the_same_again(made: Manifest)
     assert 0 < min(found["x"]) < max(found["x"]) < STEPS
 
 
+def test_a_few_points_far_away_do_not_squeeze_the_others() -> None:
+    places = np.vstack([np.random.default_rng(0).random((200, 2)), [[40.0, 0.5], [40.1, 0.6], [-9.0, 0.4]]])
+    found = maps._narrowed(places)
+    assert (np.argsort(found, axis=0) == np.argsort(places, axis=0)).all()
+    np.testing.assert_allclose(np.ptp(found[:200], axis=0), 1, atol=0.01)
+    assert np.ptp(found[:, 0]) < 6
+    np.testing.assert_allclose(np.diff(found[:, 1]), np.diff(places[:, 1]), atol=1e-9)
+
+
 def test_the_counts_behind_umap_are_of_what_chance_drew(
     made: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +124,7 @@ def test_what_umap_lacks_is_told_where_it_is_asked_for(
     write_embeddings(tmp_path / "few.parquet", 15, dimension=4)
     run(tmp_path / "few.parquet", tmp_path / "few", **SETTINGS)
     write_small_manifest(tmp_path / "plain", n=80)
-    for name, maps, told in (
+    for name, count, told in (
         ("bare", 1, "sketch_dim=0"),
         ("few", 1, "15 points"),
         ("plain", 0, "no preview"),
@@ -122,4 +132,4 @@ def test_what_umap_lacks_is_told_where_it_is_asked_for(
         manifest = Manifest.open(tmp_path / name)
         with pytest.raises(UserError, match=f"report: umap: the manifest .*{told}"):
             read_maps(manifest, umap=True)
-        assert len(read_maps(manifest, umap=None)) == maps
+        assert len(read_maps(manifest, umap=None)) == count

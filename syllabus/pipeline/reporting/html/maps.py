@@ -23,6 +23,8 @@ NEIGHBOURS = 15
 """UMAP's own default, which counts the point itself."""
 UMAP_SIDE, EDGE = 64, 0.05
 """Cells along a side, and the share of it that stays free around the points."""
+WIDEST = 0.04
+"""Share of a side that no point may lie in."""
 
 
 def read_maps(manifest: Manifest, umap: bool | None) -> list[dict[str, Any]]:
@@ -90,7 +92,20 @@ def _layout(manifest: Manifest, start: np.ndarray) -> np.ndarray:
             random_state=0,
             n_jobs=1,
         )
-        return np.asarray(umap.fit_transform(start.astype(np.float32)))
+        return _narrowed(np.asarray(umap.fit_transform(start.astype(np.float32)), np.float64))
+
+
+def _narrowed(places: np.ndarray) -> np.ndarray:
+    """The (m, 2) places with wide empty bands made narrow: a few points far away would squeeze the others.
+
+    How far apart groups lie says nothing on such a map. The order along each axis stays.
+    """
+    narrowed = np.empty_like(places)
+    for axis in range(2):
+        order = np.argsort(places[:, axis], kind="stable")
+        gaps = np.diff(places[order, axis], prepend=places[order[0], axis])
+        narrowed[order, axis] = np.cumsum(np.minimum(gaps, WIDEST * np.ptp(places[:, axis])))
+    return narrowed
 
 
 def _steps(places: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, list[int]]:
