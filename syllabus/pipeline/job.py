@@ -201,10 +201,8 @@ class _Job:
             gains = 4 * options.subset_count * sum(budget(each, accepted) for each in options.fraction)
         if options.work_dir is None:  # beside the output
             vectors, gains = 0, vectors + gains
-        for name, place, needed in (
-            ("output", options.output, gains),
-            ("work_dir", options.work, vectors),
-        ):
+        places = (("output", options.output, gains), ("work_dir", options.work, vectors))
+        for name, place, needed in places:
             try:
                 check_writable(place, needed)
             except ManifestError as error:
