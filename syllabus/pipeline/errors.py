@@ -5,8 +5,6 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from syllabus.manifests.errors import first_line
-
 SHOWN = 200
 """Characters of a value that a message quotes at most."""
 
@@ -35,6 +33,8 @@ def working_on(unit: str) -> Iterator[None]:
     except (UserError, JobError, UnitError):
         raise
     except Exception as error:
+        from syllabus.manifests.errors import first_line  # loads pyarrow
+
         name, line = type(error).__name__, first_line(error)
         # Not `from error`: the first cause alone is told, and that should be the unit.
         raise UnitError(f"{unit}: {name}: {line}" if line != name else f"{unit}: {name}")  # noqa: B904

@@ -26,7 +26,7 @@ _SMALL = {
     "max_reject_rate": 0.5,
 }  # fmt: skip
 _VECTORS = {**_SMALL, "id": "key", "importance": ("radius", "graph_cut")}
-# 64 vectors a worker: each file is regrouped on its own, and the order of all 72 is made in parts.
+# 64 vectors a worker: each file is regrouped on its own, and a part of the order of all 72 is a bucket.
 _PARTS = {**_VECTORS, "neighbours": 2, "memory_per_worker": 2.05e-6}
 _TEXTS = {**_SMALL, "text": "text", "encoder": "toy_encoder:factory", "subsets": 1, "importance": "radius"}
 _MUTUAL = {"objective": "facility_location_mutual_information", "query": "{data}/query.jsonl"}
@@ -35,6 +35,8 @@ _CONDITIONAL = {"objective": "facility_location_conditional_gain", "private": "{
 BASES: dict[str, dict[str, Any]] = {
     "vectors": _VECTORS,
     "parts": _PARTS,
+    # Two files are regrouped together, then one; a part of the order has 35 vectors.
+    "larger parts": {**_PARTS, "memory_per_worker": 9.09e-6, "bucket_size": 16},
     "lists": _PARTS,
     "centred": {**_PARTS, "preprocess": "center"},
     "numbers": {**_PARTS, "label": "score", "bins": 2},
@@ -141,7 +143,7 @@ MORE: dict[str, tuple[str, Pair]] = {
     # Files are regrouped as before, and the order is made in more parts.
     "memory of the same groups": (
         "memory_per_worker",
-        Pair("parts", 1.3e-6, "orders", "", f"regroup {CHOICE} order neighbours"),
+        Pair("larger parts", 6.3e-6, "orders", "", f"regroup {CHOICE} order"),
     ),
     "source of lists": ("source", Pair("lists", "{data}/other", "", "coarse cells neighbours", "embed")),
     "neighbours of lists": ("neighbours", Pair("lists", 3, "", "coarse cells neighbours", "embed")),

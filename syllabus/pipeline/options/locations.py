@@ -8,7 +8,6 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from syllabus.manifests.locations import with_suffix
 from syllabus.pipeline.options.base import Group, absolute_path
 
 
@@ -69,6 +68,8 @@ class Locations(Group):
     @property
     def work(self) -> str:
         """Absolute location of the work directory."""
+        from syllabus.manifests.locations import with_suffix  # loads pyarrow
+
         return self.work_dir or with_suffix(self.output, ".work")
 
 
