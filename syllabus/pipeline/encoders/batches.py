@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,12 +24,11 @@ class Batches:
 
     While a batch is encoded, `prepare` turns each example of the next into what `forward` takes a list of,
     on `threads` threads: a GPU does not wait for images to be decoded. Not so where a batch takes more than
-    `AHEAD_BYTES`. The counter `forward_ms` is the time
-    that `forward` takes.
+    `AHEAD_BYTES`. The counter `forward_ms` is the time that `forward` takes.
 
-    When a batch runs out of memory it is halved and tried again, and so is every later one of the block;
-    `halvings` counts how often. The next block starts from `size` again, so that what one block met does
-    not decide how another is cut.
+    When memory runs out while a batch is prepared or encoded, it is halved and tried again, and so is every
+    later one of the block; `halvings` counts how often. The next block starts from `size` again, so that what
+    one block met does not decide how another is cut.
     """
 
     def __init__(
@@ -57,27 +55,39 @@ class Batches:
         rows = list(range(len(content)))
         if lengths is not None:
             rows.sort(key=lambda row: -lengths[row])
-        with self._prepared([content[row] for row in rows]) as prepared:
-            return self._encode(rows, prepared)
+        pool = ThreadPoolExecutor(self.threads)
+        try:
+            return self._encode(content, rows, pool)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-    def _encode(self, rows: list[int], prepared: Iterator[list[Any]]) -> np.ndarray:
+    def _encode(self, content: list[Any], rows: list[int], pool: ThreadPoolExecutor) -> np.ndarray:
         vectors: np.ndarray | None = None
         position, size, seconds = 0, self.size, 0.0
-        held: list[Any] = []
+        coming: list[Future[Any]] = []
         while position < len(rows):
             taken = rows[position : position + size]
-            if len(held) < len(taken):
-                held += next(prepared)
-            start = time.perf_counter()
+            inputs = [content[row] for row in taken]
+            batch, start = None, time.perf_counter()
             try:
-                batch = self.forward(held[: len(taken)])
+                if self.prepare is not None:
+                    coming = coming or self._start(pool, inputs)
+                    inputs = [each.result() for each in coming]
+                    small = sum(map(_size, inputs)) <= AHEAD_BYTES
+                    after = rows[position + size : position + 2 * size] if small else []
+                    coming = self._start(pool, [content[row] for row in after])
+                    start = time.perf_counter()
+                batch = self.forward(inputs)
             except (RuntimeError, MemoryError) as error:
                 if len(taken) == 1 or not out_of_memory(error):
                     raise
-                batch = None
             seconds += time.perf_counter() - start
             if batch is None:
-                # Only now: the exception held the tensors of the batch.
+                # Only now: the exception held the tensors of the batch. What was prepared goes with them.
+                for following in coming:
+                    following.cancel()
+                inputs = []
+                coming.clear()  # the traceback of what failed in it may still hold the list
                 size = (len(taken) + 1) // 2
                 self.halvings += 1
                 _free()
@@ -87,38 +97,19 @@ class Batches:
             # Else numpy would repeat a single value over the whole row.
             check_width(self.name, batch.shape[1], vectors.shape[1])
             vectors[taken] = batch
-            held = held[len(taken) :]
             position += len(taken)
             progress.advance("embed", len(taken))
         Metrics.counter("syllabus", "forward_ms").inc(round(1000 * seconds))
         return vectors if vectors is not None else np.zeros((0, 0), np.float32)
 
-    @contextmanager
-    def _prepared(self, content: list[Any]) -> Iterator[Iterator[list[Any]]]:
-        """Give the content in blocks of `size`, each prepared while the one before is encoded."""
-        blocks = [content[first : first + self.size] for first in range(0, len(content), self.size)]
-        prepare = self.prepare
-        if prepare is None:
-            yield iter(blocks)
-            return
+    def _start(self, pool: ThreadPoolExecutor, items: list[Any]) -> list[Future[Any]]:
+        """Have examples prepared."""
 
         def work(item: Any) -> Any:
             limit_threads(self.threads)
-            return prepare(item)
+            return self.prepare(item)  # type: ignore[misc]  # called where it is not None
 
-        def ahead() -> Iterator[list[Any]]:
-            following = pool.map(work, blocks[0]) if blocks else None
-            for number in range(len(blocks)):
-                block = list(following or pool.map(work, blocks[number]))
-                small = sum(map(_size, block)) <= AHEAD_BYTES
-                following = pool.map(work, blocks[number + 1]) if small and number + 1 < len(blocks) else None
-                yield block
-
-        pool = ThreadPoolExecutor(self.threads)
-        try:
-            yield ahead()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return [pool.submit(work, item) for item in items]
 
 
 def _size(prepared: Any) -> int:

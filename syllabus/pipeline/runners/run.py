@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
 EMBEDDED = "FnApiRunner"
-ENCODING = "embed"
-"""The stage whose workers have use for an accelerator."""
+ENCODING, SEARCHING = "embed", "neighbours"
+"""The stages whose workers may have use for an accelerator."""
 PORTABLE = ("PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
 FILES = ("--flink_job_server_jar", "--spark_job_server_jar", "--prism_location")
 FAILURE = "failure.txt"
@@ -95,7 +95,10 @@ def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) ->
 
 
 def pipeline_options(options: Options, stage: str) -> PipelineOptions:
-    """Return Beam's options of a stage: an accelerator is asked for where a model encodes, nowhere else."""
+    """Return Beam's options of a stage: an accelerator is asked for where a model encodes.
+
+    So it is where neighbours are searched, if `device` names one: a worker without would refuse it.
+    """
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
     flags = list(options.runner_options)
@@ -104,7 +107,8 @@ def pipeline_options(options: Options, stage: str) -> PipelineOptions:
         flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={options.workers}"]
     own = PipelineOptions(flags, job_name=f"syllabus-{stage}")
     standard = own.view_as(StandardOptions)
-    if stage != ENCODING and standard.resource_hints:
+    named = options.device not in (None, "cpu")
+    if stage != ENCODING and not (stage == SEARCHING and named) and standard.resource_hints:
         standard.resource_hints = [
             each for each in standard.resource_hints if not each.startswith("accelerator")
         ]

@@ -4,6 +4,7 @@ import importlib
 import logging
 import threading
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,7 +136,7 @@ def test_the_next_batch_is_prepared_while_one_is_encoded(threads):
         return float(item)
 
     def forward(batch):
-        following = len(encoded) + 8
+        following = len(encoded) + len(batch)
         if following < 41:
             assert started[following].wait(60)
         if len(encoded) == 16 and len(batch) == 8:
@@ -166,6 +167,38 @@ def test_large_examples_are_not_prepared_ahead(image, monkeypatch):
 
     Batches(forward, 8, prepare=prepare).run(list(range(24)))
     assert seen == list(range(24))
+
+
+class Picture:
+    """A picture of 100 bytes that is gone when nobody holds it."""
+
+    nbytes = 100
+
+    def __init__(self, item):
+        self.item = item
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_memory_that_runs_out_while_a_batch_is_prepared(large, monkeypatch):
+    monkeypatch.setattr(batches, "AHEAD_BYTES", 0 if large else 800)
+    held, failed, sizes = weakref.WeakSet(), [], []
+
+    def prepare(item):
+        # Room for 6 large pictures: what was made of a batch of 8 must be let go of.
+        if (large and len(held) == 6) or (item == 20 and not large and not failed):
+            failed.append(item)
+            raise MemoryError
+        held.add(picture := Picture(item))
+        return picture
+
+    def forward(batch):
+        sizes.append(len(batch))
+        return np.array([[picture.item] for picture in batch], np.float32)
+
+    made = Batches(forward, 8, prepare=prepare)
+    assert made.run(list(range(24)))[:, 0].tolist() == list(range(24))
+    assert made.halvings == 1
+    assert sizes == ([4] * 6 if large else [8, 8, 4, 4])
 
 
 def test_an_error_of_preparing_is_raised_and_leaves_no_thread():

@@ -93,15 +93,21 @@ def test_a_damaged_shard_in_a_worker_elsewhere_is_known_by_its_text(tmp_path: Pa
     assert str(found) == line
 
 
-def test_an_accelerator_is_asked_for_where_a_model_encodes_and_nowhere_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", [None, "cpu", "cuda"])
+def test_an_accelerator_is_asked_for_where_a_worker_has_use_for_it(
+    tmp_path: Path, device: str | None
+) -> None:
     import apache_beam as beam
 
     flags = ("--resource_hints", "accelerator=type:nvidia-l4;count:1", "--resource_hint=min_ram=4GB")
-    own = options(tmp_path, runner="DataflowRunner", runner_options=flags)
+    own = options(tmp_path, runner="DataflowRunner", runner_options=flags, device=device)
     asked = {}
-    for stage in ("embed", "select"):
+    for stage in ("embed", "neighbours", "select"):
         pipeline = beam.Pipeline("FnApiRunner", options=runners.pipeline_options(own, stage))
         pipeline | beam.Create([1])
         environments = pipeline.to_runner_api().components.environments.values()
         asked[stage] = {urn.split(":")[2] for each in environments for urn in each.resource_hints}
-    assert asked == {"embed": {"accelerator", "min_ram_bytes"}, "select": {"min_ram_bytes"}}
+    both, memory = {"accelerator", "min_ram_bytes"}, {"min_ram_bytes"}
+    # Workers that search refuse a device that is named and not there.
+    searching = both if device == "cuda" else memory
+    assert asked == {"embed": both, "neighbours": searching, "select": memory}

@@ -168,13 +168,20 @@ class OrderSubset(beam.DoFn):
 
     def _vectors(self, buckets: list[Bucket], index: np.ndarray) -> np.ndarray:
         """The vectors of rows of these buckets, by their ascending indices."""
-        vectors = np.empty((len(index), self.ordering.dimension), np.float32)
-        for bucket in buckets:
-            held = self.work.read("chosen", self.ordering.selecting.chosen_key(bucket))
+        vectors, left = np.empty((len(index), self.ordering.dimension), np.float32), len(index)
+        keys = [self.ordering.selecting.chosen_key(bucket) for bucket in buckets]
+        for key in keys:
+            held = self.work.read("chosen", key)
             chosen = held.column("index").to_numpy()
             places = np.searchsorted(index, chosen)
             taken = np.flatnonzero(index[np.minimum(places, len(index) - 1)] == chosen)
             vectors[places[taken]] = vectors_of(held.column("vector"))[taken]
+            left -= len(taken)
+        if left:  # of subsets that were made otherwise: all of these shards go
+            refused = [
+                self.work.reject("chosen", key, f"{left:,} rows of a subset are missing") for key in keys
+            ]
+            raise refused[0]
         return vectors
 
     def _picks(self, fraction: int, subset: int, bucket: Bucket) -> dict[str, np.ndarray]:
