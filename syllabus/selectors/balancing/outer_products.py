@@ -74,7 +74,7 @@ def _walk(
     total: np.ndarray,
     signs: np.ndarray,
 ) -> bool:
-    if not _finite(left, right):
+    if not is_finite(left, right):
         return False
     # With S = s + c m, c the sum of the signs so far: <s, z - m> = <S, z> - <S, m> - c (<m, z> - <m, m>).
     # So only z is added at a step, and c m is taken off once, in the end.
@@ -101,7 +101,7 @@ def _pair_walk(
     left: np.ndarray, right: np.ndarray, running_sum: np.ndarray, signs: np.ndarray, thresholds: Thresholds
 ) -> bool:
     draws, penalties, spread = thresholds
-    if not _finite(left, right):
+    if not is_finite(left, right):
         return False
     z = np.empty(running_sum.shape[0], np.float32)
     for pair in range(signs.shape[0]):
@@ -143,7 +143,8 @@ def _write_difference(
 
 
 @compiled
-def _finite(left: np.ndarray, right: np.ndarray) -> bool:
+def is_finite(left: np.ndarray, right: np.ndarray) -> bool:
+    """Return whether walks take all of these outer products."""
     total = 0.0
     for i in range(left.shape[0]):
         # NaN and infinity survive both sums, even times 0.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from syllabus.selectors.balancing.outer_products import NO_SUM, factor_pair_walk, factor_walk
+from syllabus.selectors.balancing.outer_products import NO_SUM, factor_pair_walk, factor_walk, is_finite
 from syllabus.selectors.balancing.pieces import pieces_pair_walk
 from syllabus.selectors.balancing.walks import Halving, pair_walk, products_walk, signed_walk
 from syllabus.selectors.errors import SelectionError
@@ -184,9 +184,8 @@ class OuterProducts:
 
     def parts(self, vector: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `vector`, (d,), as the (p, q) matrix that it is, and the (p,) or (0,) beside left; views."""
-        outputs, inputs = self.left.shape[1], self.right.shape[1]
-        size = outputs * inputs
-        return vector[:size].view(outputs, inputs), vector[size:]
+        p, q = self.left.shape[1], self.right.shape[1]
+        return vector[: p * q].view(p, q), vector[p * q :]
 
 
 VectorBlock: TypeAlias = Union[DenseVectors, OuterProducts]
@@ -203,7 +202,7 @@ def walk(
       mean: (d,) float64.
       total: (d,) float64, to which Σ z_i is added, where it is asked for; changed.
     """
-    if _lies_here(block):
+    if block.device.type == "cpu":
         if isinstance(block, OuterProducts):
             arrays = running_sum.numpy(), mean.numpy(), NO_SUM if total is None else total.numpy()
             return factor_walk(block.left.numpy(), block.right.numpy(), *arrays)
@@ -272,7 +271,7 @@ def walk_pairs(
     """
     if len(block) % 2:
         raise SelectionError(f"walk_pairs: a block of {len(block)} vectors is not made of pairs")
-    if _lies_here(block):
+    if block.device.type == "cpu":
         if isinstance(block, OuterProducts):
             return factor_pair_walk(block.left.numpy(), block.right.numpy(), running_sum.numpy(), halving)
         if block.width <= _NARROW:
@@ -292,13 +291,16 @@ def walk_pairs(
     return signs
 
 
+def is_taken(block: VectorBlock) -> bool:
+    """Return whether walks take the block: all of its values are finite."""
+    if block.device.type == "cpu" and isinstance(block, OuterProducts):
+        return is_finite(block.left.numpy(), block.right.numpy())
+    return bool(torch.isfinite(block.gram()).all())
+
+
 def _add_all(block: VectorBlock, total: torch.Tensor | None) -> None:
     if total is not None:
         block.add_to(total, torch.ones(len(block), dtype=torch.float64, device=block.device))
-
-
-def _lies_here(block: VectorBlock) -> bool:
-    return block.device.type == "cpu"
 
 
 def _fetched(products: torch.Tensor, gram: torch.Tensor) -> tuple[np.ndarray, np.ndarray] | None:

@@ -51,11 +51,11 @@ class CountSketch:
         return total
 
     def _known(self, widths: list[int], device: torch.device) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        if not self._maps:
+        if self._maps and self._widths != widths:
+            raise TrainerError(f"CountSketch: pieces of widths {widths}; before they were {self._widths}")
+        if not self._maps or self._maps[0][0].device != device:  # a model may move after a step
             self._maps = [self._map(place, width, device) for place, width in enumerate(widths)]
             self._widths = widths
-        if self._widths != widths:
-            raise TrainerError(f"CountSketch: pieces of widths {widths}; before they were {self._widths}")
         return self._maps
 
     def _map(self, place: int, size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,14 @@ import torch
 
 from syllabus.selectors import herding
 from syllabus.selectors.balancing import Halving
-from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts, VectorBlock, walk, walk_pairs
+from syllabus.selectors.balancing.vectors import (
+    DenseVectors,
+    OuterProducts,
+    VectorBlock,
+    is_taken,
+    walk,
+    walk_pairs,
+)
 from syllabus.trainer.errors import TrainerError
 
 LIMIT = 4 * 2**30  # bytes of features that the greedy balancer keeps
@@ -64,7 +71,7 @@ class PairBalancer:
             groups, block = np.append(waiting[0], groups), block.after(waiting[1].to(block.device))
         even = len(groups) // 2 * 2
         odd = block.cut(even, len(groups)).copy() if even < len(groups) else None
-        if odd is not None and not bool(torch.isfinite(odd.gram()).all()):
+        if odd is not None and not is_taken(odd):  # held, it would keep all that follow from being walked
             return False
         signs = walk_pairs(block if odd is None else block.cut(0, even), running_sum, self.halving)
         if signs is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,8 @@ def check_grab_state(
     Cost: O(n log n).
     """
     state = mapping(LOAD, "the state", state)
-    # Those of versions 1 and 2 are alike; layers that were sketched otherwise, or not, had other widths.
-    if any(equal(state.get("version"), old) for old in (1, 2)):
+    older = next((old for old in (1, 2) if equal(state.get("version"), old)), None)
+    if older is not None:  # as it is now, but for how features were sketched
         state = {**state, "version": identity["version"]}
     curriculum = mapping(LOAD, "curriculum", state.get("curriculum"))
     outer = {name: value for name, value in identity.items() if name != "curriculum"}
@@ -92,7 +93,29 @@ def check_grab_state(
     if paired and found["following"][1] + found["following"][2] != places:
         raise TrainerError(f"{LOAD}: following: of each pair one group is in front and one behind")
     found["balancer"] = _balancer(found["balancer"], balance, width, seen, placed)
-    return found
+    if older is None or width is None:
+        return found
+    warnings.warn(
+        f"{LOAD}: a state of version {older}: features may have been sketched otherwise, in sums of the same"
+        " width; the order goes on, and the sums begin anew",
+        stacklevel=3,
+    )
+    return _without_sums(found, balance)
+
+
+def _without_sums(state: dict[str, Any], balance: str) -> dict[str, Any]:
+    """Return a sound state without what is summed or kept of features: none of two sketches meet."""
+    balancer, seen = dict(state["balancer"]), state["seen"].cpu().clone()
+    if balance == "greedy":
+        if not seen.all():  # else the cycle is walked, and its order follows from features of one sketch
+            balancer["rows"], seen[:] = torch.empty(0, 0), False
+        return {**state, "balancer": balancer, "seen": seen}
+    if balancer.get("held") is not None:  # it keeps its rank
+        seen[balancer["held"][0]], balancer["held"] = False, None
+    for name in {"position", "mean", "total"} & set(balancer):
+        if balancer[name] is not None:
+            balancer[name] = torch.zeros_like(balancer[name])
+    return {**state, "balancer": balancer, "seen": seen}
 
 
 def _placed(following: list[Any], places: int) -> np.ndarray:

@@ -164,8 +164,10 @@ def _queue(study: optuna.Study, slot: Mapping[str, Any], before: Sequence[Frozen
             )
         )
         return False
-    values = before[-1].intermediate_values if before else {}
-    study.enqueue_trial(parameters, user_attrs={**slot, "scores": {str(k): v for k, v in values.items()}})
+    values, marks = (before[-1].intermediate_values, before[-1].user_attrs) if before else ({}, {})
+    kept = {"params": marks["params"]} if "params" in marks else {}
+    scores = {str(k): v for k, v in values.items()}
+    study.enqueue_trial(parameters, user_attrs={**kept, **slot, "scores": scores})
     return True
 
 

@@ -183,11 +183,14 @@ class Search:
     def _objective(self, place: int, rung: Rung, trial: optuna.Trial) -> float:
         """Run one trial: one run, or of a finalist one for each seed."""
         attributes = trial.user_attrs
-        if place:
+        drawn = {} if place else studies.suggested(trial, self.space)
+        if (
+            "params" in attributes
+        ):  # carried, or of a run that was begun before: its checkpoint has their name
             params = json.loads(attributes["params"])
         else:
             self._recognise(trial.study)  # a first run's rate is by the prior of any optimizer
-            params = self._correction.shortened(studies.suggested(trial, self.space), rung.share)
+            params = self._correction.shortened(drawn, rung.share)
             trial.set_user_attr("params", json.dumps(params))
         count = self.seeds if rung.share == 1 else 1
         scores: list[float] = []

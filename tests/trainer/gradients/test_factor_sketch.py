@@ -169,3 +169,10 @@ def test_one_narrow_piece_is_walked_as_pieces_are(halving):
     rows[7, 3] = float("nan")
     assert walk_pairs(DenseVectors(rows), sums[0]) is None
     assert torch.equal(*sums)
+
+
+def test_the_map_goes_where_the_model_goes():
+    sketch, rows = CountSketch(7, seed=3), torch.randn(5, 23)
+    before = sketch.of_rows(rows)
+    assert sketch.of_rows(rows.to("meta")).device.type == "meta"
+    assert torch.equal(sketch.of_rows(rows), before)

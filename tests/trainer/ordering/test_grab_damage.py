@@ -41,11 +41,36 @@ def test_nothing_but_what_an_epoch_can_have_is_loaded(balance, factors):
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("balance", BALANCES)
-def test_a_state_of_an_older_version_is_taken(balance, version):
+def test_a_state_of_an_older_version_is_taken_without_sums_of_other_sketches(balance, version):
     _, grab = begun(balance)
     _, other = make(23, 1.0, grab=GraB(balance))
-    other.load_state_dict(changed(grab, version=version))
-    assert other._server.digest() == grab._server.digest()
+    before, state = grab.state_dict(), changed(grab, version=version)
+    with pytest.warns(UserWarning, match=f"a state of version {version}: .* the sums begin anew"):
+        other.load_state_dict(state)
+    after = other.state_dict()
+    assert torch.equal(after["order"], before["order"])
+    assert (after["place"], after["width"]) == (before["place"], before["width"])
+    if balance != "greedy":  # the next order, as far as it was known
+        assert torch.equal(after["following"][0], before["following"][0])
+        assert after["following"][1:] == before["following"][1:]
+    left = [after["balancer"].get(name) for name in ("position", "mean", "total", "held")]
+    assert all(part is None or not part.any() for part in left)
+    assert not after["balancer"].get("rows", torch.empty(0)).numel()
+    assert state["seen"].equal(before["seen"])  # what was given is as it was
+    _, third = make(23, 1.0, grab=GraB(balance))
+    third.load_state_dict(after)  # what is left is sound
+    assert third._server.digest() == other._server.digest()
+
+
+@pytest.mark.parametrize("balance", BALANCES)
+def test_the_next_order_of_a_whole_cycle_outlives_the_version(balance):
+    sampler, grab = begun(balance, steps=23)
+    sampler2, other = make(23, 1.0, grab=GraB(balance))
+    with pytest.warns(UserWarning, match="the sums begin anew"):
+        other.load_state_dict(changed(grab, version=2))
+    for each in (sampler, sampler2):
+        each.set_epoch(2)
+    assert list(sampler2) == list(sampler)
 
 
 def test_before_anything_has_begun():

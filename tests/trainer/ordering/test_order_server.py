@@ -10,6 +10,7 @@ from grab_runs import features, relations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syllabus.selectors.balancing import Halving
 from syllabus.selectors.balancing.vectors import DenseVectors, OuterProducts
 from syllabus.trainer.ordering.order_server import BALANCES, OrderServer
 
@@ -114,3 +115,14 @@ def test_factors_of_all_workers_and_written_features_give_the_same_order():
         places = np.concatenate(steps)
         server.step(OuterProducts(left[places], right[places]), places, [len(some) for some in steps])
     assert server.turn().tolist() == cycle(written, np.arange(24), 3, 3).tolist()
+
+
+@pytest.mark.parametrize("balance", BALANCES[1:])
+def test_a_single_vector_too_large_for_float32_is_passed_over_alone(balance):
+    known = features(9, 4).double()
+    known[0] = torch.tensor([1e20, 1e20, 1e18, 1e18])
+    server = OrderServer(balance, 9, Halving(4, 1, (0, 0)) if balance == "kernel-halving" else None)
+    for first, last in ((0, 1), (1, 9)):
+        rows = known[first:last]
+        server.step(OuterProducts(rows[:, :2], rows[:, 2:]), np.arange(first, last))
+    assert server.following.seen.tolist() == [False, *[True] * 8]
