@@ -23,6 +23,8 @@ SAME = {
     ("census.py", "id"): "the plan's digest is made of keys that hold it",
     ("transform.py", "label"): "the plan's digest is made of keys that hold it",
     ("transform.py", "id"): "the plan's digest is made of keys that hold it",
+    ("transform.py", "**{} if clusters is None else _by_gpu(options)"): "empty where there is no GPU",
+    ("neighbours/coarse_quantizer.py", "**by_gpu"): "empty where there is no GPU",
     ("guide.py", "fitted"): "the digest is of the rows after the transform",
     ("select/selecting.py", "'seed'"): "the digest of the groups, whose keys hold it",
     ("select/selecting.py", "OVERSAMPLING"): "a constant of the code, of use to other versions",

@@ -56,7 +56,9 @@ OF_FIELDS = {
         "groups": "source", "part": KEYS, "fraction": KEYS, "subset": KEYS, "subsets": "objective",
         "'capacity'": "memory", "**self._read(self.rows)": "passes_or_seed", "**self._read(size)": "passes",
     },
-    "inverted_lists.py": {"coarse": "lists", "first": KEYS, "probes": KEYS, "lists": KEYS},
+    "inverted_lists.py": {
+        "coarse": "lists", "first": KEYS, "probes": KEYS, "lists": KEYS, "**self._of_block(block)": KEYS,
+    },
     "coarse_quantizer.py": {"threads": "lists"},
     "holdout.py": {"tested": "beside", "first": "holdout"},
     "all_pairs.py": {"pairs": "parts"},

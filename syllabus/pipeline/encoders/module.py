@@ -3,6 +3,7 @@
 The factory returns ``(module, preprocess)``: `preprocess` turns one example (text, or a PIL image) into a
 tensor, `module` maps a batch of them, stacked, to (b, d). It is called twice by the plan: two
 constructions that differ, such as random weights, are an error, since no other worker could repeat them.
+`preprocess` is called by threads beside the one that runs `module`, for the batch that comes next.
 """
 
 from __future__ import annotations
