@@ -24,7 +24,7 @@ def normal(n, d, seed=0):
 
 @pytest.fixture
 def blocked(monkeypatch):
-    monkeypatch.setattr("syllabus.selectors.balancing.vectors._lies_here", lambda _: False)
+    monkeypatch.setattr("syllabus.selectors.balancing.vectors._HERE", "nowhere")
 
 
 @given(n=st.integers(1, 60), d=st.integers(1, 30), passes=st.integers(1, 5), seed=st.integers(0, 10**6))
@@ -152,7 +152,7 @@ def test_factors_by_the_loop_and_in_the_blocked_form_have_the_same_signs(kind, d
                 else walk_pairs(block, position, halving)
             ).tolist()
         found.append((signs, position.cpu()))
-        monkeypatch.setattr("syllabus.selectors.balancing.vectors._lies_here", lambda _: False)
+        monkeypatch.setattr("syllabus.selectors.balancing.vectors._HERE", "nowhere")
     assert found[0][0] == found[1][0]
     # The loop rounds products to float32.
     torch.testing.assert_close(found[0][1], found[1][1], rtol=0, atol=1e-5)

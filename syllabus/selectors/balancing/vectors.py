@@ -17,8 +17,8 @@ from syllabus.selectors.balancing.pieces import pieces_pair_walk
 from syllabus.selectors.balancing.walks import Halving, pair_walk, products_walk, signed_walk
 from syllabus.selectors.errors import SelectionError
 
-_ROWS = 256
-_NARROW = 1024  # numbers of a row
+_HERE = "cpu"  # the device of what is walked directly
+_ROWS, _NARROW = 256, 1024  # rows of a block; numbers of a row
 _COLUMNS = 65_536  # of a block of rows are widened to float64 at once
 
 
@@ -202,7 +202,7 @@ def walk(
       mean: (d,) float64.
       total: (d,) float64, to which Σ z_i is added, where it is asked for; changed.
     """
-    if block.device.type == "cpu":
+    if block.device.type == _HERE:
         if isinstance(block, OuterProducts):
             arrays = running_sum.numpy(), mean.numpy(), NO_SUM if total is None else total.numpy()
             return factor_walk(block.left.numpy(), block.right.numpy(), *arrays)
@@ -271,7 +271,7 @@ def walk_pairs(
     """
     if len(block) % 2:
         raise SelectionError(f"walk_pairs: a block of {len(block)} vectors is not made of pairs")
-    if block.device.type == "cpu":
+    if block.device.type == _HERE:
         if isinstance(block, OuterProducts):
             return factor_pair_walk(block.left.numpy(), block.right.numpy(), running_sum.numpy(), halving)
         if block.width <= _NARROW:
@@ -293,7 +293,7 @@ def walk_pairs(
 
 def is_taken(block: VectorBlock) -> bool:
     """Return whether walks take the block: all of its values are finite."""
-    if block.device.type == "cpu" and isinstance(block, OuterProducts):
+    if block.device.type == _HERE and isinstance(block, OuterProducts):
         return is_finite(block.left.numpy(), block.right.numpy())
     return bool(torch.isfinite(block.gram()).all())
 
