@@ -45,6 +45,13 @@ def write_embeddings(
     return vectors
 
 
+def write_parts(folder: Path, files: int, rows: int) -> Path:
+    """As many such files of `rows` rows each, of different seeds; returns the folder."""
+    for number in range(files):
+        write_embeddings(folder / f"part-{number}.parquet", rows, seed=number)
+    return folder
+
+
 def digests(manifest: Path) -> dict[str, str]:
     """The sha256 of every file of a manifest."""
     return {

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from job_sources import write_embeddings, write_texts
+from job_sources import write_parts, write_texts
 from jobs import run
 from object_store import ObjectStore, local_files, parts
 
@@ -27,10 +27,7 @@ FILES, ROWS = 3, 300
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source")
-    for number in range(FILES):
-        write_embeddings(folder / f"part-{number}.parquet", ROWS, seed=number)
-    return folder
+    return write_parts(tmp_path_factory.mktemp("source"), FILES, ROWS)
 
 
 def test_a_job_makes_the_bytes_of_a_local_one(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from job_sources import digests, write_embeddings
+from job_sources import digests, write_parts
 from jobs import run
 
 from syllabus.manifests.storage import Store
@@ -21,10 +21,7 @@ FEW = {"subsets": 2, "neighbours": 0}
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source")
-    for number in range(FILES):
-        write_embeddings(folder / f"part-{number}.parquet", ROWS, seed=number)
-    return folder
+    return write_parts(tmp_path_factory.mktemp("source"), FILES, ROWS)
 
 
 @pytest.fixture(scope="module")
