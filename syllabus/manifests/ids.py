@@ -149,18 +149,24 @@ def check_ids(known: pa.ChunkedArray, ids: pa.ChunkedArray) -> None:
 
 
 class RepetitionCheck:
-    """A search for ids that occur twice among many, in one or two passes, at 8 bytes an id.
+    """A search for ids that occur twice among many, in one or two passes, at 10 bytes an id.
 
     The first pass keeps a 64-bit hash of each id. Ids whose hashes meet are few: the second pass compares
     them as they are, so that the answer is exact. It is made once: the hashes are dropped then.
     """
 
     def __init__(self) -> None:
-        self._hashes: list[npt.NDArray[np.uint64]] = []
+        self._hashes, self._count = np.empty(0, np.uint64), 0
 
     def add(self, ids: pa.ChunkedArray) -> None:
         """Take the next ids of the first pass."""
-        self._hashes += [hashes(chunk) for chunk in ids.chunks]
+        for chunk in ids.chunks:
+            stop = self._count + len(chunk)
+            if stop > len(self._hashes):
+                # In its place, as far as the system can: pieces that are joined would be held twice.
+                self._hashes.resize(stop + stop // 8, refcheck=False)
+            self._hashes[self._count : stop] = hashes(chunk)
+            self._count = stop
 
     def repeated(self, again: Iterable[pa.ChunkedArray]) -> list[str]:
         """Return the ids that occur more than once, sorted; `again` gives all of them a second time."""
@@ -180,10 +186,11 @@ class RepetitionCheck:
         self, again: Iterable[tuple[Sequence[int] | npt.NDArray[np.int64], pa.ChunkedArray]]
     ) -> Iterator[tuple[int, str]]:
         """Yield row and id of each occurrence of an id but its first."""
-        every = np.concatenate([np.empty(0, np.uint64), *self._hashes])
-        self._hashes = []
+        every = self._hashes[: self._count]
+        self._hashes, self._count = np.empty(0, np.uint64), 0
         every.sort()
         suspects = np.unique(every[1:][every[1:] == every[:-1]])
+        del every
         if not suspects.size:
             return
         seen: set[str] = set()

@@ -36,7 +36,7 @@ from syllabus.pipeline.stages.embed import Embed
 from syllabus.pipeline.stages.guide import check_guide, make_guide
 from syllabus.pipeline.stages.neighbours import stage as neighbours
 from syllabus.pipeline.stages.neighbours.cover import CoverGroups
-from syllabus.pipeline.stages.neighbours.findings import Findings, find_groups, findings, read_labels
+from syllabus.pipeline.stages.neighbours.findings import Findings, find_groups, findings
 from syllabus.pipeline.stages.neighbours.holdout import Holdout, make_holdout
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch, vectors_of_plan
 from syllabus.pipeline.stages.order.stage import Ordering
@@ -237,14 +237,14 @@ class _Job:
         census: Census,
         dimension: int,
     ) -> Findings:
-        """Compute which near-duplicates others stand for; return all that was found, 28 bytes a row."""
-        labels, groups = read_labels(rows, census.partitioning), None
+        """Compute which near-duplicates others stand for; return all that was found, 12 bytes a row."""
+        groups = None
         if graph is not None:
             nearer = self.options.relative_threshold
-            groups = find_groups(graph, rows, census.partitioning, labels, nearer, dimension)
+            groups = find_groups(graph, rows, census.partitioning, nearer, dimension)
             shards = {("cover", key) for key in groups.cover.keys()}  # noqa: SIM118
             self.make(run, shards, CoverGroups(groups.cover))
-        return findings(groups, holdout, labels.index)
+        return findings(groups, holdout, rows, census.accepted)
 
     def make(
         self,

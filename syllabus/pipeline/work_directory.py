@@ -26,7 +26,7 @@ from syllabus.pipeline.sealed_parquet import Damage, SealedFile, SealedWriter
 VERSIONS = {
     "embed": 2,
     "rows": 3,
-    "census": 3,
+    "census": 4,
     "fit": 1,
     "neighbours": 2,
     "coarse": 2,
@@ -39,7 +39,7 @@ VERSIONS = {
     "subsets": 1,
     "parts": 1,
     "ranking": 1,
-    "order": 1,
+    "order": 2,
 }
 """Raised when a stage's code would write other bytes for the same key."""
 FORMAT = 3
@@ -114,6 +114,12 @@ class WorkDirectory:
         """Return a shard, or some of its columns."""
         with self.open(stage, key) as parquet:
             return parquet.read(columns=columns)
+
+    def pieces(self, stage: str, key: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """Yield a shard's row groups, or some of their columns."""
+        with self.open(stage, key) as parquet:
+            for number in range(parquet.num_row_groups):
+                yield parquet.read_row_group(number, columns=columns)
 
     def metadata(self, stage: str, key: str) -> dict[str, Any]:
         """Return the metadata of a shard, reading no more than the footer."""

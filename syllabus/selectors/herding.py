@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from syllabus.selectors.balancing.walks import pair_walk, reorder, reorder_pairs, signed_walk
 from syllabus.selectors.errors import SelectionError
+from syllabus.selectors.interleaving import interleave, interleaved
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.fixed_order_sums import column_sums, dot
 from syllabus.selectors.validation import (
@@ -25,6 +26,8 @@ from syllabus.selectors.validation import (
     indices_of,
     whole_number,
 )
+
+__all__ = ["Discrepancy", "balance", "discrepancy", "greedy", "interleave", "interleaved", "pair", "window"]
 
 CURVE_POINTS = 512
 
@@ -136,26 +139,6 @@ def greedy(vectors: Vectors) -> NDArray[np.int64]:
     """
     rows = as_rows(vectors, "greedy")
     return _greedy(rows, column_sums(rows) / len(rows))
-
-
-def interleave(orders: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Return one (n,) int64 order of several disjoint ones, each spread evenly over the whole.
-
-    The t-th of m stands at (t + ½)/m. So the prefix up to a place τ holds τm of each to within ½, and the
-    discrepancy is at most the sum of theirs and half the distances of their means from that of all. As
-    CD-GraB (arXiv 2302.00845) joins the orders of workers, each of which sees its own vectors only.
-
-    Args:
-      orders: of (m,) int64 each, m at least 0; ties go to the first.
-
-    O(n log n) time, O(n) memory.
-    """
-    if len(orders) == 0:
-        raise SelectionError("interleave: orders is empty; give at least one")
-    rows = [indices_of(order, 2**63 - 1, "interleave", distinct=False) for order in orders]
-    places = [(np.arange(len(order)) + 0.5) / max(len(order), 1) for order in rows]
-    joined: NDArray[np.int64] = np.concatenate(rows)
-    return joined[np.argsort(np.concatenate(places), kind="stable")]
 
 
 def discrepancy(vectors: Vectors, order: NDArray[np.int64] | Sequence[int]) -> Discrepancy:

@@ -19,7 +19,7 @@ from syllabus.manifests.format.document import encode
 from syllabus.pipeline.reporting.describe import print_description
 from syllabus.pipeline.reporting.input_warnings import input_warnings
 from syllabus.pipeline.reporting.job_messages import print_summary
-from syllabus.pipeline.stages.commit.conflicts import ConflictingLabels
+from syllabus.pipeline.stages.conflicts import ConflictingLabels
 from syllabus.pipeline.stages.neighbours import stage
 from syllabus.pipeline.stages.neighbours.truncated import first_equal
 
@@ -183,14 +183,14 @@ def test_contents_are_told_apart_by_all_their_bytes() -> None:
     # Digests that begin alike and go on differently.
     digests = [b"8 bytes:" + number.to_bytes(24, "little") for number in chosen.tolist()]
     blocks = [slice(0, 7), slice(7, 7), slice(7, 500)]
-    check = ConflictingLabels()
+    check = ConflictingLabels(500)
     held = [(pa.array(digests[each], pa.binary(32)), pa.array(labels[each], pa.string())) for each in blocks]
     for content, _ in held:
         check.add(content)
     right = sum(len({b for a, b in zip(chosen, labels, strict=True) if a == number}) > 1 for number in chosen)
     assert 0 < right < 500
     assert check.count(iter(held)) == right
-    assert ConflictingLabels().count(iter([])) == 0
+    assert ConflictingLabels(0).count(iter([])) == 0
     pairs = np.stack([chosen, chosen * 0], 1).astype(np.uint64)
     assert first_equal(pairs).tolist() == [chosen.tolist().index(number) for number in chosen.tolist()]
     assert first_equal(pairs[:0]).tolist() == []

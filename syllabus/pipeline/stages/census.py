@@ -1,7 +1,7 @@
 """The census: the accepted rows, counted by reject reason, chunk and partition.
 
-It needs every row's label and id, not their vectors, and runs in the submitting process: 8 bytes a row
-are held where there is an id column, none otherwise.
+It needs every row's label, id and the digest of its content, not their vectors, and runs in the submitting
+process: by turns 8 bytes a row are held of ids, of contents where there are labels, and of numbers.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from syllabus.manifests.ids import RepetitionCheck
 from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.progress import advance
+from syllabus.pipeline.stages.conflicts import ConflictingLabels
 from syllabus.pipeline.stages.partitions import Partitioning, RowLabels, by_class, by_quantile, partition_name
 from syllabus.pipeline.stages.plan import Plan, check_label_count
 from syllabus.pipeline.stages.rows import AcceptedRows
@@ -46,6 +47,8 @@ class Census:
     """Digest of which rows of which chunks are accepted."""
     weight: int | None = None
     """Total weight of the accepted rows; None where budgets count examples."""
+    conflicting: int = 0
+    """Accepted rows whose content is also there under another label."""
     truncated: int | None = None
     """Accepted rows whose text the encoder cut; None where it does not say."""
 
@@ -84,29 +87,36 @@ def take_census(plan: Plan, bins: int | None, work: WorkDirectory) -> Census:
     places = hashlib.sha256()
     weight = 0 if columns.weight is not None else None
     truncated = None
+    conflicts = None if columns.label is None else ConflictingLabels(plan.source_rows)
     for rows in accepted.all():
         chunks.append(int(rows.accepted.sum()))
         advance("census", rows.planned.chunk.rows)
         places.update(np.packbits(rows.accepted).tobytes() + rows.planned.chunk.rows.to_bytes(8, "little"))
         reasons.update(reason for reason in rows.reasons if reason is not None)
         excluded += int(rows.excluded.sum())
+        if conflicts is not None:
+            conflicts.add(rows.accepted_content)
         if weight is not None and rows.weights is not None:
             weight += sum(rows.weights[rows.accepted].tolist())
         if rows.truncated is not None:
             truncated = (truncated or 0) + int(rows.truncated[rows.accepted].sum())
+    again = ((rows.accepted_content, rows.accepted_labels.texts) for rows in accepted.all())
+    conflicting = 0 if conflicts is None else conflicts.count(again)
+    del conflicts
     census = Census(
         sum(chunks),
         reasons.total(),
         dict(sorted(reasons.items())),
         excluded,
-        _partitioning(accepted, bins) if columns.label is not None and any(chunks) else None,
+        _partitioning(accepted, bins, sum(chunks)) if columns.label is not None and any(chunks) else None,
         accepted.duplicates.tolist(),
         chunks,
         places.hexdigest(),
         weight,
+        conflicting,
         truncated,
     )
-    # Left out where there is none, so that the same key has the same bytes as ever.
+    # Left out where there is none.
     kept = {
         name: value
         for name, value in asdict(census).items()
@@ -116,13 +126,18 @@ def take_census(plan: Plan, bins: int | None, work: WorkDirectory) -> Census:
     return census
 
 
-def _partitioning(accepted: AcceptedRows, bins: int | None) -> Partitioning:
+def _partitioning(accepted: AcceptedRows, bins: int | None, count: int) -> Partitioning:
     def labels() -> Iterator[RowLabels]:
         return (rows.accepted_labels for rows in accepted.all())
 
     if bins is None:
         return by_class(labels)
-    return by_quantile(np.concatenate([each.numbers.to_numpy() for each in labels()]), bins)
+    numbers, first = np.empty(count), 0
+    for each in labels():
+        numbers[first : first + len(each.numbers)] = each.numbers.to_numpy()
+        first += len(each.numbers)
+    numbers.sort()
+    return by_quantile(numbers, bins)
 
 
 def _from_json(value: dict[str, Any]) -> Census:

@@ -80,16 +80,15 @@ def by_class(all_rows: Callable[[], Iterator[RowLabels]]) -> Partitioning:
     return Partitioning("list", labels, held, vocabulary=tuple(vocabulary))
 
 
-def by_quantile(numbers: np.ndarray, bins: int) -> Partitioning:
-    """Return at most `bins` bins of equal numbers of examples, by the exact quantiles of (n,) `numbers`.
+def by_quantile(ordered: np.ndarray, bins: int) -> Partitioning:
+    """Return at most `bins` bins of equal numbers of examples, by the exact quantiles of (n,) sorted numbers.
 
     Bin j begins at the ⌊j·n/bins⌋-th smallest number. Equal numbers share a bin: where many are equal,
-    there are fewer bins. Memory: the numbers, sorted.
+    there are fewer bins.
     """
-    ordered = np.sort(numbers)
     starts = np.unique(ordered[np.arange(1, bins) * len(ordered) // bins])
     edges = starts[starts > ordered[0]]
-    sizes = np.bincount(np.searchsorted(edges, ordered, side="right"), minlength=len(edges) + 1)
+    sizes = np.diff([0, *np.searchsorted(ordered, edges), len(ordered)])
     bounds = [number_text(float(value)) for value in (ordered[0], *edges, ordered[-1])]
     labels = [f"[{low}, {high})" for low, high in pairwise(bounds)]
     labels[-1] = labels[-1][:-1] + "]"

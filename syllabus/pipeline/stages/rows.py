@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,11 @@ class ChunkRows:
         return self.ids.filter(pa.array(self.accepted))
 
     @property
+    def accepted_content(self) -> pa.Array:
+        """The sha256 of the contents of the accepted rows, binary(32)."""
+        return self.content.filter(pa.array(self.accepted))
+
+    @property
     def accepted_labels(self) -> RowLabels:
         """The labels of the accepted rows."""
         return self.labels.filter(pa.array(self.accepted))
@@ -65,6 +71,24 @@ class AcceptedRows:
     duplicates: NDArray[np.int64]
     """Ascending indices of the rows whose id an earlier row carries."""
     work: WorkDirectory
+
+    @property
+    def index_type(self) -> type[np.signedinteger[Any]]:
+        """The smallest of int32 and int64 that holds every index."""
+        last = self.chunks[-1]
+        return np.int32 if last.first_index + last.chunk.rows < 2**31 else np.int64
+
+    def index(self, accepted: int) -> NDArray[np.signedinteger[Any]]:
+        """Return the (accepted,) ascending indices of the accepted rows, of `index_type`."""
+        last = self.chunks[-1]
+        if accepted == last.first_index + last.chunk.rows:
+            return np.arange(accepted, dtype=self.index_type)
+        index, first = np.empty(accepted, self.index_type), 0
+        for rows in self.all():
+            own = rows.index
+            index[first : first + len(own)] = own
+            first += len(own)
+        return index
 
     def all(self) -> Iterator[ChunkRows]:
         """Yield the rows of all chunks in canonical order."""

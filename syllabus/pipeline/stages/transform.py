@@ -20,6 +20,8 @@ from syllabus.pipeline.stages.rows import AcceptedRows
 from syllabus.pipeline.work_directory import WorkDirectory, key_of
 
 SAMPLE = 65_536
+DRAWN_ROWS = 131_072
+"""Rows whose random numbers are held at once."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,33 @@ def mix(index: np.ndarray, seed: int) -> np.ndarray:
 
     with np.errstate(over="ignore"):
         return mix_words(index + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def drawn(
+    rows: int, most: int, seed: int, index: np.ndarray | None = None, greatest: bool = False
+) -> np.ndarray:
+    """Return which of the rows have the least random numbers, as `mix` gives them, the least first.
+
+    Args:
+      rows: n.
+      most: how many are drawn of them; all where they are fewer.
+      seed: of the stream.
+      index: (n,) whole numbers that random numbers are made of; by default 0 … n - 1.
+      greatest: those of the greatest numbers instead, the greatest first.
+
+    Memory: a block of the rows, and twice what is drawn; a sort of all would take 24 bytes a row.
+    """
+    numbers, places = np.empty(0, np.uint64), np.empty(0, np.int64)
+    for first in range(0, rows, DRAWN_ROWS):
+        block = np.arange(first, min(first + DRAWN_ROWS, rows))
+        words = mix((block if index is None else index[block]).astype(np.uint64), seed)
+        numbers = np.concatenate([numbers, ~words if greatest else words])
+        places = np.concatenate([places, block])
+        if len(numbers) > most:
+            # No two are equal: `mix` is one to one.
+            kept = np.argpartition(numbers, most)[:most]
+            numbers, places = numbers[kept], places[kept]
+    return places[np.argsort(numbers)]
 
 
 def _fit(options: Options, sample: np.ndarray, clusters: int | None) -> Transform:

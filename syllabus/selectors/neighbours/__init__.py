@@ -12,6 +12,7 @@ from syllabus.selectors.neighbours.flat_index import by_faiss_on_gpu, faiss_has_
 from syllabus.selectors.neighbours.separation import (
     Separation,
     least_cosine,
+    nearest_quantiles,
     pair_cosines,
     relative_threshold,
     separation_of,
@@ -27,6 +28,7 @@ __all__ = [
     "faiss_has_gpu",
     "greedy_cover",
     "least_cosine",
+    "nearest_quantiles",
     "neighbours",
     "pair_cosines",
     "relative_threshold",

@@ -74,7 +74,7 @@ def neighbours(
             search_each_other(block, other, threshold, groups)
     ids = np.concatenate([block.nearest.ids for block in blocks])
     cosines = np.concatenate([block.nearest.cosines for block in blocks])
-    return ids, cosines, groups.roots()
+    return ids, cosines, groups.roots().astype(np.int64)
 
 
 def search(

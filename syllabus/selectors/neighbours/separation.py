@@ -8,6 +8,7 @@ those.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +76,10 @@ class Separation:
 def separation_of(
     random: NDArray[np.float64],
     found: Iterable[tuple[NDArray[np.int64], TopK]],
-    covers: NDArray[np.int64],
+    covers: NDArray[np.integer[Any]],
     threshold: float,
-    labels: NDArray[np.int64] | None = None,
+    labels: NDArray[np.integer[Any]] | None = None,
+    nearest: tuple[float, ...] = (),
 ) -> Separation:
     """Return how `threshold` lies among the cosines of a data set.
 
@@ -87,8 +89,10 @@ def separation_of(
       covers: (n,) the row that stands for each row, as `greedy_cover` returns it.
       threshold: in (0, 1].
       labels: (n,) whole numbers; below 0 where a row has none.
+      nearest: what `nearest_quantiles` returns, if it is known: it is the same for all thresholds.
 
-    O(n k); memory O(n) beside one piece.
+    O(n k); memory beside one piece is that of `nearest_quantiles` where it is not known, and with labels
+    theirs twice.
 
     >>> nearest = TopK(np.array([[1], [0], [0]]), np.array([[1.0], [1.0], [0.2]]))
     >>> separation_of(np.array([0.2]), [(np.arange(3), nearest)], np.array([0, 0, 2]), 0.95).crowded
@@ -103,12 +107,13 @@ def separation_of(
         )
     if not 0 < threshold <= 1:
         raise SelectionError(f"separation_of: threshold={threshold} is outside (0, 1]")
-    low, nearest = threshold - ROUNDING, np.full(len(covers), np.nan)
+    low, firsts = threshold - ROUNDING, _Firsts(0 if nearest else len(covers))
     kept = crowded = unlike = known = 0
     for rows, each in found:
         there = each.ids >= 0
         within = there & (each.cosines >= low)
-        nearest[rows[there[:, 0]]] = each.cosines[there[:, 0], 0]
+        if not nearest:
+            firsts.add(each)
         alone = np.flatnonzero(covers[rows] == rows)
         # Neighbours are in order, so the first one below the threshold stands after those within it.
         count = within[alone].sum(axis=1)
@@ -129,12 +134,46 @@ def separation_of(
     return Separation(
         threshold,
         _quantiles(random),
-        _quantiles(nearest[~np.isnan(nearest)]),
+        nearest or firsts.quantiles(),
         float((random >= low).mean()),
         crowded / kept if kept else 1.0,
         None if labels is None else unlike / max(known, 1),
         chance,
     )
+
+
+def nearest_quantiles(found: Iterable[tuple[NDArray[np.int64], TopK]], rows: int) -> tuple[float, ...]:
+    """Return the quantiles, at `QUANTILES`, of the cosines of rows with their nearest other row.
+
+    Args:
+      found: (rows, their nearest other rows), each of the rows once, in any pieces.
+      rows: n, all of them.
+
+    Memory: 8 bytes a row. None, (), where no row has another.
+
+    >>> nearest_quantiles([(np.arange(2), TopK(np.array([[1], [0]]), np.array([[0.5], [0.5]])))], 2)
+    (0.5, 0.5, 0.5, 0.5, 0.5)
+    """
+    firsts = _Firsts(rows)
+    for _, each in found:
+        firsts.add(each)
+    return firsts.quantiles()
+
+
+class _Firsts:
+    """The cosines of rows with their nearest, of those that have one."""
+
+    def __init__(self, rows: int) -> None:
+        self._values, self._count = np.empty(rows), 0
+
+    def add(self, nearest: TopK) -> None:
+        own = nearest.cosines[nearest.ids[:, 0] >= 0, 0]
+        self._values[self._count : self._count + len(own)] = own
+        self._count += len(own)
+
+    def quantiles(self) -> tuple[float, ...]:
+        # In place: nobody reads them again.
+        return _quantiles(self._values[: self._count], overwrite=True)
 
 
 def relative_threshold(last: NDArray[np.float64], threshold: float, nearer: float = NEARER) -> float:
@@ -148,14 +187,19 @@ def relative_threshold(last: NDArray[np.float64], threshold: float, nearer: floa
       threshold: in (0, 1].
       nearer: at least 1; 0 leaves `threshold` as it is.
 
+    Memory: a copy of `last`.
+
     >>> relative_threshold(np.array([0.92, 0.92]), 0.95)
     0.99
     >>> relative_threshold(np.array([1 + 1e-9, 1 + 1e-9]), 0.95)
     1.0
     """
-    last = last[np.isfinite(last)]
-    if not len(last) or nearer == 0:
+    finite = np.isfinite(last)
+    if not finite.any() or nearer == 0:
         return threshold
+    if not finite.all():
+        last = last[finite]
+    del finite
     # Equal rows have a cosine that rounding puts above 1.
     return max(threshold, 1 - max(0.0, 1 - float(np.quantile(last, 1 - TYPICAL))) / nearer)
 
@@ -189,5 +233,7 @@ def _write_cosines(rows: np.ndarray, first: np.ndarray, second: np.ndarray, foun
         found[pair] = dot(rows[first[pair]], rows[second[pair]])
 
 
-def _quantiles(values: NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple(float(value) for value in np.quantile(values, QUANTILES)) if len(values) else ()
+def _quantiles(values: NDArray[np.float64], overwrite: bool = False) -> tuple[float, ...]:
+    if not len(values):
+        return ()
+    return tuple(float(value) for value in np.quantile(values, QUANTILES, overwrite_input=overwrite))

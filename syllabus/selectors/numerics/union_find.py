@@ -1,5 +1,7 @@
 """Union-find: disjoint sets in which every root is the smallest id of its group."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,8 @@ class UnionFind:
     """Disjoint sets of the ids below `count`, united pair by pair; the root of each is its smallest id."""
 
     def __init__(self, count: int) -> None:
-        self.parents: NDArray[np.int64] = np.arange(count)
+        # Four bytes an id, as far as four tell them apart.
+        self.parents: NDArray[Any] = np.arange(count, dtype=np.int32 if count < 2**31 else np.int64)
 
     def union(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
         """Unite the groups of first[i] and second[i]; (m,) int64 each.
@@ -26,16 +29,16 @@ class UnionFind:
         # Numba compiles once more for arrays that are read-only.
         _union_all(self.parents, np.require(first, requirements="W"), np.require(second, requirements="W"))
 
-    def roots(self) -> NDArray[np.int64]:
-        """Return the smallest id of each id's group, (count,) int64."""
+    def roots(self) -> NDArray[Any]:
+        """Return the smallest id of each id's group, (count,); int32 where there are fewer than 2^31 ids."""
         _flatten(self.parents)
         return self.parents
 
     def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the ids that are not the smallest of their group, and the smallest."""
         roots = self.roots()
-        others = np.flatnonzero(roots != np.arange(len(roots)))
-        return others, roots[others]
+        others = np.flatnonzero(roots != np.arange(len(roots), dtype=roots.dtype))
+        return others, roots[others].astype(np.int64)
 
 
 @compiled_inside
@@ -48,7 +51,7 @@ def _root(parents: np.ndarray, name: int) -> int:
 
 @compiled_inside
 def union(parents: np.ndarray, a: int, b: int) -> None:
-    """Unite the groups of two ids; `parents` (count,) int64 is that of `UnionFind`."""
+    """Unite the groups of two ids; `parents` (count,) is that of `UnionFind`."""
     a, b = _root(parents, a), _root(parents, b)
     # The smaller root stays one, so a root is the smallest id of its group.
     if a < b:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syllabus.manifests import allocate, budget
-from syllabus.pipeline.stages.commit.subsets import subset_quality
+from syllabus.pipeline.stages.commit.subsets import Overlap, subset_quality
 from syllabus.pipeline.stages.select.subsets import bucket_budgets
 
 
@@ -35,7 +35,12 @@ def test_normalised_gain_is_0_for_random_and_1_for_greedy() -> None:
         {"greedy": 10.0, "random": 6.0, "upper_bound": 11.0, "subsets": [10.0, 6.0]},
         {"greedy": 5.0, "random": 3.0, "upper_bound": 6.0, "subsets": [5.0, 3.0]},
     ]
-    chosen = [np.array([1, 2, 3]), np.array([3, 4, 5])]
+    chosen = Overlap(11, 2)
+    for pieces in ([[1, 2], [3]], [[5, 3, 4]]):
+        with chosen.subset() as add:
+            for piece in pieces:
+                add(np.array(piece))
+    assert chosen.sizes == [3, 3]
     quality = subset_quality(qualities, chosen, 10)
     assert quality["normalised_gain"] == {"least": 0.0, "mean": 0.5}
     assert quality["upper_bound"] == 17.0

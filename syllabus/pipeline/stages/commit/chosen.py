@@ -6,16 +6,21 @@ up to bounds that leave most of the preview to the draw.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from syllabus.manifests import neighbours_label, surest
 from syllabus.pipeline.stages.commit.context import Buckets, CommitContext
-from syllabus.pipeline.stages.commit.importances import merged_ranking
+from syllabus.pipeline.stages.commit.importances import best_ranked
+from syllabus.pipeline.stages.neighbours.cover import repeated_groups
 from syllabus.pipeline.stages.neighbours.evidence import Evidence
 from syllabus.pipeline.stages.regroup.buckets import by_partition, read_partitions
-from syllabus.pipeline.stages.transform import mix
+from syllabus.pipeline.stages.transform import drawn, mix
 
 ROWS = 20_000
 CLASSES, EXTREMES = 30, 10
@@ -30,6 +35,10 @@ COPIES, TESTED = 2000, 200
 """Other near-duplicates, and examples that are near to a test row."""
 
 
+Best = Callable[[int, int], np.ndarray]
+"""(partition, number) to the indices of so many rows of it, the best first."""
+
+
 @dataclass(frozen=True, eq=False)
 class Chosen:
     """Rows as ascending positions among the accepted ones."""
@@ -42,78 +51,78 @@ class Chosen:
     """(m,) places in `positions`: what is shown with its content comes first"""
 
 
-def choose_rows(context: CommitContext, buckets: Buckets, index: np.ndarray) -> Chosen:
-    """Return the rows of a preview; `index` is (n,) of all accepted rows.
-
-    Memory: 24 bytes an example.
-    """
+def choose_rows(context: CommitContext, buckets: Buckets) -> Chosen:
+    """Return the rows of a preview."""
+    index = context.index
     n = len(index)
-    hashes = mix(index.astype(np.uint64), 5)
-    first, more = _of_report(context, buckets, index)
+    first, more = _of_report(context, buckets)
     shown = _distinct(first)
     wanted = _distinct([shown, *more])
-    drawn = np.zeros(n, np.bool_)
-    if n <= ROWS:
-        drawn[:] = True
-    else:
-        drawn[np.argpartition(hashes, ROWS - len(wanted) - 1)[: ROWS - len(wanted)]] = True
-    taken = drawn.copy()
-    taken[wanted] = True
-    positions = np.flatnonzero(taken)
-    by_hash = np.argsort(hashes[positions], kind="stable")
+    by_draw = drawn(n, n if n <= ROWS else ROWS - len(wanted), 5, index)
+    positions = np.union1d(by_draw, wanted)
+    by_hash = drawn(len(positions), len(positions), 5, index[positions])
     places = np.searchsorted(positions, shown)
     rest = by_hash[~np.isin(by_hash, places)]
-    return Chosen(positions, drawn[positions], np.concatenate([places, rest]))
+    return Chosen(positions, np.isin(positions, by_draw), np.concatenate([places, rest]))
 
 
-def _of_report(
-    context: CommitContext, buckets: Buckets, index: np.ndarray
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _of_report(context: CommitContext, buckets: Buckets) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The positions of rows that a report shows with their content, and of those that it marks on its map."""
     shown: list[np.ndarray] = []
     marked: list[np.ndarray] = []
     sizes = by_partition(buckets.rows)
-    for ranked in _ranked(context, buckets):
-        total = sum(map(len, ranked.values()))
-        largest = sorted(ranked, key=lambda partition: (-sizes[partition], partition))
-        shown += [np.searchsorted(index, ranked[partition][:EXTREMES]) for partition in largest[:CLASSES]]
-        marked += [
-            np.searchsorted(index, rows[: PICKS * len(rows) // max(total, PICKS)]) for rows in ranked.values()
-        ]
+    for counts, best in _ranked(context, buckets):
+        total = sum(counts.values())
+        for number, partition in enumerate(sorted(counts, key=lambda each: (-sizes[each], each))):
+            first, picks = EXTREMES if number < CLASSES else 0, PICKS * counts[partition] // max(total, PICKS)
+            if most := max(first, picks):
+                rows = _positions(context, best(partition, most))
+                shown.append(rows[:first])
+                marked.append(rows[:picks])
     found = context.found
     if found.evidence is not None and found.groups is not None:
         nearest, suspects = _suspects(context, found.evidence)
         shown.append(nearest)
         marked.append(suspects)
-        groups, copies = _copies(np.searchsorted(index, found.groups))
+        groups, copies = _copies(found.groups)
         shown.append(groups)
         marked.append(copies)
     if found.holdout is not None:
-        shown.append(np.searchsorted(index, found.holdout.index[:TESTED]))
+        shown.append(_positions(context, found.holdout.index[:TESTED]))
     return shown, marked
 
 
-def _ranked(context: CommitContext, buckets: Buckets) -> list[dict[int, np.ndarray]]:
-    """The indices of each partition as the first subset ranks them, and as an importance does."""
-    found = []
+def _positions(context: CommitContext, rows: np.ndarray) -> np.ndarray:
+    """The positions of rows given by their index."""
+    # Of the same type: else all of the index would be copied.
+    return np.searchsorted(context.index, rows.astype(context.index.dtype))
+
+
+def _ranked(context: CommitContext, buckets: Buckets) -> Iterator[tuple[Mapping[int, int], Best]]:
+    """Rows of each partition, and its best: as the first subset ranks them, and as an importance does."""
     options = context.options
     if options.subset_count:
-        rows = context.work.read("order", context.ordering.subset_key(len(options.fraction) - 1, 0))
-        partition, rank, picked = (rows.column(name).to_numpy() for name in ("partition", "rank", "index"))
+        key = context.ordering.subset_key(len(options.fraction) - 1, 0)
+        most = max(EXTREMES, PICKS)
+        counts: Counter[int] = Counter()
+        picked = []
+        for rows in context.work.pieces("order", key, ["partition", "rank", "index"]):
+            counts.update(rows.column("partition").to_pylist())
+            picked.append(rows.filter(pc.less(rows.column("rank"), most)))
+        partition, rank, index = (pa.concat_tables(picked).column(number).to_numpy() for number in range(3))
         order = np.lexsort((rank, partition))
-        numbers, firsts = np.unique(partition[order], return_index=True)
-        found.append(dict(zip(numbers.tolist(), np.split(picked[order], firsts[1:]), strict=True)))
+        partition, index = partition[order], index[order]
+
+        def best(number: int, most: int) -> np.ndarray:
+            return index[np.searchsorted(partition, number) :][:most]
+
+        yield counts, best
     if options.importances:
         # A radius and its disparity-min rank alike; of others the first.
         bases = [importance.base for importance in options.importances]
         base = "radius" if "radius" in bases else bases[0]
-        found.append(
-            {
-                partition: merged_ranking(context, base, parts)[0]
-                for partition, parts in buckets.of_partitions().items()
-            }
-        )
-    return found
+        parts = buckets.of_partitions()
+        yield by_partition(buckets.rows), lambda number, most: best_ranked(context, base, parts[number], most)
 
 
 def _suspects(context: CommitContext, evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
@@ -126,22 +135,33 @@ def _suspects(context: CommitContext, evidence: Evidence) -> tuple[np.ndarray, n
         assert context.found.agreement is not None
         order = np.argsort(-np.abs(context.found.agreement[rows]), kind="stable")
     else:
-        labels = np.concatenate([read_partitions(context.work, group)[1] for group in context.groups])
-        share = neighbours_label(owner, labels[neighbours].astype(np.int64))[1]
+        share = neighbours_label(owner, _partitions_of(context, neighbours))[1]
         order = surest(share, np.bincount(owner, cosines) / np.bincount(owner))
     first = rows[order[:SHOWN_SUSPECTS]]
     more = rows[np.argsort(mix(rows.astype(np.uint64), 6), kind="stable")[:SUSPECTS]]
     return np.concatenate([first, neighbours[np.isin(own, first)]]), more
 
 
+def _partitions_of(context: CommitContext, positions: np.ndarray) -> np.ndarray:
+    """The (m,) int64 partitions of rows, read group by group."""
+    wanted, places = np.unique(positions, return_inverse=True)
+    found, first = np.empty(len(wanted), np.int64), 0
+    for group in context.groups:
+        partitions = read_partitions(context.work, group)[1]
+        inside = slice(*np.searchsorted(wanted, [first, first + len(partitions)]))
+        found[inside] = partitions[wanted[inside] - first]
+        first += len(partitions)
+    return found[places]
+
+
 def _copies(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first rows of some groups, and more near-duplicates; `groups` are (n,) positions."""
-    sizes = np.bincount(groups, minlength=len(groups))
-    firsts = np.flatnonzero(sizes > 1)
-    largest = firsts[np.argsort(-sizes[firsts], kind="stable")][: GROUPS // 2]
+    repeated = repeated_groups(groups)
+    firsts = repeated.firsts
+    largest = firsts[np.argsort(-repeated.sizes, kind="stable")[: GROUPS // 2]]
     hashes = mix(firsts.astype(np.uint64), 7)
     chosen = np.union1d(largest, firsts[np.argsort(hashes, kind="stable")][: GROUPS - len(largest)])
-    copies = np.flatnonzero(sizes[groups] > 1)
+    copies = np.flatnonzero(repeated.members)
     order = np.argsort(groups[copies], kind="stable")
     copies = copies[order]
     place = np.arange(len(copies)) - np.searchsorted(groups[copies], groups[copies])

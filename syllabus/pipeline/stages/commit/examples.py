@@ -5,18 +5,14 @@ from typing import Any
 import pyarrow as pa
 
 from syllabus.manifests import Fingerprint, ManifestWriter, schema
-from syllabus.pipeline.stages.commit.conflicts import ConflictingLabels
 from syllabus.pipeline.stages.commit.context import CommitContext
 from syllabus.pipeline.stages.regroup.buckets import read_partitions
 from syllabus.pipeline.stages.rows import ChunkRows
 
 
-def write_examples(context: CommitContext, writer: ManifestWriter) -> tuple[Fingerprint, int]:
-    """Write both tables: ids and labels from the rows, partitions from regroup.
-
-    Returns the fingerprint, and how many examples have a content that is also there under another label.
-    """
-    fingerprint, conflicts = Fingerprint(), ConflictingLabels()
+def write_examples(context: CommitContext, writer: ManifestWriter) -> Fingerprint:
+    """Write both tables: ids and labels from the rows, partitions from regroup; return the fingerprint."""
+    fingerprint = Fingerprint()
     found = context.found
     described = schema.examples(context.options.weight is not None, covered=found.covers is not None)
     examples, rejects = writer.table(described), writer.table(schema.REJECTS)
@@ -28,16 +24,13 @@ def write_examples(context: CommitContext, writer: ManifestWriter) -> tuple[Fing
         for rows in map(accepted.of, group.chunks):
             index, ids, labels = rows.index, rows.accepted_ids, rows.accepted_labels.texts
             given = labels if context.options.label is not None else None
-            content = rows.content.filter(pa.array(rows.accepted))
-            fingerprint.update(index, ids, given, content)
-            if given is not None:
-                conflicts.add(content)
+            fingerprint.update(index, ids, given, rows.accepted_content)
             columns = {
                 "index": index,
                 "id": ids,
                 "label": labels,
                 "partition": partitions[first : first + len(index)],
-                **found.columns(position, position + len(index)),
+                **found.columns(context.index, position, position + len(index)),
                 **_places(rows),
             }
             if rows.weights is not None:
@@ -48,10 +41,7 @@ def write_examples(context: CommitContext, writer: ManifestWriter) -> tuple[Fing
                 rejects.write(_rejects(rows))
             first += len(index)
             position += len(index)
-    again = (
-        (rows.content.filter(pa.array(rows.accepted)), rows.accepted_labels.texts) for rows in accepted.all()
-    )
-    return fingerprint, conflicts.count(again)
+    return fingerprint
 
 
 def _places(rows: ChunkRows) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from syllabus.manifests import ManifestWriter, schema
 from syllabus.pipeline.stages.commit.contents import read_contents
 from syllabus.pipeline.stages.commit.context import CommitContext
 from syllabus.pipeline.stages.neighbours.holdout import HoldoutPairs
-from syllabus.pipeline.stages.regroup.buckets import read_partitions
 
 TESTED_CONTENTS = 200
 """Test rows that are kept with their content."""
@@ -22,8 +21,7 @@ def write_hygiene(context: CommitContext, writer: ManifestWriter) -> dict[str, A
     section: dict[str, Any] = {}
     found = context.found
     if found.evidence is not None:
-        rows = [read_partitions(context.work, group)[0] for group in context.groups]
-        index = np.concatenate(rows)
+        index = context.index
         if found.agreement is not None:
             own, rank, neighbour, cosine = found.evidence.suspects
             _write(

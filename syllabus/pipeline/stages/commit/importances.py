@@ -1,5 +1,6 @@
 """The tables of importances: the rankings of buckets merged, and probabilities for weighted draws."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def check_importances(context: CommitContext, buckets: Buckets) -> None:
     sized = [importance for importance in context.options.importances if importance.ess is not None]
     for importance in sized:
         for partition, parts in buckets.of_partitions().items():
-            score = merged_ranking(context, importance.base, parts)[2]
+            score = _merged_scores(context, importance.base, parts, buckets)
             check_scores(importance, partition_name(partition, context.layout.labels[partition]), score)
 
 
@@ -40,6 +41,8 @@ def write_importance(
     Effective sample sizes are of the probabilities, and of what becomes of them in a draw of each fraction:
     large draws saturate, since an example can be drawn once only. With weights, a draw has as many examples
     as its share holds of the partition's mean weight.
+
+    Memory: 40 bytes an example of the largest partition.
     """
     options = context.options
     table = writer.table(schema.importance(importance.name))
@@ -47,24 +50,24 @@ def write_importance(
     sizes: list[float] = []
     drawn: dict[float, list[float]] = {fraction: [] for fraction in options.fraction}
     for partition, parts in buckets.of_partitions().items():
-        index, gain, score = merged_ranking(context, importance.base, parts)
+        score = _merged_scores(context, importance.base, parts, buckets)
         probability = _probabilities(importance, score)
         sizes.append(effective_sample_size(probability))
         for fraction, budgets in draws.items():
             if budgets[partition]:
                 inclusion = inclusion_probabilities(probability, int(budgets[partition]))
                 drawn[fraction].append(effective_sample_size(inclusion / budgets[partition]))
-        count = len(index)
-        columns = {
-            "partition": np.full(count, partition, np.int32),
-            "rank": np.arange(count, dtype=np.int32),
-            "index": index,
-            "gain": gain,
-            "score": score,
-            "probability": probability,
-        }
-        for first in range(0, count, PIECE):
-            piece = {key: values[first : first + PIECE] for key, values in columns.items()}
+        index, gain = _merged_ranking(context, importance.base, parts, buckets)
+        for first in range(0, len(index), PIECE):
+            stop = min(first + PIECE, len(index))
+            piece = {
+                "partition": np.full(stop - first, partition, np.int32),
+                "rank": np.arange(first, stop, dtype=np.int32),
+                "index": index[first:stop].astype(np.int64),
+                "gain": gain[first:stop],
+                "score": score[first:stop],
+                "probability": probability[first:stop],
+            }
             table.write(pa.table(piece, schema=schema.importance(importance.name).schema))
     return {
         "base": importance.base,
@@ -82,20 +85,48 @@ def _draws(buckets: Buckets, fraction: float, rule: str) -> np.ndarray:
     return np.maximum(np.floor(shares * np.array(a_unit) + 0.5), shares > 0).astype(np.int64)
 
 
-def merged_ranking(
-    context: CommitContext, base: str, parts: list[Bucket]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return indices, gains and scores of a partition: the rankings of its buckets by (rank, bucket)."""
-    selecting, function = context.ordering.selecting, RANKED_BY[base]
-    shards = [context.work.read("ranking", selecting.ranking_key(bucket, function)) for bucket in parts]
-    place = np.concatenate([np.arange(shard.num_rows) for shard in shards])
-    which = np.repeat(np.arange(len(shards)), [shard.num_rows for shard in shards])
-    order = np.lexsort((which, place))
-    index, gain = (
-        np.concatenate([shard.column(column).to_numpy() for shard in shards])[order]
-        for column in ("index", "gain")
-    )
-    return index, gain, np.concatenate([score_of(base, shard) for shard in shards])[order]
+def best_ranked(context: CommitContext, base: str, parts: list[Bucket], most: int) -> np.ndarray:
+    """Return the indices of the best rows of a partition, at most so many: by (rank, bucket)."""
+    best = [_ranking(context, base, bucket, ["index"]).column(0).to_numpy()[:most] for bucket in parts]
+    place = np.concatenate([np.arange(len(index)) for index in best])
+    # Buckets stand one after the other: equal ranks stay in their order.
+    return np.concatenate(best)[np.argsort(place, kind="stable")][:most]
+
+
+def _merged_ranking(
+    context: CommitContext, base: str, parts: list[Bucket], buckets: Buckets
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices and gains of a partition: the rankings of its buckets by (rank, bucket)."""
+    count = sum(buckets.rows[bucket] for bucket in parts)
+    index, gain = np.empty(count, context.index.dtype), np.empty(count)
+    for bucket, places in _merged_places(parts, buckets):
+        shard = _ranking(context, base, bucket, ["index", "gain"])
+        index[places], gain[places] = shard.column("index").to_numpy(), shard.column("gain").to_numpy()
+    return index, gain
+
+
+def _merged_scores(context: CommitContext, base: str, parts: list[Bucket], buckets: Buckets) -> np.ndarray:
+    """Return the scores of the same rows."""
+    score = np.empty(sum(buckets.rows[bucket] for bucket in parts))
+    for bucket, places in _merged_places(parts, buckets):
+        score[places] = score_of(base, _ranking(context, base, bucket))
+    return score
+
+
+def _ranking(context: CommitContext, base: str, bucket: Bucket, columns: list[str] | None = None) -> pa.Table:
+    key = context.ordering.selecting.ranking_key(bucket, RANKED_BY[base])
+    return context.work.read("ranking", key, columns)
+
+
+def _merged_places(parts: list[Bucket], buckets: Buckets) -> Iterator[tuple[Bucket, np.ndarray]]:
+    """Yield each bucket and the places of its rows, by rank, where those of all are by (rank, bucket)."""
+    sizes = np.array([buckets.rows[bucket] for bucket in parts])
+    longer = len(sizes) - np.searchsorted(np.sort(sizes), np.arange(sizes.max()), side="right")
+    # Before a row of rank r stand the rows of lesser rank, and of its own rank those of earlier buckets.
+    places = np.cumsum(longer) - longer
+    for bucket, size in zip(parts, sizes.tolist(), strict=True):
+        yield bucket, places[:size].copy()
+        places[:size] += 1
 
 
 def _probabilities(importance: Importance, score: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 import syllabus
 from syllabus.manifests import ManifestWriter, schema
-from syllabus.pipeline.stages.commit.context import PIECE, Buckets, CommitContext
+from syllabus.pipeline.stages.commit.context import Buckets, CommitContext
 from syllabus.pipeline.stages.commit.examples import write_examples
 from syllabus.pipeline.stages.commit.hygiene import write_hygiene
 from syllabus.pipeline.stages.commit.importances import write_importance
@@ -22,7 +22,7 @@ def commit(context: CommitContext) -> dict[str, Any]:
     options, plan, census = context.options, context.plan, context.census
     buckets, total, n = context.buckets(), _sum(context), census.accepted
     with ManifestWriter(options.output, overwrite=options.overwrite) as writer:
-        fingerprint, conflicting = write_examples(context, writer)
+        fingerprint = write_examples(context, writer)
         importances = {
             each.name: write_importance(context, writer, each, buckets) for each in options.importances
         }
@@ -38,7 +38,7 @@ def commit(context: CommitContext) -> dict[str, Any]:
                 "excluded": census.excluded,
                 "reasons": census.reasons,
                 **({} if census.truncated is None else {"truncated": census.truncated}),
-                **({"conflicting_labels": conflicting} if conflicting else {}),
+                **({"conflicting_labels": census.conflicting} if census.conflicting else {}),
             },
             "partitions": _partitions(context, buckets),
             "subsets": write_subsets(context, writer, buckets),
@@ -99,11 +99,11 @@ def _write_order(context: CommitContext, writer: ManifestWriter) -> dict[str, An
         return {}
     key = context.ordering.full_key()
     table = writer.table(schema.order("herding"))
-    index = context.work.read("order", key).column("index").to_numpy()
-    for first in range(0, len(index), PIECE):
-        piece = index[first : first + PIECE]
-        position = np.arange(first, first + len(piece))
-        table.write(pa.table({"position": position, "index": piece}, schema=schema.order("herding").schema))
+    first = 0
+    for rows in context.work.pieces("order", key):
+        columns = {"position": np.arange(first, first + rows.num_rows), "index": rows.column("index")}
+        table.write(pa.table(columns, schema=schema.order("herding").schema))
+        first += rows.num_rows
     found = context.work.metadata("order", key)
     if "interleaved" in found:
         found["memory_per_worker"] = context.options.memory_per_worker

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from syllabus.pipeline.stages.commit.chosen import choose_rows
 from syllabus.pipeline.stages.commit.contents import read_contents
 from syllabus.pipeline.stages.commit.context import Buckets, CommitContext
 from syllabus.pipeline.stages.regroup.buckets import by_partition, read_partitions
+from syllabus.pipeline.work_directory import digest_of, vectors_column, vectors_of
 
 SAMPLE = 8192
 """Rows that the plane is fitted to."""
@@ -34,19 +37,18 @@ def write_preview(
       buckets: what each holds.
       mean: (d,) float64 of all embeddings.
 
-    Cost: two passes over the vectors, and one over those files of the source that hold a row of it.
-    Memory: 60 bytes an example, and one group of chunks.
+    Cost: two passes over the vectors, and one over those files of the source that hold a row of it. Points of
+    all examples lie in the work directory for the time. Memory: one group of chunks.
     """
     options = context.options
     if not options.preview:
         return {}
     axes = _plane(context, mean)
-    found = [(index, block.astype(np.float32)) for index, block in centred_chunks(context, mean, axes)]
-    index, points = (np.concatenate(column) for column in zip(*found, strict=True))
-    x, y = _interval(points[:, 0]), _interval(points[:, 1])
-    apart, rows = _write_density(context, writer, buckets, points, (x, y))
-    chosen = choose_rows(context, buckets, index)
-    taken = index[chosen.positions]
+    chosen = choose_rows(context, buckets)
+    taken = context.index[chosen.positions].astype(np.int64)
+    with _points(context, centred_chunks(context, mean, axes)) as (bounds, points):
+        x, y = bounds
+        apart, rows, shown = _write_density(context, writer, buckets, points, bounds, chosen.positions)
     texts: list[str | None] = [None] * len(taken)
     thumbnails: list[bytes | None] = [None] * len(taken)
     # Who names private rows does not want their like shown.
@@ -54,8 +56,8 @@ def write_preview(
         texts, thumbnails = read_contents(context.plan, context.work, taken, chosen.priority)
     columns = {
         "index": taken,
-        "x": points[chosen.positions, 0],
-        "y": points[chosen.positions, 1],
+        "x": shown[:, 0],
+        "y": shown[:, 1],
         "drawn": chosen.drawn,
         "text": pa.array(texts, pa.string()),
         "thumbnail": pa.array(thumbnails, pa.binary()),
@@ -94,9 +96,30 @@ def _plane(context: CommitContext, mean: np.ndarray) -> np.ndarray:
     return axes
 
 
-def _interval(values: np.ndarray) -> list[float]:
-    """The range of the values, wider where they are all equal."""
-    low, high = float(values.min()), float(values.max())
+@contextmanager
+def _points(
+    context: CommitContext, chunks: Iterator[tuple[np.ndarray, np.ndarray]]
+) -> Iterator[tuple[list[list[float]], Iterator[np.ndarray]]]:
+    """Yield the intervals of x and y, and the (m, 2) float32 points chunk by chunk, from (index, points)."""
+    low, high = np.full(2, np.inf, np.float32), np.full(2, -np.inf, np.float32)
+    # Of this job alone: no other writes to its output.
+    key = digest_of([context.ordering.selecting.groups, context.options.output])[:40]
+    try:
+        with context.work.writer("points", key, pa.schema({"point": pa.binary(8)})) as writer:
+            for _, block in chunks:
+                points = block.astype(np.float32)
+                np.minimum(low, points.min(axis=0), out=low)
+                np.maximum(high, points.max(axis=0), out=high)
+                writer.write(pa.table({"point": vectors_column(points)}))
+        intervals = [_interval(float(low[axis]), float(high[axis])) for axis in range(2)]
+        pieces = context.work.pieces("points", key)
+        yield intervals, (vectors_of(piece.column("point")) for piece in pieces)
+    finally:
+        context.work.remove("points", key)
+
+
+def _interval(low: float, high: float) -> list[float]:
+    """The interval, wider where it is empty."""
     return [low, high] if low < high else [low - 0.5, high + 0.5]
 
 
@@ -104,31 +127,45 @@ def _write_density(
     context: CommitContext,
     writer: ManifestWriter,
     buckets: Buckets,
-    points: np.ndarray,
-    bounds: tuple[list[float], list[float]],
-) -> tuple[list[int], int]:
-    """Count the (n, 2) points by partition and cell; return the partitions counted apart, and the rows."""
+    points: Iterator[np.ndarray],
+    bounds: list[list[float]],
+    chosen: np.ndarray,
+) -> tuple[list[int], int, np.ndarray]:
+    """Count the points by partition and cell.
+
+    Returns the partitions that are counted apart, the rows of the table, and the (m, 2) points of the rows at
+    the (m,) ascending positions `chosen`.
+    """
     sizes = by_partition(buckets.rows)
     apart = sorted(sorted(sizes, key=lambda number: (-sizes[number], number))[:COUNTED_APART])
     counts = np.zeros((len(apart) + 1, SIDE * SIDE), np.int64)
+    shown = np.empty((len(chosen), 2), np.float32)
     first = 0
     for group in context.groups:
         _, partition = read_partitions(context.work, group)
         stop = first + len(partition)
+        place = np.empty((stop - first, 2), np.float32)
+        filled = 0
+        while filled < len(place):  # a group is whole chunks
+            piece = next(points)
+            place[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        inside = slice(*np.searchsorted(chosen, [first, stop]))
+        shown[inside] = place[chosen[inside] - first]
         # Place 0 is of the others.
         places = np.searchsorted(apart, partition)
         inside = np.take(np.array([*apart, -1]), places) == partition
         cells = [
-            np.clip(((points[first:stop, axis] - low) / (high - low) * SIDE).astype(np.int64), 0, SIDE - 1)
+            np.clip(((place[:, axis] - low) / (high - low) * SIDE).astype(np.int64), 0, SIDE - 1)
             for axis, (low, high) in enumerate(bounds)
         ]
         np.add.at(counts, (np.where(inside, places + 1, 0), cells[1] * SIDE + cells[0]), 1)
         first = stop
-    place, cell = np.nonzero(counts)
+    number, cell = np.nonzero(counts)
     columns = {
-        "partition": np.array([-1, *apart], np.int32)[place],
+        "partition": np.array([-1, *apart], np.int32)[number],
         "cell": cell.astype(np.int32),
-        "examples": counts[place, cell],
+        "examples": counts[number, cell],
     }
     writer.table(schema.DENSITY).write(pa.table(columns, schema=schema.DENSITY.schema))
-    return apart, len(place)
+    return apart, len(number), shown

@@ -1,6 +1,8 @@
 """The table of subsets, and their quality: beside greedy, beside random ones, and beside one another."""
 
-from itertools import combinations
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
@@ -20,24 +22,29 @@ def write_subsets(context: CommitContext, writer: ManifestWriter, buckets: Bucke
     described = []
     for number, fraction in enumerate(options.fraction if options.subset_count else ()):
         wanted = budget(fraction, context.census.units_of_budgets)
-        chosen: list[np.ndarray] = []
+        chosen = Overlap(context.plan.source_rows, options.subset_count)
         weights: list[int] = []
         taken: set[int] = set()
         for subset in range(options.subset_count):
-            rows = context.work.read("order", context.ordering.subset_key(number, subset))
-            chosen.append(np.sort(rows.column("index").to_numpy()))
-            count = rows.num_rows
+            first = weight = 0
+            with chosen.subset() as add:
+                for rows in context.work.pieces("order", context.ordering.subset_key(number, subset)):
+                    add(rows.column("index").to_numpy())
+                    count = rows.num_rows
+                    if options.weight is not None:
+                        weight += sum(rows.column("weight").to_pylist())
+                        taken.update(rows.column("partition").to_pylist())
+                    columns = {
+                        "fraction": np.full(count, fraction),
+                        "budget": np.full(count, wanted, np.int64),
+                        "subset": np.full(count, subset, np.int32),
+                        **{name: rows.column(name) for name in ("partition", "rank", "index", "gain")},
+                        "position": np.arange(first, first + count, dtype=np.int32),
+                    }
+                    table.write(pa.table(columns, schema=schema.SUBSETS.schema))
+                    first += count
             if options.weight is not None:
-                weights.append(sum(rows.column("weight").to_pylist()))
-                taken.update(rows.column("partition").to_pylist())
-            columns = {
-                "fraction": np.full(count, fraction),
-                "budget": np.full(count, wanted, np.int64),
-                "subset": np.full(count, subset, np.int32),
-                **{name: rows.column(name) for name in ("partition", "rank", "index", "gain")},
-                "position": np.arange(count, dtype=np.int32),
-            }
-            table.write(pa.table(columns, schema=schema.SUBSETS.schema))
+                weights.append(weight)
         selecting = context.ordering.selecting
         keys = map(selecting.subsets_key, sorted(set(map(selecting.holder, buckets.rows))))
         qualities = [context.work.metadata("subsets", key).get(str(number)) for key in keys]
@@ -54,10 +61,10 @@ def write_subsets(context: CommitContext, writer: ManifestWriter, buckets: Bucke
                 **subset_quality(found, chosen, context.census.accepted),
                 "partitions": shares,
                 **_parts(context, buckets, number),
-                **(_costs(chosen, weights, buckets, taken) if weights else {}),
+                **(_costs(chosen.sizes, weights, buckets, taken) if weights else {}),
                 **(
                     {"interleaved": True, "memory_per_worker": options.memory_per_worker}
-                    if context.ordering.apart(max(map(len, chosen)))
+                    if context.ordering.apart(max(chosen.sizes))
                     else {}
                 ),
             }
@@ -65,13 +72,66 @@ def write_subsets(context: CommitContext, writer: ManifestWriter, buckets: Bucke
     return described
 
 
-def subset_quality(buckets: list[dict[str, Any]], chosen: list[np.ndarray], n: int) -> dict[str, Any]:
+class Overlap:
+    """How subsets overlap: a bit a row of each that is still to be compared, of at most 20; a byte of one.
+
+    Args:
+      rows: their indices are below it.
+      subsets: how many there are; of their pairs the first 200 are compared.
+    """
+
+    def __init__(self, rows: int, subsets: int) -> None:
+        self.sizes: list[int] = []
+        self._rows = rows
+        pairs = islice(combinations(range(subsets), 2), MOST_PAIRS)
+        self._jaccard: dict[tuple[int, int], float] = dict.fromkeys(pairs, 0.0)
+        self._last = max((one for one, _ in self._jaccard), default=-1)
+        self._held: list[np.ndarray] = []
+        self._any = np.zeros(-(-rows // 8), np.uint8)
+
+    @contextmanager
+    def subset(self) -> Iterator[Callable[[np.ndarray], None]]:
+        """Yield a function that takes the indices of the next subset, piece by piece."""
+        chosen, number, size = np.zeros(self._rows, np.bool_), len(self.sizes), 0
+
+        def add(index: np.ndarray) -> None:
+            nonlocal size
+            chosen[index] = True
+            size += len(index)
+
+        yield add
+        bits = np.packbits(chosen)
+        self.sizes.append(size)
+        self._any |= bits
+        for other, theirs in enumerate(self._held):
+            if (other, number) in self._jaccard:
+                shared = _ones(bits & theirs)
+                self._jaccard[other, number] = shared / (self.sizes[other] + size - shared)
+        if number <= self._last:
+            self._held.append(bits)
+
+    @property
+    def covered(self) -> int:
+        """Rows that are in any of the subsets."""
+        return _ones(self._any)
+
+    @property
+    def jaccard(self) -> float | None:
+        """The mean Jaccard index of the pairs; None of a single subset."""
+        return float(np.mean(list(self._jaccard.values()))) if self._jaccard else None
+
+
+def _ones(bits: np.ndarray) -> int:
+    return int(np.unpackbits(bits).sum(dtype=np.int64))
+
+
+def subset_quality(buckets: list[dict[str, Any]], chosen: Overlap, n: int) -> dict[str, Any]:
     """Return the figures that a manifest records of the subsets of one fraction.
 
     Args:
       buckets: for each bucket the values of the set function inside it (`select/subsets.py`); the function
         of the whole is their sum.
-      chosen: the ascending indices of each subset.
+      chosen: the rows of the subsets.
       n: accepted examples.
 
     `normalised_gain` is (f(S) − r) / (f(greedy) − r) with r the mean of f over random subsets of the same
@@ -90,11 +150,6 @@ def subset_quality(buckets: list[dict[str, Any]], chosen: list[np.ndarray], n: i
     margin = best - chance
     # Where greedy cannot do better than random, as at fraction 1, there is nothing to normalise by.
     gains = (values - chance) / margin if np.all(margin > 1e-12 * np.maximum(1.0, abs(best))) else None
-    pairs = [pair for _, pair in zip(range(MOST_PAIRS), combinations(range(len(chosen)), 2), strict=False)]
-    overlaps = []
-    for a, b in pairs:
-        shared = len(np.intersect1d(chosen[a], chosen[b], assume_unique=True))
-        overlaps.append(shared / (len(chosen[a]) + len(chosen[b]) - shared))
     return {
         "greedy": greedy,
         "random": random,
@@ -102,8 +157,8 @@ def subset_quality(buckets: list[dict[str, Any]], chosen: list[np.ndarray], n: i
         "normalised_gain": None
         if gains is None
         else {"least": float(gains.min()), "mean": float(gains.mean())},
-        "jaccard": float(np.mean(overlaps)) if overlaps else None,
-        "covered": len(np.unique(np.concatenate(chosen))) / n,
+        "jaccard": chosen.jaccard,
+        "covered": chosen.covered / n,
     }
 
 
@@ -129,7 +184,7 @@ def _parts(context: CommitContext, buckets: Buckets, fraction: int) -> dict[str,
     }
 
 
-def _costs(chosen: list[np.ndarray], weights: list[int], buckets: Buckets, taken: set[int]) -> dict[str, Any]:
+def _costs(sizes: list[int], weights: list[int], buckets: Buckets, taken: set[int]) -> dict[str, Any]:
     """Rows and weights of the subsets, and the partitions with no example that their share can buy."""
     empty = [number for number in buckets.of_partitions() if number not in taken]
-    return {"rows": [len(index) for index in chosen], "weights": weights, "empty_partitions": empty}
+    return {"rows": sizes, "weights": weights, "empty_partitions": empty}

@@ -7,7 +7,7 @@ deviations of that distance over all examples; their own spread would be 0 where
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -25,35 +25,45 @@ Term = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def label_agreement(
     graph: NeighbourGraph, rows: AcceptedRows, partitioning: Partitioning, partitions: np.ndarray
 ) -> np.ndarray:
-    """Return the (n,) float32 agreements; labels are held for all examples at once.
+    """Return the (n,) float32 agreements.
 
     Args:
       graph: searched; an example whose lists held no other has no neighbour, and NaN here.
       rows: the examples.
       partitioning: by their labels.
-      partitions: (n,) int32, which are the classes where a label is one.
+      partitions: (n,) whole numbers, which are the classes where a label is one.
+
+    Memory: classes, nothing beside the result; numbers, 25 bytes an example; lists, 20 and 8 a class.
     """
+    n = graph.knn.vectors.n
     if partitioning.kind == "class":
-        return _mean(graph, lambda own, theirs: partitions[own] == partitions[theirs]).astype(np.float32)
-    labels = [each.accepted_labels for each in rows.all()]
+        means = np.empty(n, np.float32)
+        return _write_means(graph, lambda own, theirs: partitions[own] == partitions[theirs], means)
+    labels = (each.accepted_labels for each in rows.all())
     if partitioning.kind == "list":
-        return _mean(graph, _jaccard(labels, partitioning.vocabulary)).astype(np.float32)
-    numbers = np.concatenate([each.numbers.to_numpy() for each in labels])
-    distance = numbers - _mean(graph, lambda own, theirs: numbers[theirs])  # noqa: ARG005
-    spread = np.nanstd(distance)
-    return (distance / (spread or 1.0)).astype(np.float32)
+        return _write_means(graph, _jaccard(labels, partitioning.vocabulary), np.empty(n, np.float32))
+    numbers, first = np.empty(n), 0
+    for each in labels:
+        numbers[first : first + len(each.numbers)] = each.numbers.to_numpy()
+        first += len(each.numbers)
+    distance = _write_means(graph, lambda own, theirs: numbers[theirs], np.empty(n))  # noqa: ARG005
+    np.subtract(numbers, distance, out=distance)
+    distance /= np.nanstd(distance) or 1.0
+    return distance.astype(np.float32)
 
 
 def agreement_section(kind: str, values: np.ndarray) -> dict[str, Any]:
     """Return what manifest.json says of the agreements, NaN left out."""
-    values = values[~np.isnan(values)]
+    missing = np.isnan(values)
+    if missing.any():
+        values = values[~missing]
     zero = None if kind == "number" else float((values == 0).mean())
-    return {"kind": kind, "median": float(np.median(np.abs(values))), "zero_share": zero}
+    median = np.median(np.abs(values), overwrite_input=True)
+    return {"kind": kind, "median": float(median), "zero_share": zero}
 
 
-def _mean(graph: NeighbourGraph, term: Term) -> np.ndarray:
-    """Mean over each example's neighbours, (n,) float64; NaN where there are none."""
-    means = np.zeros(graph.knn.vectors.n)
+def _write_means(graph: NeighbourGraph, term: Term, means: np.ndarray) -> np.ndarray:
+    """Return `means`, (n,), with the mean over each example's neighbours; NaN where there are none."""
     for positions, nearest in graph.found():
         total = np.zeros(len(positions))
         for rank in range(nearest.ids.shape[1]):
@@ -64,17 +74,18 @@ def _mean(graph: NeighbourGraph, term: Term) -> np.ndarray:
     return means
 
 
-def _jaccard(labels: list[RowLabels], vocabulary: tuple[str, ...]) -> Term:
+def _jaccard(labels: Iterable[RowLabels], vocabulary: tuple[str, ...]) -> Term:
     from scipy import sparse  # takes long to import, for labels that are lists alone
 
-    lists = [lists_of(each) for each in labels]
-    counts = np.concatenate([pc.list_value_length(each).to_numpy() for each in lists])
     names = pa.array(vocabulary, pa.string())
-    classes = np.concatenate([pc.index_in(each.flatten(), names).to_numpy() for each in lists])
+    parts = []
+    for lists in map(lists_of, labels):
+        counted = pc.list_value_length(lists).to_numpy()
+        parts.append((counted, pc.index_in(lists.flatten(), names).to_numpy()))
+    counts, classes = (np.concatenate(column) for column in zip(*parts, strict=True))
     shape = (len(counts), len(vocabulary))
-    held = sparse.csr_matrix(
-        (np.ones(len(classes), np.int32), classes, np.concatenate([[0], np.cumsum(counts)])), shape
-    )
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    held = sparse.csr_matrix((np.ones(len(classes), np.int32), classes, starts), shape)
     # A class that stands twice in a list counts once.
     held.sum_duplicates()
     held.data[:] = 1

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from syllabus.pipeline.runtime.torch_setup import pick_device
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
-from syllabus.pipeline.stages.transform import mix
+from syllabus.pipeline.stages.transform import drawn
 from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors import kmeans
 from syllabus.selectors.neighbours import Queries, TopK, by_faiss_on_gpu, search
@@ -60,7 +60,8 @@ def fit_quantizer(knn: NeighbourSearch) -> tuple[CoarseQuantizer, str]:
     vectors, work = knn.vectors, knn.vectors.work
     device = pick_device(vectors.device)
     by_gpu = {"device": "cuda"} if by_faiss_on_gpu(device) else {}
-    key = knn.key("coarse", threads=vectors.threads, **by_gpu)
+    fewer = {} if (rows := _sample_rows(knn)) == min(SAMPLE, vectors.n) else {"sample": rows}
+    key = knn.key("coarse", threads=vectors.threads, **by_gpu, **fewer)
     if not work.has("coarse", key):
         # Imported before the limits are set: they reach the libraries that are loaded.
         import faiss  # noqa: F401
@@ -91,8 +92,7 @@ def _write(knn: NeighbourSearch, key: str, coarse: CoarseQuantizer) -> None:
 
 
 def _fit(knn: NeighbourSearch, device: str) -> CoarseQuantizer:
-    n = knn.vectors.n
-    lists = max(1, round(math.sqrt(n)))
+    lists = _list_count(knn)
     sample, queries, query_vectors = _draw(knn)
     # More than 64 rows a list hardly move its centroid.
     fitted = sample[: max(lists, min(len(sample), 64 * lists))]
@@ -103,19 +103,29 @@ def _fit(knn: NeighbourSearch, device: str) -> CoarseQuantizer:
 def _draw(knn: NeighbourSearch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The rows that lists are fitted on, and the positions and vectors of those that measure the recall."""
     vectors = knn.vectors
-    hashes = mix(np.arange(vectors.n, dtype=np.uint64), 0)
-    order = np.argsort(hashes, kind="stable")
-    queries = np.sort(order[: min(QUERIES, vectors.n)])
-    # The queries last: they are the first to be left out of the fit.
-    sampled = np.sort(order[-min(SAMPLE, vectors.n) :])
-    of_sample, of_queries = [], []
+    queries = np.sort(drawn(vectors.n, QUERIES, 0))
+    # From the other end: the queries are the first to be left out of the fit.
+    sampled = np.sort(drawn(vectors.n, _sample_rows(knn), 0, greatest=True))
+    # Each row goes to its shuffled place as it is read: shuffled afterwards, all would be held twice.
+    place = np.argsort(drawn(len(sampled), len(sampled), 1, sampled))
+    of_sample, of_queries = (
+        np.empty((len(rows), vectors.dimension), np.float32) for rows in (sampled, queries)
+    )
     for block in vectors.blocks(1):  # chunk by chunk: a few rows of each are kept
         rows = vectors.read(block)
-        for chosen, parts in ((sampled, of_sample), (queries, of_queries)):
-            inside = chosen[(chosen >= block.first) & (chosen < block.first + block.rows)]
-            parts.append(rows[inside - block.first])
-    shuffled = np.argsort(mix(sampled.astype(np.uint64), 1), kind="stable")
-    return np.concatenate(of_sample)[shuffled], queries, np.concatenate(of_queries)
+        for chosen, places, kept in ((sampled, place, of_sample), (queries, None, of_queries)):
+            inside = slice(*np.searchsorted(chosen, [block.first, block.first + block.rows]))
+            kept[inside if places is None else places[inside]] = rows[chosen[inside] - block.first]
+    return of_sample, queries, of_queries
+
+
+def _sample_rows(knn: NeighbourSearch) -> int:
+    """How many rows the lists are fitted on: what a quarter of the memory holds, at least one for each."""
+    return min(knn.vectors.n, max(_list_count(knn), knn.vectors.most_rows(SAMPLE)))
+
+
+def _list_count(knn: NeighbourSearch) -> int:
+    return max(1, round(math.sqrt(knn.vectors.n)))
 
 
 def _probes(k: int, sample: np.ndarray, centroids: np.ndarray) -> int:

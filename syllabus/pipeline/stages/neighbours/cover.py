@@ -18,7 +18,7 @@ import pyarrow as pa
 from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
-from syllabus.pipeline.stages.transform import mix
+from syllabus.pipeline.stages.transform import DRAWN_ROWS, drawn
 from syllabus.selectors.neighbours import greedy_cover, least_cosine, pair_cosines
 
 LARGEST_ROWS, LARGEST_VALUES = 262_144, 1 << 28
@@ -32,13 +32,40 @@ SHOWN_GROUPS, SHOWN_ROWS = 3, 1000
 
 
 @dataclass(frozen=True, eq=False)
+class Repeated:
+    """The duplicate groups of two or more rows."""
+
+    firsts: np.ndarray
+    """(g,) their first positions, ascending"""
+    sizes: np.ndarray
+    """(g,) int64"""
+    members: np.ndarray
+    """(n,) bool, the rows that are in any of them"""
+
+    def largest(self) -> list[int]:
+        """Return the first positions of the largest."""
+        return [int(each) for each in self.firsts[np.argsort(-self.sizes, kind="stable")[:SHOWN_GROUPS]]]
+
+
+def repeated_groups(groups: np.ndarray) -> Repeated:
+    """Return the groups of two or more; memory beside (n,) `groups`: one byte a row, 12 a near-duplicate."""
+    members = np.empty(len(groups), np.bool_)
+    for first in range(0, len(groups), DRAWN_ROWS):
+        piece = groups[first : first + DRAWN_ROWS]
+        members[first : first + DRAWN_ROWS] = piece != np.arange(first, first + len(piece))
+    firsts, others = np.unique(groups[members], return_counts=True)
+    members[firsts] = True
+    return Repeated(firsts, others + 1, members)
+
+
+@dataclass(frozen=True, eq=False)
 class Members:
     """Rows that may stand for one another: by position, ascending, with a number for each group and label."""
 
     positions: np.ndarray
-    """(m,) int64"""
+    """(m,)"""
     keys: np.ndarray
-    """(m,) int64"""
+    """(m,)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +95,14 @@ class Cover:
         """Return the keys of all that is found."""
         return [self.figures_key(), *map(self.bundle_key, self.bundles)]
 
-    def covers(self) -> list[np.ndarray]:
-        """Return, for each threshold, the (n,) position of the row that stands for each; its own if kept."""
-        found = [np.arange(self.knn.vectors.n) for _ in self.thresholds]
+    def covers(self, number: int) -> np.ndarray:
+        """Return, for a threshold, the (n,) position of the row that stands for each; its own if kept."""
+        n = self.knn.vectors.n
+        covers = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
         for bundle in self.bundles:
-            rows = self.knn.vectors.work.read("cover", self.bundle_key(bundle))
-            for number, covers in enumerate(found):
-                covers[bundle.positions] = rows.column(f"cover_{number}").to_numpy()
-        return found
+            rows = self.knn.vectors.work.read("cover", self.bundle_key(bundle), [f"cover_{number}"])
+            covers[bundle.positions] = rows.column(0).to_numpy()
+        return covers
 
     def random(self) -> np.ndarray:
         """Return the (m,) float64 cosines of random pairs."""
@@ -99,32 +126,36 @@ def plan_cover(
     Args:
       knn: the search that the groups are of.
       thresholds: at least that of `knn`.
-      groups: (n,) int64, the first position of each row's duplicate group.
-      labels: (n,) int64; rows of two are not compared.
+      groups: (n,) the first position of each row's duplicate group.
+      labels: (n,) whole numbers; rows of two are not compared.
       excluded: (n,) bool, rows that stand for no other, and for which none stands.
       dimension: of the embeddings.
     """
-    n, sizes = len(groups), np.bincount(groups, minlength=len(groups))
-    rows = np.flatnonzero((sizes[groups] > 1) & ~excluded)
-    keys = np.unique(groups[rows] * (int(labels.max()) + 1) + labels[rows], return_inverse=True)[1]
+    repeated = repeated_groups(groups)
+    rows = np.flatnonzero(repeated.members & ~excluded).astype(groups.dtype)
+    keys = _numbered(groups[rows], labels[rows])
     counts = np.bincount(keys)
     most = min(LARGEST_ROWS, max(1, LARGEST_VALUES // dimension))
     compared = (counts[keys] > 1) & (counts[keys] <= most)
-    drawn = np.argsort(mix(np.arange(n, dtype=np.uint64), 2), kind="stable")[:SAMPLE]
     return Cover(
         knn,
         thresholds,
         tuple(_bundles(rows[compared], keys[compared], counts, most)),
-        drawn,
-        tuple(_spread(np.flatnonzero(groups == first)) for first in largest_groups(sizes)),
+        drawn(len(groups), SAMPLE, 2),
+        tuple(_spread(np.flatnonzero(groups == first)) for first in repeated.largest()),
         int((counts[keys] > most).sum()),
     )
 
 
-def largest_groups(sizes: np.ndarray) -> list[int]:
-    """Return the first positions of the largest groups of two or more, of (n,) sizes at these positions."""
-    first = np.argsort(-sizes, kind="stable")[:SHOWN_GROUPS]
-    return [int(each) for each in first if sizes[each] > 1]
+def _numbered(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Number the pairs of a group and a label that there are, in their order; (m,) of the groups' type."""
+    order = np.lexsort((labels, groups))
+    changes = np.zeros(len(order), np.bool_)
+    for values in (groups, labels):
+        changes[1:] |= values[order[1:]] != values[order[:-1]]
+    numbers = np.empty_like(groups)
+    numbers[order] = np.cumsum(changes, dtype=groups.dtype)
+    return numbers
 
 
 def _bundles(rows: np.ndarray, keys: np.ndarray, counts: np.ndarray, most: int) -> Iterator[Members]:
@@ -167,14 +198,14 @@ class CoverGroups(ForEach):
 
     def __init__(self, cover: Cover) -> None:
         work = cover.knn.vectors.work
-        tables = {cover.bundle_key(each): _table(each.positions, each.keys) for each in cover.bundles}
         parts = [cover.sample, *cover.largest]
         numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        tables[cover.figures_key()] = _table(np.concatenate(parts), numbers)
-        missing = [key for key in tables if not work.has("cover", key)]
-        for key in missing:
-            work.write("cover", f"p{key}", tables[key])
-        elements = [(key, key == cover.figures_key()) for key in missing]
+        figures = Members(np.concatenate(parts), numbers)
+        elements = []
+        for key, members in zip(cover.keys(), [figures, *cover.bundles], strict=True):
+            if not work.has("cover", key):
+                work.write("cover", f"p{key}", _table(members.positions, members.keys))
+                elements.append((key, members is figures))
         super().__init__(elements, CoverBundle(cover.knn, cover.thresholds))
 
 
@@ -219,4 +250,4 @@ class CoverBundle(beam.DoFn):
 
 
 def _table(positions: np.ndarray, keys: np.ndarray) -> pa.Table:
-    return pa.table({"position": pa.array(positions, pa.int64()), "key": pa.array(keys, pa.int64())})
+    return pa.table({"position": positions.astype(np.int64), "key": keys.astype(np.int64)})

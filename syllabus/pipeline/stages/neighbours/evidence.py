@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from syllabus.pipeline.stages.neighbours.cover import Repeated, repeated_groups
 from syllabus.pipeline.stages.neighbours.stage import NeighbourGraph
 from syllabus.pipeline.stages.transform import mix
 
@@ -38,16 +39,17 @@ def gather_evidence(
 
     Args:
       graph: of the examples.
-      groups: (n,) int64, the first position of each row's duplicate group.
+      groups: (n,) the first position of each row's duplicate group.
       agreement: (n,) float32; None without labels.
       kind: of the labels; None without.
     """
     suspect = np.zeros(len(groups), np.bool_)
     if agreement is not None:
         suspect = np.abs(agreement) >= FAR if kind == "number" else agreement == 0
-    suspects = _drawn(np.flatnonzero(suspect), MOST_SUSPECTS)
-    sizes = np.bincount(groups, minlength=len(groups))
-    listed = _listed(groups, sizes)
+    suspects, suspects_found = _drawn(np.flatnonzero(suspect), MOST_SUSPECTS), int(suspect.sum())
+    del suspect
+    repeated = repeated_groups(groups)
+    listed = _listed(groups, repeated)
     of_suspects, of_copies = [], []
     for positions, nearest in graph.found():
         own, rank = np.nonzero(nearest.ids >= 0)
@@ -58,9 +60,7 @@ def gather_evidence(
         chosen = listed[own] & listed[ids] & (groups[own] == groups[ids])
         pair = (np.minimum(own, ids)[chosen], np.maximum(own, ids)[chosen])
         of_copies.append((*pair, cosines[chosen]))
-    return Evidence(
-        _sorted(of_suspects), int(suspect.sum()), _without_repeats(of_copies), int((sizes > 1).sum())
-    )
+    return Evidence(_sorted(of_suspects), suspects_found, _without_repeats(of_copies), len(repeated.firsts))
 
 
 def _drawn(rows: np.ndarray, most: int) -> np.ndarray:
@@ -70,17 +70,19 @@ def _drawn(rows: np.ndarray, most: int) -> np.ndarray:
     return np.sort(rows[np.argsort(mix(rows.astype(np.uint64), 3), kind="stable")[:most]])
 
 
-def _listed(groups: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def _listed(groups: np.ndarray, repeated: Repeated) -> np.ndarray:
     """The (n,) mask of the near-duplicates that pairs are listed of: whole groups, or the first of them."""
-    firsts = np.flatnonzero(sizes > 1)
-    firsts = firsts[np.argsort(mix(firsts.astype(np.uint64), 4), kind="stable")]
-    held = np.minimum(sizes[firsts], MOST_OF_GROUP)
+    order = np.argsort(mix(repeated.firsts.astype(np.uint64), 4), kind="stable")
+    held = np.minimum(repeated.sizes[order], MOST_OF_GROUP)
     kept = np.zeros(len(groups), np.bool_)
-    kept[firsts[np.cumsum(held) <= MOST_COPIES]] = True
-    order = np.argsort(groups, kind="stable")
-    place = np.empty(len(groups), np.int64)
-    place[order] = np.arange(len(groups)) - np.searchsorted(groups[order], groups[order])
-    return kept[groups] & (place < MOST_OF_GROUP)
+    kept[repeated.firsts[order[np.cumsum(held) <= MOST_COPIES]]] = True
+    rows = np.flatnonzero(kept[groups])
+    rows = rows[np.argsort(groups[rows], kind="stable")]
+    ranked = groups[rows]
+    place = np.arange(len(rows)) - np.searchsorted(ranked, ranked)
+    listed = np.zeros(len(groups), np.bool_)
+    listed[rows[place < MOST_OF_GROUP]] = True
+    return listed
 
 
 def _sorted(parts: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

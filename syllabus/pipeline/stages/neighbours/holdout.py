@@ -78,7 +78,8 @@ class Holdout:
         found = np.flatnonzero(nearest.cosines[:, 0] >= self.knn.threshold - ROUNDING)
         rows = [each.index for each in self.tested.rows.all()]
         tested = np.concatenate(rows)[found] if len(found) else np.empty(0, np.int64)
-        return HoldoutPairs(self.plan, tested, index[nearest.ids[found, 0]], nearest.cosines[found, 0])
+        examples = index[nearest.ids[found, 0]].astype(np.int64)
+        return HoldoutPairs(self.plan, tested, examples, nearest.cosines[found, 0])
 
     def section(self, found: HoldoutPairs) -> dict[str, Any]:
         """Return the section of manifest.json."""

@@ -17,11 +17,13 @@ from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.order.stage import (
     PART,
+    PIECE_ROWS,
     RANDOM_ORDERS,
     RANDOM_PARTS,
     Ordering,
     figures,
     parts_of,
+    write_order,
 )
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Reference, read_references
 from syllabus.pipeline.work_directory import WorkDirectory
@@ -63,7 +65,7 @@ class OrderParts(beam.DoFn):
                 index, vectors = read_references(work, list(found))
                 order = ordering.balanced(vectors, PART, part)
                 work.write("order", sums_key, self._sums(part, vectors, order))
-                work.write("order", order_key, pa.table({"index": index[order]}))
+                write_order(work, order_key, {"index": index}, order)
         yield 0, part
 
     def _sums(self, part: int, vectors: np.ndarray, order: np.ndarray) -> pa.Table:
@@ -89,15 +91,18 @@ class Interleave(beam.DoFn):
         self.ordering, self.work = ordering, work
 
     def process(self, element: tuple[int, Iterable[int]]) -> None:
-        """Write the shard unless it is there; O(n) indices in memory, no vectors."""
+        """Write the shard unless it is there; a piece of each part's order in memory."""
         key, work = self.ordering.full_key(), self.work
         if work.has("order", key):
             return
         with count_time("order"):
             parts = sorted(element[1])
-            shards = [work.read("order", self.ordering.part_key(part)) for part in parts]
-            joined = herding.interleave([shard.column("index").to_numpy() for shard in shards])
-            work.write("order", key, pa.table({"index": joined}), self._measured(parts))
+            orders = [_PartOrder(work, self.ordering.part_key(part)) for part in parts]
+            schema, measured = pa.schema({"index": pa.int64()}), self._measured(parts)
+            with work.writer("order", key, schema, measured) as writer:
+                for bounds, order in herding.interleaved([len(each) for each in orders], PIECE_ROWS):
+                    slices = [each.rows(*bound) for each, bound in zip(orders, bounds, strict=True)]
+                    writer.write(pa.table({"index": np.concatenate(slices)[order]}))
 
     def _measured(self, parts: list[int]) -> dict[str, Any]:
         counts, sums = None, None
@@ -113,6 +118,36 @@ class Interleave(beam.DoFn):
         centred = sums - counts[:, :, None] * (sums[0, -1] / counts[0, -1])
         l2, linf = np.sqrt(np.square(centred).sum(axis=2)), np.abs(centred).max(axis=2)
         return {"interleaved": len(parts), **figures(l2.max(axis=1), linf.max(axis=1), l2[0], l2[1])}
+
+
+class _PartOrder:
+    """The order of one part, read from its shard a row group at a time, from the first to the last."""
+
+    def __init__(self, work: WorkDirectory, key: str) -> None:
+        self._work, self._key = work, key
+        with work.open("order", key) as parquet:
+            metadata = parquet.metadata
+        sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+        self._stops = np.cumsum(sizes)
+        self._group, self._held = -1, np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return int(self._stops[-1])
+
+    def rows(self, first: int, stop: int) -> np.ndarray:
+        """Return the indices of the places from `first` to `stop`."""
+        found = [np.empty(0, np.int64)]
+        while first < stop:
+            group = int(np.searchsorted(self._stops, first, side="right"))
+            if group != self._group:
+                with self._work.open("order", self._key) as parquet:
+                    self._held = parquet.read_row_group(group, columns=["index"]).column("index").to_numpy()
+                self._group = group
+            end = int(self._stops[group])
+            begin = end - len(self._held)
+            found.append(self._held[first - begin : stop - begin])
+            first = min(end, stop)
+        return np.concatenate(found)
 
 
 class OrderInParts(beam.PTransform):

@@ -27,6 +27,8 @@ from syllabus.selectors import herding
 RANDOM_ORDERS = 3
 ORDER_SHARE = 8
 """An order takes this part of a worker's memory: a few parts are little worse, and two cores work on them."""
+PIECE_ROWS = 16_384
+"""Rows of an order's shard that are read at once."""
 WHOLE, SUBSET, RANDOM, PART, RANDOM_PARTS = range(5)
 """Purposes of random numbers: each has a stream of its own."""
 
@@ -123,6 +125,21 @@ def parts_of(counts: dict[Bucket, int], capacity: int) -> dict[Bucket, int]:
     return parts
 
 
+def write_order(
+    work: WorkDirectory,
+    key: str,
+    columns: dict[str, np.ndarray],
+    order: np.ndarray,
+    metadata: dict[str, Any] | None = None,
+) -> None:
+    """Write the shard of an order of the rows of `columns`, in row groups that are read one by one."""
+    first = {name: pa.array(values[:0]) for name, values in columns.items()}
+    with work.writer("order", key, pa.table(first).schema, metadata) as writer:
+        for start in range(0, len(order), PIECE_ROWS):
+            taken = order[start : start + PIECE_ROWS]
+            writer.write(pa.table({name: values[taken] for name, values in columns.items()}))
+
+
 class OrderSubset(beam.DoFn):
     """Writes one subset in the order of its positions."""
 
@@ -136,9 +153,12 @@ class OrderSubset(beam.DoFn):
         limit_threads(self.ordering.options.threads_per_worker)
         if not self.work.has("order", key):
             with count_time("order"):
-                self.work.write("order", key, self._order(fraction, subset, buckets))
+                columns, order = self._order(fraction, subset, buckets)
+                write_order(self.work, key, columns, order)
 
-    def _order(self, fraction: int, subset: int, buckets: list[Bucket]) -> pa.Table:
+    def _order(
+        self, fraction: int, subset: int, buckets: list[Bucket]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         ordering = self.ordering
         picks = {bucket: self._picks(fraction, subset, bucket) for bucket in sorted(buckets)}
         picks = {bucket: found for bucket, found in picks.items() if len(found["index"])}
@@ -149,8 +169,9 @@ class OrderSubset(beam.DoFn):
             )
         sizes = {bucket: len(found["index"]) for bucket, found in picks.items()}
         starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]).tolist(), strict=False))
-        names = next(iter(picks.values()))
-        columns = {name: np.concatenate([found[name] for found in picks.values()]) for name in names}
+        names = list(next(iter(picks.values())))
+        # One after the other, and no longer held apart.
+        columns = {name: np.concatenate([found.pop(name) for found in picks.values()]) for name in names}
         columns["rank"] = _merged_ranks(columns["partition"], columns["rank"], columns.pop("bucket"))
         apart = ordering.apart(sum(sizes.values()))
         parts = parts_of(sizes, ordering.capacity) if apart else dict.fromkeys(sizes, 0)
@@ -163,8 +184,7 @@ class OrderSubset(beam.DoFn):
             vectors = self._vectors(members, columns["index"][rows])
             purpose = (fraction, subset, part) if apart else (fraction, subset)
             orders.append(rows[ordering.balanced(vectors, SUBSET, *purpose)])
-        order = herding.interleave(orders)
-        return pa.table({name: pa.array(values[order]) for name, values in columns.items()})
+        return columns, herding.interleave(orders)
 
     def _vectors(self, buckets: list[Bucket], index: np.ndarray) -> np.ndarray:
         """The vectors of rows of these buckets, by their ascending indices."""
@@ -224,7 +244,7 @@ class OrderRows(beam.DoFn):
                 index, vectors = read_references(self.work, list(element[1]))
                 order = self.ordering.balanced(vectors, WHOLE)
                 measured = self._measured(vectors, order)
-                self.work.write("order", key, pa.table({"index": index[order]}), measured)
+                write_order(self.work, key, {"index": index}, order, measured)
 
     def _measured(self, vectors: np.ndarray, order: np.ndarray) -> dict[str, Any]:
         draws = self.ordering.generator(RANDOM)

@@ -1,5 +1,6 @@
 """Buckets as regroup leaves them: the row groups of each, wherever they lie."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,12 @@ class Reference:
 def kernel_bytes(rows: int) -> int:
     """Return what the products of all pairs of `rows` rows take, a block in the making, and a little more."""
     return 4 * rows * (rows + 64) + (1 << 20)
+
+
+def kernel_rows(memory: int) -> int:
+    """Return the most rows of which `kernel_bytes` is at most `memory` bytes; 0 where it never is."""
+    # r (r + 64) = (r + 32)² − 1024.
+    return math.isqrt(max(0, memory - kernel_bytes(0)) // 4 + 1024) - 32
 
 
 @dataclass(frozen=True)

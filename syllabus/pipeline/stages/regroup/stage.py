@@ -8,7 +8,6 @@ reads a few chunks, applies the transform, leaves out the rejects, and writes on
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,7 +27,7 @@ from syllabus.pipeline.stages.regroup.buckets import (
     Bucket,
     Group,
     Reference,
-    kernel_bytes,
+    kernel_rows,
     references,
 )
 from syllabus.pipeline.stages.rows import AcceptedRows
@@ -111,7 +110,7 @@ def bucket_rows(options: Options, dimension: int) -> int:
     memory = options.memory_per_worker * 1e9
     held = int(memory) // (4 * dimension)
     if any(each.base == "facility_location" for each in options.importances):
-        held = min(held, math.isqrt(max(0, int(memory) - kernel_bytes(0)) // 4))
+        held = min(held, kernel_rows(int(memory)))
     if held < LEAST_BUCKET:
         raise UserError(
             f"memory_per_worker={options.memory_per_worker:g}: a bucket of {LEAST_BUCKET} examples of"

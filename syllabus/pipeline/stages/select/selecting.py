@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from syllabus.pipeline.options import RANKED_BY, Options
-from syllabus.pipeline.stages.regroup.buckets import Bucket
+from syllabus.pipeline.stages.regroup.buckets import Bucket, kernel_rows
 from syllabus.pipeline.stages.regroup.stage import Layout
 from syllabus.pipeline.stages.select.losses import NEAREST
 from syllabus.pipeline.work_directory import WorkDirectory, key_of
@@ -20,6 +20,8 @@ from syllabus.selectors import (
     GraphCut,
 )
 
+_WITH_KERNEL = ("facility_location", "facility_location_conditional_gain")
+"""Objectives that hold the similarities of all rows of a bucket where they can."""
 UNION = 2**31 - 1
 """The number of the bucket that stands for all of a partition whose buckets are selected from together."""
 OVERSAMPLING = 6.0
@@ -56,6 +58,8 @@ class Selecting:
             inputs["weight_power"] = self.options.weight_power
         if self.guide is not None:
             inputs["guide"] = self.guide
+        if (rows := self.kernel_limit) is not None:
+            inputs["kernel_rows"] = rows
         if bucket[0] in self.united:
             inputs["united"] = [OVERSAMPLING, SERVED]
         elif self.united and bucket == (-1, -1):
@@ -63,6 +67,17 @@ class Selecting:
         if "united" in inputs and self.neighbours_held(SERVED) < 1.1 * NEAREST:  # more rows may be drawn
             inputs["memory_per_worker"] = self.options.memory_per_worker
         return key_of("subsets", groups=self.groups, bucket=list(bucket), **inputs)
+
+    @property
+    def kernel_limit(self) -> int | None:
+        """The most rows whose similarities a worker holds all; None where buckets are no larger, about.
+
+        Of more rows subsets are the same, and no upper bound is known of what any could reach.
+        """
+        if self.options.objective not in _WITH_KERNEL:
+            return None
+        rows = kernel_rows(int(self.options.memory_per_worker * 1e9))
+        return rows if rows < 1.1 * self.options.bucket_size else None
 
     def neighbours_held(self, served: int) -> int:
         """Return how many neighbours of each of so many rows a worker holds."""
@@ -115,11 +130,17 @@ class Selecting:
         objective = self.options.objective
         if objective == "graph_cut":
             return GraphCut(vectors, trade_off=self.options.trade_off)
-        if objective == "facility_location":
-            return FacilityLocation(vectors)
         if objective == "facility_location_mutual_information":
-            return FacilityLocationMutualInformation(vectors, guide)
-        return FacilityLocationConditionalGain(vectors, guide)
+            assert guide is not None
+            # As many as there are: what a worker cannot hold was refused (`check_guide`).
+            return FacilityLocationMutualInformation(
+                vectors, guide, memory_budget=8 * len(vectors) * len(guide)
+            )
+        # A few kernel rows at least, whatever the memory.
+        held = max(int(self.options.memory_per_worker * 1e9), 512 * len(vectors))
+        if objective == "facility_location":
+            return FacilityLocation(vectors, memory_budget=held)
+        return FacilityLocationConditionalGain(vectors, guide, memory_budget=held)
 
 
 def united_partitions(options: Options, layout: Layout, accepted: int, dimension: int) -> frozenset[int]:

@@ -14,19 +14,25 @@ class ConflictingLabels:
     """Counts the examples whose content is also there under another label; memory: 8 bytes an example.
 
     Contents are told apart by their sha256. A second look at the examples is needed only if the first finds
-    digests that agree in 8 bytes.
+    digests that agree in 8 bytes. There are at most `rows` of them.
     """
 
-    def __init__(self) -> None:
-        self._seen: list[np.ndarray] = []
+    def __init__(self, rows: int) -> None:
+        self._seen, self._count = np.empty(rows, np.uint64), 0
 
     def add(self, content: pa.Array) -> None:
         """Take the digests of more contents, binary(32)."""
-        self._seen.append(_starts(content))
+        stop = self._count + len(content)
+        self._seen[self._count : stop] = _starts(content)
+        self._count = stop
 
     def count(self, again: Iterable[tuple[pa.Array, pa.Array]]) -> int:
-        """Return the number of such examples; `again` gives the digests and label texts of all once more."""
-        seen = np.sort(np.concatenate(self._seen)) if self._seen else np.empty(0, np.uint64)
+        """Return the number of such examples; `again` gives the digests and label texts of all once more.
+
+        It is asked once: what was taken is sorted in its place.
+        """
+        seen = self._seen[: self._count]
+        seen.sort()
         repeated = np.unique(seen[1:][seen[1:] == seen[:-1]])
         if not len(repeated):
             return 0
