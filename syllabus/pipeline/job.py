@@ -26,6 +26,7 @@ from syllabus.pipeline.reporting.job_messages import (
 from syllabus.pipeline.reporting.lines import warn
 from syllabus.pipeline.runners import run as runners
 from syllabus.pipeline.runtime import progress
+from syllabus.pipeline.runtime.freeing import release_free_memory
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.census import Census, check_census, check_fractions, take_census
 from syllabus.pipeline.stages.commit.context import CommitContext
@@ -164,6 +165,7 @@ class _Job:
 
     def stage(self, name: str, unit: str) -> AbstractContextManager[StageRun]:
         """Time a stage, and give its failures a name."""
+        release_free_memory()
         return timed(self.stages, name, unit)
 
     @contextmanager

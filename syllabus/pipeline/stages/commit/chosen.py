@@ -29,6 +29,8 @@ PICKS = 2500
 """Rows of the first subset, and of an importance, the best of each partition."""
 SUSPECTS, SHOWN_SUSPECTS = 2000, 50
 """Suspects, and those of them whose neighbours are taken: the surest."""
+LABELLED = 8192
+"""Suspects whose neighbours' labels are counted at once."""
 GROUPS, MEMBERS = 40, 6
 """Duplicate groups, half of them the largest, and rows of each."""
 COPIES, TESTED = 2000, 200
@@ -135,7 +137,11 @@ def _suspects(context: CommitContext, evidence: Evidence) -> tuple[np.ndarray, n
         assert context.found.agreement is not None
         order = np.argsort(-np.abs(context.found.agreement[rows]), kind="stable")
     else:
-        share = neighbours_label(owner, _partitions_of(context, neighbours))[1]
+        labels, share = _partitions_of(context, neighbours), np.empty(len(rows))
+        for start in range(0, len(rows), LABELLED):
+            stop = min(start + LABELLED, len(rows))
+            theirs = slice(*np.searchsorted(owner, [start, stop]))
+            share[start:stop] = neighbours_label(owner[theirs] - start, labels[theirs])[1]
         order = surest(share, np.bincount(owner, cosines) / np.bincount(owner))
     first = rows[order[:SHOWN_SUSPECTS]]
     more = rows[np.argsort(mix(rows.astype(np.uint64), 6), kind="stable")[:SUSPECTS]]
@@ -144,14 +150,15 @@ def _suspects(context: CommitContext, evidence: Evidence) -> tuple[np.ndarray, n
 
 def _partitions_of(context: CommitContext, positions: np.ndarray) -> np.ndarray:
     """The (m,) int64 partitions of rows, read group by group."""
-    wanted, places = np.unique(positions, return_inverse=True)
-    found, first = np.empty(len(wanted), np.int64), 0
+    order = np.argsort(positions)
+    found, first, done = np.empty(len(order), np.int64), 0, 0
     for group in context.groups:
         partitions = read_partitions(context.work, group)[1]
-        inside = slice(*np.searchsorted(wanted, [first, first + len(partitions)]))
-        found[inside] = partitions[wanted[inside] - first]
-        first += len(partitions)
-    return found[places]
+        stop = int(np.searchsorted(positions, first + len(partitions), sorter=order))
+        places = order[done:stop]
+        found[places] = partitions[positions[places] - first]
+        first, done = first + len(partitions), stop
+    return found
 
 
 def _copies(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

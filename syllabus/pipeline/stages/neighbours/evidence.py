@@ -46,21 +46,29 @@ def gather_evidence(
     suspect = np.zeros(len(groups), np.bool_)
     if agreement is not None:
         suspect = np.abs(agreement) >= FAR if kind == "number" else agreement == 0
-    suspects, suspects_found = _drawn(np.flatnonzero(suspect), MOST_SUSPECTS), int(suspect.sum())
-    del suspect
+    suspects_found = int(suspect.sum())
+    suspects = _drawn(np.flatnonzero(suspect).astype(groups.dtype), MOST_SUSPECTS)
+    suspect[:] = False
+    suspect[suspects] = True
     repeated = repeated_groups(groups)
     listed = _listed(groups, repeated)
-    of_suspects, of_copies = [], []
+    near = np.full((len(suspects), graph.knn.k), -1, groups.dtype)
+    nearness = np.empty(near.shape)
+    of_copies = []
     for positions, nearest in graph.found():
-        own, rank = np.nonzero(nearest.ids >= 0)
-        ids, cosines = nearest.ids[own, rank], nearest.cosines[own, rank]
-        own = positions[own]
-        chosen = np.isin(own, suspects)
-        of_suspects.append((own[chosen], rank[chosen], ids[chosen], cosines[chosen]))
-        chosen = listed[own] & listed[ids] & (groups[own] == groups[ids])
+        rows = np.flatnonzero(suspect[positions])
+        places = np.searchsorted(suspects, positions[rows])
+        near[places], nearness[places] = nearest.ids[rows], nearest.cosines[rows]
+        rows = np.flatnonzero(listed[positions])
+        place, rank = np.nonzero(nearest.ids[rows] >= 0)
+        own, ids = positions[rows[place]], nearest.ids[rows[place], rank]
+        chosen = listed[ids] & (groups[own] == groups[ids])
         pair = (np.minimum(own, ids)[chosen], np.maximum(own, ids)[chosen])
-        of_copies.append((*pair, cosines[chosen]))
-    return Evidence(_sorted(of_suspects), suspects_found, _without_repeats(of_copies), len(repeated.firsts))
+        of_copies.append((*pair, nearest.cosines[rows[place], rank][chosen]))
+    there = near >= 0
+    number, rank = np.nonzero(there)
+    of_suspects = suspects[number], rank.astype(np.int32), near[there], nearness[there]
+    return Evidence(of_suspects, suspects_found, _without_repeats(of_copies), len(repeated.firsts))
 
 
 def _drawn(rows: np.ndarray, most: int) -> np.ndarray:
@@ -83,12 +91,6 @@ def _listed(groups: np.ndarray, repeated: Repeated) -> np.ndarray:
     listed = np.zeros(len(groups), np.bool_)
     listed[rows[place < MOST_OF_GROUP]] = True
     return listed
-
-
-def _sorted(parts: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    own, rank, ids, cosines = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((rank, own))
-    return own[order], rank[order], ids[order], cosines[order]
 
 
 def _without_repeats(parts: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

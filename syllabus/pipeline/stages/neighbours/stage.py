@@ -25,6 +25,8 @@ from syllabus.selectors.numerics.union_find import UnionFind
 EXACT_ROWS = 100_000
 """Above it inverted lists: on a core all pairs of 100,000 × 384 take 72 s, lists 38; of 200,000 290, 50."""
 LEAST_RECALL = 0.95
+PIECE_ROWS = 16_384
+"""Rows whose neighbours are looked at at once: what is made of them takes some hundred bytes a row."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class NeighbourGraph:
         return [] if self.lists is None else [self.lists.truth_key(block) for block in self.lists.blocks()]
 
     def found(self) -> Iterator[tuple[np.ndarray, TopK]]:
-        """Yield (positions, their nearest), every position once.
+        """Yield (positions, their nearest), every position once, a few at a time.
 
         Raises:
           JobError: some position is missing, and no search that is wider would find it.
@@ -55,17 +57,17 @@ class NeighbourGraph:
             for key in self.keys():
                 positions, nearest = self.knn.read(key)
                 count += len(positions)
-                yield positions, nearest
+                yield from _pieces(positions, nearest)
             if count != self.knn.vectors.n:
                 raise self.mixed_up(f"{count:,} of {self.knn.vectors.n:,} rows were searched for")
             return
         nearest = TopK.empty(self.knn.vectors.n, self.knn.k)
         for key in self.keys():
             nearest.merge(*self.knn.read(key))
-        yield np.arange(self.knn.vectors.n), nearest
+        yield from _pieces(np.arange(self.knn.vectors.n), nearest)
 
     def groups(self) -> np.ndarray:
-        """Return the first position of each position's duplicate group, (n,) int64."""
+        """Return the first position of each position's duplicate group, (n,)."""
         duplicates = UnionFind(self.knn.vectors.n)
         for key in self.keys():
             duplicates.union(*self.knn.read_duplicates(key))
@@ -105,6 +107,12 @@ class NeighbourGraph:
             return known
         sizes = {"lists": len(self.lists.coarse.centroids), "probes": self.lists.coarse.probes}
         return {**known, "method": "ivf", "recall": self.recall(), **sizes}
+
+
+def _pieces(positions: np.ndarray, nearest: TopK) -> Iterator[tuple[np.ndarray, TopK]]:
+    for first in range(0, len(positions), PIECE_ROWS):
+        rows = slice(first, first + PIECE_ROWS)
+        yield positions[rows], TopK(nearest.ids[rows], nearest.cosines[rows])
 
 
 def plan_graph(knn: NeighbourSearch) -> NeighbourGraph:

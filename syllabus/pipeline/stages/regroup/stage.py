@@ -35,10 +35,12 @@ from syllabus.pipeline.stages.transform import Transform
 from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of, vectors_column
 from syllabus.selectors import kmeans
 
-GROUP_ROWS = 131_072
+GROUP_BYTES = 1 << 25
+"""Of the vectors of a file, at most: what a worker holds is then the same from 20,000 rows of 384 columns on,
+and a read of one of hundreds of buckets is still tens of kilobytes."""
 LEAST_BUCKET = 16
 """The smallest `bucket_size`."""
-LEAST_ROW_GROUP = 1000
+LEAST_ROW_GROUP = 2000
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,9 @@ def make_layout(options: Options, census: Census, transform: Transform, dimensio
 def make_groups(
     plan: Plan, layout: Layout, dimension: int, memory: float, fitted: str, census: Census
 ) -> list[Group]:
-    """Cut the plan's chunks into groups: about 1,000 rows a row group, as far as `memory` GB let them."""
-    affordable = int(memory * 1e9 / 4) // (4 * dimension)
-    wanted = min(LEAST_ROW_GROUP * sum(layout.buckets), GROUP_ROWS, max(1, affordable))
+    """Cut the plan's chunks into groups: about 2,000 rows a row group, as far as `memory` GB let them."""
+    affordable = int(min(memory * 1e9 / 4, GROUP_BYTES)) // (4 * dimension)
+    wanted = min(LEAST_ROW_GROUP * sum(layout.buckets), max(1, affordable))
     groups: list[list[PlannedChunk]] = [[]]
     for planned in plan.chunks:
         held = sum(planned.chunk.rows for planned in groups[-1])
