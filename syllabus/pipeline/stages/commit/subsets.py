@@ -62,11 +62,7 @@ def write_subsets(context: CommitContext, writer: ManifestWriter, buckets: Bucke
                 "partitions": shares,
                 **_parts(context, buckets, number),
                 **(_costs(chosen.sizes, weights, buckets, taken) if weights else {}),
-                **(
-                    {"interleaved": True, "memory_per_worker": options.memory_per_worker}
-                    if context.ordering.apart(max(chosen.sizes))
-                    else {}
-                ),
+                **_memory(context, chosen, found),
             }
         )
     return described
@@ -182,6 +178,15 @@ def _parts(context: CommitContext, buckets: Buckets, fraction: int) -> dict[str,
             "decided": float(np.mean(decided)) if decided else None,
         }
     }
+
+
+def _memory(context: CommitContext, chosen: Overlap, found: list[dict[str, Any]]) -> dict[str, Any]:
+    """A worker's memory, where it shows: in orders of parts, and in bounds that need more of it."""
+    memory = {"memory_per_worker": context.options.memory_per_worker}
+    if context.ordering.apart(max(chosen.sizes)):
+        return {"interleaved": True, **memory}
+    unknown = any(quality["upper_bound"] is None for quality in found)
+    return memory if unknown and context.ordering.selecting.kernel_limit is not None else {}
 
 
 def _costs(sizes: list[int], weights: list[int], buckets: Buckets, taken: set[int]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def fit_quantizer(knn: NeighbourSearch) -> tuple[CoarseQuantizer, str]:
     vectors, work = knn.vectors, knn.vectors.work
     device = pick_device(vectors.device)
     by_gpu = {"device": "cuda"} if by_faiss_on_gpu(device) else {}
-    fewer = {} if (rows := _sample_rows(knn)) == min(SAMPLE, vectors.n) else {"sample": rows}
+    fewer = {"sample": _sample_rows(knn)} if is_limited(knn) else {}
     key = knn.key("coarse", threads=vectors.threads, **by_gpu, **fewer)
     if not work.has("coarse", key):
         # Imported before the limits are set: they reach the libraries that are loaded.
@@ -117,6 +117,11 @@ def _draw(knn: NeighbourSearch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             inside = slice(*np.searchsorted(chosen, [block.first, block.first + block.rows]))
             kept[inside if places is None else places[inside]] = rows[chosen[inside] - block.first]
     return of_sample, queries, of_queries
+
+
+def is_limited(knn: NeighbourSearch) -> bool:
+    """Whether the memory of a worker makes the sample smaller, so that lists and recall depend on it."""
+    return _sample_rows(knn) < min(SAMPLE, knn.vectors.n)
 
 
 def _sample_rows(knn: NeighbourSearch) -> int:

@@ -66,8 +66,9 @@ def gather_evidence(
         pair = (np.minimum(own, ids)[chosen], np.maximum(own, ids)[chosen])
         of_copies.append((*pair, nearest.cosines[rows[place], rank][chosen]))
     there = near >= 0
-    number, rank = np.nonzero(there)
-    of_suspects = suspects[number], rank.astype(np.int32), near[there], nearness[there]
+    ranks = np.broadcast_to(np.arange(graph.knn.k, dtype=np.int32), there.shape)
+    own = np.repeat(suspects, there.sum(axis=1))
+    of_suspects = own, ranks[there], near[there], nearness[there]
     return Evidence(of_suspects, suspects_found, _without_repeats(of_copies), len(repeated.firsts))
 
 

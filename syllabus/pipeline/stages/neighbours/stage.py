@@ -14,7 +14,7 @@ from syllabus.pipeline.errors import JobError, UserError
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.stages.neighbours import all_pairs
-from syllabus.pipeline.stages.neighbours.coarse_quantizer import fit_quantizer
+from syllabus.pipeline.stages.neighbours.coarse_quantizer import fit_quantizer, is_limited
 from syllabus.pipeline.stages.neighbours.holdout import CompareHoldout, Holdout
 from syllabus.pipeline.stages.neighbours.inverted_lists import InvertedLists, SearchInvertedLists
 from syllabus.pipeline.stages.neighbours.truncated import copies_of_cut
@@ -106,7 +106,8 @@ class NeighbourGraph:
         if self.lists is None:
             return known
         sizes = {"lists": len(self.lists.coarse.centroids), "probes": self.lists.coarse.probes}
-        return {**known, "method": "ivf", "recall": self.recall(), **sizes}
+        memory = {"memory_per_worker": self.knn.vectors.memory / 1e9} if is_limited(self.knn) else {}
+        return {**known, "method": "ivf", "recall": self.recall(), **sizes, **memory}
 
 
 def _pieces(positions: np.ndarray, nearest: TopK) -> Iterator[tuple[np.ndarray, TopK]]:
