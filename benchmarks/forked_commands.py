@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from syllabus.pipeline.command_line.entry import main
+from syllabus.pipeline.command_line.entry import command
 
 
 def threads() -> list[str]:
@@ -53,7 +53,7 @@ def start(arguments: list[str], folder: Path, before: Callable[[], None] | None 
         if before is not None:
             before()
         sys.argv = ["syllabus", *arguments]
-        main()
+        status = command()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -139,11 +139,8 @@ def run(arguments: list[str], folder: Path) -> None:
     """Run a command in this process; raise RuntimeError where its status is not 0."""
     _enter(folder)
     sys.argv = ["syllabus", *arguments]
-    try:
-        main()
-    except SystemExit as end:
-        if end.code:
-            raise RuntimeError(f"the command ended with {end.code}") from None
+    if code := command():
+        raise RuntimeError(f"the command ended with {code}")
 
 
 def _rehearsed(function: Callable[..., Any], *arguments: Any) -> tuple[list[str], dict[str, int]]:

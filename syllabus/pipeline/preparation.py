@@ -12,6 +12,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from syllabus.manifests import ManifestError, check_target, check_writable, repair_target
+from syllabus.manifests.storage import Store
 from syllabus.pipeline.errors import JobError, ShardError, UserError, naming
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.outcome import Outcome, StageRun, timed
@@ -83,9 +84,10 @@ def checks_before_plan(options: Options, writes: bool = True) -> None:
             repair_target(options.output)
         check_target(options.output, options.overwrite)
     except ManifestError as error:
-        raise UserError(
-            f"output {error}; another place reuses the shards with --work-dir {options.work}"
-        ) from None
+        work = Store(options.work)
+        kept = not work.is_local or work.exists()
+        hint = f"; another place reuses the shards with --work-dir {options.work}" if kept else ""
+        raise UserError(f"output {error}{hint}") from None
     for name in ("output", "work"):
         if getattr(options, name) == options.source:
             raise UserError(f"{name} {options.source}: is the source itself")

@@ -104,8 +104,8 @@ def test_a_bucket_holds_what_the_selectors_choose(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "group_bytes"),
-    [({"workers": 2}, GROUP_BYTES), ({"workers": 3}, 0), ({"work_dir": "elsewhere"}, GROUP_BYTES)],
-    ids=["two workers", "many small groups", "another work directory"],
+    [({"workers": 2}, GROUP_BYTES), ({"workers": 4}, 0), ({"work_dir": "elsewhere"}, GROUP_BYTES)],
+    ids=["two workers", "four workers, many small groups", "another work directory"],
 )
 def test_the_same_bytes_however_it_runs(
     embeddings: Path,

@@ -73,7 +73,8 @@ def own_files(store: Store) -> set[str]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, NotADirectoryError) and not os.path.lexists(store.location):
             return set()  # below a file: `check_writable` names that
-        raise ManifestError(f"{where}: cannot be written to: {first_line(error)}") from error
+        why = "is no directory" if isinstance(error, NotADirectoryError) else first_line(error)
+        raise ManifestError(f"{where}: cannot be written to: {why}") from error
     foreign = sorted(path for path, own in found.items() if not own)
     if foreign:
         names = ", ".join(foreign[:3]) + (", …" if len(foreign) > 3 else "")
