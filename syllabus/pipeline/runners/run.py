@@ -10,6 +10,8 @@ import argparse
 import difflib
 import logging
 import re
+import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -79,7 +81,7 @@ def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) ->
     from apache_beam.runners.runner import create_runner
 
     try:
-        with without_log():
+        with without_log(), _without_the_readers_traceback():
             runner, own = create_runner(options.runner), pipeline_options(options, stage)
             pipeline = beam.Pipeline(runner=runner, options=own)
             build(pipeline)
@@ -117,6 +119,8 @@ def pipeline_options(options: Options, stage: str) -> PipelineOptions:
 
 def _failure(options: Options, stage: str, error: Exception) -> BaseException:
     """The line that says what went wrong in a worker, from what its runner made of it."""
+    import grpc
+
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
@@ -129,10 +133,35 @@ def _failure(options: Options, stage: str, error: Exception) -> BaseException:
     for kind in (UserError, ShardError, JobError):
         if name == kind.__name__:
             return kind(message)
-    WorkDirectory(options.work).store.write(FAILURE, str(error).encode())
+    whole = str(error) or "".join(traceback.format_exception(error))
+    WorkDirectory(options.work).store.write(FAILURE, whole.encode())
     kept = f"finished shards are kept in {options.work}, with the whole error in {FAILURE}"
-    where = message if name == UnitError.__name__ else f"{name}: {message}"
+    if isinstance(cause, grpc.Call):  # it knows its status, which RpcError does not
+        where = f"{options.runner}: the job server is lost ({cause.code().name}: {cause.details()})"
+    elif isinstance(cause, grpc.FutureTimeoutError):
+        where = f"{options.runner}: no answer of the job server"
+    else:
+        where = message if name == UnitError.__name__ else f"{name}: {message}"
     return JobError(f"{stage}: {where}; {kept}")
+
+
+@contextmanager
+def _without_the_readers_traceback() -> Iterator[None]:
+    """Silence the thread of Beam's that reads a job's messages: it dies of a lost server, as the job does."""
+    reader, before = "wait_until_finish_read", threading.excepthook
+
+    def passed_over(failed: threading.ExceptHookArgs) -> None:
+        if failed.thread is None or failed.thread.name != reader:
+            before(failed)
+
+    threading.excepthook = passed_over
+    try:
+        yield
+    finally:
+        for thread in threading.enumerate():
+            if thread.name == reader:
+                thread.join(1.0)
+        threading.excepthook = before
 
 
 def _counters(result: Any) -> dict[str, int]:
