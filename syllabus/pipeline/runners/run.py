@@ -10,6 +10,7 @@ import argparse
 import difflib
 import logging
 import re
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,7 +18,9 @@ from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import JobError, ShardError, UnitError, UserError, suggestion
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.work_directory import WorkDirectory
@@ -31,6 +34,10 @@ ENCODING, SEARCHING = "embed", "neighbours"
 """The stages whose workers may have use for an accelerator."""
 PORTABLE = ("PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
 FILES = ("--flink_job_server_jar", "--spark_job_server_jar", "--prism_location")
+ADDRESSES = ("--flink_master", "--job_endpoint")
+INSIDE = ("[local]", "[auto]")
+"""What Beam takes for a Flink that it starts itself."""
+CONNECT_SECONDS = 10.0
 FAILURE = "failure.txt"
 REFUSED = {
     "DaskRunner": "it silently loses data: what a bundle's end emits, and all but the last of several sinks",
@@ -54,7 +61,7 @@ def check_runner(options: Options) -> None:
 
 
 def _check_runner_options(flags: tuple[str, ...]) -> None:
-    """Refuse what Beam passes over (a name it does not know) or looks for on the network (a missing file)."""
+    """Refuse what Beam passes over (a name it does not know) or asks the network for again and again."""
     if not flags:
         return
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -73,6 +80,23 @@ def _check_runner_options(flags: tuple[str, ...]) -> None:
             raise UserError(suggestion("runner option", name, known))
         if name in FILES and "://" not in (path := value or following) and not Path(path).is_file():
             raise UserError(f"{name}={path}: no such file")
+        if name in ADDRESSES:
+            _check_address(name, value or following)
+
+
+def _check_address(name: str, address: str) -> None:
+    """Refuse a place where nobody listens, which would be found out when all the source is read.
+
+    What names no port is left to Beam.
+    """
+    if address in INSIDE:
+        return
+    place = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        if place.port is not None:
+            socket.create_connection((place.hostname or "", place.port), CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:  # ValueError: of a port that is no number
+        raise UserError(f"{name}={address}: cannot be reached: {first_line(error)}") from None
 
 
 def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) -> dict[str, int]:

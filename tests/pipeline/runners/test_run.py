@@ -48,11 +48,19 @@ def test_options_of_another_runner_are_no_use_to_the_embedded_one(tmp_path: Path
             "runner option '--environment_typ' is unknown; did you mean '--environment_type'?",
         ),
         ("--prism_location=/nowhere/prism", "--prism_location=/nowhere/prism: no such file"),
+        ("--flink_master=localhost:1", "--flink_master=localhost:1: cannot be reached: "),
+        ("--flink_master=http://localhost:1", "--flink_master=http://localhost:1: cannot be reached: "),
+        ("--job_endpoint=localhost:here", "--job_endpoint=localhost:here: cannot be reached: Port could not"),
     ],
 )
 def test_options_that_beam_would_pass_over(tmp_path: Path, flag: str, line: str) -> None:
-    with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
+    with pytest.raises(UserError, match=f"^{re.escape(line)}"):
         runners.check_runner(options(tmp_path, runner="PrismRunner", runner_options=(flag,)))
+
+
+@pytest.mark.parametrize("flag", ["--flink_master=[local]", "--flink_master=[auto]", "--job_endpoint=embed"])
+def test_places_that_are_no_address_are_left_to_beam(tmp_path: Path, flag: str) -> None:
+    runners.check_runner(options(tmp_path, runner="FlinkRunner", runner_options=(flag,)))
 
 
 def _fail(element: int) -> int:
