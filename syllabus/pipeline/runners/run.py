@@ -64,13 +64,7 @@ def _check_runner_options(flags: tuple[str, ...]) -> None:
     """Refuse what Beam passes over (a name it does not know) or asks the network for again and again."""
     if not flags:
         return
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    known: set[str] = set()
-    for group in PipelineOptions.__subclasses__():
-        parser = argparse.ArgumentParser(add_help=False)
-        group._add_argparse_args(parser)
-        known.update(name for action in parser._actions for name in action.option_strings)
+    known = _beam_options()
     for flag, following in zip_longest(flags, flags[1:], fillvalue=""):
         name, _, value = flag.partition("=")
         if not name.startswith("--"):
@@ -82,6 +76,16 @@ def _check_runner_options(flags: tuple[str, ...]) -> None:
             raise UserError(f"{name}={path}: no such file")
         if name in ADDRESSES:
             _check_address(name, value or following)
+
+
+def _beam_options() -> set[str]:
+    """The names of all options that Beam knows, of whatever runner."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parser = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+    for group in PipelineOptions.__subclasses__():
+        group._add_argparse_args(parser)
+    return {name for action in parser._actions for name in action.option_strings}
 
 
 def _check_address(name: str, address: str) -> None:
