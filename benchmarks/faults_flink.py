@@ -2,11 +2,13 @@
 
 Parts of `faults.py`. The cluster is that of the tests: a JobManager and two TaskManagers with PROCESS workers
 on the loopback address. A job that loses a worker or a TaskManager has to end well by itself; one whose
-submitting process is killed is submitted again, while Flink may still be at work on the first.
+submitting process is killed is submitted again, while Flink may still be at work on the first. Each job has
+up to three kills, one of each kind, in any order.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -30,22 +32,28 @@ from engines import WORKER, FlinkCluster
 
 FILES, ROWS = 6, 600
 VICTIMS = ("worker", "TaskManager", "submitting process")
-JOB_SECONDS, TRIES = 1_200.0, 3
+JOB_SECONDS = 1_800.0
 ENCODER_SECONDS = "0.2"
 """That the encoder sleeps before each batch: embedding takes some time, too."""
+HANGS = -99
+"""The exit status of a job that does not end."""
 
 
 @dataclass(frozen=True)
-class Kill:
-    """A try: who was killed when, and what came of it."""
+class Disturbed:
+    """A job, who was killed in it when how many of its files could be seen, and what came of it."""
 
     number: int
-    victim: str
-    at: float
-    shards: int
+    kills: list[tuple[str, int]]
     exits: list[int]
     seconds: float
     same: bool
+    said: str
+
+    @property
+    def well(self) -> bool:
+        """Whether the job ended well, with the bytes of an undisturbed one."""
+        return self.same and self.exits[-1] == 0
 
 
 def write_source(folder: Path) -> Path:
@@ -61,13 +69,17 @@ def write_source(folder: Path) -> Path:
     return folder
 
 
-def digests(place: Path) -> dict[str, str]:
-    """The sha256 of every file of the manifest and of every shard that can be seen."""
+def visible(place: Path) -> list[Path]:
+    """Every file of the manifest and every shard that can be seen."""
     files = [*(place / "m").rglob("*"), *(place / "work").rglob("*")]
+    hidden = (".", "run.json", "failure.txt")
+    return [path for path in files if path.is_file() and not path.name.startswith(hidden)]
+
+
+def digests(place: Path) -> dict[str, str]:
+    """The sha256 of each of them."""
     return {
-        str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-        if path.is_file() and not path.name.startswith(".") and path.name not in ("run.json", "failure.txt")
+        str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in visible(place)
     }
 
 
@@ -109,8 +121,64 @@ class Jobs:
         return place
 
 
-def kills(folder: Path, jar: str, numbers: range, seed: int) -> Iterator[Kill]:
-    """Run the job undisturbed on the embedded runner and on Flink, and then with a kill each time."""
+class Disturbance:
+    """A job on the cluster, submitted again as often as its submitting process is killed."""
+
+    def __init__(self, jobs: Jobs, number: int) -> None:
+        self.jobs, self.number = jobs, number
+        self.place, self.begin = jobs.place(f"job-{number}"), time.monotonic()
+        self.kills: list[tuple[str, int]] = []
+        self.exits: list[int] = []
+        self.started = [jobs.on_flink(self.place)]
+
+    def kill(self, victim: str, files: int, wait: float) -> None:
+        """Kill `victim` `wait` seconds after so many files can be seen, if the job lives as long.
+
+        Where no worker is there yet, or any more, the next one.
+        """
+        job = self.started[-1]
+        while job.poll() is None and len(visible(self.place)) < files:
+            time.sleep(0.05)
+        time.sleep(wait)
+        while job.poll() is None:
+            found = self._pid_of(victim)
+            if found is not None:
+                self.kills.append((victim, len(visible(self.place))))
+                os.kill(found, signal.SIGKILL)
+                break
+            time.sleep(0.05)
+        else:
+            return
+        if victim == VICTIMS[2]:
+            self.exits.append(job.wait())
+            self.started.append(self.jobs.on_flink(self.place))
+
+    def end(self, expected: dict[str, str]) -> Disturbed:
+        """Wait for the job, and compare what it made."""
+        try:
+            self.exits.append(self.started[-1].wait(JOB_SECONDS))
+        except subprocess.TimeoutExpired:
+            self.exits.append(HANGS)
+        seconds, same = time.monotonic() - self.begin, digests(self.place) == expected
+        return Disturbed(self.number, self.kills, self.exits, seconds, same, said(self.place))
+
+    def stop(self) -> None:
+        """Kill what is left of the submitting processes."""
+        for process in self.started:
+            end(process.pid)
+
+    def _pid_of(self, victim: str) -> int | None:
+        if victim == VICTIMS[2]:
+            return self.started[-1].pid
+        working = [(pid, workers) for pid, workers in self.jobs.cluster.taskmanagers().items() if workers]
+        if not working:
+            return None
+        pid, workers = working[self.number % len(working)]
+        return workers[0] if victim == VICTIMS[0] else pid
+
+
+def disturb(folder: Path, jar: str, done: list[Disturbed], kills: int, seed: int) -> Iterator[Disturbed]:
+    """Run the job embedded, and then on Flink until there were so many kills, those of `done` included."""
     (folder / "flink").mkdir()
     cluster = FlinkCluster(jar, folder / "flink")
     try:
@@ -118,84 +186,65 @@ def kills(folder: Path, jar: str, numbers: range, seed: int) -> Iterator[Kill]:
         jobs = Jobs(folder, cluster)
         place = jobs.place("embedded")
         if status := jobs.start(place).wait(JOB_SECONDS):
-            raise RuntimeError(f"the embedded job ended with {status}: {place}.log")
-        expected, begin = digests(place), time.monotonic()
-        place = jobs.place("undisturbed")
-        if status := jobs.on_flink(place).wait(JOB_SECONDS):
-            raise RuntimeError(f"the undisturbed job ended with {status}: {place}.log")
-        usual = time.monotonic() - begin
-        yield Kill(-1, "nobody", 0.0, len(digests(place)), [0], usual, digests(place) == expected)
-        for number in numbers:
+            raise RuntimeError(f"the embedded job ended with {status}: {said(place)}")
+        expected, count = digests(place), sum(len(job.kills) for job in done)
+        number = len(done)
+        while count < kills:
+            cluster.up()
             random = np.random.default_rng((seed, number))
-            victim, moment = VICTIMS[number % len(VICTIMS)], usual * float(random.uniform(0.02, 0.98))
-            yield _kill(jobs, number, victim, moment, expected)
+            job = Disturbance(jobs, number)
+            try:
+                # The first job is left alone.
+                moments = np.sort(random.integers(0, len(expected), len(VICTIMS))) if number else []
+                for victim, files in zip(random.permutation(VICTIMS), moments, strict=False):
+                    job.kill(str(victim), int(files), float(random.uniform(0, 1)))
+                yield (ended := job.end(expected))
+            finally:
+                job.stop()
+            number, count = number + 1, count + len(ended.kills)
     finally:
         cluster.down()
 
 
-def _kill(jobs: Jobs, number: int, victim: str, moment: float, expected: dict[str, str]) -> Kill:
-    jobs.cluster.up()
-    place, begin = jobs.place(f"kill-{number}"), time.monotonic()
-    job = jobs.on_flink(place)
-    groups, exits, at, shards = [job.pid], [], 0.0, 0
-    try:
-        while not at and job.poll() is None:
-            time.sleep(max(0.05, begin + moment - time.monotonic()))
-            # Where no worker is there yet, or any more, the next one.
-            if (found := _pid_of(jobs.cluster, job, victim)) is not None:
-                at, shards = time.monotonic() - begin, len(digests(place))
-                os.kill(found, signal.SIGKILL)
-        exits.append(job.wait(JOB_SECONDS))
-        while exits[-1] and victim == VICTIMS[2] and len(exits) < TRIES:
-            again = jobs.on_flink(place)
-            groups.append(again.pid)
-            exits.append(again.wait(JOB_SECONDS))
-    except subprocess.TimeoutExpired:
-        exits.append(-1)
-    finally:
-        for group in groups:
-            _end(group)
-    return Kill(number, victim, at, shards, exits, time.monotonic() - begin, digests(place) == expected)
+def said(place: Path) -> str:
+    """The end of what a job printed."""
+    return " / ".join(place.with_suffix(".log").read_text(errors="replace").strip().splitlines()[-3:])
 
 
-def _pid_of(cluster: FlinkCluster, job: subprocess.Popen[bytes], victim: str) -> int | None:
-    if victim == VICTIMS[2]:
-        return job.pid
-    working = {pid: workers for pid, workers in cluster.taskmanagers().items() if workers}
-    if not working:
-        return None
-    pid, workers = next(iter(working.items()))
-    return workers[0] if victim == VICTIMS[0] else pid
-
-
-def _end(group: int) -> None:
-    try:
+def end(group: int) -> None:
+    """Kill a process group, if there is one."""
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
-def report(folder: Path, jar: str, numbers: range, seed: int, results: Path | None) -> int:
-    """Print a line for each kill; return how many jobs were lost, or made other bytes."""
-    print("| # | killed | after | files by then | exit status | whole job | bytes |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    failures = 0
-    for kill in kills(folder, jar, numbers, seed):
-        well = kill.same and kill.exits[-1] == 0
-        failures += not well
-        exits, found = ", ".join(map(str, kill.exits)), "same" if kill.same else "OTHER"
-        cells = (
-            kill.number + 1,
-            kill.victim,
-            f"{kill.at:.0f} s",
-            kill.shards,
-            exits,
-            f"{kill.seconds:.0f} s",
-            found,
-        )
-        print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+def report(folder: Path, jar: str, kills: int, seed: int, results: Path | None) -> int:
+    """Print a line for each job; return how many were lost, or made other bytes.
+
+    Those that the file `results` has are not run again; it gets a line for each other one.
+    """
+    print("| job | killed, at so many files | exit status | seconds | bytes |")
+    print("|---|---|---|---|---|", flush=True)
+    done = []
+    if results is not None and results.exists():
+        done = [Disturbed(**json.loads(line)) for line in results.read_text().splitlines()]
+    for job in done:
+        show(job)
+    for job in disturb(folder, jar, list(done), kills, seed):
+        show(job)
+        done.append(job)
         if results is not None:
             with results.open("a") as file:
-                file.write(json.dumps(asdict(kill)) + "\n")
-    print(f"\n{len(numbers)} kills, {failures} failures")
+                file.write(json.dumps(asdict(job)) + "\n")
+    failures = sum(not job.well for job in done)
+    print(f"\n{sum(len(job.kills) for job in done)} kills in {len(done)} jobs, {failures} failures")
     return failures
+
+
+def show(job: Disturbed) -> None:
+    """Print a job's line, and what a job that failed has said."""
+    killed = ", ".join(f"{victim} at {files}" for victim, files in job.kills) or "nobody"
+    exits = ", ".join("HANGS" if status == HANGS else str(status) for status in job.exits)
+    bytes_ = "same" if job.same else "OTHER"
+    print(f"| {job.number} | {killed} | {exits} | {job.seconds:.0f} | {bytes_} |", flush=True)
+    if not job.well:
+        print(job.said, flush=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from engines import PROCESS_WORKERS, WORKER, FlinkCluster, run_job, wait_until
+from engines import PROCESS_WORKERS, SHORT_LIVED, WORKER, FlinkCluster, run_job, wait_until
 from object_store import parts
 
 pytestmark = pytest.mark.engine
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.engine
 FILES = 12
 FILE_ROWS = 1_700
 LABELS = 10
-JOB_SECONDS = 400.0
+JOB_SECONDS = 900.0  # bounds a job that hangs
 SYLLABUS = str(Path(sysconfig.get_path("scripts")) / "syllabus")
 
 
@@ -92,16 +92,22 @@ def test_weights_travel_to_the_workers_of_prism(prepare, weighed, expected, pris
 
 
 def test_weights_travel_to_a_flink_cluster(prepare, weighed, flink):
-    assert prepare("weighed-flink", "--weight", "tokens", *_on(flink), *PROCESS_WORKERS) == weighed
+    options = [*_on(flink, parallelism=1), *PROCESS_WORKERS]
+    assert prepare("weighed-flink", "--weight", "tokens", *options) == weighed
 
 
 # Of the buckets of 2,048 rows by default a worker holds 1,000: classes are selected from in parts.
 PARTS = ["--memory-per-worker", f"{1000.5 * 32 * 4 / 1e9:.9f}"]
 
 
-def test_classes_are_selected_from_in_the_same_parts_on_prism(prepare, expected, prism):
+@pytest.fixture(scope="module")
+def in_parts(prepare) -> dict[str, str]:
+    """What the embedded runner makes of them."""
+    return prepare("parts", *PARTS)
+
+
+def test_classes_are_selected_from_in_the_same_parts_on_prism(prepare, in_parts, expected, prism):
     options = ["--runner", "PrismRunner", "--", f"--prism_location={prism}", "--environment_type=LOOPBACK"]
-    in_parts = prepare("parts", *PARTS)
     assert prepare("parts-prism", *PARTS, *options) == in_parts != expected
 
 
@@ -151,14 +157,23 @@ def test_the_same_bytes_when_a_taskmanager_is_killed(prepare, expected, flink, s
     pytest.fail("the job was done with the stage before a TaskManager died, three times")
 
 
-def _on(flink: FlinkCluster) -> list[str]:
+# The last one: the third TaskManager stays.
+def test_classes_are_selected_from_in_the_same_parts_on_three_taskmanagers(prepare, in_parts, flink):
+    flink.up(3)
+    options = [*_on(flink, parallelism=4), *PROCESS_WORKERS]
+    assert prepare("parts-flink", *PARTS, *options) == in_parts
+    assert len(flink.taskmanagers()) == 3
+
+
+def _on(flink: FlinkCluster, parallelism: int = 2) -> list[str]:
     return [
         "--runner",
         "FlinkRunner",
         "--",
         f"--flink_master={flink.master}",
         f"--flink_job_server_jar={flink.jar}",
-        "--parallelism=2",
+        *(f"--job_server_jvm_properties={flag}" for flag in SHORT_LIVED),
+        f"--parallelism={parallelism}",
     ]
 
 

@@ -10,12 +10,17 @@ import argparse
 import difflib
 import logging
 import re
+import socket
+import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from syllabus.manifests.errors import first_line
 from syllabus.pipeline.errors import JobError, ShardError, UnitError, UserError, suggestion
 from syllabus.pipeline.options import Options
 from syllabus.pipeline.work_directory import WorkDirectory
@@ -29,6 +34,10 @@ ENCODING, SEARCHING = "embed", "neighbours"
 """The stages whose workers may have use for an accelerator."""
 PORTABLE = ("PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
 FILES = ("--flink_job_server_jar", "--spark_job_server_jar", "--prism_location")
+ADDRESSES = ("--flink_master", "--job_endpoint")
+INSIDE = ("[local]", "[auto]")
+"""What Beam takes for a Flink that it starts itself."""
+CONNECT_SECONDS = 10.0
 FAILURE = "failure.txt"
 REFUSED = {
     "DaskRunner": "it silently loses data: what a bundle's end emits, and all but the last of several sinks",
@@ -52,16 +61,10 @@ def check_runner(options: Options) -> None:
 
 
 def _check_runner_options(flags: tuple[str, ...]) -> None:
-    """Refuse what Beam passes over (a name it does not know) or looks for on the network (a missing file)."""
+    """Refuse what Beam passes over (a name it does not know) or asks the network for again and again."""
     if not flags:
         return
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    known: set[str] = set()
-    for group in PipelineOptions.__subclasses__():
-        parser = argparse.ArgumentParser(add_help=False)
-        group._add_argparse_args(parser)
-        known.update(name for action in parser._actions for name in action.option_strings)
+    known = _beam_options()
     for flag, following in zip_longest(flags, flags[1:], fillvalue=""):
         name, _, value = flag.partition("=")
         if not name.startswith("--"):
@@ -71,6 +74,33 @@ def _check_runner_options(flags: tuple[str, ...]) -> None:
             raise UserError(suggestion("runner option", name, known))
         if name in FILES and "://" not in (path := value or following) and not Path(path).is_file():
             raise UserError(f"{name}={path}: no such file")
+        if name in ADDRESSES:
+            _check_address(name, value or following)
+
+
+def _beam_options() -> set[str]:
+    """The names of all options that Beam knows, of whatever runner."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parser = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+    for group in PipelineOptions.__subclasses__():
+        group._add_argparse_args(parser)
+    return {name for action in parser._actions for name in action.option_strings}
+
+
+def _check_address(name: str, address: str) -> None:
+    """Refuse a place where nobody listens, which would be found out when all the source is read.
+
+    What names no port is left to Beam.
+    """
+    if address in INSIDE:
+        return
+    place = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        if place.port is not None:
+            socket.create_connection((place.hostname or "", place.port), CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:  # ValueError: of a port that is no number
+        raise UserError(f"{name}={address}: cannot be reached: {first_line(error)}") from None
 
 
 def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) -> dict[str, int]:
@@ -79,7 +109,7 @@ def run(options: Options, stage: str, build: Callable[[beam.Pipeline], None]) ->
     from apache_beam.runners.runner import create_runner
 
     try:
-        with without_log():
+        with without_log(), _without_the_readers_traceback():
             runner, own = create_runner(options.runner), pipeline_options(options, stage)
             pipeline = beam.Pipeline(runner=runner, options=own)
             build(pipeline)
@@ -117,6 +147,8 @@ def pipeline_options(options: Options, stage: str) -> PipelineOptions:
 
 def _failure(options: Options, stage: str, error: Exception) -> BaseException:
     """The line that says what went wrong in a worker, from what its runner made of it."""
+    import grpc
+
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
@@ -129,10 +161,35 @@ def _failure(options: Options, stage: str, error: Exception) -> BaseException:
     for kind in (UserError, ShardError, JobError):
         if name == kind.__name__:
             return kind(message)
-    WorkDirectory(options.work).store.write(FAILURE, str(error).encode())
+    whole = str(error) or "".join(traceback.format_exception(error))
+    WorkDirectory(options.work).store.write(FAILURE, whole.encode())
     kept = f"finished shards are kept in {options.work}, with the whole error in {FAILURE}"
-    where = message if name == UnitError.__name__ else f"{name}: {message}"
+    if isinstance(cause, grpc.Call):  # it knows its status, which RpcError does not
+        where = f"{options.runner}: the job server is lost ({cause.code().name}: {cause.details()})"
+    elif isinstance(cause, grpc.FutureTimeoutError):
+        where = f"{options.runner}: no answer of the job server"
+    else:
+        where = message if name == UnitError.__name__ else f"{name}: {message}"
     return JobError(f"{stage}: {where}; {kept}")
+
+
+@contextmanager
+def _without_the_readers_traceback() -> Iterator[None]:
+    """Silence the thread of Beam's that reads a job's messages: it dies of a lost server, as the job does."""
+    reader, before = "wait_until_finish_read", threading.excepthook
+
+    def passed_over(failed: threading.ExceptHookArgs) -> None:
+        if failed.thread is None or failed.thread.name != reader:
+            before(failed)
+
+    threading.excepthook = passed_over
+    try:
+        yield
+    finally:
+        for thread in threading.enumerate():
+            if thread.name == reader:
+                thread.join(1.0)
+        threading.excepthook = before
 
 
 def _counters(result: Any) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,34 @@ def test_options_of_another_runner_are_no_use_to_the_embedded_one(tmp_path: Path
             "runner option '--environment_typ' is unknown; did you mean '--environment_type'?",
         ),
         ("--prism_location=/nowhere/prism", "--prism_location=/nowhere/prism: no such file"),
+        ("--flink_master=localhost:1", "--flink_master=localhost:1: cannot be reached: "),
+        ("--flink_master=http://localhost:1", "--flink_master=http://localhost:1: cannot be reached: "),
+        ("--job_endpoint=localhost:here", "--job_endpoint=localhost:here: cannot be reached: Port could not"),
     ],
 )
 def test_options_that_beam_would_pass_over(tmp_path: Path, flag: str, line: str) -> None:
-    with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
+    with pytest.raises(UserError, match=f"^{re.escape(line)}"):
         runners.check_runner(options(tmp_path, runner="PrismRunner", runner_options=(flag,)))
+
+
+@pytest.mark.parametrize("flag", ["--flink_master=[local]", "--flink_master=[auto]", "--job_endpoint=embed"])
+def test_places_that_are_no_address_are_left_to_beam(tmp_path: Path, flag: str) -> None:
+    runners.check_runner(options(tmp_path, runner="FlinkRunner", runner_options=(flag,)))
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "cluster.md"
+
+
+def test_beam_has_the_options_of_the_page_on_engines() -> None:
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [
+        shlex.split(line) for line in lines if line.startswith("syllabus prepare ") and " -- " in line
+    ]
+    flags = {flag.partition("=")[0] for command in commands for flag in command[command.index("--") + 1 :]}
+    assert {"--flink_master", "--spark_master_url", "--sdk_container_image", "--job_endpoint"} <= flags
+    assert flags <= runners._beam_options()
+    assert {command[command.index("--runner") + 1] for command in commands} == set(runners.PORTABLE)
 
 
 def _fail(element: int) -> int:
