@@ -27,10 +27,10 @@ VERSIONS = {
     "embed": 2,
     "rows": 3,
     "census": 3,
-    "fit": 1,
+    "fit": 2,
     "neighbours": 2,
-    "coarse": 2,
-    "cells": 3,
+    "coarse": 3,
+    "cells": 4,
     "truth": 2,
     "holdout": 2,
     "cover": 1,
@@ -117,7 +117,7 @@ class WorkDirectory:
 
     def metadata(self, stage: str, key: str) -> dict[str, Any]:
         """Return the metadata of a shard, reading no more than the footer."""
-        with self._sealed(stage, key) as sealed:
+        with self.sealed(stage, key) as sealed:
             return _note(sealed.metadata)
 
     def check(self, stage: str, key: str, whole: bool = False) -> None:
@@ -126,18 +126,19 @@ class WorkDirectory:
         Raises:
           ShardError: it is damaged, or another's.
         """
-        with self._sealed(stage, key) as sealed:
+        with self.sealed(stage, key) as sealed:
             if whole:
                 sealed.read_all()
 
     @contextmanager
     def open(self, stage: str, key: str) -> Iterator[pq.ParquetFile]:
         """Yield a shard, for reading some of its row groups."""
-        with self._sealed(stage, key) as sealed:
+        with self.sealed(stage, key) as sealed:
             yield pq.ParquetFile(sealed, metadata=sealed.metadata)
 
     @contextmanager
-    def _sealed(self, stage: str, key: str) -> Iterator[SealedFile]:
+    def sealed(self, stage: str, key: str) -> Iterator[SealedFile]:
+        """Yield a shard as the bytes that it is made of, checked as they are read."""
         path = self.path(stage, key)
         with self._opened(path) as file:
             try:
@@ -224,7 +225,7 @@ def _note(metadata: pq.FileMetaData) -> dict[str, Any]:
     return json.loads(metadata.metadata[b"note"])  # type: ignore[no-any-return]
 
 
-def metadata_of(parquet: pq.ParquetFile) -> dict[str, Any]:
+def metadata_of(parquet: pq.ParquetFile | SealedFile) -> dict[str, Any]:
     """Return the metadata in a shard's footer."""
     return _note(parquet.metadata)
 

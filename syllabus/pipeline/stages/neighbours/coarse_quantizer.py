@@ -7,6 +7,7 @@ the quantisation: inside a list the search is exact.
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from syllabus.pipeline.runtime.torch_setup import pick_device
-from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
+from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
 from syllabus.pipeline.stages.transform import mix
 from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors import kmeans
@@ -26,7 +27,9 @@ QUERIES = 1024
 TARGET = 0.98
 """Recall that the probes are chosen for on a sample, so that .95 holds on all rows."""
 ITERATIONS = 10
-"""Of k-means: lists only have to be near, and this runs on one core while the others wait."""
+"""Of k-means: lists only have to be near, and this runs before all else."""
+SCORES = 2**20
+"""Pairs of a row and a list that are compared at once."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,18 @@ class CoarseQuantizer:
     def ranked(self, vectors: np.ndarray, device: str) -> np.ndarray:
         """Return the (n, probes) int32 nearest lists of each row, its home first."""
         nearest = np.empty((len(vectors), self.probes), np.int32)
-        for first in range(0, len(vectors), 4096):
-            block = vectors[first : first + 4096]
+        size = max(1, SCORES // len(self.centroids))
+        for first in range(0, len(vectors), size):
+            block = vectors[first : first + size]
             home, scores = kmeans.assign_with_scores(block, self.centroids, device)
+            if self.probes == 1:
+                nearest[first : first + size, 0] = home
+                continue
             scores[np.arange(len(block)), home] = np.inf
             np.negative(scores, out=scores)
             top = np.argpartition(scores, self.probes - 1, axis=1)[:, : self.probes]
             order = np.argsort(np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
-            nearest[first : first + 4096] = np.take_along_axis(top, order, axis=1)
+            nearest[first : first + size] = np.take_along_axis(top, order, axis=1)
         return nearest
 
 
@@ -96,7 +103,8 @@ def _fit(knn: NeighbourSearch, device: str) -> CoarseQuantizer:
     sample, queries, query_vectors = _draw(knn)
     # More than 64 rows a list hardly move its centroid.
     fitted = sample[: max(lists, min(len(sample), 64 * lists))]
-    centroids = _chained(kmeans.fit(fitted, lists, seed=0, iterations=ITERATIONS, device=device))
+    fit = kmeans.fit(fitted, lists, 0, ITERATIONS, device, knn.vectors.workers)
+    centroids = _chained(fit)
     return CoarseQuantizer(centroids, _probes(knn.k, sample, centroids), queries, query_vectors)
 
 
@@ -108,14 +116,22 @@ def _draw(knn: NeighbourSearch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     queries = np.sort(order[: min(QUERIES, vectors.n)])
     # The queries last: they are the first to be left out of the fit.
     sampled = np.sort(order[-min(SAMPLE, vectors.n) :])
-    of_sample, of_queries = [], []
-    for block in vectors.blocks(1):  # chunk by chunk: a few rows of each are kept
+    shuffled = np.empty(len(sampled), np.int64)
+    shuffled[np.argsort(mix(sampled.astype(np.uint64), 1), kind="stable")] = np.arange(len(sampled))
+    of_sample = np.empty((len(sampled), vectors.dimension), np.float32)
+    of_queries = np.empty((len(queries), vectors.dimension), np.float32)
+    wanted = ((sampled, shuffled, of_sample), (queries, np.arange(len(queries)), of_queries))
+
+    def draw(block: Block) -> None:
         rows = vectors.read(block)
-        for chosen, parts in ((sampled, of_sample), (queries, of_queries)):
-            inside = chosen[(chosen >= block.first) & (chosen < block.first + block.rows)]
-            parts.append(rows[inside - block.first])
-    shuffled = np.argsort(mix(sampled.astype(np.uint64), 1), kind="stable")
-    return np.concatenate(of_sample)[shuffled], queries, np.concatenate(of_queries)
+        for chosen, places, drawn in wanted:
+            first, stop = np.searchsorted(chosen, [block.first, block.first + block.rows])
+            drawn[places[first:stop]] = rows[chosen[first:stop] - block.first]
+
+    with ThreadPoolExecutor(vectors.workers, initializer=vectors.prepare_worker) as pool:
+        for _ in pool.map(draw, vectors.blocks(1)):  # chunk by chunk: a few rows of each are kept
+            pass
+    return of_sample, queries, of_queries
 
 
 def _probes(k: int, sample: np.ndarray, centroids: np.ndarray) -> int:
