@@ -3,6 +3,7 @@
     python benchmarks/scale.py                                        # 10,000 to 1,000,000 rows of 64 columns
     python benchmarks/scale.py --rows 100000 1000000 --width 384
     python benchmarks/scale.py --rows 10000000 --memory-per-worker 1  # 10 GB of disk
+    python benchmarks/scale.py --rows 1000000 --width 384 --last neighbours
 
 Unit vectors around 500 centres, 10 labels, a fraction of 10%; all else by default, but that neighbours are
 searched by lists whatever the number of rows. Each job runs in a process of its own with threads as workers:
@@ -14,13 +15,14 @@ in a second.
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +82,12 @@ def bytes_written() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("wchar"))
 
 
-def job(folder: str, given: dict[str, Any], told: Any) -> None:
-    """Run a job in this process; tell what its stages took, and of its neighbours."""
+class LastStageDone(Exception):
+    """The job has come as far as it was to come."""
+
+
+def job(folder: str, given: dict[str, Any], last: str | None, told: Any) -> None:
+    """Run a job in this process, at most to the stage `last`; tell what its stages took."""
     from rich.console import Console
 
     import syllabus.pipeline.job
@@ -95,6 +101,8 @@ def job(folder: str, given: dict[str, Any], told: Any) -> None:
     def measured(stages: Any, name: str, unit: str) -> Iterator[Any]:
         with meter.stage(name), timed(stages, name, unit) as run:
             yield run
+        if name == last:
+            raise LastStageDone
 
     preparation.timed = syllabus.pipeline.job.timed = measured  # type: ignore[attr-defined, assignment]
     options = Options(
@@ -102,29 +110,33 @@ def job(folder: str, given: dict[str, Any], told: Any) -> None:
         **given,
     )  # fmt: skip
     start, cpu = time.perf_counter(), time.process_time()
-    outcome = preparation.prepare(options, Console(quiet=True))
+    with suppress(LastStageDone):
+        preparation.prepare(options, Console(quiet=True))
     peak = max(each.peak for each in meter.spent)
     whole = Spent("all", time.perf_counter() - start, time.process_time() - cpu, peak, 0.0)
     whole.written = sum(each.written for each in meter.spent)
-    told.send(([*meter.spent, whole], outcome.document["neighbours"]))
+    told.send([*meter.spent, whole])
 
 
-def run(rows: int, width: int, given: dict[str, Any], folder: str | None) -> Spent:
+def run(rows: int, width: int, given: dict[str, Any], last: str | None, folder: str | None) -> Spent:
     """Run a job over generated rows, and print what its stages took; return all of it."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="scale-") as place:
         write_source(Path(place, "s"), rows, width)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=job, args=(place, given, theirs))
+        process = context.Process(target=job, args=(place, given, last, theirs))
         process.start()
         theirs.close()
-        spent, found = ours.recv()
+        spent = ours.recv()
         process.join()
         left = sum(path.stat().st_size for path in Path(place, "w").rglob("*") if path.is_file())
+        document = Path(place, "m", "manifest.json")
+        found = json.loads(document.read_bytes())["neighbours"] if document.exists() else None
         shutil.rmtree(Path(place, "w"))
     vectors = 4 * rows * width / 1e9
     print(f"\n{rows:,} x {width}: {vectors:.2f} GB of vectors, {left / 1e9 / vectors:.2f} times as much new,")
-    print(f"{found['lists']:,} lists, {found['probes']} probed, recall {found['recall']:.4f}")
+    if found is not None:
+        print(f"{found['lists']:,} lists, {found['probes']} probed, recall {found['recall']:.4f}")
     print(f"{'stage':12} {'seconds':>8} {'cores':>6} {'peak GB':>8} {'GB written':>11}")
     for each in spent:
         cores = each.cpu / max(each.seconds, 1e-9)
@@ -138,10 +150,12 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory-per-worker", type=float, default=4.0)
+    parser.add_argument("--last", help="stage that a job ends after; by default the last one")
     parser.add_argument("--folder", help="for the data; by default where temporary files are")
     arguments = parser.parse_args()
     given = {"workers": arguments.workers, "memory_per_worker": arguments.memory_per_worker}
-    found = [run(rows, arguments.width, given, arguments.folder) for rows in arguments.rows]
+    place = (arguments.last, arguments.folder)
+    found = [run(rows, arguments.width, given, *place) for rows in arguments.rows]
     for rows, before, after in zip(arguments.rows[1:], found, found[1:], strict=False):
         print(
             f"\nto {rows:,}: {after.seconds / before.seconds:.1f} times the seconds,"

@@ -28,6 +28,8 @@ KEPT = 1 << 20
 """Bytes of a read that are kept for the next one: the columns of a small row group share a block."""
 TAIL = 1 << 16
 """Bytes that are read first, from the end; most footers are shorter."""
+MOST_BYTES = 2**31 - 1
+"""Of a page."""
 _MAGIC = b"PAR1"
 _PAIR = np.dtype([("bytes", "<u4"), ("hash", "<u8")])
 _SEALED = 32 + 4
@@ -45,6 +47,8 @@ class SealedWriter:
         # Vectors and digests do not compress, and are read more often than they are moved.
         packed = {_leaf(field): "zstd" for field in schema if not pa.types.is_fixed_size_binary(field.type)}
         plain = {"compression": packed or "none", "use_dictionary": False, "write_statistics": False}
+        if not packed:
+            plain["data_page_size"] = MOST_BYTES  # a row group is one page, see `fixed_size_values`
         self._parquet = pq.ParquetWriter(self._blocks, schema, **plain)
 
     def write(self, table: pa.Table) -> None:
@@ -192,6 +196,21 @@ class SealedFile:
             if xxh3_64_intdigest(view[first - bounds[0] : end - bounds[0]]) != expected:
                 raise Damage(f"bytes {first:,} to {end - 1:,} are not what was written")
         return bounds[0], found
+
+    def fixed_size_values(self, group: int) -> list[pa.Buffer]:
+        """Return the values of each column of a row group as they lie in the file, none of them aligned.
+
+        Of a file that has only fixed-size binary without nulls, of at most 20,000 rows a row group: there a
+        column is one page, which ends with its values.
+        """
+        rows = self.metadata.row_group(group)
+        columns = [rows.column(number) for number in range(rows.num_columns)]
+        first = columns[0].data_page_offset
+        stops = [each.data_page_offset + each.total_compressed_size - first for each in columns]
+        self.seek(first)
+        held = self.read_buffer(stops[-1])
+        sizes = [rows.num_rows * self.metadata.schema.column(number).length for number in range(len(columns))]
+        return [held.slice(stop - size, size) for stop, size in zip(stops, sizes, strict=True)]
 
     def read_all(self) -> None:
         """Verify every block."""

@@ -27,10 +27,10 @@ VERSIONS = {
     "embed": 2,
     "rows": 3,
     "census": 4,
-    "fit": 1,
+    "fit": 2,
     "neighbours": 2,
-    "coarse": 2,
-    "cells": 3,
+    "coarse": 3,
+    "cells": 4,
     "truth": 2,
     "holdout": 2,
     "cover": 1,
@@ -123,7 +123,7 @@ class WorkDirectory:
 
     def metadata(self, stage: str, key: str) -> dict[str, Any]:
         """Return the metadata of a shard, reading no more than the footer."""
-        with self._sealed(stage, key) as sealed:
+        with self.sealed(stage, key) as sealed:
             return _note(sealed.metadata)
 
     def check(self, stage: str, key: str, whole: bool = False) -> None:
@@ -132,18 +132,19 @@ class WorkDirectory:
         Raises:
           ShardError: it is damaged, or another's.
         """
-        with self._sealed(stage, key) as sealed:
+        with self.sealed(stage, key) as sealed:
             if whole:
                 sealed.read_all()
 
     @contextmanager
     def open(self, stage: str, key: str) -> Iterator[pq.ParquetFile]:
         """Yield a shard, for reading some of its row groups."""
-        with self._sealed(stage, key) as sealed:
+        with self.sealed(stage, key) as sealed:
             yield pq.ParquetFile(sealed, metadata=sealed.metadata)
 
     @contextmanager
-    def _sealed(self, stage: str, key: str) -> Iterator[SealedFile]:
+    def sealed(self, stage: str, key: str) -> Iterator[SealedFile]:
+        """Yield a shard as the bytes that it is made of, checked as they are read."""
         path = self.path(stage, key)
         with self._opened(path) as file:
             try:
@@ -230,7 +231,7 @@ def _note(metadata: pq.FileMetaData) -> dict[str, Any]:
     return json.loads(metadata.metadata[b"note"])  # type: ignore[no-any-return]
 
 
-def metadata_of(parquet: pq.ParquetFile) -> dict[str, Any]:
+def metadata_of(parquet: pq.ParquetFile | SealedFile) -> dict[str, Any]:
     """Return the metadata in a shard's footer."""
     return _note(parquet.metadata)
 

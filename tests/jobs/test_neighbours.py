@@ -17,7 +17,7 @@ from syllabus.manifests import validate
 from syllabus.pipeline import Options, UserError, prepare
 from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.stages.neighbours import all_pairs as exact
-from syllabus.pipeline.stages.neighbours import inverted_lists, stage
+from syllabus.pipeline.stages.neighbours import inverted_lists, list_rows, stage
 from syllabus.pipeline.stages.plan import make_plan, plan_holdout
 from syllabus.selectors.neighbours import neighbours
 
@@ -146,7 +146,14 @@ def test_a_filter_that_lets_few_rows_through_makes_few_blocks(tmp_path: Path, mo
 def test_lists_find_what_the_exact_search_finds(made: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(stage, "EXACT_ROWS", 1000)
     ran = [run(made / "s", tmp_path / "m1", duplicate_threshold=0.99)]
-    monkeypatch.setattr(inverted_lists, "BAND_ROWS", 6000)  # four lists a row group instead of one
+    # Several blocks, few groups, and lists of several row groups: nothing that is found depends on them.
+    for module, name, value in (
+        (inverted_lists, "ROUTED_ROWS", 900),
+        (inverted_lists, "GROUPS", 3),
+        (list_rows, "PIECE", 40),
+    ):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(inverted_lists, "PIECE", 40)
     ran.append(run(made / "s", tmp_path / "m2", duplicate_threshold=0.99, workers=2))
     assert digests(tmp_path / "m1") == digests(tmp_path / "m2")
     assert validate(tmp_path / "m1").problems == []

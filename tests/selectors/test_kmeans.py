@@ -104,12 +104,20 @@ def test_centroids_of_a_gpu_are_as_good_and_rows_are_assigned_alike():
     assert scores == pytest.approx(known, abs=1e-2)
 
 
-def test_clustering_is_that_of_the_wrapper_that_faiss_has():
+@pytest.mark.parametrize("distinct", [500, 25], ids=["rows", "few distinct rows, so empty clusters"])
+def test_clustering_is_that_of_the_wrapper_that_faiss_has(distinct):
     import faiss
 
-    rows = oracles.planted("normal", 500, 12, seed=3)
-    centroids = kmeans.fit(rows, 9, seed=0)
+    rows = oracles.planted("normal", 500, 12, seed=3)[np.arange(500) % distinct]
+    centroids = kmeans.fit(rows, 20, seed=0)
     key = int(kmeans.key_of(kmeans.seed_words(0, "kmeans.fit"), 3)) % 2**31
-    means = faiss.Kmeans(12, 9, niter=25, seed=key, min_points_per_centroid=1, max_points_per_centroid=500)
+    means = faiss.Kmeans(12, 20, niter=25, seed=key, min_points_per_centroid=1, max_points_per_centroid=500)
     means.train(rows)
     assert np.array_equal(centroids, means.centroids)
+
+
+def test_workers_show_in_no_bit(monkeypatch):
+    monkeypatch.setattr(kmeans, "_BLOCK", 70)
+    rows = oracles.planted("clusters", 1000, 16, seed=3)
+    one = kmeans.fit(rows, 12, seed=0)
+    assert all(kmeans.fit(rows, 12, seed=0, workers=workers).tobytes() == one.tobytes() for workers in (2, 5))

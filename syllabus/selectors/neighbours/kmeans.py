@@ -1,16 +1,21 @@
-"""k-means partitions: centroids from faiss, and an assignment that no thread count or block can change.
+"""k-means partitions: centroids by faiss, and an assignment that no thread count or block can change.
 
-Distances come from float32 products; where two centroids are within their error of one another the exact
-distance decides, and equal distances go to the smaller centroid number.
+Centroids are fitted by Lloyd's rounds as `faiss.Clustering` does; faiss looks for the nearest ones block by
+block, so that several threads do it and show in no bit.
+
+In `assign` distances come from float32 products; where two centroids are within their error of one another
+the exact distance decides, and equal distances go to the smaller centroid number.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.errors import SelectionError
-from syllabus.selectors.neighbours.flat_index import flat_index
+from syllabus.selectors.neighbours.flat_index import by_faiss_on_gpu, flat_index
 from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import key_of
 from syllabus.selectors.numerics.distances import squared_norms
@@ -21,13 +26,21 @@ from syllabus.selectors.validation import Seed, Vectors, as_rows, seed_words, wh
 ITERATIONS = 25
 """Centroids of text embeddings hardly move after 20."""
 _BLOCK = 4096
+"""Rows that are compared at once, as many as in faiss's own products: their last bits may depend on it."""
+_ASIDE = 1 / 1024
+"""How far two halves of a cluster are moved apart, in terms of its centroid."""
 _PURPOSE = 3  # of the random keys
 LONGEST = 9e18
 """The largest norm of a row: float32 has no number for the squared distance of two that are longer."""
 
 
 def fit(
-    vectors: Vectors, clusters: int, seed: Seed, iterations: int = ITERATIONS, device: str = "cpu"
+    vectors: Vectors,
+    clusters: int,
+    seed: Seed,
+    iterations: int = ITERATIONS,
+    device: str = "cpu",
+    workers: int = 1,
 ) -> NDArray[np.float32]:
     """Return (clusters, d) float32 centroids.
 
@@ -35,11 +48,13 @@ def fit(
       vectors: (n, d) numbers, finite, of norms up to 9e18.
       clusters: 1 <= clusters <= n. With fewer distinct rows than clusters some centroids coincide; `assign`
         then leaves the later ones empty.
-      seed: a whole number or a tuple of them, of the k-means++ start.
+      seed: a whole number or a tuple of them, of the rows that are drawn to start from.
       iterations: rounds, at least 1.
       device: "cpu", or a GPU such as "cuda:0", used where the installed faiss has one.
+      workers: threads that look for the nearest centroids, at least 1; they show in no bit.
 
-    O(n clusters d) a round. Equal vectors, seed, device and threads (the caller's) give equal bits.
+    O(n clusters d) a round; memory beside the rows: 2 clusters d numbers, and 16 MB a worker. Equal vectors,
+    seed, device and threads of faiss (the caller's) give equal bits.
 
     Raises:
       SelectionError: if faiss is not installed, or an argument is out of its bounds.
@@ -47,10 +62,11 @@ def fit(
     rows = as_rows(vectors, "kmeans.fit")
     clusters = whole_number(clusters, "clusters", 1, len(rows), f"[1, n={len(rows)}]", "kmeans.fit")
     iterations = whole_number(iterations, "iterations", 1, 2**31 - 1, "[1, 2^31)", "kmeans.fit")
+    workers = whole_number(workers, "workers", 1, 2**31 - 1, "[1, 2^31)", "kmeans.fit")
     key = key_of(seed_words(seed, "kmeans.fit"), _PURPOSE)
     norms = np.sqrt(squared_norms(rows))
     if norms.max() > LONGEST:
-        # faiss would end the process: its float32 squared distances become infinite.
+        # faiss's squared distances, float32, would become infinite.
         row = int(norms.argmax())
         raise SelectionError(
             f"kmeans.fit: row {row} has norm {norms[row]:.3g}; at most {LONGEST:.3g}: divide the rows"
@@ -62,14 +78,53 @@ def fit(
         raise SelectionError(
             "kmeans.fit: faiss is missing; pip install 'syllabus[cpu]' or 'syllabus[gpu]'"
         ) from None
-    settings = faiss.ClusteringParameters()
-    settings.niter, settings.seed = iterations, int(key) % 2**31
-    # All rows are used: faiss would draw 256 a cluster, and warn below 39.
-    settings.min_points_per_centroid, settings.max_points_per_centroid = 1, len(rows)
-    means = faiss.Clustering(rows.shape[1], clusters, settings)
-    means.train(rows, flat_index(rows.shape[1], True, device))
-    centroids = faiss.vector_float_to_array(means.centroids).reshape(clusters, rows.shape[1])
-    return np.ascontiguousarray(centroids, np.float32)
+    library: Any = faiss  # whose stubs leave out its random numbers
+    start = np.empty(len(rows), np.int32)
+    library.rand_perm(library.swig_ptr(start), len(rows), int(key) % 2**31 + 1)
+    centroids = rows[start[:clusters]]
+    index = flat_index(rows.shape[1], True, device)
+    if by_faiss_on_gpu(device):
+        workers = 1  # what an index there works with may not be used by two threads at once
+    # The number of threads that faiss may use is each thread's own.
+    limit = (faiss.omp_get_max_threads(),)
+    with ThreadPoolExecutor(workers, initializer=faiss.omp_set_num_threads, initargs=limit) as pool:
+        for _ in range(iterations):
+            index.reset()
+            index.add(centroids)
+            blocks = (rows[first : first + _BLOCK] for first in range(0, len(rows), _BLOCK))
+            found = pool.map(lambda block: index.search(block, 1)[1][:, 0], blocks)
+            labels = np.concatenate(list(found))
+            centroids = np.zeros_like(centroids)
+            sizes = np.zeros(clusters, np.float32)
+            _average(rows, labels, centroids, sizes)
+            _fill_empty(centroids, sizes, len(rows), library.RandomGenerator(1234))
+    return centroids
+
+
+@compiled
+def _average(rows: np.ndarray, labels: np.ndarray, centroids: np.ndarray, sizes: np.ndarray) -> None:
+    """Write the mean of the rows of each label, and their number: float32 sums in the order of the rows."""
+    for i in range(rows.shape[0]):
+        total, row = centroids[labels[i]], rows[i]
+        sizes[labels[i]] += np.float32(1)
+        for j in range(rows.shape[1]):
+            total[j] += row[j]
+    for c in range(centroids.shape[0]):
+        if sizes[c] > 0:
+            centroids[c] *= np.float32(1) / sizes[c]
+
+
+def _fill_empty(centroids: NDArray[np.float32], sizes: NDArray[np.float32], n: int, draw: Any) -> None:
+    """Give each empty cluster half of another one, drawn by its size: its centroid, a little aside."""
+    aside = np.where(np.arange(centroids.shape[1]) % 2 == 0, 1 + _ASIDE, 1 - _ASIDE)
+    for empty in np.flatnonzero(sizes == 0):
+        other = 0
+        while draw.rand_float() >= (sizes[other] - 1) / np.float32(n - len(centroids)):
+            other = (other + 1) % len(centroids)
+        centroids[empty] = centroids[other] * aside
+        centroids[other] = centroids[other] * (2 - aside)
+        sizes[empty] = sizes[other] / 2
+        sizes[other] -= sizes[empty]
 
 
 def assign(vectors: Vectors, centroids: NDArray[np.float32]) -> NDArray[np.int32]:

@@ -49,7 +49,7 @@ def test_lists_travel_without_their_arrays(tmp_path: Path, monkeypatch: pytest.M
 )
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_a_worker_has_room_for_its_blocks(rows: int, dimension: int, memory: float, blocks: int) -> None:
-    vectors = Vectors(None, (), None, "", 1, None, dimension, memory)  # type: ignore[arg-type]
+    vectors = Vectors(None, (), None, "", 1, 1, None, dimension, memory)  # type: ignore[arg-type]
     most = vectors.most_rows(rows, blocks)
     assert 1 <= most <= rows
     assert most == 1 or 4 * dimension * most * blocks <= memory

@@ -138,7 +138,8 @@ def test_lists_blocks_and_widths() -> None:
         for probes, key in product((1, 2, 4), ("fit", "other"))
     ]
     assert_all_differ([lists.group_key(group) for lists in searches for group in groups])
-    assert_all_differ([lists.list_shard_key(block) for lists in searches for block in blocks])
+    cells = [lists.list_shard_key(block) for lists in searches for block in blocks]
+    assert_all_differ([*cells, *(lists.joined_key(group) for lists in searches for group in groups)])
     # The exact nearest do not depend on how many lists are searched.
     assert_all_differ([lists.truth_key(block) for lists in searches[:2] for block in blocks])
     assert searches[0].truth_key(blocks[0]) == searches[2].truth_key(blocks[0])

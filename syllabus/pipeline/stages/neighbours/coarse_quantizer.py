@@ -7,6 +7,7 @@ the quantisation: inside a list the search is exact.
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from syllabus.pipeline.runtime.torch_setup import pick_device
-from syllabus.pipeline.stages.neighbours.vectors import NeighbourSearch
+from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
 from syllabus.pipeline.stages.transform import drawn
 from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors import kmeans
@@ -26,7 +27,9 @@ QUERIES = 1024
 TARGET = 0.98
 """Recall that the probes are chosen for on a sample, so that .95 holds on all rows."""
 ITERATIONS = 10
-"""Of k-means: lists only have to be near, and this runs on one core while the others wait."""
+"""Of k-means: lists only have to be near, and this runs before all else."""
+SCORES = 2**20
+"""Pairs of a row and a list that are compared at once."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,18 @@ class CoarseQuantizer:
     def ranked(self, vectors: np.ndarray, device: str) -> np.ndarray:
         """Return the (n, probes) int32 nearest lists of each row, its home first."""
         nearest = np.empty((len(vectors), self.probes), np.int32)
-        for first in range(0, len(vectors), 4096):
-            block = vectors[first : first + 4096]
+        size = max(1, SCORES // len(self.centroids))
+        for first in range(0, len(vectors), size):
+            block = vectors[first : first + size]
             home, scores = kmeans.assign_with_scores(block, self.centroids, device)
+            if self.probes == 1:
+                nearest[first : first + size, 0] = home
+                continue
             scores[np.arange(len(block)), home] = np.inf
             np.negative(scores, out=scores)
             top = np.argpartition(scores, self.probes - 1, axis=1)[:, : self.probes]
             order = np.argsort(np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
-            nearest[first : first + 4096] = np.take_along_axis(top, order, axis=1)
+            nearest[first : first + size] = np.take_along_axis(top, order, axis=1)
         return nearest
 
 
@@ -96,7 +103,8 @@ def _fit(knn: NeighbourSearch, device: str) -> CoarseQuantizer:
     sample, queries, query_vectors = _draw(knn)
     # More than 64 rows a list hardly move its centroid.
     fitted = sample[: max(lists, min(len(sample), 64 * lists))]
-    centroids = _chained(kmeans.fit(fitted, lists, seed=0, iterations=ITERATIONS, device=device))
+    fit = kmeans.fit(fitted, lists, 0, ITERATIONS, device, knn.vectors.workers)
+    centroids = _chained(fit)
     return CoarseQuantizer(centroids, _probes(knn.k, sample, centroids), queries, query_vectors)
 
 
@@ -111,11 +119,16 @@ def _draw(knn: NeighbourSearch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     of_sample, of_queries = (
         np.empty((len(rows), vectors.dimension), np.float32) for rows in (sampled, queries)
     )
-    for block in vectors.blocks(1):  # chunk by chunk: a few rows of each are kept
+
+    def draw(block: Block) -> None:
         rows = vectors.read(block)
         for chosen, places, kept in ((sampled, place, of_sample), (queries, None, of_queries)):
             inside = slice(*np.searchsorted(chosen, [block.first, block.first + block.rows]))
             kept[inside if places is None else places[inside]] = rows[chosen[inside] - block.first]
+
+    with ThreadPoolExecutor(vectors.workers, initializer=vectors.prepare_worker) as pool:
+        for _ in pool.map(draw, vectors.blocks(1)):  # chunk by chunk: a few rows of each are kept
+            pass
     return of_sample, queries, of_queries
 
 

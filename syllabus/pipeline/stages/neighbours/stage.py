@@ -97,8 +97,9 @@ class NeighbourGraph:
     def discard_routed(self) -> None:
         """Remove the vectors that the search wrote again: what was found is kept, and they are as many."""
         if self.lists is not None:
-            for block in self.lists.blocks():
-                self.knn.vectors.work.remove("cells", self.lists.list_shard_key(block))
+            routed = map(self.lists.list_shard_key, self.lists.blocks())
+            for key in (*routed, *map(self.lists.joined_key, self.lists.groups())):
+                self.knn.vectors.work.remove("cells", key)
 
     def as_section(self) -> dict[str, Any]:
         """Return what manifest.json says of the search."""

@@ -50,6 +50,8 @@ class Vectors:
     digest: str
     """Of all the vectors and their places."""
     threads: int
+    workers: int
+    """Threads that the submitting process may use."""
     device: str | None
     dimension: int
     """D"""
@@ -142,6 +144,7 @@ def vectors_of_plan(
         embedding,
         digest_of([*keys, census.places, *fitted]),
         options.threads_per_worker,
+        options.workers,
         options.device,
         final_dimension(options, plan.identity.dimension),
         options.memory_per_worker * 1e9,
