@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,28 @@ def test_a_used_work_directory_gives_what_an_unused_one_does(
     run(source, tmp_path / "used", **options, work_dir=f"{united}.work")
     run(source, tmp_path / "unused", **options)
     assert digests(tmp_path / "used") == digests(tmp_path / "unused") != digests(united)
+
+
+def test_a_job_that_was_killed_among_its_parts_goes_on(
+    source: Path, manifest: Path, united: Path, tmp_path: Path
+) -> None:
+    for number, (made, options) in enumerate(
+        [
+            (manifest, {**FEW, "memory_per_worker": SMALL}),
+            (united, {**FEW, "objective": "facility_location", "bucket_size": 100}),
+        ]
+    ):
+        work = tmp_path / f"work-{number}"
+        shutil.copytree(f"{made}.work", work)
+        # What a kill leaves: some buckets are done, no partition is.
+        shards = sorted(path for stage in ("parts", "subsets") for path in (work / stage).rglob("*.parquet"))
+        for path in shards[::2]:
+            path.unlink()
+        for path in (work / "order").rglob("*.parquet"):
+            path.unlink()
+        run(source, tmp_path / f"m-{number}", **options, work_dir=str(work))
+        assert len(shards) > 6
+        assert digests(tmp_path / f"m-{number}") == digests(made)
 
 
 def rows_around(centres: int, n: int) -> np.ndarray:
