@@ -35,9 +35,9 @@ VERSIONS = {
     "holdout": 2,
     "cover": 1,
     "guide": 1,
-    "regroup": 2,
-    "subsets": 1,
-    "parts": 1,
+    "regroup": 3,
+    "subsets": 2,
+    "parts": 2,
     "ranking": 1,
     "order": 2,
 }

@@ -108,6 +108,100 @@ def test_facility_location_that_serves_all_rows_from_some_of_them():
     assert some[selection.indices].tolist() == maximize(whole, 10, exclude=everyone).indices.tolist()
 
 
+@given(instance=instances())
+@quick(40)
+def test_graph_cut_of_other_rows_by_definition(instance):
+    rows, trade_off, k, cut = instance
+    own, whole = rows[:cut], rows
+    kernel = (1 + whole.astype(np.float64) @ own.T.astype(np.float64)) / 2
+    inside = (1 + own.astype(np.float64) @ own.T.astype(np.float64)) / 2
+    share = len(own) / len(rows)
+    f = GraphCut(own, trade_off, whole=(whole.sum(axis=0, dtype=np.float64) * share, share * len(rows)))
+    k = min(k, cut)
+    values = {}
+    for chosen in itertools.combinations(range(cut), k):
+        each = np.array(chosen)
+        values[chosen] = share * kernel[:, each].sum() - trade_off * inside[np.ix_(each, each)].sum()
+        assert f.value(each) == pytest.approx(values[chosen], rel=1e-5, abs=1e-5)
+    greedy = maximize(f, k, "naive")
+    assert maximize(f, k, "lazy").indices.tolist() == greedy.indices.tolist()
+    assert greedy.gains.sum() == pytest.approx(f.value(greedy.indices), rel=1e-6, abs=1e-6)
+    if greedy.upper_bound is not None:
+        assert greedy.upper_bound >= max(values.values()) - 1e-6
+    assert trade_off > 0.5 or greedy.upper_bound is not None
+
+
+def test_graph_cut_of_other_rows_refuses_what_is_no_sum():
+    rows = oracles.planted("normal", 20, 4, seed=0)
+    for whole in ((np.zeros(3), 5.0), (np.full(4, np.nan), 5.0), (np.zeros(4), 0.0)):
+        with pytest.raises(SelectionError, match="whole"):
+            GraphCut(rows, whole=whole)
+    with pytest.raises(SelectionError, match="linear"):
+        GraphCut(rows, similarity="rbf", whole=(np.zeros(4), 5.0))
+
+
+def skewed(seed):
+    """Rows of ten parts: all that differs lies in the first, the others are copies of a few."""
+    rng = np.random.default_rng(seed)
+    rows = np.concatenate([rng.normal(size=(60, 12)), np.tile(rng.normal(size=(9, 12)), (60, 1))])
+    rows += 1e-3 * rng.normal(size=rows.shape)
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    parts = np.concatenate([np.zeros(60, np.int64), 1 + np.arange(540) % 9])
+    return rows, parts
+
+
+def test_parts_that_hold_more_keep_more_by_gain():
+    rows, parts = skewed(0)
+    whole = FacilityLocation(rows)
+    greedy = maximize(whole, 40).objective
+    found = {}
+    for share in ("size", "gain"):
+        selection = rand_greedi(
+            lambda own: FacilityLocation(rows[own]), 600, 40, 600, 0, 2.0, parts=parts, share=share,
+            final=lambda own: SparseFacilityLocation(rows[own], 600, served=rows),
+        )  # fmt: skip
+        found[share] = (np.sum(selection.indices < 60), whole.value(selection.indices) / greedy)
+    assert found["gain"][0] > 2 * found["size"][0]
+    assert found["gain"][1] > 0.999 > found["size"][1]
+
+
+def test_an_unknown_share_is_refused():
+    rows, _ = skewed(1)
+    with pytest.raises(SelectionError, match=r"share='weight' is unknown; valid: size, gain"):
+        rand_greedi(lambda own: GraphCut(rows[own]), 600, 6, 100, 0, share="weight")
+
+
+@pytest.mark.parametrize("budget", [12, 24, 40])
+def test_a_floor_makes_few_neighbours_do(budget):
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(30, 10))[rng.integers(0, 30, 1200)] + 0.7 * rng.normal(size=(1200, 10))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    whole = FacilityLocation(rows)
+    greedy = maximize(whole, budget).objective
+    with_floor, without = (
+        whole.value(maximize(SparseFacilityLocation(rows, 64, floor=floor), budget).indices)
+        for floor in (True, False)
+    )
+    assert with_floor > 0.99 * greedy
+    assert with_floor >= without - 1e-9
+
+
+def test_a_floor_by_definition():
+    rows = oracles.planted("normal", 40, 5, seed=2)
+    f = SparseFacilityLocation(rows, 6, floor=True)
+    kernel = np.maximum(0, (1 + rows.astype(np.float64) @ rows.T.astype(np.float64)) / 2)
+    floors = np.sort(kernel, axis=1)[:, -6]
+    for chosen in ([3], [3, 17], [0, 9, 21, 39]):
+        expected = np.maximum(floors, kernel[:, chosen].max(axis=1)).sum()
+        assert f.value(chosen) == pytest.approx(expected, rel=1e-6)
+    assert f.value([]) == 0
+    greedy = maximize(f, 12, "naive")
+    assert maximize(f, 12, "lazy").indices.tolist() == greedy.indices.tolist()
+    assert greedy.gains.sum() == pytest.approx(f.value(greedy.indices))
+    everyone = SparseFacilityLocation(rows, 40, floor=True)
+    assert everyone.value([3]) == pytest.approx(FacilityLocation(rows).value([3]))
+
+
 @given(n=st.integers(1, 500), seed=st.integers(0, 2**63), share=st.floats(0, 1))
 @quick(25)
 def test_random_parts_are_even_and_differ_between_rounds(n, seed, share):

@@ -15,8 +15,8 @@ SPENT = 0.9
 """Share of a budget that subsets spend at least, unless much of it is out of reach."""
 MONOTONE = 0.5
 """Largest trade-off with which every row adds to the value of graph cut."""
-KEPT = 0.9
-"""Share of greedy's gain that a selection in parts keeps where it does not matter."""
+KEPT = 0.95
+"""Share of the gain over all of a partition that a selection in parts keeps where it does not matter."""
 ALIKE, LARGE = 0.9, 0.5
 """Jaccard index of subsets that hardly differ; larger fractions must overlap."""
 
@@ -58,8 +58,8 @@ def _lossy(entry: dict[str, Any]) -> Iterator[str]:
     if gain is not None and gain["least"] < KEPT:
         yield (
             f"{entry.get('objective', 'greedy')} at {entry['fraction']:g}: selected from in up to"
-            f" {parts['most']:,} parts a partition keeps {gain['least']:.2f} of greedy's gain over all of it,"
-            " 0 is random; a larger --bucket-size or --memory-per-worker, or more --clusters, keeps more"
+            f" {parts['most']:,} parts a partition keeps {gain['least']:.2f} of the gain over all of it, 0 is"
+            " random; a larger --bucket-size or --memory-per-worker, or more --clusters, keeps more"
         )
 
 

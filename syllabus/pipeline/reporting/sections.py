@@ -74,13 +74,15 @@ def parts_lines(document: dict[str, Any]) -> list[str]:
             continue
         many = "partitions" if found["partitions"] > 1 else "partition"
         line = f"{entry['fraction']:g}: {found['partitions']:,} {many} in up to {found['most']:,} parts"
-        if found["gain"] is None:
-            lines.append(f"{line}; too few examples to tell what that loses")
-            continue
-        line += (
-            f" keep {found['gain']['mean']:.3f} of greedy's gain, least {found['gain']['least']:.3f}, on"
-            f" samples of {found['sample']:,}"
-        )
+        if found["gain"] is not None:
+            line += (
+                f" keep {found['gain']['mean']:.3f} of the gain over all, least {found['gain']['least']:.3f},"
+                f" by samples of {found['sample']:,}"
+            )
+        elif found["sample"]:
+            line += f"; of samples of {found['sample']:,} no selection is better than random rows"
+        else:
+            line += "; too few examples to tell what that loses"
         if found["decided"] is not None:
             line += f"; bounding decides {found['decided']:.0%} of them"
         lines.append(line)

@@ -8,11 +8,24 @@ import apache_beam as beam
 
 
 class ForEach(beam.PTransform):
-    """Gives each element of work to a DoFn, on whatever worker is free."""
+    """Gives each element of work to a DoFn, on whatever worker is free.
 
-    def __init__(self, elements: list[Any], work: beam.DoFn, *side_inputs: beam.pvalue.AsSideInput) -> None:
+    `beside` names a second output of the DoFn: both are then given, by (`MAIN`, `beside`).
+    """
+
+    MAIN = "main"
+
+    def __init__(
+        self,
+        elements: list[Any],
+        work: beam.DoFn,
+        *side_inputs: beam.pvalue.AsSideInput,
+        beside: str | None = None,
+    ) -> None:
         super().__init__()
         self.elements, self.work = elements, beam.ParDo(work, *side_inputs)
+        if beside is not None:
+            self.work = self.work.with_outputs(beside, main=self.MAIN)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Spread the elements over the workers."""

@@ -1,13 +1,17 @@
 """Regroup, select and order as one Beam pipeline.
 
-groups ─ Regroup ─┬─ Select, beside the rows and units of all buckets ─ all buckets ─ OrderSubsets
+groups ─ Regroup ─┬─ Select, beside rows, units and sums of all buckets ─ all buckets ─ OrderSubsets
                   ├─ OrderAll
                   └─ or, too large for a worker, OrderInParts
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import apache_beam as beam
+import numpy as np
 
 from syllabus.pipeline.runtime.for_each import ForEach
 from syllabus.pipeline.stages.order.interleaved import OrderInParts
@@ -27,12 +31,14 @@ class SelectAndOrder(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> list[beam.PCollection]:
         """Start from the groups; the results are in the work directory."""
         ordering, work = self.ordering, self.regroup.rows.work
-        references = pipeline | "Regroup" >> ForEach(self.groups, self.regroup)
+        regroup = ForEach(self.groups, self.regroup, beside=RegroupChunks.SUMS)
+        references, sums = pipeline | "Regroup" >> regroup
+        sums |= "Sum partitions" >> beam.CombinePerKey(_added)
         rows = references | "Rows" >> beam.MapTuple(_rows) | "Count rows" >> beam.CombinePerKey(sum)
         units = references | "Units" >> beam.MapTuple(_units) | "Count units" >> beam.CombinePerKey(sum)
         ordered = ordering.subsets_ordered(work)
         select = SelectBuckets(ordering.selecting, self.regroup.layout.labels, work, ordered)
-        ends = [references | Select(select, rows, units)]
+        ends = [references | Select(select, rows, units, sums)]
         if ordering.subsets():
             ends.append(ends[0] | OrderSubsets(ordering, work))
         if ordering.apart(ordering.rows):
@@ -48,3 +54,8 @@ def _rows(bucket: Bucket, reference: Reference) -> tuple[Bucket, int]:
 
 def _units(bucket: Bucket, reference: Reference) -> tuple[Bucket, int]:
     return bucket, reference.units
+
+
+def _added(sums: Iterable[np.ndarray]) -> Any:
+    """Whole numbers, so that the order does not matter; 0 of none."""
+    return sum(sums)

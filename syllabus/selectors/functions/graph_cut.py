@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.constraint import Constraint
+from syllabus.selectors.errors import SelectionError
 from syllabus.selectors.functions.pairwise_sum import PairTotals, PairwiseSum, pair_total
 from syllabus.selectors.functions.similarity import COSINE, SimilarityName
 from syllabus.selectors.numerics.distances import squared_norms
@@ -26,6 +27,8 @@ class GraphCut(PairwiseSum):
       trade_off: λ >= 0, how much similarity inside the set costs.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`. With "dot" and a negative
         component in any row the function counts as not submodular: no certificate, no "lazier".
+      whole: the rows of V where they are others than `vectors`: their sum, (d,), and their number. A part of
+        n rows that is to pick its share for all N has (n/N · sum, n). Of a linear similarity.
 
     Memory O(n + d) above the vectors; a gain costs O(d). RBF first takes all n² / 2 similarities, O(n² d),
     and then O(d) for each pick since a candidate was last scored.
@@ -40,22 +43,48 @@ class GraphCut(PairwiseSum):
     name: ClassVar[str] = "graph_cut"
 
     def __init__(
-        self, vectors: Vectors, trade_off: float = 0.4, similarity: SimilarityName = "cosine"
+        self,
+        vectors: Vectors,
+        trade_off: float = 0.4,
+        similarity: SimilarityName = "cosine",
+        whole: tuple[NDArray[np.float64], float] | None = None,
     ) -> None:
         super().__init__(vectors, similarity)
         self.trade_off = real_number(
             trade_off, "trade_off", lambda value: 0 <= value < math.inf, "[0, inf)", self.name
         )
         self.submodular = self.similarity.nonnegative
-        self.monotone = self.submodular and self.trade_off <= 0.5
         self.linear = self.similarity.linear
+        self.apart = whole is not None
+        # Rows that resemble each other more than V may have gains below 0.
+        self.monotone = self.submodular and self.trade_off <= 0.5 and not self.apart
+        total, self.mass = self._whole(whole)
         if self.linear:
             slope = self.similarity.slope
             self.step = 2 * slope * self.trade_off
-            self.first_query = slope * column_sums(self.rows)
+            self.first_query = slope * (column_sums(self.rows) if total is None else total)
             self.terms = self.step * squared_norms(self.rows) / 2
         else:
             self.sums = self.similarity.sums(self.rows)
+
+    def _whole(
+        self, whole: tuple[NDArray[np.float64], float] | None
+    ) -> tuple[NDArray[np.float64] | None, float]:
+        """The sum of V, None where it is that of the rows, and how many it has."""
+        if whole is None:
+            return None, float(self.n)
+        caller = f"{self.name}: whole"
+        if not self.linear:
+            raise SelectionError(f"{caller} needs a linear similarity (cosine, dot)")
+        mass = real_number(
+            whole[1], "the number of rows", lambda value: 0 < value < math.inf, "(0, inf)", caller
+        )
+        total = np.asarray(whole[0], np.float64)
+        if total.shape != (self.rows.shape[1],) or not np.isfinite(total).all():
+            raise SelectionError(
+                f"{caller}: the sum has shape {total.shape}; expected {self.rows.shape[1]} finite numbers"
+            )
+        return total, mass
 
     def totals(self) -> PairTotals:
         """Return the empty set where there is no query."""
@@ -67,7 +96,8 @@ class GraphCut(PairwiseSum):
         if not self.linear:
             return 0.0  # totals only grow, so gains only fall, rounding and all
         largest = max(1.0, self.similarity.longest**2)
-        return 1e-15 * float((self.rows.shape[1] + self.n) * (1 + 2 * self.trade_off) * self.n) * largest
+        longest = max(self.n, self.mass) * largest
+        return 1e-15 * float((self.rows.shape[1] + self.n) * (1 + 2 * self.trade_off) * longest)
 
     def increase_bound(self) -> float:
         """Return the same and what similarities below 0 may add: 2λ times the least of them at a pick."""
@@ -86,13 +116,13 @@ class GraphCut(PairwiseSum):
             inside = own + 2 * pair_total(self.rows, self.similarity, indices, distance=False)
             return float(math.fsum(self.sums[indices]) - self.trade_off * inside)
         picked = sum_of_rows(self.rows, indices)
-        similar_to_all = offset * size * self.n + dot(picked, self.first_query)
+        similar_to_all = offset * size * self.mass + dot(picked, self.first_query)
         similar_inside = offset * size * size + slope * dot(picked, picked)
         return float(similar_to_all - self.trade_off * similar_inside)
 
     def constant(self, size: Any) -> Any:
         """Return what gain and score differ by when `size` rows, or each of an array, are in the set."""
-        return self.similarity.offset * (self.n - self.trade_off * (2 * size + 1))
+        return self.similarity.offset * (self.mass - self.trade_off * (2 * size + 1))
 
     def upper_bound(
         self, indices: NDArray[np.int64], objective: float, constraint: Constraint
@@ -101,17 +131,23 @@ class GraphCut(PairwiseSum):
 
         f(OPT) <= f(S) + Σ_{v∈OPT} gain(v | S) holds for every S if f is monotone and submodular: λ <= 1/2,
         no s negative. Two passes over the vectors. The first gives the tighter bound as a rule: the
-        penalty is small beside the modular part. Elsewhere there is no certificate: None.
+        penalty is small beside the modular part. It asks for no monotone f, and is all there is where V are
+        other rows. Elsewhere there is no certificate: None.
         """
-        if not self.monotone:
+        if not (self.submodular and self.trade_off <= 0.5):
             return None
         # Both properties need s >= 0. Where s = -δ at the least, pairs inside OPT may add λ k² δ, and growing
         # from OPT to OPT ∪ S may lose k n δ.
         budget = constraint.most_rows
-        allowance = budget * self._below_zero() * (self.trade_off * budget + self.n)
+        allowance = budget * self._below_zero() * (self.trade_off * budget + max(self.n, self.mass))
         bounds = []
         start = constraint.included  # which OPT holds too
-        for chosen, value in ((start, self._value(start)), (indices, objective)):
+        ends = (
+            [(start, self._value(start))]
+            if self.apart
+            else [(start, self._value(start)), (indices, objective)]
+        )
+        for chosen, value in ends:
             state = self.state()
             for index in chosen:
                 state.add(int(index), 0.0)

@@ -1,8 +1,9 @@
 """Facility location over nearest neighbours, for n where n² similarities are too many.
 
 f(S) = Σ_{i∈V} max(0, max_{j∈S∩N(i)} s_ij), N(i) = the most similar rows of i, i itself among them. Monotone
-and submodular. It sees no similarity beyond the neighbourhoods, so a small budget leaves most rows at 0: use
-at least n/k neighbours. The rows served, V, may be others than those selected from.
+and submodular. It sees no similarity beyond the neighbourhoods. At 0 a row that has none of the set among its
+neighbours is worth more than all that can be done for others, and the set is drawn to outliers: either use
+some 8 n/k neighbours, or a `floor`. The rows served, V, may be others than those selected from.
 """
 
 import math
@@ -30,6 +31,8 @@ class SparseFacilityLocation(NeighbourFunction):
       memory_budget: bytes for the neighbours, 48 each while they are found and put in order.
       similarity: "cosine", "dot", "rbf" or `Rbf(width)`; see `similarity.py`.
       served: (m, d) numbers, the rows of V; None for those of `vectors`. N(i) are rows of `vectors` always.
+      floor: whether any set serves a row like the last of N(i) at least, where there are more rows. So f is
+        less below facility location than without, if maybe above it, and few neighbours do.
 
     Building costs one (m x d)(d x n) product in blocks; memory 12 bytes for each neighbour of a row, 48 while
     it is built. A gain costs the number of rows that have the candidate for a neighbour.
@@ -46,6 +49,7 @@ class SparseFacilityLocation(NeighbourFunction):
         memory_budget: int = 2 * GIBIBYTE,
         similarity: SimilarityName = "cosine",
         served: Vectors | None = None,
+        floor: bool = False,
     ) -> None:
         super().__init__(vectors, similarity)
         self.served = self.rows
@@ -59,6 +63,12 @@ class SparseFacilityLocation(NeighbourFunction):
         self.similarities = np.empty(len(self.owners))
         s = self.similarity
         _similarities(s.kind, s.rate, self.rows, self.served, self.starts, self.owners, self.similarities)
+        self.floors = np.zeros(len(self.served))
+        if floor and near.shape[1] < self.n:
+            self.floors += np.inf
+            np.minimum.at(self.floors, self.owners, self.similarities)
+            self.floors = np.maximum(0.0, self.floors)
+        self.first = math.fsum(self.floors)
 
     def state(self) -> "_State":
         """Return the empty set."""
@@ -70,7 +80,8 @@ class _State(State):
 
     def __init__(self, function: SparseFacilityLocation) -> None:
         self.function = function
-        self.best_similarity = np.zeros(len(function.served))
+        self.best_similarity = function.floors.copy()
+        self.empty = True
 
     def scores(self, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
         f = self.function
@@ -78,15 +89,21 @@ class _State(State):
         _gains(f.starts, f.owners, f.similarities, self.best_similarity, candidates, out)
         return out
 
+    def gains(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        # Whichever row is the first, it lifts all to their floors.
+        return scores + self.function.first if self.empty else scores
+
     def add(self, index: int, score: float) -> float:
         f = self.function
+        gain = score + f.first if self.empty else score
+        self.empty = False
         part = slice(f.starts[index], f.starts[index + 1])
         owners = f.owners[part]  # each at most once
         self.best_similarity[owners] = np.maximum(self.best_similarity[owners], f.similarities[part])
-        return score
+        return gain
 
     def value(self) -> float:
-        return math.fsum(self.best_similarity)
+        return 0.0 if self.empty else math.fsum(self.best_similarity)
 
 
 @compiled

@@ -28,6 +28,7 @@ from syllabus.selectors.validation import (
 )
 
 _PURPOSE = 4  # of the random keys
+SHARES = ("size", "gain")
 FunctionOf = Callable[[NDArray[np.int64]], SetFunction]
 """Makes the set function over some rows, given by their ascending numbers; its row i is the i-th of them."""
 
@@ -58,11 +59,13 @@ def rand_greedi(
     final: FunctionOf | None = None,
     parts: NDArray[np.int64] | None = None,
     rows: NDArray[np.int64] | None = None,
+    share: str = "size",
 ) -> Selection:
     """Return `budget` of n rows by greedy that never selects from more than about `part_rows` at once.
 
     Where all fit they are one part, and the selection is greedy's. Else each part keeps its share of
     oversampling · budget rows, never more than the budget, and greedy selects from those kept by all.
+    Parts that are not drawn evenly hold more or less than others of their size: `share="gain"`.
 
     Args:
       function: makes f over the rows of a part, for example `lambda rows: GraphCut(vectors[rows])`; f may
@@ -74,10 +77,13 @@ def rand_greedi(
       oversampling: >= 1. From the number of parts on each part keeps `budget` rows, as published.
       rounds: in how many steps, of equal ratios, the rows shrink to the last part; new parts in each.
       final: makes f over the rows kept, which should be f of all data: for facility location
-        `lambda rows: SparseFacilityLocation(vectors[rows], served=vectors)`. None: `function`.
+        `lambda rows: SparseFacilityLocation(vectors[rows], served=vectors, floor=True)`. None: `function`.
       parts: (n,) part of each row in the first round, for example by `kmeans.assign`: parts of like rows
         suit facility location, and harm graph cut. None: random ones.
       rows: the rows to select from, for example those that `bound` left; `parts` are of these. None: all.
+      share: "size": a part keeps rows in proportion to its own. "gain": each has a greedy of as many rows as
+        the budget, and of all their picks those of the largest gains are kept. For functions whose gains are
+        what a row does for others, as facility location; those of graph cut grow with the part.
 
     Returns:
       The selection, its objective by `final`; an upper bound only where there is one part.
@@ -96,6 +102,8 @@ def rand_greedi(
         oversampling, "oversampling", lambda value: 1 <= value < math.inf, "[1, inf)", caller
     )
     rounds = whole_number(rounds, "rounds", 1, 64, "[1, 64]", caller)
+    if share not in SHARES:
+        raise SelectionError(f"{caller}: share={share!r} is unknown; valid: {', '.join(SHARES)}")
     numbers = None if parts is None else _parts_of(parts, len(left))
     if numbers is None and len(left) <= part_rows:
         return _named(left, maximize(function(left), budget))
@@ -110,7 +118,7 @@ def rand_greedi(
         if numbers is None:
             numbers = random_parts(len(left), -(-len(left) // part_rows), seed, number)
         keep = last if number == rounds - 1 else max(last, math.ceil(ratio * len(left)))
-        left, best = _round(function, left, numbers, keep, budget)
+        left, best = _round(function, left, numbers, keep, budget, share)
         numbers = None
     whole = final or function
     selection = _named(left, maximize(whole(left), budget))
@@ -130,18 +138,28 @@ def _parts_of(parts: Any, n: int) -> NDArray[np.int64]:
 
 
 def _round(
-    function: FunctionOf, left: NDArray[np.int64], numbers: NDArray[np.int64], keep: int, budget: int
+    function: FunctionOf,
+    left: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    keep: int,
+    budget: int,
+    share: str,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
     """The rows that parts keep, and where all keep the whole budget those of the best; ascending."""
-    kept, values = [], []
+    kept, gains, values = [], [], []
     for number in np.unique(numbers):
         own = left[numbers == number]
-        share = min(len(own), budget, -(-keep * len(own) // len(left)))
-        selection = maximize(function(own), share)
+        most = keep if share == "gain" else -(-keep * len(own) // len(left))
+        selection = maximize(function(own), min(len(own), budget, most))
         kept.append(own[selection.indices])
+        gains.append(selection.gains)
         values.append(selection.objective)
+    rows = np.concatenate(kept)
+    if share == "gain":
+        # Of equal gains those of the smallest rows.
+        rows = rows[np.lexsort((rows, -np.concatenate(gains)))[:keep]]
     best = np.sort(kept[int(np.argmax(values))]) if all(len(own) == budget for own in kept) else None
-    return np.sort(np.concatenate(kept)), best
+    return np.sort(rows), best
 
 
 def _named(rows: NDArray[np.int64], selection: Selection) -> Selection:

@@ -167,7 +167,7 @@ def _parts(context: CommitContext, buckets: Buckets, fraction: int) -> dict[str,
     selecting, work = context.ordering.selecting, context.work
     rows = [work.read("parts", selecting.parts_key(partition)).to_pylist() for partition in divided]
     found = [row for figures in rows for row in figures if row["fraction"] == fraction]
-    gains = [row["gain"] for row in found]
+    gains = [row["gain"] for row in found if row["gain"] is not None]
     decided = [row["decided"] for row in found if row["decided"] is not None]
     return {
         "parts": {

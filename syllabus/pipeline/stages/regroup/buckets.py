@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +60,38 @@ def references(work: WorkDirectory, key: str) -> list[tuple[Bucket, Reference]]:
         ((partition, bucket), Reference(key, number, rows, units[0] if units else rows))
         for number, (partition, bucket, rows, *units) in enumerate(work.metadata("regroup", key)["groups"])
     ]
+
+
+class Sums:
+    """The sums of the rows of partitions of several buckets, so exact that no grouping changes them.
+
+    The sum over a chunk, which the plan fixes, is rounded to a multiple of `UNIT`; these are added as whole
+    numbers. Memory 8 d bytes for each such partition that is met.
+    """
+
+    UNIT = 2.0**-30
+    """Vectors of length 1 may be 2³³."""
+
+    def __init__(self, buckets: tuple[int, ...]) -> None:
+        self.divided = np.array(buckets) > 1
+        self.sums: dict[int, np.ndarray] = {}
+
+    def add(self, partitions: np.ndarray, vectors: np.ndarray) -> None:
+        """Add the (m, d) vectors of a chunk, in these (m,) partitions."""
+        for partition in np.unique(partitions[self.divided[partitions]]).tolist():
+            rows = vectors[partitions == partition] if partitions.min() != partitions.max() else vectors
+            total = np.rint(rows.sum(axis=0, dtype=np.float64) / self.UNIT).astype(np.int64)
+            self.sums[partition] = self.sums.get(partition, 0) + total
+
+    def found(self) -> list[list[Any]]:
+        """Return (partition, whole numbers) of each, as JSON has them."""
+        return [[partition, total.tolist()] for partition, total in sorted(self.sums.items())]
+
+
+def partition_sums(work: WorkDirectory, key: str) -> list[tuple[int, np.ndarray]]:
+    """Return (partition, (d,) int64 sum in units of `Sums.UNIT`) of a regroup shard."""
+    found = work.metadata("regroup", key)["partition_sums"]
+    return [(partition, np.array(total, np.int64)) for partition, total in found]
 
 
 def read_references(work: WorkDirectory, found: list[Reference]) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -27,7 +28,9 @@ from syllabus.pipeline.stages.regroup.buckets import (
     Bucket,
     Group,
     Reference,
+    Sums,
     kernel_rows,
+    partition_sums,
     references,
 )
 from syllabus.pipeline.stages.rows import AcceptedRows
@@ -172,21 +175,29 @@ def groups_digest(groups: list[Group]) -> str:
 
 
 class RegroupChunks(beam.DoFn):
-    """Writes one file for each group; yields (bucket, reference) for each of its row groups."""
+    """Writes one file for each group; yields (bucket, reference) for each of its row groups.
+
+    On `SUMS` it yields (partition, sum of the group's rows in it) for partitions of several buckets.
+    """
+
+    SUMS = "sums"
 
     def __init__(self, rows: AcceptedRows, layout: Layout, transform: Transform, threads: int) -> None:
         self.rows, self.layout, self.transform, self.threads = rows, layout, transform, threads
 
-    def process(self, group: Group) -> Iterator[tuple[Bucket, Reference]]:
+    def process(self, group: Group) -> Iterator[tuple[Bucket, Reference] | beam.pvalue.TaggedOutput]:
         """Write the group's file unless it is there."""
         limit_threads(self.threads)
         if not self.rows.work.has("regroup", group.key):
             with count_time("regroup"), working_on(f"{group.chunks[0]}, and what follows"):
                 self._write(group)
         yield from references(self.rows.work, group.key)
+        for each in partition_sums(self.rows.work, group.key):
+            yield beam.pvalue.TaggedOutput(self.SUMS, each)
 
     def _write(self, group: Group) -> None:
         index, partitions, buckets, weights, sums = [], [], [], [], []
+        divided = Sums(self.layout.buckets)
         chunks = [self.rows.of(planned) for planned in group.chunks]
         count = sum(len(rows.index) for rows in chunks)
         vectors: np.ndarray | None = None
@@ -205,10 +216,13 @@ class RegroupChunks(beam.DoFn):
             if rows.weights is not None:
                 weights.append(rows.weights[rows.accepted])
             sums.append(embedded.sum(axis=0, dtype=np.float64).tolist())
+            divided.add(of_rows, embedded)
         assert vectors is not None
         places = np.stack([np.concatenate(partitions), np.concatenate(buckets)], axis=1)
         carried = np.concatenate(weights) if weights else None
-        _write_file(self.rows.work, group.key, np.concatenate(index), vectors, places, carried, sums)
+        # Of each chunk, so that their total does not depend on how chunks were grouped.
+        more = {"sums": sums, "partition_sums": divided.found()}
+        _write_file(self.rows.work, group.key, np.concatenate(index), vectors, places, carried, more)
 
 
 def _write_file(
@@ -218,7 +232,7 @@ def _write_file(
     vectors: np.ndarray,
     places: np.ndarray,
     weights: np.ndarray | None,
-    sums: list[list[float]],
+    more: dict[str, Any],
 ) -> None:
     order = np.lexsort((index, places[:, 1], places[:, 0]))
     places = places[order]
@@ -234,8 +248,7 @@ def _write_file(
             group.append(int(weights[order[first:stop]].sum()))
     metadata = {
         "groups": groups,
-        # Of each chunk, so that their total does not depend on how chunks were grouped.
-        "sums": sums,
+        **more,
         # Least and greatest of each dimension: what the steps of the sketches must reach.
         "extremes": [vectors.min(axis=0).tolist(), vectors.max(axis=0).tolist()] if len(vectors) else [],
     }

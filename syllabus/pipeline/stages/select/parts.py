@@ -18,9 +18,9 @@ import pyarrow as pa
 from syllabus.pipeline.runtime.metrics import count_time
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.guide import read_guide
-from syllabus.pipeline.stages.regroup.buckets import Bucket, by_partition
-from syllabus.pipeline.stages.select.losses import NEAREST, SAMPLE, figures_of, measure, sampled
-from syllabus.pipeline.stages.select.selecting import NEIGHBOUR_BYTES, OVERSAMPLING, SERVED, Selecting
+from syllabus.pipeline.stages.regroup.buckets import Bucket, Sums, by_partition
+from syllabus.pipeline.stages.select.losses import NEAREST, SAMPLE, certify, figures_of, measure, sampled
+from syllabus.pipeline.stages.select.selecting import NEIGHBOUR_BYTES, OVERSAMPLING, SERVED, Selecting, Whole
 from syllabus.pipeline.stages.select.subsets import bucket_budgets, choose, partition_budgets
 from syllabus.pipeline.work_directory import WorkDirectory, vectors_column, vectors_of
 from syllabus.selectors import SetFunction, SparseFacilityLocation, maximize
@@ -35,10 +35,26 @@ def write_sample(
     index: np.ndarray,
     vectors: np.ndarray,
     counts: dict[Bucket, int],
+    whole: Whole | None,
 ) -> None:
-    """Leave a bucket's part of the sample, and the rows that it keeps for the second greedy."""
+    """Leave a bucket's part of the sample, and the rows that it keeps for the second greedy.
+
+    For graph cut the ranks of the sampled rows in the bucket's greedy, and the sum of its picks of each
+    fraction: what tells how good the picks of all buckets are together.
+    """
     options, rows = selecting.options, by_partition(counts)[bucket[0]]
     united = bucket[0] in selecting.united
+    rank = np.full(len(index), -1, np.int32)
+    picked: list[dict[str, Any]] = []
+    if selecting.certified:
+        shares = [bucket_budgets(counts, each, options.budgets)[bucket] for each in options.fraction]
+        if max(shares):
+            picks = maximize(selecting.function(vectors, None, whole), max(shares)).indices
+            rank[picks] = np.arange(len(picks))
+            picked = [
+                {"rows": share, "sum": vectors[picks[:share]].sum(axis=0, dtype=np.float64).tolist()}
+                for share in shares
+            ]
     kept = np.zeros(len(index), np.bool_)
     if united:
         share = bucket_budgets(counts, max(options.fraction), options.budgets)[bucket]
@@ -52,8 +68,20 @@ def write_sample(
         "vector": vectors_column(vectors[left]),
         "kept": pa.array(kept[left]),
         "drawn": pa.array(drawn[left]),
+        "rank": pa.array(rank[left]),
     }
-    work.write("parts", selecting.sample_key(bucket), pa.table(columns))
+    work.write("parts", selecting.sample_key(bucket), pa.table(columns), {"picked": picked})
+
+
+def whole_of(sums: dict[int, np.ndarray], bucket: Bucket, counts: dict[Bucket, int]) -> Whole | None:
+    """Return what a bucket's picks are to resemble: its partition, as if this had the bucket's rows only.
+
+    None for a bucket that is all of its partition.
+    """
+    if bucket[0] not in sums:
+        return None
+    share = counts[bucket] / by_partition(counts)[bucket[0]]
+    return sums[bucket[0]] * Sums.UNIT * share, float(counts[bucket])
 
 
 def write_chosen(
@@ -74,7 +102,11 @@ class JoinParts(beam.DoFn):
         self.selecting, self.work, self.ordered = selecting, work, ordered
 
     def process(
-        self, element: tuple[int, Iterable[Bucket]], counts: dict[Bucket, int], units: dict[Bucket, int]
+        self,
+        element: tuple[int, Iterable[Bucket]],
+        counts: dict[Bucket, int],
+        units: dict[Bucket, int],
+        sums: dict[int, np.ndarray],
     ) -> Iterator[Bucket]:
         """Write the partition's shards unless they are there."""
         partition, buckets = element[0], sorted(element[1])
@@ -90,11 +122,38 @@ class JoinParts(beam.DoFn):
             tables = [work.read("parts", selecting.sample_key(bucket)) for bucket in buckets]
             left = pa.concat_tables(tables).sort_by("index")
             with count_time("parts"):
-                if figures:
+                if figures and selecting.certified:
+                    self._certify(buckets, tables, sums[partition] * Sums.UNIT, counts)
+                elif figures:
                     self._measure(partition, len(buckets), left, counts, units)
                 if subsets or chosen:
                     self._choose(holders[0], left, counts, subsets, chosen)
         yield from holders
+
+    def _certify(
+        self, buckets: list[Bucket], tables: list[pa.Table], total: np.ndarray, counts: dict[Bucket, int]
+    ) -> None:
+        """Write what the buckets' picks of each fraction keep, by the rows drawn of all."""
+        selecting, work, partition = self.selecting, self.work, buckets[0][0]
+        rows = by_partition(counts)[partition]
+        picked = [work.metadata("parts", selecting.sample_key(bucket))["picked"] for bucket in buckets]
+        drawn = pa.concat_tables(tables).sort_by("index")
+        share = drawn.num_rows / rows
+        whole = total * share, float(drawn.num_rows)
+        function = selecting.function(vectors_of(drawn.column("vector")), None, whole)
+        found: list[dict[str, Any]] = []
+        for number in range(len(selecting.options.fraction)):
+            own = [each[number] if each else {"rows": 0, "sum": 0.0} for each in picked]
+            index = [
+                table.column("index").to_numpy()[_within(table.column("rank").to_numpy(), each["rows"])]
+                for table, each in zip(tables, own, strict=True)
+            ]
+            chosen = np.isin(drawn.column("index").to_numpy(), np.concatenate(index))
+            together = np.sum([np.broadcast_to(each["sum"], total.shape) for each in own], axis=0)
+            measured = certify(function, rows, chosen, together, sum(each["rows"] for each in own))
+            if measured is not None:
+                found.append({"fraction": number, "parts": len(buckets), **measured})
+        work.write("parts", selecting.parts_key(partition), figures_of(found))
 
     def _measure(
         self,
@@ -110,16 +169,20 @@ class JoinParts(beam.DoFn):
         total = by_partition(units)[partition]
         rows = by_sample(sample, by_partition(counts)[partition], options.seed)
         united = partition in selecting.united
+        shares = [
+            int(partition_budgets(units, fraction, options.budgets)[partition]) / max(1, total)
+            for fraction in options.fraction
+        ]
         found: list[dict[str, Any]] = []
-        for number, fraction in enumerate(options.fraction):
-            share = int(partition_budgets(units, fraction, options.budgets)[partition]) / max(1, total)
+        for number, share in enumerate(shares):
             measured = measure(
                 lambda vectors: selecting.function(vectors, guide),
                 rows,
                 share,
                 parts,
                 (options.seed, number, partition),
-                OVERSAMPLING if united else None,
+                # What is kept is of the largest budget.
+                OVERSAMPLING * max(shares) / share if united and share else None,
             )
             if measured is not None:
                 found.append({"fraction": number, **measured})
@@ -165,7 +228,11 @@ class JoinParts(beam.DoFn):
         room = self.selecting.neighbours_held(len(served))
         nearest = max(1, min(max(64, 4 * len(vectors) // least), NEAREST, room))
         budget = NEIGHBOUR_BYTES * nearest * len(served)
-        return SparseFacilityLocation(vectors, nearest, memory_budget=budget, served=served)
+        return SparseFacilityLocation(vectors, nearest, memory_budget=budget, served=served, floor=True)
+
+
+def _within(ranks: np.ndarray, rows: int) -> np.ndarray:
+    return np.asarray((ranks >= 0) & (ranks < rows))
 
 
 def by_sample(sample: pa.Table, total: int, seed: int) -> np.ndarray:

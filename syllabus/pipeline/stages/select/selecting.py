@@ -32,6 +32,10 @@ NEIGHBOUR_BYTES = 48
 """Of a row kept that a served row may be served by, while they are found."""
 
 
+Whole = tuple[np.ndarray, float]
+"""The sum of some vectors, (d,), and their number."""
+
+
 @dataclass(frozen=True)
 class Selecting:
     """The options of the stage, and the keys of its shards."""
@@ -85,7 +89,8 @@ class Selecting:
 
     def sample_key(self, bucket: Bucket) -> str:
         """Return the key of a bucket's part of the sample of a partition that has several."""
-        inputs = self._read_of_parts() if bucket[0] in self.united else {"seed": self.options.seed}
+        read = bucket[0] in self.united or self.certified
+        inputs = self._read_of_parts() if read else {"seed": self.options.seed}
         return key_of("parts", groups=self.groups, bucket=list(bucket), **inputs)
 
     def parts_key(self, partition: int) -> str:
@@ -125,11 +130,20 @@ class Selecting:
         """The functions that the importances need rankings by."""
         return sorted({RANKED_BY[importance.base] for importance in self.options.importances})
 
-    def function(self, vectors: np.ndarray, guide: np.ndarray | None) -> Any:
-        """Return the set function of the easy subsets over `vectors`, compared with those of `guide`."""
+    @property
+    def certified(self) -> bool:
+        """Whether what parts keep is known from their picks: else it is tried out on a sample."""
+        return self.options.objective == "graph_cut"
+
+    def function(self, vectors: np.ndarray, guide: np.ndarray | None, whole: Whole | None = None) -> Any:
+        """Return the set function of the easy subsets over `vectors`, compared with those of `guide`.
+
+        Graph cut over a part of a partition resembles the whole of it, given as `GraphCut` has it. Of the
+        part alone, parts would each make up for what is by chance rare in it.
+        """
         objective = self.options.objective
         if objective == "graph_cut":
-            return GraphCut(vectors, trade_off=self.options.trade_off)
+            return GraphCut(vectors, trade_off=self.options.trade_off, whole=whole)
         if objective == "facility_location_mutual_information":
             assert guide is not None
             # As many as there are: what a worker cannot hold was refused (`check_guide`).

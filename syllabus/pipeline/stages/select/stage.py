@@ -28,9 +28,9 @@ from syllabus.pipeline.stages.regroup.buckets import (
     read_references,
     read_weights,
 )
-from syllabus.pipeline.stages.select.parts import JoinParts, write_chosen, write_sample
+from syllabus.pipeline.stages.select.parts import JoinParts, whole_of, write_chosen, write_sample
 from syllabus.pipeline.stages.select.sample_sizes import check_scores, check_sizes, score_of
-from syllabus.pipeline.stages.select.selecting import Selecting
+from syllabus.pipeline.stages.select.selecting import Selecting, Whole
 from syllabus.pipeline.stages.select.subsets import bucket_budgets, choose
 from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors import (
@@ -51,16 +51,28 @@ class SelectBuckets(beam.DoFn):
         self.selecting, self.labels, self.work, self.ordered = selecting, labels, work, ordered
 
     def process(
-        self, element: tuple[Bucket, Iterable[Reference]], counts: dict[Bucket, int], units: dict[Bucket, int]
+        self,
+        element: tuple[Bucket, Iterable[Reference]],
+        counts: dict[Bucket, int],
+        units: dict[Bucket, int],
+        sums: dict[int, np.ndarray],
     ) -> Iterator[Bucket]:
-        """Write the bucket's shards unless they are there; the units of all buckets divide the budget."""
+        """Write the bucket's shards unless they are there.
+
+        The units of all buckets divide the budget, and the sums of partitions are what its buckets resemble.
+        """
         bucket, found = element[0], list(element[1])
         with working_on(f"{self._name(bucket[0])}, bucket {bucket[1]}"):
-            self._make(bucket, found, counts, units)
+            self._make(bucket, found, counts, units, whole_of(sums, bucket, counts))
         yield bucket
 
     def _make(
-        self, bucket: Bucket, found: list[Reference], counts: dict[Bucket, int], units: dict[Bucket, int]
+        self,
+        bucket: Bucket,
+        found: list[Reference],
+        counts: dict[Bucket, int],
+        units: dict[Bucket, int],
+        whole: Whole | None,
     ) -> None:
         selecting, work = self.selecting, self.work
         # Before any is ranked: some partition may be too small for an effective sample size.
@@ -90,13 +102,13 @@ class SelectBuckets(beam.DoFn):
                     work.write("ranking", selecting.ranking_key(bucket, function), table)
         if sample:
             with count_time("parts"):
-                write_sample(work, selecting, bucket, index, vectors, counts)
+                write_sample(work, selecting, bucket, index, vectors, counts, whole)
         self._check_scores(bucket, counts)
         if subsets:
             with count_time("subsets"):
                 weighted = selecting.options.weight is not None
                 costs = read_weights(work, found) if weighted else None
-                self._write_subsets(bucket, index, vectors, units, costs)
+                self._write_subsets(bucket, index, vectors, units, costs, whole)
         if chosen:
             write_chosen(work, selecting, bucket, index, vectors)
 
@@ -124,8 +136,9 @@ class SelectBuckets(beam.DoFn):
         vectors: np.ndarray,
         units: dict[Bucket, int],
         costs: np.ndarray | None,
+        whole: Whole | None,
     ) -> None:
-        function = self.selecting.function(vectors, read_guide(self.work, self.selecting.guide))
+        function = self.selecting.function(vectors, read_guide(self.work, self.selecting.guide), whole)
         options = self.selecting.options
         shares = [bucket_budgets(units, fraction, options.budgets)[bucket] for fraction in options.fraction]
         table, quality = choose(options, function, bucket, index, shares, costs)
@@ -135,13 +148,19 @@ class SelectBuckets(beam.DoFn):
 class Select(beam.PTransform):
     """Selects inside all buckets, from (bucket, reference); gives every bucket."""
 
-    def __init__(self, select: SelectBuckets, rows: beam.PCollection, units: beam.PCollection) -> None:
+    def __init__(
+        self,
+        select: SelectBuckets,
+        rows: beam.PCollection,
+        units: beam.PCollection,
+        sums: beam.PCollection,
+    ) -> None:
         super().__init__()
-        self.select, self.sizes = select, [beam.pvalue.AsDict(rows), beam.pvalue.AsDict(units)]
+        self.select, self.sizes = select, [beam.pvalue.AsDict(each) for each in (rows, units, sums)]
         self.join = JoinParts(select.selecting, select.work, select.ordered)
 
     def expand(self, references: beam.PCollection) -> beam.PCollection:
-        """Give each bucket to one worker, which knows the rows and units of all, and then each partition."""
+        """Give each bucket to one worker, which knows the sizes of all, and then each partition."""
         buckets = references | beam.GroupByKey() | beam.ParDo(self.select, *self.sizes)
         partitions = buckets | beam.Map(_by_partition) | "By partition" >> beam.GroupByKey()
         return partitions | beam.ParDo(self.join, *self.sizes)
