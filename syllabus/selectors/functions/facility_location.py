@@ -5,30 +5,23 @@ whatever its signs (Cornuéjols, Fisher, Nemhauser, "Location of bank accounts t
 """
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.constraint import Constraint
 from syllabus.selectors.functions.base import State
-from syllabus.selectors.functions.similarity import SimilarityName, SimilarityParameters, similar
+from syllabus.selectors.functions.facility_location_gains import (
+    Coverage,
+    all_upper_gains,
+    best_gain,
+    exact_gains,
+    raise_best_similarity,
+)
+from syllabus.selectors.functions.similarity import SimilarityName
 from syllabus.selectors.functions.similarity_function import GIBIBYTE, KernelFunction
-from syllabus.selectors.numerics.compiled import compiled, compiled_inside, compiled_reassociating
-from syllabus.selectors.numerics.fixed_order_sums import UNIT32
 from syllabus.selectors.validation import Vectors
-
-PARTIAL = 256
-"""Terms of a bound that are summed in float32; such sums are added up in float64."""
-ROUNDED_UP = 1 + (PARTIAL + 2) * UNIT32
-"""Times a sum of so many positive float32 terms, in any order, is at least what they sum to."""
-
-
-class Coverage(NamedTuple):
-    """The arrays of a `FacilityLocationState`, (n,) float64 and float32, for compiled loops."""
-
-    best_similarity: NDArray[np.float64]
-    thresholds: NDArray[np.float32]
 
 
 class FacilityLocation(KernelFunction):
@@ -84,7 +77,7 @@ class FacilityLocation(KernelFunction):
         for index in indices:
             state.raise_best_similarity(int(index), kernel[index])
         gains = np.empty(self.n)
-        _upper_gains(kernel, state.thresholds, self.similarity.slope, gains)
+        all_upper_gains(kernel, state.thresholds, self.similarity.slope, gains)
         gains[indices] = 0.0
         return objective + constraint.largest_sum(gains)
 
@@ -107,7 +100,7 @@ class FacilityLocationState(State):
         """Return the gain of each candidate."""
         out = np.empty(len(candidates))
         for part, entries in self.function.blocks(candidates):
-            _exact_gains(
+            exact_gains(
                 self.parameters, self.function.rows, candidates[part], entries, self.coverage, out[part]
             )
         return out
@@ -120,10 +113,10 @@ class FacilityLocationState(State):
         pick, score, ratio = -1, -1.0, -1.0
         for part, entries in self.function.blocks(candidates):
             bounds = np.empty(len(entries))
-            _upper_gains(entries, self.thresholds, self.parameters.slope, bounds)
+            all_upper_gains(entries, self.thresholds, self.parameters.slope, bounds)
             bounds /= own[part]
             order = np.argsort(-bounds)
-            pick, score, ratio = _best_gain(
+            pick, score, ratio = best_gain(
                 self.parameters, self.function.rows, candidates[part], entries, self.coverage, bounds,
                 order, own[part], pick, score, ratio,
             )  # fmt: skip
@@ -143,158 +136,3 @@ class FacilityLocationState(State):
     def value(self) -> float:
         """Return f of the set."""
         return math.fsum(self.best_similarity - self.function.baseline)
-
-
-@compiled_inside
-def add_term(
-    similarity: SimilarityParameters,
-    rows: np.ndarray,
-    index: int,
-    i: int,
-    coverage: Coverage,
-    places: np.ndarray,
-    raised: np.ndarray,
-    total: float,
-    terms: int,
-) -> tuple[float, int]:
-    """Add max(0, s_iv - best_i), v = `index`, to the total and the terms of `exact_gain`."""
-    closer = similar(similarity.kind, similarity.rate, rows[i], rows[index])
-    term = closer - coverage.best_similarity[i]
-    if term > 0.0:
-        total += term
-        places[terms] = i
-        raised[terms] = closer
-        terms += 1
-    return total, terms
-
-
-@compiled
-def exact_gain(
-    similarity: SimilarityParameters,
-    rows: np.ndarray,
-    index: int,
-    entries: np.ndarray,
-    coverage: Coverage,
-    places: np.ndarray,
-    raised: np.ndarray,
-) -> tuple[float, int]:
-    """Return Σ_i max(0, s_iv - best_i), in the order of i; terms below the threshold are zeros left out.
-
-    A float64 sum of the same terms in the same order, so it does not depend on the float32 entries; and
-    since rounding is monotone, it never grows when best similarities do: an old gain bounds a new one.
-
-    Returns too how many terms are not zero, and writes their i and s_iv to `places` and `raised`, (n,) each.
-    """
-    thresholds = coverage.thresholds
-    total = 0.0
-    terms = 0
-    for i in range(rows.shape[0]):
-        if entries[i] > thresholds[i]:
-            total, terms = add_term(similarity, rows, index, i, coverage, places, raised, total, terms)
-    return total, terms
-
-
-@compiled
-def raise_kept(
-    similarity: SimilarityParameters, places: np.ndarray, raised: np.ndarray, terms: int, coverage: Coverage
-) -> None:
-    """Raise both to what `exact_gain` wrote: `raise_best_similarity` without its similarities."""
-    _, _, slope, offset, error = similarity
-    best_similarity, thresholds = coverage
-    for term in range(terms):
-        i = places[term]
-        best_similarity[i] = raised[term]
-        thresholds[i] = np.float32((raised[term] - offset) / slope - error)
-
-
-@compiled
-def upper_gain(entries: np.ndarray, thresholds: np.ndarray, slope: float) -> tuple[float, int]:
-    """Return a number not below `exact_gain`, each term at most slope (entry - threshold), and how many."""
-    total = 0.0
-    terms = 0
-    for start in range(0, thresholds.shape[0], PARTIAL):
-        part, above = _excess(entries[start : start + PARTIAL], thresholds[start : start + PARTIAL])
-        total += part
-        terms += above
-    return total * slope * ROUNDED_UP, terms
-
-
-@compiled_reassociating
-def _excess(entries: np.ndarray, thresholds: np.ndarray) -> tuple[float, int]:
-    """Return the sum of what entries are above thresholds by, in float32 in any order, and their number."""
-    total = np.float32(0)
-    terms = np.int32(0)
-    for i in range(thresholds.shape[0]):
-        over = entries[i] - thresholds[i]
-        total += max(over, np.float32(0))
-        terms += np.int32(over > np.float32(0))
-    return total, terms  # type: ignore[return-value]  # a float where compiled
-
-
-@compiled
-def raise_best_similarity(
-    similarity: SimilarityParameters, rows: np.ndarray, index: int, entries: np.ndarray, coverage: Coverage
-) -> None:
-    """Raise best similarities and thresholds to the similarities of row `index`."""
-    kind, rate, slope, offset, error = similarity
-    best_similarity, thresholds = coverage
-    for i in range(rows.shape[0]):
-        if entries[i] > thresholds[i]:
-            closer = similar(kind, rate, rows[i], rows[index])
-            if closer > best_similarity[i]:
-                best_similarity[i] = closer
-                thresholds[i] = np.float32((closer - offset) / slope - error)
-
-
-@compiled
-def _exact_gains(
-    similarity: SimilarityParameters,
-    rows: np.ndarray,
-    candidates: np.ndarray,
-    entries: np.ndarray,
-    coverage: Coverage,
-    out: np.ndarray,
-) -> None:
-    places = np.empty(rows.shape[0], np.int64)
-    raised = np.empty(rows.shape[0])
-    for position in range(candidates.shape[0]):
-        out[position], _ = exact_gain(
-            similarity, rows, candidates[position], entries[position], coverage, places, raised
-        )
-
-
-@compiled
-def _best_gain(
-    similarity: SimilarityParameters,
-    rows: np.ndarray,
-    candidates: np.ndarray,
-    entries: np.ndarray,
-    coverage: Coverage,
-    bounds: np.ndarray,
-    order: np.ndarray,
-    divisors: np.ndarray,
-    pick: int,
-    score: float,
-    ratio: float,
-) -> tuple[int, float, float]:
-    """Raise (pick, score, ratio) to the best of the candidates, exact gains taken in the order of bounds."""
-    places = np.empty(rows.shape[0], np.int64)
-    raised = np.empty(rows.shape[0])
-    for position in order:
-        if bounds[position] < ratio:
-            break
-        gain, _ = exact_gain(
-            similarity, rows, candidates[position], entries[position], coverage, places, raised
-        )
-        quotient = gain / divisors[position]
-        if quotient > ratio or (quotient == ratio and candidates[position] < pick):
-            score = gain
-            ratio = quotient
-            pick = candidates[position]
-    return pick, score, ratio
-
-
-@compiled
-def _upper_gains(kernel: np.ndarray, thresholds: np.ndarray, slope: float, out: np.ndarray) -> None:
-    for index in range(kernel.shape[0]):
-        out[index], _ = upper_gain(kernel[index], thresholds, slope)

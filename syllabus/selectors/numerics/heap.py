@@ -6,10 +6,9 @@ from syllabus.selectors.numerics.compiled import compiled
 
 
 @compiled
-def sift_down(heap: np.ndarray, size: int, keys: np.ndarray) -> None:
-    """Restore the order of the first `size` entries after a new top."""
-    item = heap[0]
-    place = 0
+def sift_down(heap: np.ndarray, size: int, keys: np.ndarray, place: int = 0) -> None:
+    """Restore the order of the first `size` entries after a smaller one at `place`, the top by default."""
+    item = heap[place]
     while True:
         child = 2 * place + 1
         if child >= size:

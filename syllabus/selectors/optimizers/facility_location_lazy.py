@@ -7,10 +7,13 @@ the order of the heap, so a row that might tie with a smaller index is refined b
 that is no longer affordable leaves the heap.
 
 Kernel rows lie in slots: all of them if they fit the memory budget, else blocks of those with the largest
-bounds, the oldest given up first. Only entries above the thresholds matter, and these only rise: after t
-picks about n/t of a kernel row are left. Once they are few they are kept apart (`LiveEntries`), as far as
-the memory budget has room beside the kernel: 6 bytes each, n² bytes at most. A bound then costs O(n/t), not
-a pass over a kernel row from main memory.
+bounds, the oldest given up first. Whole rows are read four at once: the top and three right below it, whose
+bounds will be asked for soon.
+
+Only entries above the thresholds matter, and these only rise: after t picks about n/t of a kernel row are
+left. Once they are few they are kept apart (`LiveEntries`), as far as the memory budget has room beside the
+kernel: 6 bytes each, n² bytes at most. A bound then costs O(n/t), not a pass over a kernel row from main
+memory.
 """
 
 from typing import NamedTuple
@@ -19,24 +22,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syllabus.selectors.constraint import Constraint, Purchase, affordable, subtract_cost
-from syllabus.selectors.functions.facility_location import (
-    ROUNDED_UP,
+from syllabus.selectors.functions.facility_location import FacilityLocation, FacilityLocationState
+from syllabus.selectors.functions.facility_location_gains import (
     Coverage,
-    FacilityLocation,
-    FacilityLocationState,
-    add_term,
-    exact_gain,
     raise_best_similarity,
     raise_kept,
-    upper_gain,
+    upper_gains,
 )
 from syllabus.selectors.functions.similarity import COSINE, Similarity, SimilarityParameters
 from syllabus.selectors.functions.similarity_function import BLOCK
-from syllabus.selectors.numerics.compiled import compiled, compiled_inside, compiled_reassociating
+from syllabus.selectors.numerics.compiled import compiled, compiled_inside
 from syllabus.selectors.numerics.heap import sift_down
 from syllabus.selectors.optimizers.greedy import PartialSelection, Picks, Solution
+from syllabus.selectors.optimizers.live_entries import LiveEntries, exact_of_live, fetch, keep, upper_of_live
 
 _CHUNK = 4096  # rows widened to float64 at once
+_NEAR_TOP = 16  # places of the heap, the top among them, where rows are looked for to be bounded with it
 _MOST_COLUMNS = 2**16  # of a kernel whose live entries are kept; one of more rows takes 17 GB
 
 
@@ -52,20 +53,6 @@ class GainBounds(NamedTuple):
     gains: NDArray[np.float64]
     keys: NDArray[np.float64]
     stamps: NDArray[np.int64]
-
-
-class LiveEntries(NamedTuple):
-    """The entries of kernel rows that were above the thresholds when last looked at, for compiled loops.
-
-    Attributes:
-      columns: (n, room) uint16, ascending; the first `counts` of a row.
-      entries: (n, room) float32, beside them.
-      counts: (n,) int64; -1 where the row's entries are not kept.
-    """
-
-    columns: NDArray[np.uint16]
-    entries: NDArray[np.float32]
-    counts: NDArray[np.int64]
 
 
 def lazy(function: FacilityLocation, constraint: Constraint, *_: object) -> Solution:
@@ -167,6 +154,11 @@ def _run(
     raised = np.empty(rows.shape[0])
     kept = -1  # the row whose terms are in `places` and `raised`
     terms = 0
+    four = np.empty(4, np.int64)
+    stale = np.empty(4, np.int64)
+    stale_slots = np.empty(4, np.int64)
+    uppers = np.empty(4)
+    above = np.empty(4, np.int64)
     while count < room.picks.shape[0] and size > 0:
         top = heap[0]
         if purchase.costs[top] > affordable(remaining, correction):
@@ -190,98 +182,62 @@ def _run(
             heap[0] = heap[size]
             heap[size] = top
         elif stamps[top] == 2 * count:
-            gains[top], terms = _exact(
+            gains[top], terms = exact_of_live(
                 similarity, rows, top, cache[slots[top]], live, coverage, places, raised
             )
             kept = top
             keys[top] = gains[top] / purchase.divisors[top]
             stamps[top] = 2 * count + 1
-        else:
-            upper = _upper(similarity, top, cache[slots[top]], live, coverage.thresholds)
+        elif live.counts[top] >= 0:
+            # One of the two below is next.
+            for place in range(1, min(size, 3)):
+                if stamps[heap[place]] < 2 * count:
+                    fetch(live, heap[place])
+            upper = upper_of_live(similarity, top, live, coverage.thresholds)
             gains[top] = min(gains[top], upper)
             keys[top] = gains[top] / purchase.divisors[top]
             stamps[top] = 2 * count
+        else:
+            # Those right below the top are most likely to be next.
+            _four_stale(heap, size, slots, live, stamps, 2 * count, four)
+            for member in range(4):
+                stale[member] = heap[four[member]]
+                stale_slots[member] = slots[stale[member]]
+            upper_gains(cache, stale_slots, coverage.thresholds, similarity.slope, uppers, above)
+            for member in range(3, -1, -1):  # upwards, so that what is below a place is a heap again
+                row = stale[member]
+                if stamps[row] < 2 * count:  # else it was repeated
+                    gains[row] = min(gains[row], uppers[member])
+                    keys[row] = gains[row] / purchase.divisors[row]
+                    stamps[row] = 2 * count
+                    if above[member] < live.columns.shape[1]:
+                        keep(cache[slots[row]], row, live, coverage.thresholds)
+                    sift_down(heap, size, keys, four[member])
+            continue
         sift_down(heap, size, keys)
     return count, size, remaining, correction, True
 
 
 @compiled_inside
-def _upper(
-    similarity: SimilarityParameters,
-    index: int,
-    entries: np.ndarray,
+def _four_stale(
+    heap: np.ndarray,
+    size: int,
+    slots: np.ndarray,
     live: LiveEntries,
-    thresholds: np.ndarray,
-) -> float:
-    """Return `upper_gain` of a row, and keep the entries that it has left if they are few enough."""
-    columns = live.columns[index]
-    held = live.entries[index]
-    count = live.counts[index]
-    if count < 0:
-        upper, terms = upper_gain(entries, thresholds, similarity.slope)
-        if terms < len(columns):
-            live.counts[index] = _keep(entries, thresholds, columns, held)
-        return upper
-    total, terms = _excess_of(held[:count], columns[:count], thresholds)
-    if 4 * terms < 3 * count:
-        live.counts[index] = _drop(held[:count], columns[:count], thresholds)
-    return total * similarity.slope * ROUNDED_UP
+    stamps: np.ndarray,
+    now: int,
+    four: np.ndarray,
+) -> None:
+    """Write the places of the top and of up to three more rows whose bounds are older than `now`, ascending.
 
-
-@compiled_reassociating
-def _excess_of(held: np.ndarray, columns: np.ndarray, thresholds: np.ndarray) -> tuple[float, int]:
-    """Return the sum of what the kept entries are above their thresholds by, and their number."""
-    total = 0.0
-    terms = 0
-    for place in range(held.shape[0]):
-        over = held[place] - thresholds[columns[place]]
-        total += max(over, np.float32(0))
-        terms += over > np.float32(0)
-    return total, terms
-
-
-@compiled_inside
-def _keep(entries: np.ndarray, thresholds: np.ndarray, columns: np.ndarray, held: np.ndarray) -> int:
-    """Write the entries above the thresholds, and return their number; `columns` has room for one more."""
-    count = np.uint64(0)  # unsigned: no index to be counted from the end
-    for i in range(thresholds.shape[0]):
-        # Written in any case: a branch would be hard to predict.
-        columns[count] = i
-        held[count] = entries[i]
-        count += np.uint64(entries[i] > thresholds[i])
-    return count  # type: ignore[return-value]  # an int where compiled
-
-
-@compiled_inside
-def _drop(held: np.ndarray, columns: np.ndarray, thresholds: np.ndarray) -> int:
-    """Close the gaps of kept entries that are no longer above their thresholds; return how many are left."""
-    count = np.uint64(0)
-    for place in range(held.shape[0]):
-        entry = held[place]
-        column = columns[place]
-        columns[count] = column
-        held[count] = entry
-        count += np.uint64(entry > thresholds[column])
-    return count  # type: ignore[return-value]  # an int where compiled
-
-
-@compiled_inside
-def _exact(
-    similarity: SimilarityParameters,
-    rows: np.ndarray,
-    index: int,
-    entries: np.ndarray,
-    live: LiveEntries,
-    coverage: Coverage,
-    places: np.ndarray,
-    raised: np.ndarray,
-) -> tuple[float, int]:
-    """Return `exact_gain` of a row from the entries that are kept, if they are: the others add zeros."""
-    if live.counts[index] < 0:
-        return exact_gain(similarity, rows, index, entries, coverage, places, raised)
-    total = 0.0
-    terms = 0
-    for place in range(live.counts[index]):
-        i = live.columns[index, place]
-        total, terms = add_term(similarity, rows, index, i, coverage, places, raised, total, terms)
-    return total, terms
+    All are rows whose entries are in a slot and not kept apart; where there are fewer the last is repeated.
+    """
+    four[:] = 0
+    found = 1
+    for place in range(1, min(size, _NEAR_TOP)):
+        row = heap[place]
+        if stamps[row] < now and live.counts[row] < 0 and slots[row] >= 0:
+            four[found:] = place
+            found += 1
+            if found == 4:
+                break

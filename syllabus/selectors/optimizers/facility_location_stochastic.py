@@ -2,26 +2,24 @@
 
 A row is sampled several times before a selection is complete, and its gain only falls: one whose old gain is
 below the best of the sample cannot be the pick and is passed over. What is left is bounded from its kernel
-row in float32, O(n), the largest old gains first and four rows at a time, since a kernel row is read from
-far away; exact sums are taken where bounds reach the best, mostly once a pick. The picks and gains are those
-of `stochastic.stochastic` to the last bit.
+row in float32, O(n), the largest old gains first and four rows at a time; exact sums are taken where bounds
+reach the best, mostly once a pick. The picks and gains are those of `stochastic.stochastic` to the last bit.
 """
 
 import numpy as np
 
 from syllabus.selectors.constraint import Constraint, Purchase, affordable, affordable_to_front, subtract_cost
-from syllabus.selectors.functions.facility_location import (
+from syllabus.selectors.functions.facility_location import FacilityLocation, FacilityLocationState
+from syllabus.selectors.functions.facility_location_gains import (
     Coverage,
-    FacilityLocation,
-    FacilityLocationState,
     exact_gain,
     raise_best_similarity,
     raise_kept,
+    upper_gains,
 )
 from syllabus.selectors.functions.similarity import SimilarityParameters
-from syllabus.selectors.numerics.compiled import compiled, compiled_reassociating
+from syllabus.selectors.numerics.compiled import compiled
 from syllabus.selectors.numerics.counter_rng import child
-from syllabus.selectors.numerics.fixed_order_sums import UNIT32
 from syllabus.selectors.optimizers import stochastic as plain
 from syllabus.selectors.optimizers.facility_location_lazy import GainBounds
 from syllabus.selectors.optimizers.greedy import Picks, Solution
@@ -74,10 +72,11 @@ def _run(
     """
     alone, keys, stamps = bounds
     n = rows.shape[0]
-    stretch = 1.0 + 2.0 * UNIT32 * (n + 2)  # a sum of n positive float32 terms, each rounded, in any order
     places = np.empty(n, np.int64)
     raised = np.empty(n)
     four = np.empty(4, np.int64)
+    uppers = np.empty(4)
+    above = np.empty(4, np.int64)
     while count < room.picks.shape[0]:
         most = affordable(remaining, correction)
         drawn, pool_size = affordable_to_front(pool, pool_size, size, child(key, count), purchase.costs, most)
@@ -93,13 +92,10 @@ def _run(
             index = pool[top]
             if stamps[index] != 2 * count:
                 _four_largest(pool, drawn, keys, stamps, 2 * count, best, four)
-                found = _excesses(
-                    kernel[four[0]], kernel[four[1]], kernel[four[2]], kernel[four[3]], coverage.thresholds
-                )
+                upper_gains(kernel, four, coverage.thresholds, similarity.slope, uppers, above)
                 for member in range(4):
                     index = four[member]
-                    upper = found[member] * similarity.slope * stretch / purchase.divisors[index]
-                    keys[index] = min(keys[index], upper)
+                    keys[index] = min(keys[index], uppers[member] / purchase.divisors[index])
                     stamps[index] = 2 * count
                 continue
             if count == 0 and not np.isnan(alone[index]):
@@ -170,19 +166,3 @@ def _four_largest(
             four[at] = index
             found = min(found + 1, 4)
     four[found:] = four[0]
-
-
-@compiled_reassociating
-def _excesses(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, thresholds: np.ndarray
-) -> tuple[float, float, float, float]:
-    """Return Σ max(0, entry - floor) of four kernel rows in float32, some way summed."""
-    zero = np.float32(0)
-    sum_a, sum_b, sum_c, sum_d = zero, zero, zero, zero
-    for i in range(thresholds.shape[0]):
-        threshold = thresholds[i]
-        sum_a += max(a[i] - threshold, zero)
-        sum_b += max(b[i] - threshold, zero)
-        sum_c += max(c[i] - threshold, zero)
-        sum_d += max(d[i] - threshold, zero)
-    return sum_a, sum_b, sum_c, sum_d  # type: ignore[return-value]  # floats where compiled
