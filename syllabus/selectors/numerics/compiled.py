@@ -1,8 +1,9 @@
 """Compilation of loops with numba, typed so that mypy strict sees plain functions.
 
-The machine code is cached beside the source. Numba's cache looks at the file of the compiled function
-only: after an edit of a file whose functions others call (`fixed_order_sums.py`, `counter_rng.py`), or a move
-of a class of named arguments, clear the room's `__pycache__`.
+The machine code is cached beside the source, or where ``NUMBA_CACHE_DIR`` says. Numba's cache looks at the
+file of the compiled function only: after an edit of a file whose functions others call
+(`fixed_order_sums.py`, `counter_rng.py`), or a move of a class of named arguments, clear the room's
+`__pycache__`.
 """
 
 from collections.abc import Callable
@@ -14,22 +15,32 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-# nogil: workers that are threads select from different buckets at once. error_model numpy: a division by zero
-# gives inf, and loops lose a branch each. Nothing calls them from C: a wrapper less to compile.
-_njit: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+def _njit(**options: Any) -> Callable[[Function], Function]:
+    # nogil: workers that are threads select from different buckets at once. error_model numpy: a division by
+    # zero gives inf, and loops lose a branch each. Nothing calls them from C: a wrapper less to compile.
+    decorate: Any = partial(numba.njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)
+
+    def compile_cached(function: Function) -> Function:
+        try:
+            return cast(Function, decorate(cache=True)(function))
+        except RuntimeError:
+            # Neither the package nor a home can be written to, as in containers: each process compiles anew.
+            return cast(Function, decorate()(function))
+
+    return compile_cached
 
 
 def compiled(function: Function) -> Function:
     """Compile `function` without fast-math: sums keep the order in which they are written."""
-    return cast(Function, _njit()(function))
+    return _njit()(function)
 
 
 def compiled_inside(function: Function) -> Function:
     """As `compiled`, for what only compiled functions call: Python cannot, which is quicker to compile."""
-    return cast(Function, _njit(no_cpython_wrapper=True)(function))
+    return _njit(no_cpython_wrapper=True)(function)
 
 
 def compiled_reassociating(function: Function) -> Function:
     """Compile a loop whose sums only bound: the compiler may order and fuse them as is fastest."""
     fast = {"reassoc", "contract", "nsz"}  # infinities keep their meaning
-    return cast(Function, _njit(fastmath=fast)(function))
+    return _njit(fastmath=fast)(function)
