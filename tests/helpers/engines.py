@@ -22,7 +22,7 @@ import pytest
 
 TASKMANAGERS = 2
 SLOTS = 2
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 
 WORKER = Path(sysconfig.get_path("scripts")) / "syllabus-worker"
 PROCESS_WORKERS = [
@@ -126,7 +126,11 @@ class FlinkCluster:
             "restart-strategy.fixed-delay.delay": "1 s",
             "heartbeat.interval": 2000,
             "heartbeat.timeout": 10000,
+            # 10 s where unset, which a machine that is busy elsewhere exceeds: the job would start again.
+            "pekko.ask.timeout": "60 s",
             "parallelism.default": TASKMANAGERS,
+            # Seconds: each pipeline leaves the job server's jar, 300 MB, on all TaskManagers; else an hour.
+            "blob.service.cleanup.interval": 30,
             "io.tmp.dirs": directory / "tmp",
         }
         (conf / "config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
