@@ -106,7 +106,7 @@ def job(folder: str, given: dict[str, Any], told: Any) -> None:
     peak = max(each.peak for each in meter.spent)
     whole = Spent("all", time.perf_counter() - start, time.process_time() - cpu, peak, 0.0)
     whole.written = sum(each.written for each in meter.spent)
-    told.send(([*meter.spent, whole], outcome.document["neighbours"]))
+    told.send(([*meter.spent, whole], outcome.document.get("neighbours")))
 
 
 def run(rows: int, width: int, given: dict[str, Any], folder: str | None) -> Spent:
@@ -124,7 +124,8 @@ def run(rows: int, width: int, given: dict[str, Any], folder: str | None) -> Spe
         shutil.rmtree(Path(place, "w"))
     vectors = 4 * rows * width / 1e9
     print(f"\n{rows:,} x {width}: {vectors:.2f} GB of vectors, {left / 1e9 / vectors:.2f} times as much new,")
-    print(f"{found['lists']:,} lists, {found['probes']} probed, recall {found['recall']:.4f}")
+    if found is not None:
+        print(f"{found['lists']:,} lists, {found['probes']} probed, recall {found['recall']:.4f}")
     print(f"{'stage':12} {'seconds':>8} {'cores':>6} {'peak GB':>8} {'GB written':>11}")
     for each in spent:
         cores = each.cpu / max(each.seconds, 1e-9)
@@ -138,9 +139,12 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory-per-worker", type=float, default=4.0)
+    parser.add_argument("--neighbours", type=int, help="0 leaves the search out; by default as the job's")
     parser.add_argument("--folder", help="for the data; by default where temporary files are")
     arguments = parser.parse_args()
     given = {"workers": arguments.workers, "memory_per_worker": arguments.memory_per_worker}
+    if arguments.neighbours is not None:
+        given["neighbours"] = arguments.neighbours
     found = [run(rows, arguments.width, given, arguments.folder) for rows in arguments.rows]
     for rows, before, after in zip(arguments.rows[1:], found, found[1:], strict=False):
         print(
