@@ -5,8 +5,8 @@
 
 The job of `scale.py`, run twice on one work directory. The second run finds all that workers make, so what is
 allocated is the submitting process's own; the census is taken again. Peaks are tracemalloc's, of arrays and
-Python objects, and Arrow's. Some of it grows up to a bound only: groups of lists (131,072 rows, from
-2,000,000 rows on), and the neighbours of suspects (100,000).
+Python objects, and Arrow's. What grows up to a bound only is left out where it can be: of suspects 1,000 are
+listed and not 100,000. Groups of lists, which Arrow reads, grow up to 131,072 rows, from 2,000,000 rows on.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def job(folder: str, traced: bool, told: Any) -> None:
 
     import syllabus.pipeline.job
     from syllabus.pipeline import Options, preparation
-    from syllabus.pipeline.stages.neighbours import stage
+    from syllabus.pipeline.stages.neighbours import evidence, stage
 
-    stage.EXACT_ROWS = 0
+    stage.EXACT_ROWS, evidence.MOST_SUSPECTS = 0, 1000
     timed, pools = preparation.timed, []
     found: Peaks = {}
 

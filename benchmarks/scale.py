@@ -150,10 +150,13 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory-per-worker", type=float, default=4.0)
+    parser.add_argument("--neighbours", type=int, help="0 leaves the search out; by default as the job's")
     parser.add_argument("--last", help="stage that a job ends after; by default the last one")
     parser.add_argument("--folder", help="for the data; by default where temporary files are")
     arguments = parser.parse_args()
     given = {"workers": arguments.workers, "memory_per_worker": arguments.memory_per_worker}
+    if arguments.neighbours is not None:
+        given["neighbours"] = arguments.neighbours
     place = (arguments.last, arguments.folder)
     found = [run(rows, arguments.width, given, *place) for rows in arguments.rows]
     for rows, before, after in zip(arguments.rows[1:], found, found[1:], strict=False):

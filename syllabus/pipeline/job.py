@@ -242,8 +242,7 @@ class _Job:
         """Compute which near-duplicates others stand for; return all that was found, 12 bytes a row."""
         groups = None
         if graph is not None:
-            nearer = self.options.relative_threshold
-            groups = find_groups(graph, rows, census.partitioning, nearer, dimension)
+            groups = find_groups(graph, rows, census.partitioning, self.options, dimension)
             shards = {("cover", key) for key in groups.cover.keys()}  # noqa: SIM118
             self.make(run, shards, CoverGroups(groups.cover))
         return findings(groups, holdout, rows, census.accepted)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from syllabus.pipeline.options import Options
 from syllabus.pipeline.stages.neighbours.agreement import agreement_section, label_agreement
 from syllabus.pipeline.stages.neighbours.cover import Cover, Repeated, plan_cover, repeated_groups
 from syllabus.pipeline.stages.neighbours.evidence import Evidence, gather_evidence
@@ -102,7 +103,7 @@ def find_groups(
     graph: NeighbourGraph,
     rows: AcceptedRows,
     partitioning: Partitioning | None,
-    nearer: float,
+    options: Options,
     dimension: int,
 ) -> GroupFindings:
     """Return agreements and groups of a graph that is searched, and the cover that is to be computed.
@@ -111,14 +112,16 @@ def find_groups(
       graph: of the examples.
       rows: the examples.
       partitioning: by their labels; None where they have none.
-      nearer: how many times nearer a copy is than the last neighbour looked for; 0 for no such rule.
+      options: of the job: how many times nearer a copy is than the last neighbour looked for.
       dimension: of the embeddings.
 
     Memory: at most 16 bytes an example, by turns: what is sorted comes first.
     """
     n, threshold = graph.knn.vectors.n, graph.knn.threshold
     nearest = nearest_quantiles(graph.found(), n)
-    thresholds = tuple(sorted({threshold, relative_threshold(_last_cosines(graph), threshold, nearer)}))
+    thresholds = tuple(
+        sorted({threshold, relative_threshold(_last_cosines(graph), threshold, options.relative_threshold)})
+    )
     labels = _read_labels(rows, partitioning, n)
     agreement = section = None
     # A single example has no neighbour to agree with.
