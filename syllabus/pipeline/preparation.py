@@ -40,6 +40,8 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     plan, tested, planned = _until_sound(lambda _: _plan(options, console), console)
     with without_log():
         from syllabus.pipeline.job import run_stages
+        from syllabus.pipeline.runtime.allocation import return_freed_memory
+    return_freed_memory()
 
     def run(wary: bool) -> Outcome:
         return run_stages(options, plan, tested, [*planned], console, wary)

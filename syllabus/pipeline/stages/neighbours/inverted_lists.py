@@ -73,14 +73,13 @@ class InvertedLists:
 
     def joined_key(self, group: ListGroup) -> str:
         """Return the key of a group's rows, one row group a list."""
-        return self._of_group("cells", group)
+        return self.knn.key("cells", coarse=self.coarse_key, probes=self.coarse.probes, lists=list(group))
 
     def group_key(self, group: ListGroup) -> str:
         """Return the key of what a group's rows find."""
-        return self._of_group("neighbours", group)
-
-    def _of_group(self, stage: str, group: ListGroup) -> str:
-        return self.knn.key(stage, coarse=self.coarse_key, probes=self.coarse.probes, lists=list(group))
+        return self.knn.key(
+            "neighbours", coarse=self.coarse_key, probes=self.coarse.probes, lists=list(group)
+        )
 
     def room(self, rows: int) -> ListRows:
         """Return room for so many rows."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from syllabus.pipeline.sealed_parquet import SealedFile, SealedWriter
+from syllabus.pipeline.work_directory import SealedFile, SealedWriter
 
 PIECE = 8192
 """Rows in a row group at most."""
