@@ -38,7 +38,7 @@ from syllabus.selectors import (
     random_parts,
 )
 
-PARTS, DRAWS, SAMPLE, SERVED = 10, 5, 10_000, 20_000
+PARTS, DRAWS, SAMPLE, SERVED = 10, 5, 10_000, 100_000
 UNION = 0.6  # of the rows, that the parts may keep together for a second greedy
 MEMORY = 8 * 2**30
 Value = Callable[[np.ndarray], float]

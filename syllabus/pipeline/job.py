@@ -26,7 +26,7 @@ from syllabus.pipeline.reporting.job_messages import (
 from syllabus.pipeline.reporting.lines import warn
 from syllabus.pipeline.runners import run as runners
 from syllabus.pipeline.runtime import progress
-from syllabus.pipeline.runtime.freeing import release_free_memory
+from syllabus.pipeline.runtime.allocation import release_free_memory
 from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.census import Census, check_census, check_fractions, take_census
 from syllabus.pipeline.stages.commit.context import CommitContext

@@ -1,6 +1,7 @@
 """How a job gives memory back: what is freed should not stay with it."""
 
 import ctypes
+from contextlib import suppress
 
 import pyarrow as pa
 
@@ -17,6 +18,15 @@ def return_freed_memory() -> None:
     library knows no threshold, only Arrow's allocator is changed.
     """
     pa.set_memory_pool(pa.system_memory_pool())
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, LARGE)
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, LARGE)
+
+
+def release_free_memory() -> None:
+    """Give back smaller arrays that are free now; milliseconds.
+
+    Each thread's are kept for itself: a stage would have its own memory beside what the one before it needed.
+    """
+    pa.default_memory_pool().release_unused()
+    with suppress(AttributeError, OSError):  # of glibc alone
+        ctypes.CDLL(None).malloc_trim(0)

@@ -19,10 +19,12 @@ from syllabus.pipeline.stages.neighbours.coarse_quantizer import CoarseQuantizer
 from syllabus.pipeline.stages.neighbours.inverted_lists import InvertedLists
 from syllabus.pipeline.stages.neighbours.vectors import Block, NeighbourSearch
 from syllabus.pipeline.stages.order.stage import Ordering
-from syllabus.pipeline.stages.select.selecting import UNION, Selecting
+from syllabus.pipeline.stages.partitions import Partitioning
+from syllabus.pipeline.stages.regroup.stage import Layout
+from syllabus.pipeline.stages.select.selecting import SERVED, UNION, Selecting, united_partitions
 
 BUCKETS = [*product(range(3), range(3)), (-1, -1)]
-UNITED = [frozenset(), frozenset({1}), frozenset({0, 1, 2})]
+UNITED: list[dict[int, int]] = [dict.fromkeys(numbers, SERVED) for numbers in ((), (1,), (0, 1, 2))]
 
 Key = Callable[[Ordering], str]
 KEYS: dict[str, Key] = {
@@ -35,7 +37,7 @@ KEYS: dict[str, Key] = {
     "part": lambda of: of.part_key(0),
     "subset": lambda of: of.subset_key(1, 0),
 }
-CHOICE = "subsets measured kept subset"
+CHOICE = "subsets measured sample kept subset"
 READ: dict[str, tuple[Any, str]] = {
     "groups of the source": ("other", " ".join(KEYS)),
     "guide of a query": ("other", CHOICE),
@@ -58,10 +60,13 @@ READ: dict[str, tuple[Any, str]] = {
 """Another value of what is read, and the keys that it changes."""
 
 
-def selecting(united: frozenset[int] = frozenset(), **options: Any) -> Selecting:
+def selecting(united: dict[int, int] | None = None, **options: Any) -> Selecting:
     given = {"fraction": (0.1, 0.2), "subsets": 3, "seed": 0, "memory_per_worker": 1.0, **options}
     return Selecting(
-        Options(source="s", output="m", embedding="vector", label="label", **given), "groups", None, united
+        Options(source="s", output="m", embedding="vector", label="label", **given),
+        "groups",
+        None,
+        united or {},
     )
 
 
@@ -87,7 +92,7 @@ def test_what_a_stage_reads_is_in_its_keys_and_in_no_others(name: str) -> None:
 
 
 @pytest.mark.parametrize("united", UNITED, ids=len)
-def test_buckets_and_partitions(united: frozenset[int]) -> None:
+def test_buckets_and_partitions(united: dict[int, int]) -> None:
     every = selecting(united)
     assert_all_differ([key(bucket) for key in (every.subsets_key, every.chosen_key) for bucket in BUCKETS])
     samples, partitions = map(every.sample_key, BUCKETS), map(every.parts_key, range(3))
@@ -115,6 +120,37 @@ def test_the_memory_decides_how_many_neighbours_a_row_of_a_united_partition_may_
         assert more.subsets_key(bucket) == enough.subsets_key(bucket)
         assert_all_differ([each.subsets_key(bucket) for each in (enough, little, less)])
     assert less.subsets_key((0, 0)) == enough.subsets_key((0, 0))
+
+
+def test_the_rows_served_are_in_the_keys_of_what_is_chosen_by_them() -> None:
+    few, many = (selecting({1: served}, memory_per_worker=8.0) for served in (SERVED, SERVED + 1))
+    for key in (
+        lambda each: each.subsets_key((1, UNION)),
+        lambda each: each.subsets_key((-1, -1)),
+        lambda each: each.sample_key((1, 0)),
+        lambda each: each.parts_key(1),
+    ):
+        assert key(few) != key(many)
+
+
+@pytest.mark.parametrize(
+    ("rows", "fraction", "memory", "served"),
+    [
+        (100_000, 0.1, 4.0, 100_000),  # 16 a pick are all
+        (1_000_000, 0.001, 4.0, 65_536),
+        (1_000_000, 0.01, 4.0, 160_000),
+        (1_000_000, 0.1, 4.0, None),  # 600,000 kept and all served are more than a worker holds
+        (100_000, 0.1, 0.5, None),
+    ],
+)
+def test_facility_location_serves_several_rows_a_pick_or_is_left_to_the_buckets(
+    rows: int, fraction: float, memory: float, served: int | None
+) -> None:
+    pytest.importorskip("faiss")
+    layout = Layout(Partitioning("class", ("a", "b"), (rows, 1000)), (10, 1), 0)
+    options = selecting(objective="facility_location", fraction=(fraction,), memory_per_worker=memory).options
+    found = united_partitions(options, layout, rows + 1000, 384)
+    assert found == ({} if served is None else {0: served})
 
 
 @pytest.mark.parametrize("memory", [1.0, 1e-6])

@@ -20,7 +20,7 @@ from syllabus.pipeline.runtime.torch_setup import limit_threads
 from syllabus.pipeline.stages.guide import read_guide
 from syllabus.pipeline.stages.regroup.buckets import Bucket, Sums, by_partition
 from syllabus.pipeline.stages.select.losses import NEAREST, SAMPLE, certify, figures_of, measure, sampled
-from syllabus.pipeline.stages.select.selecting import NEIGHBOUR_BYTES, OVERSAMPLING, SERVED, Selecting, Whole
+from syllabus.pipeline.stages.select.selecting import NEIGHBOUR_BYTES, OVERSAMPLING, Selecting, Whole
 from syllabus.pipeline.stages.select.subsets import bucket_budgets, choose, partition_budgets
 from syllabus.pipeline.work_directory import WorkDirectory, vectors_column, vectors_of
 from syllabus.selectors import SetFunction, SparseFacilityLocation, maximize
@@ -61,7 +61,7 @@ def write_sample(
         if share:
             most = min(len(index), math.ceil(OVERSAMPLING * share))
             kept[maximize(selecting.function(vectors, None), most).indices] = True
-    drawn = sampled(index, rows, options.seed, SERVED if united else SAMPLE)
+    drawn = sampled(index, rows, options.seed, selecting.united.get(bucket[0], SAMPLE))
     left = kept | drawn
     columns = {
         "index": pa.array(index[left]),
