@@ -21,7 +21,7 @@ from syllabus.manifests import Manifest, allocate, budget, validate
 from syllabus.pipeline import JobError, Options, UserError, prepare
 from syllabus.pipeline.outcome import Outcome
 from syllabus.pipeline.stages.regroup import stage as regroup
-from syllabus.pipeline.stages.regroup.stage import GROUP_BYTES
+from syllabus.pipeline.stages.regroup.stage import HELD
 from syllabus.selectors import DisparityMin, GraphCut, explore, maximize
 
 HELPERS = Path(__file__).parents[1] / "helpers"
@@ -103,8 +103,8 @@ def test_a_bucket_holds_what_the_selectors_choose(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "group_bytes"),
-    [({"workers": 2}, GROUP_BYTES), ({"workers": 4}, 0), ({"work_dir": "elsewhere"}, GROUP_BYTES)],
+    ("options", "held"),
+    [({"workers": 2}, HELD), ({"workers": 4}, 10**9), ({"work_dir": "elsewhere"}, HELD)],
     ids=["two workers", "four workers, many small groups", "another work directory"],
 )
 def test_the_same_bytes_however_it_runs(
@@ -112,11 +112,11 @@ def test_the_same_bytes_however_it_runs(
     manifest: Path,
     tmp_path: Path,
     options: dict[str, object],
-    group_bytes: int,
+    held: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(regroup, "GROUP_BYTES", group_bytes)
+    monkeypatch.setattr(regroup, "HELD", held)
     run(embeddings, tmp_path / "m", bucket_size=1000, subsets=3, fraction=(0.02, 0.1), **options)
     assert digests(tmp_path / "m") == digests(manifest)
 

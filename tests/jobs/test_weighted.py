@@ -17,7 +17,7 @@ from syllabus.pipeline.source_check import source_problems
 from syllabus.pipeline.stages.order.stage import ORDER_SHARE, Ordering
 from syllabus.pipeline.stages.regroup import stage as regroup
 from syllabus.pipeline.stages.regroup.buckets import Reference, read_references, read_weights, references
-from syllabus.pipeline.stages.regroup.stage import GROUP_BYTES
+from syllabus.pipeline.stages.regroup.stage import HELD
 from syllabus.pipeline.stages.select.selecting import Selecting
 from syllabus.pipeline.stages.select.subsets import bucket_budgets
 from syllabus.pipeline.work_directory import WorkDirectory
@@ -177,18 +177,16 @@ def test_equal_weights_choose_what_examples_would(tmp_path: Path, options: dict[
             assert one[name] == pytest.approx(other[name])
 
 
-@pytest.mark.parametrize(
-    ("workers", "bytes_held"), [(2, GROUP_BYTES), (1, 200)], ids=["workers", "small groups"]
-)
+@pytest.mark.parametrize(("workers", "held"), [(2, HELD), (1, 10**7)], ids=["workers", "small groups"])
 def test_the_same_bytes_however_it_runs(
     source: Path,
     manifest: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
-    bytes_held: int,
+    held: int,
 ) -> None:
-    monkeypatch.setattr(regroup, "GROUP_BYTES", bytes_held)
+    monkeypatch.setattr(regroup, "HELD", held)
     run(source, tmp_path / "m", **SIZES, bucket_size=80, workers=workers)
     assert digests(tmp_path / "m") == digests(manifest)
 

@@ -38,9 +38,9 @@ from syllabus.pipeline.stages.transform import Transform
 from syllabus.pipeline.work_directory import WorkDirectory, digest_of, key_of, vectors_column
 from syllabus.selectors import kmeans
 
-GROUP_BYTES = 1 << 25
-"""Of the vectors of a file, at most: what a worker holds is then the same from 20,000 rows of 384 columns on,
-and a read of one of hundreds of buckets is still tens of kilobytes."""
+HELD = 20
+"""Files whose vectors the memory of a worker would hold: 32,000 rows of 384 columns each at 1 GB. More memory
+makes fewer of them, each of which every bucket opens."""
 LEAST_BUCKET = 16
 """The smallest `bucket_size`."""
 LEAST_ROW_GROUP = 2000
@@ -138,7 +138,7 @@ def make_groups(
     plan: Plan, layout: Layout, dimension: int, memory: float, fitted: str, census: Census
 ) -> list[Group]:
     """Cut the plan's chunks into groups: about 2,000 rows a row group, as far as `memory` GB let them."""
-    affordable = int(min(memory * 1e9 / 4, GROUP_BYTES)) // (4 * dimension)
+    affordable = int(memory * 1e9 / HELD) // (4 * dimension)
     wanted = min(LEAST_ROW_GROUP * sum(layout.buckets), max(1, affordable))
     groups: list[list[PlannedChunk]] = [[]]
     for planned in plan.chunks:
