@@ -31,6 +31,11 @@ def test_rows_go_to_the_closest_centroid_and_the_smallest_number(kind, n, d, sha
     assert kmeans.assign(rows, doubled).tolist() == labels.tolist()
 
 
+def test_as_many_clusters_as_rows_are_the_rows():
+    rows = np.float32([[0, 1], [2, 3], [0, 1], [0, 1]])
+    assert kmeans.fit(rows, 4, 0).tolist() == rows.tolist()
+
+
 def test_the_same_seed_gives_the_same_centroids_and_another_others():
     rows = oracles.planted("normal", 500, 16, seed=0)
     assert kmeans.fit(rows, 10, 3).tobytes() == kmeans.fit(rows, 10, (3,)).tobytes()
