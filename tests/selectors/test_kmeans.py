@@ -116,6 +116,12 @@ def test_clustering_is_that_of_the_wrapper_that_faiss_has(distinct):
     assert np.array_equal(centroids, means.centroids)
 
 
+@pytest.mark.filterwarnings("error")
+def test_as_many_clusters_as_rows_are_the_rows():
+    rows = np.repeat(oracles.planted("normal", 6, 4, seed=0), 2, axis=0)
+    assert np.array_equal(kmeans.fit(rows, 12, seed=0), rows)
+
+
 def test_workers_show_in_no_bit(monkeypatch):
     monkeypatch.setattr(kmeans, "_BLOCK", 70)
     rows = oracles.planted("clusters", 1000, 16, seed=3)

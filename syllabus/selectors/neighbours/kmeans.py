@@ -78,6 +78,8 @@ def fit(
         raise SelectionError(
             "kmeans.fit: faiss is missing; pip install 'syllabus[cpu]' or 'syllabus[gpu]'"
         ) from None
+    if clusters == len(rows):
+        return rows.copy()  # nothing is left to move an empty cluster by
     library: Any = faiss  # whose stubs leave out its random numbers
     start = np.empty(len(rows), np.int32)
     library.rand_perm(library.swig_ptr(start), len(rows), int(key) % 2**31 + 1)
