@@ -7,6 +7,7 @@ before the plan is made.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from rich.console import Console
@@ -86,8 +87,9 @@ def checks_before_plan(options: Options, writes: bool = True) -> None:
             repair_target(options.output)
         check_target(options.output, options.overwrite)
     except ManifestError as error:
-        work = Store(options.work)
-        kept = not work.is_local or work.exists()
+        work, kept = Store(options.work), False
+        with suppress(OSError):  # what keeps the output from being read may keep this, too
+            kept = not work.is_local or work.exists()
         hint = f"; another place reuses the shards with --work-dir {options.work}" if kept else ""
         raise UserError(f"output {error}{hint}") from None
     for name in ("output", "work"):
