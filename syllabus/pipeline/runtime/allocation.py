@@ -18,7 +18,7 @@ def return_freed_memory() -> None:
     library knows no threshold, only Arrow's allocator is changed.
     """
     pa.set_memory_pool(pa.system_memory_pool())
-    with suppress(AttributeError, OSError):
+    with suppress(AttributeError, OSError, TypeError):  # TypeError: Windows has no library without a name
         ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, LARGE)
 
 
@@ -28,5 +28,5 @@ def release_free_memory() -> None:
     Each thread's are kept for itself: a stage would have its own memory beside what the one before it needed.
     """
     pa.default_memory_pool().release_unused()
-    with suppress(AttributeError, OSError):  # of glibc alone
+    with suppress(AttributeError, OSError, TypeError):  # of glibc alone
         ctypes.CDLL(None).malloc_trim(0)

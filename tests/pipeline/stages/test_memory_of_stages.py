@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from syllabus.manifests.ids import RepetitionCheck
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.runtime import allocation
 from syllabus.pipeline.stages import transform
 from syllabus.pipeline.stages.commit.context import Buckets
 from syllabus.pipeline.stages.commit.importances import _merged_places
@@ -37,6 +38,15 @@ def peak(work: Callable[[], object]) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def test_memory_is_kept_where_the_library_of_c_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def windows(_: object) -> None:
+        raise TypeError("LoadLibrary() argument 1 must be str, not None")
+
+    monkeypatch.setattr(allocation.ctypes, "CDLL", windows)
+    allocation.return_freed_memory()
+    allocation.release_free_memory()
 
 
 @given(memory=st.integers(2**20, 2**40))
