@@ -41,13 +41,13 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     plan, tested, planned = _until_sound(lambda _: _plan(options, console), console)
     with without_log():
         from syllabus.pipeline.job import run_stages
-        from syllabus.pipeline.runtime.allocation import return_freed_memory
-    return_freed_memory()
+        from syllabus.pipeline.runtime.allocation import freed_memory_returned
 
     def run(wary: bool) -> Outcome:
         return run_stages(options, plan, tested, [*planned], console, wary)
 
-    return _until_sound(run, console)
+    with freed_memory_returned():
+        return _until_sound(run, console)
 
 
 def _plan(options: Options, console: Console) -> tuple[Plan, Plan | None, list[StageRun]]:
