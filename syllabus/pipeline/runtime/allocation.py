@@ -20,8 +20,8 @@ def freed_memory_returned() -> Iterator[None]:
     what another thread frees: workers then hold several times the blocks that they work on. Where the C
     library knows no threshold, only Arrow's allocator is changed.
 
-    Afterwards the process may train a model, whose arrays of some MB would cost new pages each time. glibc does
-    not raise its threshold again once it is set: it is left where that would have ended.
+    Afterwards the process may train a model, whose arrays of some MB would cost new pages each time. glibc
+    does not raise its threshold again once it is set: it is left where that would have ended.
     """
     pool = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
