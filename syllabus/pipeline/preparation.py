@@ -7,6 +7,7 @@ before the plan is made.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from rich.console import Console
@@ -40,13 +41,13 @@ def prepare(options: Options, console: Console | None = None) -> Outcome:
     plan, tested, planned = _until_sound(lambda _: _plan(options, console), console)
     with without_log():
         from syllabus.pipeline.job import run_stages
-        from syllabus.pipeline.runtime.allocation import return_freed_memory
-    return_freed_memory()
+        from syllabus.pipeline.runtime.allocation import freed_memory_returned
 
     def run(wary: bool) -> Outcome:
         return run_stages(options, plan, tested, [*planned], console, wary)
 
-    return _until_sound(run, console)
+    with freed_memory_returned():
+        return _until_sound(run, console)
 
 
 def _plan(options: Options, console: Console) -> tuple[Plan, Plan | None, list[StageRun]]:
@@ -86,8 +87,9 @@ def checks_before_plan(options: Options, writes: bool = True) -> None:
             repair_target(options.output)
         check_target(options.output, options.overwrite)
     except ManifestError as error:
-        work = Store(options.work)
-        kept = not work.is_local or work.exists()
+        work, kept = Store(options.work), False
+        with suppress(OSError):  # what keeps the output from being read may keep this, too
+            kept = not work.is_local or work.exists()
         hint = f"; another place reuses the shards with --work-dir {options.work}" if kept else ""
         raise UserError(f"output {error}{hint}") from None
     for name in ("output", "work"):

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from syllabus.pipeline.sources.images import ImageFolderSource
 from syllabus.pipeline.sources.json_lines import JsonLinesSource
 from syllabus.pipeline.sources.records import Chunk
 from syllabus.pipeline.stages.commit import chosen, contents, preview
+from syllabus.pipeline.stages.commit.context import Buckets
 
 COUNT = 3000
 
@@ -45,6 +47,19 @@ def small_preview() -> Iterator[None]:
             patch.setattr(chosen, name, value)
         patch.setattr(preview, "COUNTED_APART", 3)
         yield
+
+
+def test_the_best_of_a_partition_are_its_own() -> None:
+    partition, rank = np.repeat([0, 1, 2], [20, 3, 20]), np.r_[:20, :3, :20]
+    picks = pa.table({"partition": partition, "rank": rank, "index": np.arange(43)})
+    context: Any = SimpleNamespace(
+        options=SimpleNamespace(subset_count=1, fraction=(0.1,), importances=()),
+        work=SimpleNamespace(pieces=lambda *_: [picks[25:], picks[:25]]),
+        ordering=SimpleNamespace(subset_key=lambda *_: ""),
+    )
+    ((counts, best),) = chosen._ranked(context, Buckets({}, {}))
+    assert counts == {0: 20, 1: 3, 2: 20}
+    assert [best(number, 4).tolist() for number in counts] == [[23, 24, 25, 26], [0, 1, 2, 3], [20, 21, 22]]
 
 
 def test_rows_are_a_draw_and_what_a_report_shows(large: tuple[Path, np.ndarray]) -> None:

@@ -31,11 +31,6 @@ def test_rows_go_to_the_closest_centroid_and_the_smallest_number(kind, n, d, sha
     assert kmeans.assign(rows, doubled).tolist() == labels.tolist()
 
 
-def test_as_many_clusters_as_rows_are_the_rows():
-    rows = np.float32([[0, 1], [2, 3], [0, 1], [0, 1]])
-    assert kmeans.fit(rows, 4, 0).tolist() == rows.tolist()
-
-
 def test_the_same_seed_gives_the_same_centroids_and_another_others():
     rows = oracles.planted("normal", 500, 16, seed=0)
     assert kmeans.fit(rows, 10, 3).tobytes() == kmeans.fit(rows, 10, (3,)).tobytes()
@@ -119,6 +114,12 @@ def test_clustering_is_that_of_the_wrapper_that_faiss_has(distinct):
     means = faiss.Kmeans(12, 20, niter=25, seed=key, min_points_per_centroid=1, max_points_per_centroid=500)
     means.train(rows)
     assert np.array_equal(centroids, means.centroids)
+
+
+@pytest.mark.filterwarnings("error")
+def test_as_many_clusters_as_rows_are_the_rows():
+    rows = np.repeat(oracles.planted("normal", 6, 4, seed=0), 2, axis=0)
+    assert np.array_equal(kmeans.fit(rows, 12, seed=0), rows)
 
 
 def test_workers_show_in_no_bit(monkeypatch):

@@ -95,8 +95,8 @@ def _check_address(name: str, address: str) -> None:
     """
     if address in INSIDE:
         return
-    place = urlsplit(address if "://" in address else f"//{address}")
     try:
+        place = urlsplit(address if "://" in address else f"//{address}")
         if place.port is not None:
             socket.create_connection((place.hostname or "", place.port), CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:  # ValueError: of a port that is no number

@@ -79,7 +79,7 @@ def fit(
             "kmeans.fit: faiss is missing; pip install 'syllabus[cpu]' or 'syllabus[gpu]'"
         ) from None
     if clusters == len(rows):
-        return rows.copy()  # each row its own: of equal ones no cluster is then drawn away from them
+        return rows.copy()  # nothing is left to move an empty cluster by
     library: Any = faiss  # whose stubs leave out its random numbers
     start = np.empty(len(rows), np.int32)
     library.rand_perm(library.swig_ptr(start), len(rows), int(key) % 2**31 + 1)
@@ -119,14 +119,19 @@ def _average(rows: np.ndarray, labels: np.ndarray, centroids: np.ndarray, sizes:
 def _fill_empty(centroids: NDArray[np.float32], sizes: NDArray[np.float32], n: int, draw: Any) -> None:
     """Give each empty cluster half of another one, drawn by its size: its centroid, a little aside."""
     aside = np.where(np.arange(centroids.shape[1]) % 2 == 0, 1 + _ASIDE, 1 - _ASIDE)
+    left = np.float32(n - len(centroids))
+    # A list: where few rows differ, millions are looked at.
+    shares = ((sizes - 1) / left).tolist()
     for empty in np.flatnonzero(sizes == 0):
         other = 0
-        while draw.rand_float() >= (sizes[other] - 1) / np.float32(n - len(centroids)):
+        while draw.rand_float() >= shares[other]:
             other = (other + 1) % len(centroids)
         centroids[empty] = centroids[other] * aside
         centroids[other] = centroids[other] * (2 - aside)
         sizes[empty] = sizes[other] / 2
         sizes[other] -= sizes[empty]
+        for each in (empty, other):
+            shares[each] = float((sizes[each] - 1) / left)
 
 
 def assign(vectors: Vectors, centroids: NDArray[np.float32]) -> NDArray[np.int32]:

@@ -135,6 +135,13 @@ def test_an_output_that_takes_nothing_is_told_before_anything_is_read(data, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_name_that_no_disk_takes_is_one_line(data, tmp_path, capsys):
+    assert prepare(data, tmp_path / ("m" * 300)) == 2
+    (told,) = lines_of(capsys)
+    assert told.startswith(f"syllabus: output {tmp_path}")
+    assert "File name too long" in told
+
+
 def test_a_disk_without_room_is_told_before_vectors_are_made(data, tmp_path, capsys, monkeypatch):
     disk = SimpleNamespace(f_bavail=10, f_frsize=1000, f_blocks=5000)
     monkeypatch.setattr(os, "statvfs", lambda _: disk)

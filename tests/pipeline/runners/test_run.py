@@ -51,6 +51,7 @@ def test_options_of_another_runner_are_no_use_to_the_embedded_one(tmp_path: Path
         ("--prism_location=/nowhere/prism", "--prism_location=/nowhere/prism: no such file"),
         ("--flink_master=localhost:1", "--flink_master=localhost:1: cannot be reached: "),
         ("--flink_master=http://localhost:1", "--flink_master=http://localhost:1: cannot be reached: "),
+        ("--flink_master=[localhost", "--flink_master=[localhost: cannot be reached: Invalid IPv6 URL"),
         ("--job_endpoint=localhost:here", "--job_endpoint=localhost:here: cannot be reached: Port could not"),
     ],
 )

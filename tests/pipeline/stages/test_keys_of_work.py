@@ -165,7 +165,7 @@ def test_orders(weight: str | None, memory: float) -> None:
 
 
 def test_lists_blocks_and_widths() -> None:
-    vectors: Any = SimpleNamespace(digest="vectors")
+    vectors: Any = SimpleNamespace(digest="vectors", n=21, most_rows=lambda *_: 7)
     knn = NeighbourSearch(vectors, 10, 0.95)
     coarse = CoarseQuantizer(np.eye(9, dtype=np.float32), 1, np.arange(2), np.eye(2, 9, dtype=np.float32))
     blocks, groups = [Block((), first, 7) for first in (0, 7, 14)], [(0, 3), (3, 6), (6, 9)]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from syllabus.manifests.ids import RepetitionCheck
 from syllabus.pipeline.options import Options
+from syllabus.pipeline.runtime import allocation
 from syllabus.pipeline.stages import transform
 from syllabus.pipeline.stages.commit.context import Buckets
 from syllabus.pipeline.stages.commit.importances import _merged_places
@@ -37,6 +38,27 @@ def peak(work: Callable[[], object]) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def test_memory_is_kept_where_the_library_of_c_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def windows(_: object) -> None:
+        raise TypeError("LoadLibrary() argument 1 must be str, not None")
+
+    monkeypatch.setattr(allocation.ctypes, "CDLL", windows)
+    with allocation.freed_memory_returned():
+        allocation.release_free_memory()
+
+
+def test_a_job_leaves_the_process_its_own_allocation(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    library = SimpleNamespace(mallopt=lambda *given: told.append(given))
+    monkeypatch.setattr(allocation.ctypes, "CDLL", lambda _: library)
+    before = allocation.pa.default_memory_pool().backend_name
+    with allocation.freed_memory_returned():
+        assert allocation.pa.default_memory_pool().backend_name == "system"
+        assert told == [(-3, 8 << 20)]
+    assert allocation.pa.default_memory_pool().backend_name == before
+    assert told[1:] == [(-3, 32 << 20), (-1, 64 << 20)]
 
 
 @given(memory=st.integers(2**20, 2**40))

@@ -116,7 +116,8 @@ def _ranked(context: CommitContext, buckets: Buckets) -> Iterator[tuple[Mapping[
         partition, index = partition[order], index[order]
 
         def best(number: int, most: int) -> np.ndarray:
-            return index[np.searchsorted(partition, number) :][:most]
+            # No more than it has: behind them stand those of the next one.
+            return index[np.searchsorted(partition, number) :][: min(most, counts[number])]
 
         yield counts, best
     if options.importances:

@@ -55,7 +55,8 @@ class InvertedLists:
 
     def list_shard_key(self, block: Block) -> str:
         """Return the key of a block's rows, one row group a group of lists."""
-        return self.knn.key("cells", **self._of_block(block), probes=self.coarse.probes)
+        groups = len(self.groups())
+        return self.knn.key("cells", **self._of_block(block), probes=self.coarse.probes, groups=groups)
 
     def truth_key(self, block: Block) -> str:
         """Return the key of the exact nearest in a block of the rows that the recall is measured on."""
@@ -217,6 +218,8 @@ def _lookers(probes: np.ndarray) -> dict[int, np.ndarray]:
     """Return the ascending places of the rows that look into each list, from their (m, p) probes."""
     order = np.argsort(probes, axis=None, kind="stable")
     numbers, starts = np.unique(probes.ravel()[order], return_index=True)
+    if not len(numbers):  # of lists without rows
+        return {}
     return dict(zip(numbers.tolist(), np.split(order // probes.shape[1], starts[1:]), strict=True))
 
 
