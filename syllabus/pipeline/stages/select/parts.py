@@ -78,9 +78,10 @@ def whole_of(sums: dict[int, np.ndarray], bucket: Bucket, counts: dict[Bucket, i
 
     None for a bucket that is all of its partition.
     """
-    if bucket[0] not in sums:
+    rows = by_partition(counts)[bucket[0]] if bucket[0] in sums else counts[bucket]
+    if counts[bucket] == rows:
         return None
-    share = counts[bucket] / by_partition(counts)[bucket[0]]
+    share = counts[bucket] / rows
     return sums[bucket[0]] * Sums.UNIT * share, float(counts[bucket])
 
 
