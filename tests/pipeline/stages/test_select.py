@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from syllabus.manifests import allocate, budget
 from syllabus.pipeline.stages.commit.subsets import Overlap, subset_quality
-from syllabus.pipeline.stages.select.parts import whole_of
+from syllabus.pipeline.stages.select.parts import random_served, whole_of
 from syllabus.pipeline.stages.select.subsets import bucket_budgets
 from syllabus.selectors import GraphCut
 
@@ -68,3 +70,18 @@ def test_a_bound_on_rounding_reaches_the_last_place_of_a_gain() -> None:
     f = GraphCut(rows, similarity="dot", whole=(np.full(4, 1e10), 10.0))
     gains = f.state().gains(f.state().scores(np.arange(5)))
     assert f.rounding_bound() >= np.spacing(gains.max())
+
+
+def test_serving_many_rows_takes_no_memory_for_each() -> None:
+    served = np.random.default_rng(1).normal(size=(50_000, 4)).astype(np.float32)
+    served /= np.linalg.norm(served, axis=1, keepdims=True)
+    tracemalloc.start()
+    value = random_served(served, 600)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 25e6
+    few = [np.random.Generator(np.random.Philox(number)).permutation(50_000)[:600] for number in range(2)]
+    best = [
+        np.concatenate([(part @ served[each].T).max(axis=1) for part in np.split(served, 10)]) for each in few
+    ]
+    assert value == pytest.approx(np.mean([np.sum((1 + each) / 2) for each in best]), rel=1e-5)

@@ -26,6 +26,8 @@ from syllabus.pipeline.work_directory import WorkDirectory, vectors_column, vect
 from syllabus.selectors import SetFunction, SparseFacilityLocation, maximize
 
 RANDOM_SETS = 2
+BLOCK = 8192
+"""Rows that are compared with 512 random ones at once: 16 MiB, however many are served."""
 
 
 def write_sample(
@@ -249,8 +251,10 @@ def random_served(served: np.ndarray, rows: int) -> float:
         order = np.random.Generator(np.random.Philox(number)).permutation(len(served))
         chosen = served[np.sort(order[: min(rows, len(served))])]
         best = np.zeros(len(served), np.float32)
-        for first in range(0, len(chosen), 512):
-            np.maximum(best, (served @ chosen[first : first + 512].T).max(axis=1), out=best)
+        for start in range(0, len(served), BLOCK):
+            held, found = served[start : start + BLOCK], best[start : start + BLOCK]
+            for first in range(0, len(chosen), 512):
+                np.maximum(found, (held @ chosen[first : first + 512].T).max(axis=1), out=found)
         values.append(math.fsum((1 + best) / 2))
     return float(np.mean(values))
 
