@@ -57,6 +57,7 @@ KEYS = {
         "regroup": "963ee95c",
         "rows": "1edb9a85 d7e99a91",
         "subsets": "1c643710 6bfe5070 8170d8a2 a9612a64",
+        "sums": "963ee95c",
     },
 }
 """The first digits of the keys of each stage, in their order."""

@@ -20,8 +20,9 @@ from syllabus.manifests import Manifest, validate
 from syllabus.pipeline import Options, prepare
 from syllabus.pipeline.reporting.advice import cautions
 from syllabus.pipeline.reporting.describe import print_description
-from syllabus.pipeline.stages.regroup.buckets import Sums
+from syllabus.pipeline.stages.regroup.buckets import Sums, partition_sums
 from syllabus.pipeline.stages.select.losses import certify, measure, sampled
+from syllabus.pipeline.work_directory import WorkDirectory
 from syllabus.selectors import FacilityLocation, GraphCut, maximize, random_value
 
 ROWS, WIDTH = 900, 12
@@ -66,6 +67,15 @@ def test_a_class_that_no_worker_holds_is_cut_and_its_loss_is_in_the_manifest(man
 def test_the_bytes_do_not_depend_on_workers(source: Path, manifest: Path, tmp_path: Path) -> None:
     run(source, tmp_path / "m", **FEW, memory_per_worker=SMALL, workers=3)
     assert digests(tmp_path / "m") == digests(manifest)
+
+
+def test_what_every_bucket_reads_of_a_file_has_no_sums_of_partitions(manifest: Path) -> None:
+    work = WorkDirectory(f"{manifest}.work")
+    keys = work.keys("regroup")
+    assert keys == work.keys("sums")
+    for key in keys:
+        assert set(work.metadata("regroup", key)) == {"groups", "sums", "extremes"}
+        assert [partition for partition, _ in partition_sums(work, key)] == [0, 1, 2]
 
 
 def test_what_fits_says_nothing_of_parts(source: Path, tmp_path: Path) -> None:
@@ -163,8 +173,9 @@ def test_a_job_that_was_killed_among_its_parts_goes_on(
         shards = sorted(path for stage in ("parts", "subsets") for path in (work / stage).rglob("*.parquet"))
         for path in shards[::2]:
             path.unlink()
-        for path in (work / "order").rglob("*.parquet"):
-            path.unlink()
+        for stage in ("order", "sums"):
+            for path in (work / stage).rglob("*.parquet"):
+                path.unlink()
         run(source, tmp_path / f"m-{number}", **options, work_dir=str(work))
         assert len(shards) > 6
         assert digests(tmp_path / f"m-{number}") == digests(made)
@@ -255,6 +266,12 @@ def test_a_certificate_needs_something_to_tell() -> None:
     assert found["decided"] == 0
 
 
+def sums_of(sums: Sums) -> dict[int, np.ndarray]:
+    found = sums.table(5).to_pydict()
+    totals = [np.frombuffer(each, "<i8") for each in found["sum"]]
+    return dict(zip(found["partition"], totals, strict=True))
+
+
 def test_sums_do_not_depend_on_how_chunks_are_grouped() -> None:
     rows = isotropic(900, 5, 2)
     partitions = np.random.default_rng(0).integers(0, 3, 900).astype(np.int32)
@@ -264,13 +281,13 @@ def test_sums_do_not_depend_on_how_chunks_are_grouped() -> None:
         own = chunks[number]
         together.add(partitions[own], rows[own])
         apart[number % 2].add(partitions[own], rows[own])
-    found = dict(together.found())
-    assert sorted(found) == [0, 2]
+    found = sums_of(together)
+    assert list(found) == [0, 2]
     for partition, total in found.items():
-        both = sum(np.array(dict(each.found())[partition]) for each in apart)
-        assert both.tolist() == total
+        both = sum(sums_of(each)[partition] for each in apart)
+        assert both.tolist() == total.tolist()
         own = rows[partitions == partition]
-        assert np.array(total) * Sums.UNIT == pytest.approx(own.sum(axis=0, dtype=np.float64), abs=1e-7)
+        assert total * Sums.UNIT == pytest.approx(own.sum(axis=0, dtype=np.float64), abs=1e-7)
 
 
 def test_what_is_too_small_is_not_measured() -> None:

@@ -97,6 +97,9 @@ class GraphCut(PairwiseSum):
             return 0.0  # totals only grow, so gains only fall, rounding and all
         largest = max(1.0, self.similarity.longest**2)
         longest = max(self.n, self.mass) * largest
+        if self.apart:
+            # Of V that are longer than the rows selected from.
+            longest = max(longest, math.sqrt(dot(self.first_query, self.first_query) * largest))
         return 1e-15 * float((self.rows.shape[1] + self.n) * (1 + 2 * self.trade_off) * longest)
 
     def increase_bound(self) -> float:

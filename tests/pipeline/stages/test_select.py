@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 
 from syllabus.manifests import allocate, budget
 from syllabus.pipeline.stages.commit.subsets import Overlap, subset_quality
+from syllabus.pipeline.stages.select.parts import random_served, whole_of
 from syllabus.pipeline.stages.select.subsets import bucket_budgets
+from syllabus.selectors import GraphCut
 
 
 @given(
@@ -48,3 +52,36 @@ def test_normalised_gain_is_0_for_random_and_1_for_greedy() -> None:
     assert quality["covered"] == pytest.approx(0.5)
     flat = [{"greedy": 1.0, "random": 1.0, "upper_bound": None, "subsets": [1.0, 1.0]}]
     assert subset_quality(flat, chosen, 10)["normalised_gain"] is None
+
+
+def test_what_a_bucket_resembles() -> None:
+    counts = {(0, 0): 6, (0, 1): 2, (1, 0): 5}
+    sums = {0: np.full(3, 2**33), 1: np.full(3, 2**30)}
+    found = whole_of(sums, (0, 1), counts)
+    assert found is not None
+    assert (found[0].tolist(), found[1]) == ([2.0, 2.0, 2.0], 2.0)
+    # All that the hash of ids left of its partition, though more buckets might have had some.
+    assert whole_of(sums, (1, 0), counts) is None
+    assert whole_of({}, (0, 0), counts) is None
+
+
+def test_a_bound_on_rounding_reaches_the_last_place_of_a_gain() -> None:
+    rows = np.random.default_rng(0).uniform(0.01, 0.1, (5, 4)).astype(np.float32)
+    f = GraphCut(rows, similarity="dot", whole=(np.full(4, 1e10), 10.0))
+    gains = f.state().gains(f.state().scores(np.arange(5)))
+    assert f.rounding_bound() >= np.spacing(gains.max())
+
+
+def test_serving_many_rows_takes_no_memory_for_each() -> None:
+    served = np.random.default_rng(1).normal(size=(50_000, 4)).astype(np.float32)
+    served /= np.linalg.norm(served, axis=1, keepdims=True)
+    tracemalloc.start()
+    value = random_served(served, 600)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 25e6
+    few = [np.random.Generator(np.random.Philox(number)).permutation(50_000)[:600] for number in range(2)]
+    best = [
+        np.concatenate([(part @ served[each].T).max(axis=1) for part in np.split(served, 10)]) for each in few
+    ]
+    assert value == pytest.approx(np.mean([np.sum((1 + each) / 2) for each in best]), rel=1e-5)

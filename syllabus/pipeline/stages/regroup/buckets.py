@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -83,15 +82,21 @@ class Sums:
             total = np.rint(rows.sum(axis=0, dtype=np.float64) / self.UNIT).astype(np.int64)
             self.sums[partition] = self.sums.get(partition, 0) + total
 
-    def found(self) -> list[list[Any]]:
-        """Return (partition, whole numbers) of each, as JSON has them."""
-        return [[partition, total.tolist()] for partition, total in sorted(self.sums.items())]
+    def table(self, dimension: int) -> pa.Table:
+        """Return partition and whole numbers of each, by partition: binary, 8 d bytes."""
+        partitions = sorted(self.sums)
+        totals = np.array([self.sums[each] for each in partitions], "<i8").reshape(-1, dimension)
+        column = pa.Array.from_buffers(pa.binary(8 * dimension), len(totals), [None, pa.py_buffer(totals)])
+        return pa.table({"partition": pa.array(partitions, pa.int32()), "sum": column})
 
 
 def partition_sums(work: WorkDirectory, key: str) -> list[tuple[int, np.ndarray]]:
-    """Return (partition, (d,) int64 sum in units of `Sums.UNIT`) of a regroup shard."""
-    found = work.metadata("regroup", key)["partition_sums"]
-    return [(partition, np.array(total, np.int64)) for partition, total in found]
+    """Return (partition, (d,) int64 sum in units of `Sums.UNIT`) of the rows of a regroup shard."""
+    found = work.read("sums", key).to_pydict()
+    return [
+        (partition, np.frombuffer(total, "<i8").astype(np.int64))
+        for partition, total in zip(found["partition"], found["sum"], strict=True)
+    ]
 
 
 def read_references(work: WorkDirectory, found: list[Reference]) -> tuple[np.ndarray, np.ndarray]:

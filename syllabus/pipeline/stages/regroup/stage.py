@@ -67,6 +67,11 @@ class Layout:
         ]
 
     @property
+    def divided(self) -> bool:
+        """Whether any partition has several buckets."""
+        return max(self.buckets, default=1) > 1
+
+    @property
     def labels(self) -> tuple[str | None, ...]:
         """The label of each partition; None for a cluster."""
         return (None,) * len(self.buckets) if self.partitioning is None else self.partitioning.labels
@@ -175,7 +180,7 @@ def groups_digest(groups: list[Group]) -> str:
 
 
 class RegroupChunks(beam.DoFn):
-    """Writes one file for each group; yields (bucket, reference) for each of its row groups.
+    """Writes a file for each group, and one of its sums; yields (bucket, reference) for each row group.
 
     On `SUMS` it yields (partition, sum of the group's rows in it) for partitions of several buckets.
     """
@@ -188,11 +193,12 @@ class RegroupChunks(beam.DoFn):
     def process(self, group: Group) -> Iterator[tuple[Bucket, Reference] | beam.pvalue.TaggedOutput]:
         """Write the group's file unless it is there."""
         limit_threads(self.threads)
-        if not self.rows.work.has("regroup", group.key):
+        stages = ["regroup", "sums"] if self.layout.divided else ["regroup"]
+        if not all(self.rows.work.has(stage, group.key) for stage in stages):
             with count_time("regroup"), working_on(f"{group.chunks[0]}, and what follows"):
                 self._write(group)
         yield from references(self.rows.work, group.key)
-        for each in partition_sums(self.rows.work, group.key):
+        for each in partition_sums(self.rows.work, group.key) if self.layout.divided else ():
             yield beam.pvalue.TaggedOutput(self.SUMS, each)
 
     def _write(self, group: Group) -> None:
@@ -221,8 +227,12 @@ class RegroupChunks(beam.DoFn):
         places = np.stack([np.concatenate(partitions), np.concatenate(buckets)], axis=1)
         carried = np.concatenate(weights) if weights else None
         # Of each chunk, so that their total does not depend on how chunks were grouped.
-        more = {"sums": sums, "partition_sums": divided.found()}
-        _write_file(self.rows.work, group.key, np.concatenate(index), vectors, places, carried, more)
+        _write_file(
+            self.rows.work, group.key, np.concatenate(index), vectors, places, carried, {"sums": sums}
+        )
+        if self.layout.divided:
+            # Apart: every bucket reads the footer of every file, and these are d numbers a partition.
+            self.rows.work.write("sums", group.key, divided.table(vectors.shape[1]))
 
 
 def _write_file(

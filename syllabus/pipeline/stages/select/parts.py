@@ -26,6 +26,8 @@ from syllabus.pipeline.work_directory import WorkDirectory, vectors_column, vect
 from syllabus.selectors import SetFunction, SparseFacilityLocation, maximize
 
 RANDOM_SETS = 2
+BLOCK = 8192
+"""Rows that are compared with 512 random ones at once: 16 MiB, however many are served."""
 
 
 def write_sample(
@@ -78,9 +80,10 @@ def whole_of(sums: dict[int, np.ndarray], bucket: Bucket, counts: dict[Bucket, i
 
     None for a bucket that is all of its partition.
     """
-    if bucket[0] not in sums:
+    rows = by_partition(counts)[bucket[0]] if bucket[0] in sums else counts[bucket]
+    if counts[bucket] == rows:
         return None
-    share = counts[bucket] / by_partition(counts)[bucket[0]]
+    share = counts[bucket] / rows
     return sums[bucket[0]] * Sums.UNIT * share, float(counts[bucket])
 
 
@@ -248,8 +251,10 @@ def random_served(served: np.ndarray, rows: int) -> float:
         order = np.random.Generator(np.random.Philox(number)).permutation(len(served))
         chosen = served[np.sort(order[: min(rows, len(served))])]
         best = np.zeros(len(served), np.float32)
-        for first in range(0, len(chosen), 512):
-            np.maximum(best, (served @ chosen[first : first + 512].T).max(axis=1), out=best)
+        for start in range(0, len(served), BLOCK):
+            held, found = served[start : start + BLOCK], best[start : start + BLOCK]
+            for first in range(0, len(chosen), 512):
+                np.maximum(found, (held @ chosen[first : first + 512].T).max(axis=1), out=found)
         values.append(math.fsum((1 + best) / 2))
     return float(np.mean(values))
 
