@@ -53,7 +53,9 @@ def prepare(source, tmp_path_factory) -> Callable[..., dict[str, str]]:
         command = [SYLLABUS, "prepare", "--source", str(source), "--output", str(directory / "manifest")]
         command += ["--work-dir", str(directory / "work"), "--text", "text", "--label", "kind", "--id", "key"]
         command += ["--encoder", "toy_encoder:factory", "--batch-size", "512", "--bucket-size", "2048"]
-        command += ["--fraction", "0.1", "--fraction", "0.01", "--subsets", "3", "--seed", "5", *options]
+        command += ["--fraction", "0.1", "--fraction", "0.01", "--subsets", "3", "--seed", "5"]
+        # So little that there are three files of regrouped rows; other options may say otherwise.
+        command += ["--memory-per-worker", "0.02", *options]
         run_job(command, directory / "job.log", JOB_SECONDS, during and (lambda: during(directory / "work")))
         files = sorted(path for path in (directory / "manifest").rglob("*") if path.is_file())
         return {
