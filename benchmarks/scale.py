@@ -131,7 +131,7 @@ def run(rows: int, width: int, given: dict[str, Any], last: str | None, folder: 
         process.join()
         left = sum(path.stat().st_size for path in Path(place, "w").rglob("*") if path.is_file())
         document = Path(place, "m", "manifest.json")
-        found = json.loads(document.read_bytes())["neighbours"] if document.exists() else None
+        found = json.loads(document.read_bytes()).get("neighbours") if document.exists() else None
         shutil.rmtree(Path(place, "w"))
     vectors = 4 * rows * width / 1e9
     print(f"\n{rows:,} x {width}: {vectors:.2f} GB of vectors, {left / 1e9 / vectors:.2f} times as much new,")
