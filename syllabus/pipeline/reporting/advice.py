@@ -36,7 +36,7 @@ def warnings_of(document: dict[str, Any]) -> list[str]:
 def cautions(document: dict[str, Any]) -> list[str]:
     """Return a line for each thing that is not as one would wish."""
     found = [line for entry in document["subsets"] for line in _alike(entry)]
-    found += [line for entry in document["subsets"] for line in _lossy(entry)]
+    found += [line for entry in document["subsets"] for line in _lossy(document, entry)]
     if "weight" in document:
         found += _unspent(document)
         found += _light(document)
@@ -52,15 +52,23 @@ def _alike(entry: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _lossy(entry: dict[str, Any]) -> Iterator[str]:
+def _lossy(document: dict[str, Any], entry: dict[str, Any]) -> Iterator[str]:
     parts = entry.get("parts") or {}
     gain = parts.get("gain")
-    if gain is not None and gain["least"] < KEPT:
-        yield (
-            f"{entry.get('objective', 'greedy')} at {entry['fraction']:g}: selected from in up to"
-            f" {parts['most']:,} parts a partition keeps {gain['least']:.2f} of the gain over all of it, 0 is"
-            " random; a larger --bucket-size or --memory-per-worker, or more --clusters, keeps more"
-        )
+    if gain is None or gain["least"] >= KEPT:
+        return
+    objective = entry.get("objective", "greedy")
+    kept = f"{gain['least']:.2f} of the gain over all of it, 0 is random"
+    if objective == "graph_cut":
+        kept = f"at least {kept}"
+    else:
+        kept += f", in a sample of {parts['sample']:,} in smaller parts, which mostly lose more"
+    limit = "--memory-per-worker" if "buckets" in document else "--bucket-size"
+    clusters = "" if document["options"].get("label") else ", or more --clusters,"
+    yield (
+        f"{objective} at {entry['fraction']:g}: selected from in up to {parts['most']:,} parts a partition"
+        f" keeps {kept}; a larger {limit}{clusters} keeps more"
+    )
 
 
 def _unspent(document: dict[str, Any]) -> Iterator[str]:

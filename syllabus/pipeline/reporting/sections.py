@@ -75,16 +75,18 @@ def parts_lines(document: dict[str, Any]) -> list[str]:
         many = "partitions" if found["partitions"] > 1 else "partition"
         line = f"{entry['fraction']:g}: {found['partitions']:,} {many} in up to {found['most']:,} parts"
         if found["gain"] is not None:
+            bound = entry.get("objective") == "graph_cut"
             line += (
-                f" keep {found['gain']['mean']:.3f} of the gain over all, least {found['gain']['least']:.3f},"
-                f" by samples of {found['sample']:,}"
+                f" keep {'at least ' if bound else ''}{found['gain']['mean']:.3f} of the gain over all, least"
+                f" {found['gain']['least']:.3f}, by samples of {found['sample']:,}"
+                f"{'' if bound else ' in smaller parts, which mostly lose more'}"
             )
         elif found["sample"]:
             line += f"; of samples of {found['sample']:,} no selection is better than random rows"
         else:
             line += "; too few examples to tell what that loses"
         if found["decided"] is not None:
-            line += f"; bounding decides {found['decided']:.0%} of them"
+            line += f"; bounds alone would decide {found['decided']:.0%} of the rows"
         lines.append(line)
     return lines
 

@@ -57,6 +57,8 @@ def check_runner(options: Options) -> None:
         raise UserError(f"workers={options.workers}: is for {EMBEDDED}; {name} has its own options after --")
     if name == EMBEDDED and options.runner_options:
         raise UserError(f"{options.runner_options[0]!r}: {EMBEDDED} takes no options after --; use --workers")
+    if name == "PortableRunner" and not any(f.startswith("--job_endpoint") for f in options.runner_options):
+        raise UserError(f"runner={options.runner!r}: needs --job_endpoint=HOST:PORT after --")
     _check_runner_options(options.runner_options)
 
 
@@ -68,6 +70,8 @@ def _check_runner_options(flags: tuple[str, ...]) -> None:
     for flag, following in zip_longest(flags, flags[1:], fillvalue=""):
         name, _, value = flag.partition("=")
         if not name.startswith("--"):
+            if value and f"--{name}" in known:
+                raise UserError(f"runner option {flag!r}: is --{flag}")
             continue
         # A runner may have options of its own, which Beam does not know: only a near miss is a mistake.
         if name not in known and difflib.get_close_matches(name, known, n=1, cutoff=0.85):

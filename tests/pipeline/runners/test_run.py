@@ -34,6 +34,13 @@ def test_runners_that_are_refused(tmp_path: Path, name: str, line: str) -> None:
         runners.check_runner(options(tmp_path, runner=name))
 
 
+def test_a_portable_runner_needs_a_place(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^runner='PortableRunner': needs --job_endpoint=HOST:PORT after --$"
+    ):
+        runners.check_runner(options(tmp_path, runner="PortableRunner"))
+
+
 def test_options_of_another_runner_are_no_use_to_the_embedded_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="FnApiRunner takes no options after --"):
         runners.check_runner(options(tmp_path, runner_options=("--flink_master=x",)))
@@ -48,6 +55,7 @@ def test_options_of_another_runner_are_no_use_to_the_embedded_one(tmp_path: Path
             "--environment_typ=LOOPBACK",
             "runner option '--environment_typ' is unknown; did you mean '--environment_type'?",
         ),
+        ("flink_master=[local]", "runner option 'flink_master=[local]': is --flink_master=[local]"),
         ("--prism_location=/nowhere/prism", "--prism_location=/nowhere/prism: no such file"),
         ("--flink_master=localhost:1", "--flink_master=localhost:1: cannot be reached: "),
         ("--flink_master=http://localhost:1", "--flink_master=http://localhost:1: cannot be reached: "),
