@@ -94,6 +94,7 @@ def test_the_job_warns_before_and_after(source: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     outcome = prepare(options, Console(file=text, width=1000))
     assert "holds 100 vectors of 12 dimensions of a bucket" in text.getvalue()
+    assert "it does not hold their similarities" in text.getvalue()
     assert all(entry["parts"]["decided"] is None for entry in outcome.document["subsets"])
     least = min(entry["parts"]["gain"]["least"] for entry in outcome.document["subsets"])
     assert least < 0.95

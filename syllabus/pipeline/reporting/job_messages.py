@@ -92,12 +92,15 @@ def announce_buckets(
     """
     if limited is not None:
         cut = sum(count > 1 for count in buckets)
+        again = ""
+        if options.objective == "facility_location" and limited > dimension:
+            again = "; it does not hold their similarities too, which are computed again and again: slower"
         warn(
             console,
             f"memory_per_worker={options.memory_per_worker:g} GB holds {limited:,} vectors of {dimension}"
             f" dimensions of a bucket ({4 * dimension * limited / 1e9:.2g} GB), less than"
             f" bucket_size={options.bucket_size}: {cut:,} partition{'s are' if cut > 1 else ' is'} selected"
-            f" from in up to {max(buckets):,} parts; the manifest says what that loses",
+            f" from in up to {max(buckets):,} parts; the manifest says what that loses{again}",
         )
 
 
