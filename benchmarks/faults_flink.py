@@ -141,11 +141,12 @@ class Disturbance:
             time.sleep(0.05)
         time.sleep(wait)
         while job.poll() is None:
-            found = self._pid_of(victim)
+            found, files = self._pid_of(victim), len(visible(self.place))
             if found is not None:
-                self.kills.append((victim, len(visible(self.place))))
-                os.kill(found, signal.SIGKILL)
-                break
+                with contextlib.suppress(ProcessLookupError):  # it has just ended: the next one
+                    os.kill(found, signal.SIGKILL)
+                    self.kills.append((victim, files))
+                    break
             time.sleep(0.05)
         else:
             return
