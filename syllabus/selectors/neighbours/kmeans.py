@@ -106,14 +106,17 @@ def fit(
 @compiled
 def _average(rows: np.ndarray, labels: np.ndarray, centroids: np.ndarray, sizes: np.ndarray) -> None:
     """Write the mean of the rows of each label, and their number: float32 sums in the order of the rows."""
+    # Element by element: an operation on whole rows would take a second to compile.
     for i in range(rows.shape[0]):
-        total, row = centroids[labels[i]], rows[i]
-        sizes[labels[i]] += np.float32(1)
+        label = labels[i]
+        sizes[label] += np.float32(1)
         for j in range(rows.shape[1]):
-            total[j] += row[j]
+            centroids[label, j] += rows[i, j]
     for c in range(centroids.shape[0]):
         if sizes[c] > 0:
-            centroids[c] *= np.float32(1) / sizes[c]
+            scale = np.float32(1) / sizes[c]
+            for j in range(centroids.shape[1]):
+                centroids[c, j] *= scale
 
 
 def _fill_empty(centroids: NDArray[np.float32], sizes: NDArray[np.float32], n: int, draw: Any) -> None:
