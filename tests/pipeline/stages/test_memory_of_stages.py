@@ -45,8 +45,11 @@ def test_memory_is_kept_where_the_library_of_c_has_no_name(monkeypatch: pytest.M
         raise TypeError("LoadLibrary() argument 1 must be str, not None")
 
     monkeypatch.setattr(allocation.ctypes, "CDLL", windows)
+    before = allocation.pa.default_memory_pool().backend_name
     with allocation.freed_memory_returned():
         allocation.release_free_memory()
+        assert allocation.pa.default_memory_pool().backend_name == "system"
+    assert allocation.pa.default_memory_pool().backend_name == before
 
 
 def test_a_job_leaves_the_process_its_own_allocation(monkeypatch: pytest.MonkeyPatch) -> None:
